@@ -1,0 +1,1 @@
+"""Tables: read, understood, cleaned and split. Knows pyarrow; never networks or graphs."""

@@ -1,0 +1,1 @@
+"""The model file: written, compared with the network, published. The contract's other half."""

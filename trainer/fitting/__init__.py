@@ -1,0 +1,1 @@
+"""Fitting a network: the loop, early stopping, history, progress. Knows only the network."""

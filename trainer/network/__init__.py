@@ -1,0 +1,4 @@
+"""The multilayer perceptron in numpy: layers, activations, losses, optimizers.
+
+Knows arrays and, for ``emit``, the graph; never tables, files or metadata.
+"""
