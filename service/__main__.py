@@ -1,0 +1,124 @@
+"""The command line of the service: ``run`` it, or ``check`` what it would serve."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from service import __version__
+from service.errors import InvalidSetting, ModelRejected
+from service.settings import PREFIX, Settings, flag_of, unknown_variables
+
+INVALID = 2
+"""Exit code for settings that can't be used."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pigeonhole-serve")
+def main() -> None:
+    """Serve trained classifiers over HTTP."""
+
+
+def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A flag for every setting, made from the table of settings."""
+    for setting in reversed(fields(Settings)):
+        shown = getattr(Settings(), setting.name)
+        default = {True: "on", False: "off", "": "none"}.get(shown, shown)
+        if setting.name == "workers":
+            default = "cores granted"
+        command = click.option(
+            flag_of(setting.name),
+            help=f"{setting.metadata['help']} [{PREFIX}{setting.name.upper()}; default: {default}]",
+        )(command)
+    return command
+
+
+def _read_settings(flags: dict[str, str | None]) -> Settings:
+    try:
+        return Settings.read(os.environ, flags)
+    except InvalidSetting as error:
+        click.echo(f"Error: {error}.", err=True)
+        sys.exit(INVALID)
+
+
+@main.command()
+@_setting_options
+def run(**flags: str | None) -> None:
+    """Serve the model folder under gunicorn.
+
+    Each setting is a flag or an environment variable; the flag goes first.
+    """
+    settings = _read_settings(flags)
+    # Imported here so that --help and a refused setting need no server.
+    from service.server import Server  # noqa: PLC0415
+
+    for name in unknown_variables(os.environ):
+        click.echo(f"Warning: {name} is no setting and is ignored.", err=True)
+    if settings.port:
+        click.echo(f"Serving {settings.models} on http://{settings.host}:{settings.port}")
+    Server(settings).run()
+
+
+@main.command()
+@_setting_options
+def check(**flags: str | None) -> None:
+    """Load every model as the service would, and report; exit code 1 if one is refused."""
+    settings = _read_settings(flags)
+    from service.model.repository import list_models  # noqa: PLC0415
+
+    click.echo(
+        f"{settings.workers} workers on {settings.host}:{settings.port}, "
+        f"{settings.request_threads} request threads and {settings.model_threads} model threads each"
+    )
+    listing = list_models(settings.models)
+    if listing.problem:
+        click.echo(f"Error: {listing.problem}.", err=True)
+        sys.exit(1)
+    for name, reason in listing.ignored.items():
+        click.echo(f"{name}: passed over, it {reason}")
+    good = bool(listing.models)
+    if not good:
+        click.echo(f"Error: no <name>/<version>/model.onnx in {settings.models}.", err=True)
+    for name, folder in listing.models.items():
+        if folder.problem:
+            good = False
+            click.echo(f"{name}: {folder.problem}", err=True)
+        for version, (path, _) in sorted(folder.versions.items()):
+            good = _checked(settings, name, version, path) and good
+    if settings.default_model and settings.default_model not in listing.models:
+        good = False
+        click.echo(f"Error: the default model '{settings.default_model}' is not there.", err=True)
+    sys.exit(0 if good else 1)
+
+
+def _checked(settings: Settings, name: str, version: int, path: Path) -> bool:
+    from service.model.artifact import load_model  # noqa: PLC0415
+
+    try:
+        model: Any = load_model(
+            path,
+            name=name,
+            version=version,
+            threads=settings.model_threads,
+            max_bytes=settings.max_model_bytes,
+        )
+    except ModelRejected as error:
+        click.echo(f"{name}/{version}: refused: {error.reason}", err=True)
+        return False
+    golden = f"{len(model.golden)} golden rows right" if model.described else "no metadata"
+    click.echo(
+        f"{name}/{version}: good, {golden}, {len(model.signature.features)} features, "
+        f"classes {', '.join(model.signature.classes)}, sha256 {model.digest}, "
+        f"loaded in {1000 * model.load_seconds:.0f} ms, one row in {1e6 * model.run_seconds:.0f} us"
+    )
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""One model file, read once, opened, and held against everything that it says of itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from service.errors import InvalidRows, ModelRejected, PredictionFailed
+from service.model.columns import Columns
+from service.model.problems import columns_from_values
+from service.model.row_forms import RowForms
+from service.model.session import Graph, Session
+from service.model.signature import Kind, Signature
+from service.model.unusual import Watch
+
+FORMAT_VERSION = 1
+"""The contract's version that this service reads."""
+
+GOLDEN_TOLERANCE = 1e-4
+"""How far a golden row's probability may move between machines: kernels round differently."""
+
+WARM_UP_RUNS = 5
+"""Runs before a model goes live: the first allocates, the median of the rest is its cost."""
+
+
+class GoldenRow(msgspec.Struct, frozen=True):
+    """A raw row with what the trainer saw the exported file answer to it.
+
+    Attributes:
+        row: values by feature name; a missing one is left out.
+        label: the expected label.
+        probabilities: the expected probability by class.
+    """
+
+    row: dict[str, Any]
+    label: str
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model that passed every check and is ready to answer.
+
+    Attributes:
+        name: as in its path.
+        version: as in its path.
+        digest: sha256 of the file, hexadecimal.
+        signature: what a row must look like.
+        forms: the signature's generated types.
+        watch: the signature's ranges and categories.
+        session: the runtime, bound to the signature.
+        golden: the golden rows, which passed.
+        described: whether the file carried a signature of its own.
+        load_seconds: from reading the file to ready.
+        run_seconds: median time of a run of one row.
+    """
+
+    name: str
+    version: int
+    digest: str
+    signature: Signature
+    forms: RowForms
+    watch: Watch
+    session: Session
+    golden: tuple[GoldenRow, ...]
+    described: bool
+    load_seconds: float
+    run_seconds: float
+
+
+def load_model(path: Path, *, name: str, version: int, threads: int, max_bytes: int) -> Model:
+    """Read, open and check one model file, and warm it up.
+
+    Args:
+        path: the ``model.onnx``; a ``model.onnx.sha256`` beside it is held against its bytes.
+        name: the name that it will be served under.
+        version: the version that it will be served as.
+        threads: threads that one run may use.
+        max_bytes: a larger file is refused before it is read.
+
+    Raises:
+        ModelRejected: with the reason, for whatever is wrong with the file.
+    """
+    started = time.perf_counter()
+    content = _read(path, max_bytes)
+    digest = hashlib.sha256(content).hexdigest()
+    _check_digest(path, digest)
+    graph = Graph(content, threads)
+    described = "pigeonhole" in graph.metadata
+    if described:
+        _check_format(graph.metadata["pigeonhole"])
+        signature = Signature.from_metadata(graph.metadata.get("signature", ""))
+        golden = _golden_rows(graph.metadata.get("golden", ""))
+    else:
+        signature, golden = graph.bare_signature(), ()
+    session = Session(graph, signature)
+    _replay(session, signature, golden)
+    run_seconds = _warm_up(session, signature, golden)
+    return Model(
+        name=name,
+        version=version,
+        digest=digest,
+        signature=signature,
+        forms=RowForms(signature),
+        watch=Watch(signature),
+        session=session,
+        golden=golden,
+        described=described,
+        load_seconds=time.perf_counter() - started,
+        run_seconds=run_seconds,
+    )
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelRejected(f"{path.name} is no regular file")
+            if status.st_size > max_bytes:
+                raise ModelRejected(
+                    f"{path.name} has {status.st_size} bytes, at most {max_bytes} are taken"
+                )
+            return file.read(max_bytes + 1)
+    except OSError as error:
+        raise ModelRejected(f"{path.name} can't be read: {error.strerror}") from None
+
+
+def _check_digest(path: Path, digest: str) -> None:
+    beside = path.with_name(path.name + ".sha256")
+    try:
+        text = beside.read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ModelRejected(f"{beside.name} can't be read: {error.strerror}") from None
+    stated = (text.split() or [""])[0].lower()
+    if stated != digest:
+        raise ModelRejected(
+            f"{path.name} has sha256 {digest}, but {beside.name} says {stated[:64]!r}: "
+            "it was damaged or is still being copied"
+        )
+
+
+def _check_format(text: str) -> None:
+    try:
+        version = msgspec.json.decode(text, type=int)
+    except msgspec.MsgspecError:
+        raise ModelRejected(f"metadata 'pigeonhole' is {text[:40]!r}, expected a number") from None
+    if version != FORMAT_VERSION:
+        raise ModelRejected(
+            f"the file has format version {version}, this service reads {FORMAT_VERSION}"
+        )
+
+
+def _golden_rows(text: str) -> tuple[GoldenRow, ...]:
+    try:
+        golden = msgspec.json.decode(text, type=list[GoldenRow])
+    except msgspec.MsgspecError as error:
+        raise ModelRejected(f"metadata 'golden': {error}") from None
+    if not golden:
+        raise ModelRejected("metadata 'golden' holds no row")
+    return tuple(golden)
+
+
+def _replay(session: Session, signature: Signature, golden: tuple[GoldenRow, ...]) -> None:
+    """Answer the golden rows and compare: a file that answers differently here is not served."""
+    if not golden:
+        return
+    try:
+        prediction = session.run(columns_from_values(signature, [g.row for g in golden]))
+    except (InvalidRows, PredictionFailed) as error:
+        raise ModelRejected(f"golden rows can't be replayed: {error}") from None
+    session.check_probabilities(prediction)
+    for index, expected in enumerate(golden):
+        if set(expected.probabilities) != set(signature.classes):
+            raise ModelRejected(f"golden row {index} names other classes than the signature")
+        wanted = np.array([expected.probabilities[c] for c in signature.classes])
+        got = prediction.probabilities[index]
+        gap = float(np.abs(got - wanted).max())
+        if gap > GOLDEN_TOLERANCE:
+            raise ModelRejected(
+                f"golden row {index} got probabilities {got.tolist()}, expected {wanted.tolist()}"
+            )
+        tied = wanted.max() - expected.probabilities[prediction.labels[index]] <= 2 * gap
+        if prediction.labels[index] != expected.label and not tied:
+            raise ModelRejected(
+                f"golden row {index} got label {prediction.labels[index]!r}, "
+                f"expected {expected.label!r}"
+            )
+
+
+def _warm_up(session: Session, signature: Signature, golden: tuple[GoldenRow, ...]) -> float:
+    """Run one row a few times; the median seconds of a run."""
+    row = golden[0].row if golden else {f.name: _stand_in(f.kind) for f in signature.features}
+    columns = columns_from_values(signature, [row])
+    seconds = []
+    try:
+        for _ in range(WARM_UP_RUNS):
+            started = time.perf_counter()
+            prediction = session.run(columns)
+            seconds.append(time.perf_counter() - started)
+        session.check_probabilities(prediction)
+        session.run(Columns(columns.numbers[:0], columns.categories[:0]))
+    except PredictionFailed as error:
+        raise ModelRejected(f"it can't be run: {error.__cause__ or error}") from None
+    return sorted(seconds)[WARM_UP_RUNS // 2]
+
+
+def _stand_in(kind: Kind) -> Any:
+    return "x" if kind is Kind.CATEGORY else 0

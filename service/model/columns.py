@@ -1,0 +1,39 @@
+"""Columns: the rows of a request in the form that a graph takes, whatever protocol they came by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows as two arrays, their columns in the order of the signature.
+
+    Attributes:
+        numbers: float64 (rows, numbers); NaN is missing; booleans are 1 and 0.
+        categories: str objects (rows, categories); the empty text is missing.
+    """
+
+    numbers: npt.NDArray[np.float64]
+    categories: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of each row.
+
+    Attributes:
+        labels: the class names, (rows,).
+        probabilities: float32 (rows, classes), in the order of the signature's classes.
+    """
+
+    labels: list[str]
+    probabilities: npt.NDArray[np.float32]

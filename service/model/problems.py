@@ -1,0 +1,234 @@
+"""Plain values to Columns, the thorough way: every problem found and named, not the first alone.
+
+CSV rows always come this way, for their cells are text. JSON rows come this way after the quick
+way (``row_forms``) refused them, to say everything that is wrong with them at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from service.errors import InvalidRows, Problem
+from service.model.columns import Columns
+from service.model.signature import Feature, Kind, Signature, category_text
+
+PROBLEM_LIMIT = 20
+"""Problems reported at most: enough to mend a client with, and the answer stays small."""
+
+SHOWN_CHARACTERS = 40
+"""How much of a wrong value an answer repeats."""
+
+EXPECTED = {
+    Kind.NUMBER: "number",
+    Kind.BOOLEAN: "boolean",
+    Kind.CATEGORY: "text",
+}
+
+
+class _Collector:
+    """Takes problems up to the limit; ``full`` says that there may be more."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    @property
+    def full(self) -> bool:
+        return len(self.problems) >= PROBLEM_LIMIT
+
+    def add(self, problem: Problem) -> None:
+        if not self.full:
+            self.problems.append(problem)
+
+
+Locate = Callable[[int, str | None], str | None]
+"""Gives the JSON pointer (RFC 6901) of a row, or of one value in it by name or position."""
+
+
+def nowhere(_row: int, _name: str | None) -> None:
+    """The place of values that came in no JSON body."""
+
+
+def by_row(base: str) -> Locate:
+    """Places of rows that stand one after the other at ``base``."""
+    return lambda row, name: f"{base}/{row}" + ("" if name is None else f"/{escaped(name)}")
+
+
+def by_column(base: str) -> Locate:
+    """Places of values that stand in columns at ``base``."""
+    return lambda row, name: base if name is None else f"{base}/{escaped(name)}/{row}"
+
+
+def columns_from_values(
+    signature: Signature, rows: Sequence[Any], locate: Locate = nowhere
+) -> Columns:
+    """Rows of plain values as Columns.
+
+    Args:
+        signature: what the rows must look like.
+        rows: each a mapping by feature name, or a list in signature order.
+        locate: tells where a value stands, for the problems.
+
+    Raises:
+        InvalidRows: with every problem found, up to ``PROBLEM_LIMIT``.
+    """
+    found = _Collector()
+    numbers = np.full((len(rows), len(signature.numbers)), np.nan)
+    categories = np.full((len(rows), len(signature.categories)), "", dtype=object)
+    number_index = {f.name: i for i, f in enumerate(signature.numbers)}
+    category_index = {f.name: i for i, f in enumerate(signature.categories)}
+    for index, row in enumerate(rows):
+        if found.full:
+            break
+        for feature, value, where in _cells(signature, row, index, locate, found):
+            if (expected := _refusal(feature, value)) is not None:
+                found.add(Problem(index, feature.name, where, expected, described(value)))
+            elif feature.kind is Kind.CATEGORY:
+                text = "" if value is None else category_text(value)
+                categories[index, category_index[feature.name]] = text
+            elif value is not None:
+                numbers[index, number_index[feature.name]] = value
+    if found.problems:
+        raise InvalidRows(found.problems, truncated=found.full)
+    return Columns(numbers, categories)
+
+
+def rows_from_columns(
+    signature: Signature, columns: Mapping[str, Any], pointer: str
+) -> list[dict[str, Any]]:
+    """Columns of plain values turned into rows, for `columns_from_values`.
+
+    Raises:
+        InvalidRows: when a column is no list, or the columns are not equally long.
+    """
+    lists = {name: values for name, values in columns.items() if isinstance(values, list)}
+    lengths = [len(values) for values in lists.values()]
+    longest = max(lengths, default=0)
+    found = _Collector()
+    for name, values in columns.items():
+        where = f"{pointer}/{escaped(name)}"
+        known = name in signature.by_name
+        if known and not isinstance(values, list):
+            if values is None and not signature.by_name[name].required:
+                continue
+            found.add(Problem(0, name, where, "a list of values", described(values)))
+        elif known and len(values) != longest:
+            found.add(
+                Problem(
+                    len(values),
+                    name,
+                    where,
+                    f"{_values(longest)}, as in the longest column",
+                    _values(len(values)),
+                )
+            )
+    if found.problems:
+        raise InvalidRows(found.problems, truncated=found.full)
+    return [{name: values[i] for name, values in lists.items()} for i in range(longest)]
+
+
+def _cells(
+    signature: Signature, row: Any, index: int, locate: Locate, found: _Collector
+) -> Iterator[tuple[Feature, Any, str | None]]:
+    """Each feature of one row with its value and place; problems with the row itself are added."""
+    if isinstance(row, Mapping):
+        unknown = [str(name) for name in row if name not in signature.by_name]
+        missing = [name for name in signature.by_name if name not in row]
+        meant = {name: _closest(name, missing) for name in unknown}
+        for feature in signature.features:
+            where = locate(index, feature.name)
+            if feature.name in row:
+                yield feature, row[feature.name], where
+            elif feature.required and feature.name not in meant.values():
+                found.add(Problem(index, feature.name, where, EXPECTED[feature.kind], "nothing"))
+        for name, close in meant.items():
+            where = locate(index, name)
+            found.add(Problem(index, shown(name), where, "a known feature", shown(name), close))
+    elif isinstance(row, list):
+        if len(row) != len(signature.features):
+            names = ", ".join(feature.name for feature in signature.features)
+            expected = f"{_values(len(signature.features))}: {shown(names, 200)}"
+            found.add(Problem(index, None, locate(index, None), expected, _values(len(row))))
+            return
+        for position, feature in enumerate(signature.features):
+            yield feature, row[position], locate(index, str(position))
+    else:
+        found.add(
+            Problem(
+                index,
+                None,
+                locate(index, None),
+                "an object or a list of feature values",
+                described(row),
+            )
+        )
+
+
+def _closest(name: str, names: Sequence[str]) -> str | None:
+    close = difflib.get_close_matches(name, names, n=1)
+    return close[0] if close else None
+
+
+def _refusal(feature: Feature, value: Any) -> str | None:
+    """What was expected where ``value`` won't do for ``feature``; None where it will."""
+    expected = EXPECTED[feature.kind]
+    match value:
+        case None:
+            fits = not feature.required
+        case bool():
+            fits = feature.kind is not Kind.NUMBER
+        case int() | float() if feature.kind is Kind.BOOLEAN:
+            fits = isinstance(value, int) and value in {0, 1}
+        case int() | float():
+            fits = math.isfinite(value)
+            expected += " within the range of doubles"
+        case str() if feature.kind is Kind.CATEGORY and _has_lone_surrogate(value):
+            fits = False
+            expected += " without lone surrogates"
+        case str():
+            # Blank text is a missing category.
+            fits = feature.kind is Kind.CATEGORY and bool(value.strip() or not feature.required)
+        case _:
+            fits = False
+    return None if fits else expected
+
+
+def described(value: Any) -> str:
+    """A JSON value in words and shortened, such as ``string "tall"``."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"number {shown(str(value))}" if math.isfinite(value) else "a larger number"
+        case str():
+            return f"string {json.dumps(shown(value), ensure_ascii=False)}"
+        case list():
+            return f"array of {len(value)}"
+        case _:
+            return "object"
+
+
+def shown(text: str, limit: int = SHOWN_CHARACTERS) -> str:
+    """A caller's text made safe to repeat: shortened, and writable as UTF-8."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def escaped(name: str) -> str:
+    """A name as one reference token of a JSON pointer (RFC 6901)."""
+    return shown(name, 200).replace("~", "~0").replace("/", "~1")
+
+
+def _values(n: int) -> str:
+    return f"{n} value" if n == 1 else f"{n} values"
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)

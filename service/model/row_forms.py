@@ -1,0 +1,171 @@
+"""Decoded JSON to Columns, the quick way: msgspec types generated from a signature.
+
+msgspec fills these types while it parses, so a row that fits is checked for nothing and touched
+once more, to become part of an array. What doesn't fit is looked at again by ``problems``, which
+is slow and thorough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from service.errors import TooManyRows
+from service.model.columns import Columns
+from service.model.signature import Kind, Signature, category_text
+
+VALUE_TYPES: dict[Kind, Any] = {
+    # msgspec takes whole numbers for float, and refuses true, "1.5", NaN and 1e400 by itself.
+    Kind.NUMBER: float,
+    Kind.BOOLEAN: bool | Literal[0, 1],
+    Kind.CATEGORY: str | bool | int | float,
+}
+"""What JSON may hold for a feature of each kind."""
+
+
+class RowForms:
+    """The generated types of one signature, and the way from their instances to Columns.
+
+    Attributes:
+        named: a row as an object, ``{"height_cm": 172, "weight_kg": 95}``.
+        listed: a row as an array in signature order, ``[172, 95]``.
+        columns: all rows by column, ``{"height_cm": [172], "weight_kg": [95]}``.
+    """
+
+    named: type[msgspec.Struct]
+    listed: type[msgspec.Struct]
+    columns: type[msgspec.Struct]
+
+    def __init__(self, signature: Signature) -> None:
+        fields: list[Any] = []
+        column_fields: list[Any] = []
+        names: dict[str, str] = {}  # f0, f1 ...: a feature's name need not be an identifier
+        for index, feature in enumerate(signature.features):
+            field = f"f{index}"
+            names[field] = feature.name
+            value: Any = VALUE_TYPES[feature.kind]
+            if feature.required:
+                fields.append((field, value))
+                column_fields.append((field, _list_of(value)))
+            else:
+                fields.append((field, value | None, None))
+                column_fields.append((field, _list_of(value | None) | None, None))
+        self.named = msgspec.defstruct(
+            "Row",
+            fields,
+            rename=names,
+            forbid_unknown_fields=True,
+            kw_only=True,  # so that an optional feature may stand before a required one
+        )
+        self.columns = msgspec.defstruct(
+            "RowColumns",
+            column_fields,
+            rename=names,
+            forbid_unknown_fields=True,
+            kw_only=True,
+        )
+        self.listed = msgspec.defstruct(
+            "RowList",
+            # An array has a place for each value, so here a missing one is written null.
+            [field[:2] for field in fields],
+            array_like=True,
+            forbid_unknown_fields=True,
+        )
+        fields_of = {
+            feature.name: field for field, feature in zip(names, signature.features, strict=True)
+        }
+        self._number_fields = [fields_of[f.name] for f in signature.numbers]
+        self._category_fields = [fields_of[f.name] for f in signature.categories]
+        self._get_numbers = _getter(self._number_fields)
+        self._get_categories = _getter(self._category_fields)
+        self._required_categories = [
+            index for index, feature in enumerate(signature.categories) if feature.required
+        ]
+
+    def from_rows(self, rows: Sequence[msgspec.Struct], max_rows: int) -> Columns | None:
+        """Rows of ``named`` or ``listed`` as Columns.
+
+        Returns None when a required category is empty text, which no type can refuse; the slow
+        pass then says where.
+
+        Raises:
+            TooManyRows: for more than ``max_rows``, before any array is made.
+        """
+        n = len(rows)
+        check_row_count(n, max_rows)
+        numbers = np.array(
+            [self._get_numbers(row) for row in rows] if self._number_fields else [],
+            dtype=np.float64,  # None becomes NaN, true becomes 1
+        ).reshape(n, len(self._number_fields))
+        categories = np.empty((n, len(self._category_fields)), dtype=object)
+        if self._category_fields and n:
+            categories[:] = [
+                [
+                    value.strip() if type(value) is str else _text_or_missing(value)
+                    for value in self._get_categories(row)
+                ]
+                for row in rows
+            ]
+        return self._checked(Columns(numbers, categories))
+
+    def from_columns(self, columns: msgspec.Struct, max_rows: int) -> Columns | None:
+        """An instance of ``columns`` as Columns; None as in `from_rows`, or for unequal lengths.
+
+        Raises:
+            TooManyRows: as `from_rows`.
+        """
+        lists = {
+            field: values
+            for field in (*self._number_fields, *self._category_fields)
+            if (values := getattr(columns, field)) is not None
+        }
+        lengths = {len(values) for values in lists.values()}
+        if len(lengths) != 1:
+            return None
+        n = lengths.pop()
+        check_row_count(n, max_rows)
+        numbers = np.full((n, len(self._number_fields)), np.nan)
+        for index, field in enumerate(self._number_fields):
+            if field in lists:
+                numbers[:, index] = lists[field]
+        categories = np.full((n, len(self._category_fields)), "", dtype=object)
+        for index, field in enumerate(self._category_fields):
+            if field in lists:
+                categories[:, index] = [_text_or_missing(value) for value in lists[field]]
+        return self._checked(Columns(numbers, categories))
+
+    def _checked(self, columns: Columns) -> Columns | None:
+        for index in self._required_categories:
+            if "" in columns.categories[:, index]:
+                return None
+        return columns
+
+
+def _list_of(value: Any) -> Any:
+    """The type of a list of values; apart, for a type checker takes ``list[value]`` literally."""
+    return list[value]
+
+
+def check_row_count(rows: int, max_rows: int) -> None:
+    """Hold a number of rows against the limit.
+
+    Raises:
+        TooManyRows: when there are more.
+    """
+    if rows > max_rows:
+        raise TooManyRows(max_rows, rows)
+
+
+def _text_or_missing(value: str | bool | float | None) -> str:
+    return "" if value is None else category_text(value)
+
+
+def _getter(fields: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(fields) == 1:
+        (field,) = fields
+        return lambda row: (getattr(row, field),)
+    return attrgetter(*fields) if fields else lambda _row: ()

@@ -1,0 +1,256 @@
+"""onnxruntime behind ``run(columns) -> Prediction``; nobody else in the service knows it.
+
+A session is made in the process that uses it: one inherited through a fork hangs or crashes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from service.errors import InvalidRows, ModelRejected, PredictionFailed, Problem
+from service.model.columns import Columns, Prediction
+from service.model.problems import PROBLEM_LIMIT
+from service.model.signature import Feature, Kind, Signature
+
+ELEMENT_TYPES: dict[str, Any] = {
+    "tensor(double)": np.float64,
+    "tensor(float)": np.float32,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": np.object_,
+}
+"""What the service can feed."""
+
+FATAL_ONLY = 4
+"""onnxruntime's severity: its warnings would go to stderr past the structured log."""
+
+MATRIX = 2
+"""Dimensions of an input of several columns."""
+
+SUM_TOLERANCE = 1e-3
+"""How far the probabilities of one row may be from summing to one; float32 over many classes."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One declared input of a graph: its name, numpy type, and columns (1 for a flat one)."""
+
+    name: str
+    dtype: Any
+    columns: int
+    flat: bool
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether its elements are strings."""
+        return self.dtype is np.object_
+
+
+class Graph:
+    """A model file opened by onnxruntime, not yet bound to a signature.
+
+    Args:
+        content: the bytes of the file.
+        threads: threads that one run may use within an operator.
+
+    Raises:
+        ModelRejected: when onnxruntime can't open it, or it has an input that can't be fed.
+    """
+
+    def __init__(self, content: bytes, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = FATAL_ONLY
+        # Spinning threads would take the cores that the other workers answer with.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001 - onnxruntime's own have no other base class
+            raise ModelRejected(f"onnxruntime can't open it: {_one_line(error)}") from None
+        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.inputs = tuple(_tensor(declared) for declared in self._session.get_inputs())
+        self.outputs = {output.name: output.type for output in self._session.get_outputs()}
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+        """The named outputs for these inputs.
+
+        Raises:
+            PredictionFailed: when onnxruntime fails; its message stays in the exception's cause.
+        """
+        try:
+            result: list[Any] = self._session.run(list(outputs), dict(feeds))
+        except Exception as error:
+            raise PredictionFailed("the model could not be run on these rows") from error
+        return result
+
+    def bare_signature(self) -> Signature:
+        """A signature for a file without metadata: features named after inputs, classes numbered.
+
+        Raises:
+            ModelRejected: when there are no probabilities with a fixed number of classes.
+        """
+        features = [
+            Feature(
+                name=tensor.name if tensor.columns == 1 else f"{tensor.name}_{column}",
+                kind=Kind.CATEGORY if tensor.holds_text else Kind.NUMBER,
+            )
+            for tensor in self.inputs
+            for column in range(tensor.columns)
+        ]
+        rows = 1
+        feeds = {
+            tensor.name: np.full(
+                rows if tensor.flat else (rows, tensor.columns),
+                "" if tensor.holds_text else 0,
+                dtype=tensor.dtype,
+            )
+            for tensor in self.inputs
+        }
+        name = _probabilities_output(self.outputs)
+        (probabilities,) = self.run([name], feeds)
+        if isinstance(probabilities, list):  # ZipMap: one mapping of class to probability a row
+            return Signature(features, [str(label) for label in probabilities[0]])
+        return Signature(features, [str(index) for index in range(probabilities.shape[-1])])
+
+
+class Session:
+    """A graph bound to its signature.
+
+    Args:
+        graph: the opened file.
+        signature: how its features go into its inputs, in order.
+
+    Raises:
+        ModelRejected: when the graph's inputs or outputs don't fit the signature.
+    """
+
+    def __init__(self, graph: Graph, signature: Signature) -> None:
+        self._graph = graph
+        self._classes = list(signature.classes)
+        self._feeds = _bound(graph.inputs, signature)
+        self._probabilities = _probabilities_output(graph.outputs)
+        label_type = graph.outputs.get("label")
+        self._outputs = (
+            ["label", self._probabilities]
+            if label_type == "tensor(string)"
+            else [self._probabilities]
+        )
+
+    def run(self, columns: Columns) -> Prediction:
+        """Label and probabilities of each row; zero rows give zero rows.
+
+        Raises:
+            InvalidRows: for rows to which the model answers something that is no number, as
+                models made elsewhere may do with huge values.
+            PredictionFailed: when the runtime fails.
+        """
+        feeds = {}
+        for tensor, positions in self._feeds:
+            source = columns.categories if tensor.holds_text else columns.numbers
+            values = source if positions is None else source[:, positions]
+            if values.dtype != tensor.dtype:
+                values = _narrowed(values, tensor.dtype)
+            feeds[tensor.name] = values[:, 0] if tensor.flat else values
+        *label, probabilities = self._graph.run(self._outputs, feeds)
+        if isinstance(probabilities, list):
+            probabilities = np.array([list(row.values()) for row in probabilities], np.float32)
+        probabilities = probabilities.reshape(len(columns), len(self._classes))
+        if not math.isfinite(probabilities.sum()):
+            raise InvalidRows(_unanswerable(probabilities))
+        if label:
+            return Prediction(label[0].tolist(), probabilities)
+        likeliest = probabilities.argmax(axis=1).tolist()
+        return Prediction([self._classes[index] for index in likeliest], probabilities)
+
+    def check_probabilities(self, prediction: Prediction) -> None:
+        """Refuse a graph whose output is scores rather than probabilities.
+
+        Raises:
+            ModelRejected: when a row is not between 0 and 1 or does not sum to 1.
+        """
+        values = prediction.probabilities
+        sums = values.sum(axis=1)
+        if (values < 0).any() or (np.abs(sums - 1) > SUM_TOLERANCE).any():
+            raise ModelRejected(
+                f"output '{self._probabilities}' holds no probabilities: a row is "
+                f"{values[0].tolist()}"
+            )
+
+
+def _tensor(declared: Any) -> Tensor:
+    if declared.type not in ELEMENT_TYPES:
+        raise ModelRejected(f"input '{declared.name}' is a {declared.type}, which can't be fed")
+    shape = declared.shape
+    flat = len(shape) == 1
+    if not flat and not (len(shape) == MATRIX and isinstance(shape[1], int)):
+        raise ModelRejected(
+            f"input '{declared.name}' has shape {shape}, expected (rows,) or (rows, a number)"
+        )
+    return Tensor(declared.name, ELEMENT_TYPES[declared.type], 1 if flat else shape[1], flat)
+
+
+def _bound(
+    tensors: Sequence[Tensor], signature: Signature
+) -> list[tuple[Tensor, npt.NDArray[np.int64] | None]]:
+    """For each graph input, which of the signature's number or category columns it takes.
+
+    Inputs take columns from left to right; None stands for all of them, which needs no copy.
+    """
+    taken = {True: 0, False: 0}
+    there = {True: len(signature.categories), False: len(signature.numbers)}
+    bound: list[tuple[Tensor, npt.NDArray[np.int64] | None]] = []
+    for tensor in tensors:
+        start = taken[tensor.holds_text]
+        taken[tensor.holds_text] += tensor.columns
+        whole = start == 0 and tensor.columns == there[tensor.holds_text]
+        bound.append((tensor, None if whole else np.arange(start, start + tensor.columns)))
+    if taken != there:
+        raise ModelRejected(
+            f"the signature has {there[False]} numbers and {there[True]} categories, "
+            f"the graph takes {taken[False]} and {taken[True]}"
+        )
+    return bound
+
+
+def _probabilities_output(outputs: Mapping[str, str]) -> str:
+    if "probabilities" in outputs:
+        return "probabilities"
+    for name, kind in outputs.items():
+        if kind in ("tensor(float)", "tensor(double)") or kind.startswith("seq(map("):
+            return name
+    raise ModelRejected(f"no output holds probabilities; there are: {dict(outputs)}")
+
+
+def _narrowed(values: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
+    """Numbers in the narrower type of a graph made elsewhere, held to the range of that type."""
+    if dtype is np.bool_:
+        return values.astype(np.bool_)
+    limits = np.finfo(dtype) if np.issubdtype(dtype, np.floating) else np.iinfo(dtype)
+    # 2**63 - 1 is no double: the next one below keeps the cast defined.
+    upper = np.nextafter(float(limits.max), 0)
+    narrowed: npt.NDArray[Any] = np.clip(values, float(limits.min), upper).astype(dtype)
+    return narrowed
+
+
+def _unanswerable(probabilities: npt.NDArray[np.float32]) -> list[Problem]:
+    bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))[:PROBLEM_LIMIT]
+    return [
+        Problem(int(row), None, None, "values that the model can answer", "no finite probability")
+        for row in bad
+    ]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,77 @@
+"""Values that a model was never shown: answered all the same, and named in the answer.
+
+A height in metres sent to a model trained in centimetres should not pass silently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from service.model.columns import Columns
+from service.model.signature import Signature
+
+WARNING_LIMIT = 20
+"""Warnings in one answer at most."""
+
+CATEGORIES_SHOWN = 20
+"""Known categories that a warning lists at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One value outside what training saw.
+
+    Attributes:
+        row: index of the row in the request, from 0.
+        feature: the feature's name.
+        value: what was sent.
+        seen: [smallest, largest] seen in training, or the categories seen (the commonest first).
+    """
+
+    row: int
+    feature: str
+    value: float | str
+    seen: list[Any]
+
+
+class Watch:
+    """The ranges and categories of one signature, ready to compare rows with."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._minimum = np.array(
+            [-np.inf if f.minimum is None else f.minimum for f in signature.numbers]
+        )
+        self._maximum = np.array(
+            [np.inf if f.maximum is None else f.maximum for f in signature.numbers]
+        )
+        self._known = [
+            (index, frozenset(f.categories) | {""})
+            for index, f in enumerate(signature.categories)
+            if f.categories
+        ]
+
+    def unusual(self, columns: Columns) -> list[Warned]:
+        """The values outside what training saw, in row order, at most ``WARNING_LIMIT``."""
+        found: list[Warned] = []
+        numbers = columns.numbers  # NaN compares false: missing is never out of range
+        outside = (numbers < self._minimum) | (numbers > self._maximum)
+        if outside.any():
+            for row, index in np.argwhere(outside)[:WARNING_LIMIT].tolist():
+                feature = self._signature.numbers[index]
+                seen = [feature.minimum, feature.maximum]
+                found.append(Warned(row, feature.name, float(numbers[row, index]), seen))
+        for index, known in self._known:
+            values = columns.categories[:, index]
+            if known.issuperset(values):
+                continue
+            feature = self._signature.categories[index]
+            commonest = sorted(feature.categories, key=lambda c: -feature.categories[c])
+            rows = (row for row, value in enumerate(values) if value not in known)
+            for row, _ in zip(rows, range(WARNING_LIMIT), strict=False):
+                found.append(Warned(row, feature.name, values[row], commonest[:CATEGORIES_SHOWN]))
+        found.sort(key=lambda warned: warned.row)
+        return found[:WARNING_LIMIT]

@@ -1,0 +1,176 @@
+"""Counters that all workers share: one anonymous memory map made before the fork.
+
+Each worker has a slot and is the only one to write there, so counting takes no lock between
+processes, and a scrape reads every slot at any moment. A worker that takes over the slot of a dead
+one goes on from its totals: they never go back, and nothing is left on disk. (prometheus_client's
+own multi-process mode keeps a file per worker; a worker killed at the wrong moment leaves an empty
+one, after which every scrape fails: prometheus/client_python issue 1199.)
+
+A slot holds the keys of its series as text and their values as doubles:
+
+    header      4 x int64    alive, bytes of keys, number of values, series refused for want of room
+    keys        one JSON line per series: [kind, metric, [label values], number of values]
+    values      float64, in the order of the keys
+
+A series is added by writing its key and values first and the header's lengths last, and an aligned
+8-byte store is whole or not done at all, so a reader never sees half a series or half a number.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+SLOTS = 64
+"""Workers at one time at most, those being replaced included."""
+
+KEY_BYTES = 256 * 1024
+VALUES = 64 * 1024
+"""Room per slot. Untouched pages of an anonymous map take no memory."""
+
+_HEADER_BYTES = 32
+_SLOT_BYTES = _HEADER_BYTES + KEY_BYTES + 8 * VALUES
+_ALIVE, _KEY_LENGTH, _VALUE_COUNT, _REFUSED = range(4)
+
+COUNTER, GAUGE = "counter", "gauge"
+"""A counter outlives its worker; a gauge is the worker's own, and ends with it."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series as a scrape sees it: what it is called and its values."""
+
+    kind: str
+    metric: str
+    labels: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+class CounterMap:
+    """The shared map; made once, before the fork.
+
+    Args:
+        slots: how many workers there can be at one time.
+    """
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self.slots = slots
+        self._map = mmap.mmap(-1, slots * _SLOT_BYTES)  # anonymous and shared: forks see it
+
+    def free_slot(self) -> int | None:
+        """A slot that no living worker has, or None. Only the parent of the workers asks."""
+        return next((s for s in range(self.slots) if not self._header(s)[_ALIVE]), None)
+
+    def take(self, slot: int) -> None:
+        """Mark a slot as some worker's, by the parent, before the fork."""
+        self._header(slot)[_ALIVE] = 1
+
+    def release(self, slot: int) -> None:
+        """Mark a slot as nobody's: its counters stay, its gauges are no longer read."""
+        self._header(slot)[_ALIVE] = 0
+
+    def worker(self, slot: int) -> WorkerCounters:
+        """The writing end of a slot, for the worker that owns it."""
+        return WorkerCounters(self, slot)
+
+    def read(self) -> Iterator[Series]:
+        """Every series of every slot; gauges of living workers alone."""
+        for slot in range(self.slots):
+            header = self._header(slot)
+            alive, key_length = header[_ALIVE], header[_KEY_LENGTH]
+            if not key_length:
+                continue
+            values = self._values(slot)
+            start = 0
+            for line in self._keys(slot, key_length).splitlines():
+                kind, metric, labels, width = json.loads(line)
+                if alive or kind == COUNTER:
+                    yield Series(kind, metric, tuple(labels), tuple(values[start : start + width]))
+                start += width
+
+    def workers_alive(self) -> int:
+        """How many slots belong to living workers."""
+        return sum(self._header(slot)[_ALIVE] for slot in range(self.slots))
+
+    def refused(self) -> int:
+        """Series that found no room, over all slots."""
+        return sum(self._header(slot)[_REFUSED] for slot in range(self.slots))
+
+    def _header(self, slot: int) -> memoryview[int]:
+        start = slot * _SLOT_BYTES
+        return memoryview(self._map)[start : start + _HEADER_BYTES].cast("q")
+
+    def _keys(self, slot: int, length: int) -> bytes:
+        start = slot * _SLOT_BYTES + _HEADER_BYTES
+        return self._map[start : start + length]
+
+    def _values(self, slot: int) -> memoryview[float]:
+        start = slot * _SLOT_BYTES + _HEADER_BYTES + KEY_BYTES
+        return memoryview(self._map)[start : start + 8 * VALUES].cast("d")
+
+
+class WorkerCounters:
+    """One worker's slot, to write to. Safe between threads of the worker.
+
+    Args:
+        shared: the map.
+        slot: the worker's slot; what an earlier owner counted there is gone on from.
+    """
+
+    def __init__(self, shared: CounterMap, slot: int) -> None:
+        self._shared, self._slot = shared, slot
+        self._header = shared._header(slot)  # noqa: SLF001 - the map's other half
+        self._values = shared._values(slot)  # noqa: SLF001 - the same
+        self._starts: dict[tuple[str, str, tuple[str, ...]], int] = {}
+        self._lock = threading.Lock()
+        start = 0
+        for line in shared._keys(slot, self._header[_KEY_LENGTH]).splitlines():  # noqa: SLF001
+            kind, metric, labels, width = json.loads(line)
+            self._starts[kind, metric, tuple(labels)] = start
+            if kind == GAUGE:
+                self._values[start : start + width] = memoryview(bytes(8 * width)).cast("d")
+            start += width
+
+    def series(self, kind: str, metric: str, labels: Sequence[str], width: int = 1) -> int | None:
+        """Where a series' first value stands, made if need be; None when there is no room."""
+        key = (kind, metric, tuple(labels))
+        start = self._starts.get(key)
+        return self._made(key, width) if start is None else start
+
+    def add(self, start: int | None, amount: float = 1.0) -> None:
+        """Add to the value at ``start``."""
+        if start is not None:
+            with self._lock:
+                self._values[start] += amount
+
+    def add_all(self, changes: Sequence[tuple[int | None, float]]) -> None:
+        """Add to several values at once: one turn of the lock."""
+        with self._lock:
+            for start, amount in changes:
+                if start is not None:
+                    self._values[start] += amount
+
+    def set(self, start: int | None, value: float) -> None:
+        """Set the value at ``start``."""
+        if start is not None:
+            self._values[start] = value
+
+    def _made(self, key: tuple[str, str, tuple[str, ...]], width: int) -> int | None:
+        with self._lock:
+            if key in self._starts:
+                return self._starts[key]
+            kind, metric, labels = key
+            line = json.dumps([kind, metric, labels, width]).encode() + b"\n"
+            length, start = self._header[_KEY_LENGTH], self._header[_VALUE_COUNT]
+            if length + len(line) > KEY_BYTES or start + width > VALUES:
+                self._header[_REFUSED] += 1
+                return None
+            at = self._slot * _SLOT_BYTES + _HEADER_BYTES + length
+            self._shared._map[at : at + len(line)] = line  # noqa: SLF001 - the map's other half
+            self._header[_VALUE_COUNT] = start + width
+            self._header[_KEY_LENGTH] = length + len(line)
+            self._starts[key] = start
+            return start

@@ -1,0 +1,276 @@
+"""The models that answer now, and the step that brings them in line with the model folder.
+
+A new version is loaded and checked aside and takes the old one's place by one assignment; the old
+one is dropped when the last request that holds it ends. A version that is refused leaves the old one
+serving.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.errors import (
+    ModelNotReady,
+    ModelRejected,
+    NoDefaultModel,
+    PigeonholeError,
+    UnknownModel,
+    UnknownVersion,
+)
+from service.model.artifact import Model
+from service.model.repository import Listing, ModelFolder, Stamp, list_models
+from service.serving.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+Load = Callable[[Path, str, int], Model]
+"""Loads (path, name, version), or raises ModelRejected."""
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What is known of one model now.
+
+    Attributes:
+        live: the versions that answer, each with the stamp of the file it came from.
+        rejected: the versions refused, each with its file's stamp and the reason.
+        problem: what else is wrong with its folder.
+        missing: versions asked for by ``serving.toml`` that are not on disk.
+    """
+
+    live: Mapping[int, tuple[Model, Stamp]] = field(default_factory=dict)
+    rejected: Mapping[int, tuple[Stamp, str]] = field(default_factory=dict)
+    problem: str | None = None
+    missing: tuple[int, ...] = ()
+
+    @property
+    def newest(self) -> Model | None:
+        """The live model with the highest version: the one meant where none is named."""
+        return self.live[max(self.live)][0] if self.live else None
+
+    def problems(self) -> list[str]:
+        """Everything an operator should know, in sentences."""
+        said = [f"version {v} is refused: {reason}" for v, (_, reason) in self.rejected.items()]
+        said += [f"version {v} is to be live but is not there" for v in self.missing]
+        return said + ([self.problem] if self.problem else [])
+
+
+class LiveModels:
+    """The models loaded in this worker.
+
+    Reading is free of locks; only ``refresh`` writes, and one refresh runs at a time.
+
+    Args:
+        folder: the model folder.
+        load: how a model file is loaded.
+        metrics: told of every change.
+        default: the model meant by requests that name none; None for the only one there is.
+    """
+
+    def __init__(
+        self, folder: Path, load: Load, metrics: Metrics, default: str | None = None
+    ) -> None:
+        self._folder, self._load, self._metrics, self._default = folder, load, metrics, default
+        self._models: Mapping[str, ModelState] = {}
+        self._folder_problem: str | None = "the model folder has not been read yet"
+        self._seen: dict[Path, Stamp] = {}
+        self._first = True
+        self._expected: set[str] = set()
+        self._refreshing = threading.Lock()
+
+    @property
+    def states(self) -> Mapping[str, ModelState]:
+        """Each known model's state, by name."""
+        return self._models
+
+    def find(self, name: str | None = None, version: str | None = None) -> Model:
+        """The live model that a request means.
+
+        Args:
+            name: None for the default model.
+            version: None for the newest live version.
+
+        Raises:
+            NoDefaultModel, UnknownModel, UnknownVersion, ModelNotReady: as they say.
+        """
+        models = self._models
+        if name is None:
+            name = self._default or (next(iter(models)) if len(models) == 1 else None)
+            if name is None:
+                raise NoDefaultModel(sorted(models))
+        state = models.get(name)
+        if state is None:
+            raise UnknownModel(name, sorted(models))
+        if version is not None:
+            for number, (model, _) in state.live.items():
+                if str(number) == version:
+                    return model
+            raise UnknownVersion(name, version, sorted(state.live))
+        if (newest := state.newest) is None:
+            raise ModelNotReady(name)
+        return newest
+
+    def default_model(self) -> Model | None:
+        """The live model that a request without a name means, or None."""
+        try:
+            return self.find()
+        except PigeonholeError:
+            return None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every model that was there at the start, or was ever live, has a live version.
+
+        One that appears later and turns out bad is reported but takes nothing away: a bad
+        publication of one model must not stop the traffic of nineteen others.
+        """
+        expected = {name: s for name, s in self._models.items() if name in self._expected}
+        if self._default is not None and self._default not in expected:
+            return False
+        return bool(expected) and all(state.live for state in expected.values())
+
+    def problems(self) -> dict[str, list[str]]:
+        """What is wrong, by model; the folder's own problems stand under the empty name.
+
+        A ready service may have some: a refused version while an older one serves.
+        """
+        found = {name: said for name, state in self._models.items() if (said := state.problems())}
+        folder = []
+        if self._folder_problem:
+            folder.append(self._folder_problem)
+        elif not self._models:
+            folder.append(f"no <name>/<version>/model.onnx in {self._folder}")
+        if self._models and self._default is not None and self._default not in self._models:
+            folder.append(f"the default model '{self._default}' is not there")
+        if folder:
+            found[""] = folder
+        return found
+
+    def refresh(self) -> None:
+        """Bring what is live in line with what lies in the folder.
+
+        A folder that can't be read changes nothing: what serves goes on serving.
+        """
+        with self._refreshing:
+            listing = list_models(self._folder)
+            if listing.problem:
+                if listing.problem != self._folder_problem:
+                    log.error("model folder unreadable", extra={"reason": listing.problem})
+                self._folder_problem = listing.problem
+            else:
+                self._folder_problem = None
+                self._follow(listing)
+            self._metrics.ready(self.is_ready)
+
+    def _follow(self, listing: Listing) -> None:
+        settled = self._settled(listing)
+        # Known from now on, so that a call for one that is still loading is told to wait.
+        self._models = {**dict.fromkeys(listing.models, ModelState()), **self._models}
+        for name, folder in listing.models.items():
+            before = self._models[name]
+            after = self._advanced(name, folder, before, settled)
+            if after.live:
+                self._expected.add(name)
+            if after != before:
+                self._models = {**self._models, name: after}
+                self._tell(name, before, after)
+        for name in set(self._models) - set(listing.models):
+            before = self._models[name]
+            self._models = {n: state for n, state in self._models.items() if n != name}
+            self._tell(name, before, ModelState())
+
+    def _settled(self, listing: Listing) -> set[Path]:
+        """The files that are as they were a look ago: one still being copied is left alone.
+
+        A version that is renamed into place is whole at once, but people copy folders too. At the
+        first look everything counts as settled, for a start should not wait.
+        """
+        now = {p: stamp for m in listing.models.values() for p, stamp in m.versions.values()}
+        settled = {p for p, stamp in now.items() if self._first or self._seen.get(p) == stamp}
+        if self._first:
+            self._expected.update(listing.models)
+        self._seen, self._first = now, False
+        return settled
+
+    def _advanced(
+        self, name: str, folder: ModelFolder, before: ModelState, settled: set[Path]
+    ) -> ModelState:
+        """The state that follows from the folder, with what had to be loaded loaded."""
+        live: dict[int, tuple[Model, Stamp]] = {}
+        rejected: dict[int, tuple[Stamp, str]] = {}
+        if folder.problem:
+            # Which versions are wanted can't be told: keep what is there.
+            return ModelState(before.live, before.rejected, folder.problem)
+        newest_first = sorted(folder.versions, reverse=True)
+        wanted = newest_first if folder.live is None else sorted(folder.live, reverse=True)
+        for version in wanted:
+            if version not in folder.versions:
+                continue
+            path, stamp = folder.versions[version]
+            if (there := before.live.get(version)) and (there[1] == stamp or path not in settled):
+                live[version] = there
+            elif (known := before.rejected.get(version)) and known[0] == stamp:
+                rejected[version] = known
+            elif path not in settled:
+                pass  # looked at again in a moment
+            else:
+                self._take_in(name, version, path, stamp, live, rejected)
+                if version in rejected and there:
+                    live[version] = there  # the file was overwritten with a bad one
+            if folder.live is None and live:
+                break
+        missing = tuple(v for v in folder.live or () if v not in folder.versions)
+        if not live and before.live:
+            # Nothing that is wanted can serve: the old one goes on.
+            live = dict(before.live)
+        return ModelState(live, rejected, None, missing)
+
+    def _take_in(
+        self,
+        name: str,
+        version: int,
+        path: Path,
+        stamp: Stamp,
+        live: dict[int, tuple[Model, Stamp]],
+        rejected: dict[int, tuple[Stamp, str]],
+    ) -> None:
+        try:
+            live[version] = (self._load(path, name, version), stamp)
+        except ModelRejected as error:
+            rejected[version] = (stamp, error.reason)
+        except Exception:
+            # Whatever a file makes the libraries do, the service goes on with what it has.
+            log.exception("model load failed", extra={"model": name, "version": version})
+            rejected[version] = (stamp, "an internal error; the log has it")
+
+    def _tell(self, name: str, before: ModelState, after: ModelState) -> None:
+        """Log and count what changed."""
+        for version, (model, _) in after.live.items():
+            if before.live.get(version, (None, None))[0] is not model:
+                self._metrics.model_live(model)
+                log.info(
+                    "model live",
+                    extra={
+                        "model": name,
+                        "version": version,
+                        "sha256": model.digest,
+                        "load_seconds": round(model.load_seconds, 4),
+                    },
+                )
+        for version in set(before.live) - set(after.live):
+            self._metrics.model_gone(name, version)
+            log.info("model retired", extra={"model": name, "version": version})
+        for version, (stamp, reason) in after.rejected.items():
+            if before.rejected.get(version, (None, None))[0] != stamp:
+                self._metrics.model_rejected(name, version)
+                log.error(
+                    "model refused", extra={"model": name, "version": version, "reason": reason}
+                )
+        for version in set(before.rejected) - set(after.rejected):
+            self._metrics.rejection_over(name, version)
+        if after.problem and after.problem != before.problem:
+            log.error("model folder problem", extra={"model": name, "reason": after.problem})

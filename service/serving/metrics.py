@@ -1,0 +1,237 @@
+"""Every metric by name, and how it is counted and read. One prefix, base units.
+
+Label values come from a fixed small set - the names of routes, of the loaded models and of their
+classes - and never from what a client sent.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from service.model.artifact import Model
+from service.model.columns import Prediction
+from service.model.unusual import Warned
+from service.serving.counters import COUNTER, GAUGE, CounterMap, WorkerCounters
+
+BUCKETS_S = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
+    *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+"""Upper bounds in seconds: a one-row answer takes some 100 us, a hopeless one 10 s."""
+
+HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True)
+class Name:
+    """One metric: what it is called, what kind it is, its labels, and a line of help."""
+
+    metric: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+    combine: Callable[[Sequence[float]], float] = sum
+
+
+REQUESTS = Name(
+    "pigeonhole_requests_total",
+    COUNTER,
+    ("route", "model", "version", "code"),
+    "HTTP requests answered.",
+)
+DURATION = Name(
+    "pigeonhole_request_duration_seconds",
+    HISTOGRAM,
+    ("route", "model", "version"),
+    "Time from a request's body being there to its answer being ready.",
+)
+IN_FLIGHT = Name("pigeonhole_requests_in_flight", GAUGE, (), "Requests being answered now.")
+ROWS = Name("pigeonhole_rows_total", COUNTER, ("model", "version"), "Rows predicted.")
+PREDICTIONS = Name(
+    "pigeonhole_predictions_total", COUNTER, ("model", "version", "label"), "Rows by label given."
+)
+UNUSUAL = Name(
+    "pigeonhole_unusual_values_total",
+    COUNTER,
+    ("model", "version", "feature"),
+    "Values outside what training saw, as warned of in answers.",
+)
+MODEL_LIVE = Name(
+    "pigeonhole_model_live", GAUGE, ("model", "version"), "Workers that serve this version."
+)
+MODEL_REJECTED = Name(
+    "pigeonhole_model_rejected",
+    GAUGE,
+    ("model", "version"),
+    "Workers that refuse this version for now.",
+)
+MODEL_LOAD_SECONDS = Name(
+    "pigeonhole_model_load_seconds",
+    GAUGE,
+    ("model", "version"),
+    "Longest time that a worker took to load and check this version.",
+    max,
+)
+MODEL_LOADS = Name(
+    "pigeonhole_model_loads_total",
+    COUNTER,
+    ("model", "outcome"),
+    "Loads tried, by outcome: live or rejected.",
+)
+WORKER_STARTS = Name("pigeonhole_worker_starts_total", COUNTER, (), "Workers started.")
+WORKER_READY = Name("pigeonhole_workers_ready", GAUGE, (), "Workers that are ready.")
+WORKERS = Name("pigeonhole_workers", GAUGE, (), "Workers alive.")
+REFUSED = Name(
+    "pigeonhole_series_refused",
+    GAUGE,
+    (),
+    "Series that found no room in the shared counters; above 0, some figures are missing.",
+)
+BUILD = Name("pigeonhole_build_info", GAUGE, ("version",), "The service's version; always 1.")
+
+STORED = (
+    *(REQUESTS, DURATION, IN_FLIGHT, ROWS, PREDICTIONS, UNUSUAL, MODEL_LIVE, MODEL_REJECTED),
+    *(MODEL_LOAD_SECONDS, MODEL_LOADS, WORKER_STARTS, WORKER_READY),
+)
+"""Those kept in the shared map."""
+
+METRICS = (*STORED, WORKERS, REFUSED, BUILD)
+"""All of them."""
+
+
+class Metrics:
+    """One worker's view of the metrics: it counts into its slot.
+
+    Args:
+        counters: the worker's slot.
+    """
+
+    def __init__(self, counters: WorkerCounters) -> None:
+        self._counters = counters
+        counters.add(self._at(WORKER_STARTS))
+        self._in_flight = self._at(IN_FLIGHT)
+        self._request_series: dict[tuple[str, str, str, int], tuple[int | None, int | None]] = {}
+
+    def request_started(self) -> None:
+        """Count a request as being answered."""
+        self._counters.add(self._in_flight)
+
+    def request_ended(
+        self, route: str, model: str, version: str, code: int, seconds: float
+    ) -> None:
+        """Count an answered request: model and version are empty where no live one was meant."""
+        key = (route, model, version, code)
+        series = self._request_series.get(key)
+        if series is None:
+            series = (
+                self._at(REQUESTS, route, model, version, str(code)),
+                self._at(DURATION, route, model, version),
+            )
+            self._request_series[key] = series
+        total, duration = series
+        changes: list[tuple[int | None, float]] = [(self._in_flight, -1.0), (total, 1.0)]
+        if duration is not None:
+            bucket = bisect_left(BUCKETS_S, seconds)  # the last one is +Inf
+            changes += [(duration + bucket, 1.0), (duration + len(BUCKETS_S) + 1, seconds)]
+        self._counters.add_all(changes)
+
+    def predicted(self, model: Model, prediction: Prediction, unusual: Sequence[Warned]) -> None:
+        """Count the rows of one prediction by label, and what was unusual in them."""
+        where = (model.name, str(model.version))
+        changes: list[tuple[int | None, float]] = [
+            (self._at(ROWS, *where), float(len(prediction.labels)))
+        ]
+        for label, rows in Tally(prediction.labels).items():
+            changes.append((self._at(PREDICTIONS, *where, label), float(rows)))
+        for feature, values in Tally(warned.feature for warned in unusual).items():
+            changes.append((self._at(UNUSUAL, *where, feature), float(values)))
+        self._counters.add_all(changes)
+
+    def model_live(self, model: Model) -> None:
+        """A version was loaded and serves now."""
+        where = (model.name, str(model.version))
+        self._counters.set(self._at(MODEL_LIVE, *where), 1.0)
+        self._counters.set(self._at(MODEL_REJECTED, *where), 0.0)
+        self._counters.set(self._at(MODEL_LOAD_SECONDS, *where), model.load_seconds)
+        self._counters.add(self._at(MODEL_LOADS, model.name, "live"))
+
+    def model_gone(self, name: str, version: int) -> None:
+        """A version no longer serves."""
+        self._counters.set(self._at(MODEL_LIVE, name, str(version)), 0.0)
+
+    def model_rejected(self, name: str, version: int) -> None:
+        """A version was refused."""
+        self._counters.set(self._at(MODEL_REJECTED, name, str(version)), 1.0)
+        self._counters.add(self._at(MODEL_LOADS, name, "rejected"))
+
+    def rejection_over(self, name: str, version: int) -> None:
+        """A refused version is gone from the disk, or another try is being made."""
+        self._counters.set(self._at(MODEL_REJECTED, name, str(version)), 0.0)
+
+    def ready(self, is_ready: bool) -> None:
+        """Whether this worker is ready."""
+        self._counters.set(self._at(WORKER_READY), float(is_ready))
+
+    def _at(self, name: Name, *labels: str) -> int | None:
+        # A histogram's cells are counters: one a bucket, one for +Inf, one for the sum.
+        if name.kind == HISTOGRAM:
+            return self._counters.series(COUNTER, name.metric, labels, len(BUCKETS_S) + 2)
+        return self._counters.series(name.kind, name.metric, labels)
+
+
+class MetricsCollector:
+    """What a scrape reads: the sums over all workers (prometheus_client's Collector protocol).
+
+    Args:
+        shared: the map of all workers.
+        version: the service's own version.
+    """
+
+    def __init__(self, shared: CounterMap, version: str) -> None:
+        self._shared, self._version = shared, version
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric once, those without a series too."""
+        found: dict[str, dict[tuple[str, ...], list[tuple[float, ...]]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for series in self._shared.read():
+            found[series.metric][series.labels].append(series.values)
+        for name in STORED:
+            yield _family(name, found[name.metric])
+        single: list[tuple[Name, tuple[str, ...], float]] = [
+            (WORKERS, (), self._shared.workers_alive()),
+            (REFUSED, (), self._shared.refused()),
+            (BUILD, (self._version,), 1),
+        ]
+        for name, labels, value in single:
+            yield _family(name, {labels: [(float(value),)]})
+
+
+def _family(name: Name, series: dict[tuple[str, ...], list[tuple[float, ...]]]) -> Metric:
+    if name.kind == HISTOGRAM:
+        histogram = HistogramMetricFamily(name.metric, name.help, labels=name.labels)
+        for labels, slots in sorted(series.items()):
+            *cells, total_s = (sum(values) for values in zip(*slots, strict=True))
+            buckets, running = [], 0.0
+            for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), cells, strict=True):
+                running += count
+                buckets.append((bound, running))
+            histogram.add_metric(labels, buckets, total_s)
+        return histogram
+    kind = CounterMetricFamily if name.kind == COUNTER else GaugeMetricFamily
+    family = kind(name.metric, name.help, labels=name.labels)
+    for labels, slots in sorted(series.items()):
+        family.add_metric(labels, name.combine([value for (value,) in slots]))
+    return family

@@ -1,0 +1,68 @@
+"""Rows as ``text/csv``: a header of feature names, then a row a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+from service.errors import InvalidRequest, UnreadableBody
+from service.model.signature import Feature, Kind, Signature
+
+MISSING = frozenset({"", "na", "n/a", "nan", "?", "null", "none"})
+"""Cells that mean a missing value, whatever their case: the contract's list."""
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""A plain decimal number. Python's float() would take 1_000 and infinity too."""
+
+FIELD_CHARACTERS = 1_000_000
+"""Longer cells are refused; the csv module asks for a limit."""
+
+
+def read_csv(text: str, signature: Signature) -> list[dict[str, Any]]:
+    """The rows of a CSV body as plain values, still to be held against the signature.
+
+    Args:
+        text: comma-separated, quoted as RFC 4180 says.
+        signature: tells how a cell is read: as a number, a boolean or text.
+
+    Raises:
+        UnreadableBody: for text that is no CSV.
+        InvalidRequest: for a header that is missing or repeats itself, or a ragged row.
+    """
+    csv.field_size_limit(FIELD_CHARACTERS)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        lines = [line for line in reader if line]
+    except csv.Error as error:
+        raise UnreadableBody(f"not CSV, line {reader.line_num}: {error}") from None
+    if not lines:
+        raise InvalidRequest("the CSV body is empty, expected a header line with feature names")
+    header = [name.strip() for name in lines[0]]
+    if repeated := {name for name in header if header.count(name) > 1}:
+        raise InvalidRequest(f"the CSV header names {min(repeated)[:40]!r} twice")
+    rows = []
+    for index, cells in enumerate(lines[1:]):
+        if len(cells) != len(header):
+            raise InvalidRequest(
+                f"CSV row {index} has {len(cells)} cells, the header has {len(header)}"
+            )
+        rows.append(
+            {
+                name: _value(signature.by_name.get(name), cell.strip())
+                for name, cell in zip(header, cells, strict=True)
+            }
+        )
+    return rows
+
+
+def _value(feature: Feature | None, cell: str) -> Any:
+    """A cell's value; text that does not fit stays text, for the signature to refuse."""
+    if cell.lower() in MISSING:
+        return None
+    if feature is None or feature.kind is Kind.CATEGORY:
+        return cell
+    if feature.kind is Kind.BOOLEAN:
+        return {"true": True, "false": False, "1": True, "0": False}.get(cell.lower(), cell)
+    return float(cell) if NUMBER.fullmatch(cell) else cell

@@ -1,0 +1,132 @@
+"""The table from errors to HTTP: one status, one code, one JSON shape for every failure.
+
+    {"error": "2 problems in 1 row", "code": "invalid_rows", "problems": [...]}
+
+``error`` is a sentence, ``code`` never changes its meaning; further keys are facts that the error
+carries. An exception that is not in the table is ours to mend: 500, logged, its text kept inside.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+)
+
+from service import errors
+from service.web.reply import Reply
+
+JSON = "application/json"
+
+
+class BodyTooLarge(errors.RequestError):
+    """A body of more bytes than are taken, before or after it was inflated."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit} bytes; send the rows in parts")
+
+
+class UnsupportedEncoding(errors.RequestError):
+    """A Content-Encoding that is not known, or a body that is not what it says."""
+
+
+class UnsupportedMediaType(errors.RequestError):
+    """A body that is no JSON and whose Content-Type never said that it would be."""
+
+
+TABLE: dict[type[Exception], tuple[HTTPStatus, str]] = {
+    errors.UnreadableBody: (HTTPStatus.BAD_REQUEST, "unreadable_body"),
+    errors.InvalidRequest: (HTTPStatus.BAD_REQUEST, "invalid_request"),
+    errors.InvalidRows: (HTTPStatus.BAD_REQUEST, "invalid_rows"),
+    errors.TooManyRows: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_rows"),
+    BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large"),
+    UnsupportedEncoding: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding"),
+    UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+    errors.UnknownModel: (HTTPStatus.NOT_FOUND, "unknown_model"),
+    errors.UnknownVersion: (HTTPStatus.NOT_FOUND, "unknown_version"),
+    errors.NoDefaultModel: (HTTPStatus.NOT_FOUND, "no_default_model"),
+    errors.ModelNotReady: (HTTPStatus.SERVICE_UNAVAILABLE, "model_not_ready"),
+    errors.PredictionFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "prediction_failed"),
+}
+"""Status and code of each error."""
+
+HTTP_CODES: dict[int, str] = {
+    HTTPStatus.BAD_REQUEST: "bad_request",
+    HTTPStatus.NOT_FOUND: "unknown_route",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+}
+"""Codes of the failures that routing finds before any of our code runs."""
+
+INTERNAL_CODE = "internal_error"
+"""Code of whatever is in no table."""
+
+RETRY_AFTER_S = "1"
+"""When to ask again for a model that is not ready: the folder is looked at that often."""
+
+
+def error_reply(error: Exception) -> Reply:
+    """The answer to a failure, whatever failed."""
+    if isinstance(error, HTTPException):
+        return _routing_reply(error)
+    for kind, (status, code) in TABLE.items():
+        if isinstance(error, kind):
+            body = {"error": str(error), "code": code, **_facts(error)}
+            headers = (
+                (("Retry-After", RETRY_AFTER_S),)
+                if status == HTTPStatus.SERVICE_UNAVAILABLE
+                else ()
+            )
+            return Reply(status, msgspec.json.encode(body), JSON, headers)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    body = {"error": "the service failed to answer; its log says why", "code": INTERNAL_CODE}
+    return Reply(status, msgspec.json.encode(body), JSON)
+
+
+def _routing_reply(error: HTTPException) -> Reply:
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    code = HTTP_CODES.get(
+        status, INTERNAL_CODE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "bad_request"
+    )
+    body = {"error": _routing_sentence(error), "code": code}
+    skipped = {"content-type", "content-length"}
+    headers = tuple((k, v) for k, v in error.get_headers() if k.lower() not in skipped)
+    return Reply(status, msgspec.json.encode(body), JSON, headers)
+
+
+def _routing_sentence(error: HTTPException) -> str:
+    match error:
+        case NotFound():
+            return "there is no such route; /docs and /openapi.json list those that there are"
+        case MethodNotAllowed():
+            return f"this route takes only {', '.join(sorted(error.valid_methods or ()))}"
+        case RequestEntityTooLarge():
+            return "the body is larger than is taken; send the rows in parts"
+        case _:
+            return error.description or HTTPStatus(error.code or 500).phrase
+
+
+def _facts(error: Exception) -> dict[str, Any]:
+    match error:
+        case errors.InvalidRows():
+            problems = [
+                {name: value for name, value in vars(problem).items() if value is not None}
+                for problem in error.problems
+            ]
+            return {"problems": problems} | ({"truncated": True} if error.truncated else {})
+        case errors.InvalidRequest() if error.pointer:
+            return {"pointer": error.pointer}
+        case errors.UnknownModel() | errors.NoDefaultModel():
+            return {"models": list(error.known)}
+        case errors.UnknownVersion():
+            return {"versions": [str(version) for version in error.live]}
+        case errors.TooManyRows():
+            return {"limit": error.limit}
+        case _:
+            return {}

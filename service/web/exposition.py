@@ -1,0 +1,23 @@
+"""``/metrics``: what all workers counted, as Prometheus or OpenMetrics text."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from service.serving.metrics import MetricsCollector
+
+
+def exposition_blueprint(collector: MetricsCollector) -> Blueprint:
+    """``/metrics``, in the format that the scraper asks for."""
+    blueprint = Blueprint("exposition", __name__)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+
+    @blueprint.get("/metrics")
+    def metrics() -> Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return Response(encode(registry), content_type=content_type)
+
+    return blueprint

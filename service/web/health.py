@@ -1,0 +1,56 @@
+"""Health: live while the process answers, ready while every model that is expected has one live."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from threading import Event
+
+import msgspec
+from flask import Blueprint, Response
+
+from service.serving.live_models import LiveModels
+from service.web.errors import JSON
+
+NOT_READY = "not_ready"
+"""The code of a 503 from readiness."""
+
+
+def health_blueprint(live: LiveModels, draining: Event) -> Blueprint:
+    """``/health/live`` and ``/health/ready`` with their short names.
+
+    Args:
+        live: whose readiness is told.
+        draining: set when the worker was told to stop; readiness fails from then on.
+    """
+    blueprint = Blueprint("health", __name__)
+
+    @blueprint.get("/health/live")
+    @blueprint.get("/healthz")
+    def health_live() -> Response:
+        return Response(b'{"live":true}', content_type=JSON)
+
+    @blueprint.get("/health/ready")
+    @blueprint.get("/readyz")
+    def health_ready() -> Response:
+        problems = [
+            f"model '{name}': {problem}" if name else problem
+            for name, said in live.problems().items()
+            for problem in said
+        ]
+        is_ready = live.is_ready and not draining.is_set()
+        if draining.is_set():
+            problems.insert(0, "the worker is stopping")
+        answer: dict[str, object] = {"ready": is_ready, "live": True}
+        if not is_ready:
+            reason = "; ".join(problems) or "the models are still being loaded"
+            answer |= {"error": f"not ready: {reason}", "code": NOT_READY}
+        answer["models"] = {
+            name: {"ready": bool(state.live), "versions": [str(v) for v in sorted(state.live)]}
+            for name, state in sorted(live.states.items())
+        }
+        if problems:
+            answer["problems"] = problems
+        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(msgspec.json.encode(answer), status, content_type=JSON)
+
+    return blueprint

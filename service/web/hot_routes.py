@@ -1,0 +1,55 @@
+"""The hot inference routes by path, and the blueprint that serves them through Flask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, g, request
+
+from service.web.inference import InferenceRoute
+
+
+@dataclass(frozen=True)
+class HotRoute:
+    """A rule in Flask's notation and what answers it.
+
+    Attributes:
+        rule: may hold ``<name>`` and ``<version>``, the model that is meant.
+        answer: the route's object.
+    """
+
+    rule: str
+    answer: InferenceRoute
+
+
+def rows_routes(predict: InferenceRoute, model_predict: InferenceRoute) -> list[HotRoute]:
+    """The paths of the rows protocol."""
+    return [
+        HotRoute("/predict", predict),
+        HotRoute("/v1/models/<name>:predict", model_predict),
+        HotRoute("/v1/models/<name>/versions/<version>:predict", model_predict),
+    ]
+
+
+def hot_blueprint(routes: Sequence[HotRoute]) -> Blueprint:
+    """The hot routes as a complete Flask app serves them."""
+    blueprint = Blueprint("inference", __name__)
+    for route in routes:
+
+        def view(
+            name: str | None = None, version: str | None = None, route: HotRoute = route
+        ) -> Response:
+            body = request.get_data(cache=False)
+            # From here on the route counts the request itself.
+            g.counted = True
+            reply = route.answer(_header, body, name, version)
+            headers: Mapping[str, str] = dict(reply.headers)
+            return Response(reply.body, reply.status, headers, content_type=reply.content_type)
+
+        blueprint.add_url_rule(route.rule, route.rule.replace(".", "_"), view, methods=["POST"])
+    return blueprint
+
+
+def _header(name: str) -> str | None:
+    return request.headers.get(name)

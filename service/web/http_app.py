@@ -1,0 +1,87 @@
+"""The Flask app around all blueprints: what every answer carries, whatever route it came from."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Blueprint, Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from service.errors import PigeonholeError, PredictionFailed
+from service.serving.metrics import Metrics
+from service.web.errors import error_reply
+from service.web.request_id import HEADER, request_id
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("service.access")
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    # Answers are data; the one page that is none sets a policy of its own.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Headers of every answer that does not set its own."""
+
+
+def make_http_app(
+    blueprints: Sequence[Blueprint], metrics: Metrics, *, max_body_bytes: int, access_log: bool
+) -> Flask:
+    """A Flask app that serves these blueprints in the service's one manner.
+
+    Args:
+        blueprints: the routes.
+        metrics: told of every request that no hot route has counted.
+        max_body_bytes: Flask refuses to read more.
+        access_log: whether each request is logged.
+    """
+    app = Flask("service", static_folder=None, template_folder="web/templates")
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # a redirect would be an answer that is no JSON
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+
+    @app.before_request
+    def _start() -> None:
+        g.started = time.perf_counter()
+        g.request_id = request_id(request.headers.get(HEADER))
+
+    @app.errorhandler(Exception)
+    def _failed(error: Exception) -> Response:
+        known = isinstance(error, (HTTPException, PigeonholeError))
+        if not known or isinstance(error, PredictionFailed):
+            log.error("request failed", exc_info=error, extra={"request_id": g.get("request_id")})
+        reply = error_reply(error)
+        headers: dict[str, Any] = dict(reply.headers)
+        return Response(reply.body, reply.status, headers, content_type=reply.content_type)
+
+    @app.after_request
+    def _finish(response: Response) -> Response:
+        response.headers.setdefault(HEADER, g.request_id)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        seconds = time.perf_counter() - g.started
+        if not g.get("counted", False):
+            route = request.endpoint.rpartition(".")[2] if request.endpoint else "unknown"
+            metrics.request_started()
+            metrics.request_ended(route, "", "", response.status_code, seconds)
+        if access_log:
+            access.info(
+                "request",
+                extra={
+                    "request_id": response.headers[HEADER],
+                    "method": request.method,
+                    "path": request.path,
+                    "status": response.status_code,
+                    "milliseconds": round(1000 * seconds, 3),
+                },
+            )
+        return response
+
+    return app

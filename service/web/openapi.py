@@ -1,0 +1,296 @@
+"""``/openapi.json``: the interface as OpenAPI 3.1, made from the signatures of the live models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response
+
+from service import __version__
+from service.errors import Problem
+from service.model.artifact import Model
+from service.model.signature import Feature, Kind
+from service.serving.live_models import LiveModels
+from service.web.errors import JSON, TABLE
+
+MISSING = {"type": "null"}
+
+
+def openapi_blueprint(live: LiveModels, max_rows: int) -> Blueprint:
+    """``/openapi.json`` for what is live at the moment of asking.
+
+    Args:
+        live: the models.
+        max_rows: rows in one request at most.
+    """
+    blueprint = Blueprint("openapi", __name__)
+
+    @blueprint.get("/openapi.json")
+    def openapi() -> Response:
+        return Response(msgspec.json.encode(openapi_document(live, max_rows)), content_type=JSON)
+
+    return blueprint
+
+
+def openapi_document(live: LiveModels, max_rows: int) -> dict[str, Any]:
+    """The whole document."""
+    models = [model for state in live.states.values() if (model := state.newest) is not None]
+    default = live.default_model()
+    paths: dict[str, Any] = {}
+    if default is not None:
+        paths["/predict"] = {"post": _predict(default, "predict", max_rows)}
+    for model in sorted(models, key=lambda m: m.name):
+        operation = f"predict_{model.name}"
+        paths[f"/v1/models/{model.name}:predict"] = {"post": _predict(model, operation, max_rows)}
+        for version, (loaded, _) in sorted(live.states[model.name].live.items()):
+            paths[f"/v1/models/{model.name}/versions/{version}:predict"] = {
+                "post": _predict(loaded, f"{operation}_{version}", max_rows)
+            }
+    paths |= _reading_paths()
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Pigeonhole",
+            "version": __version__,
+            "summary": "Labels and probabilities from trained classifiers.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {
+                "Error": _error_schema(),
+                "Status": _status_schema(),
+                **{_schema_name(m): _row_schema(m) for m in models},
+            }
+        },
+    }
+
+
+def _predict(model: Model, operation: str, max_rows: int) -> dict[str, Any]:
+    signature = model.signature
+    row = {"$ref": f"#/components/schemas/{_schema_name(model)}"}
+    listed = {
+        "type": "array",
+        "prefixItems": [_value_schema(feature) for feature in signature.features],
+        "minItems": len(signature.features),
+        "maxItems": len(signature.features),
+        "description": "The values in signature order: "
+        + ", ".join(feature.name for feature in signature.features),
+    }
+    by_row: dict[str, Any] = {
+        "type": "object",
+        "required": ["instances"],
+        "properties": {
+            "instances": {
+                "description": f"At most {max_rows} rows, all objects or all lists.",
+                "anyOf": [
+                    {"type": "array", "items": row, "maxItems": max_rows},
+                    {"type": "array", "items": listed, "maxItems": max_rows},
+                ],
+            }
+        },
+    }
+    examples = {
+        f"row_{index}": {"value": {"instances": [golden.row]}}
+        for index, golden in enumerate(model.golden[:3])
+    }
+    content: dict[str, Any] = {"schema": by_row}
+    if examples:
+        content["examples"] = examples
+    classes = ", ".join(signature.classes)
+    return {
+        "operationId": operation,
+        "summary": f"Predict with model {model.name}, version {model.version}",
+        "description": f"Tells for each row which it is of: {classes}. "
+        "Columns under `inputs` and `text/csv` are taken too.",
+        "requestBody": {"required": True, "content": {JSON: content}},
+        "responses": {
+            "200": {
+                "description": "A prediction for each row, in order.",
+                "content": {JSON: {"schema": _answer_schema(model)}},
+            },
+            **_failures("400", "404", "413", "415", "503"),
+        },
+    }
+
+
+def _schema_name(model: Model) -> str:
+    return f"Row.{model.name}"
+
+
+def _row_schema(model: Model) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {f.name: _value_schema(f) for f in model.signature.features},
+        "required": [f.name for f in model.signature.features if f.required],
+        "additionalProperties": False,
+    }
+
+
+def _value_schema(feature: Feature) -> dict[str, Any]:
+    match feature.kind:
+        case Kind.NUMBER:
+            schema: dict[str, Any] = {"type": "number"}
+            if feature.minimum is not None and feature.maximum is not None:
+                unit = f" {feature.unit}" if feature.unit else ""
+                schema["description"] = (
+                    f"Seen in training: {feature.minimum:g} to {feature.maximum:g}{unit}."
+                )
+        case Kind.BOOLEAN:
+            schema = {"type": "boolean"}
+        case Kind.CATEGORY:
+            schema = {"type": "string"}
+            if feature.required:
+                schema["pattern"] = "\\S"
+            if feature.categories:
+                known = sorted(feature.categories, key=lambda c: -feature.categories[c])
+                schema["description"] = "Seen in training: " + ", ".join(known[:20])
+    return schema if feature.required else {"anyOf": [schema, MISSING]}
+
+
+def _answer_schema(model: Model) -> dict[str, Any]:
+    probability = {"type": "number", "minimum": 0, "maximum": 1.001}
+    classes = list(model.signature.classes)
+    prediction = {
+        "type": "object",
+        "required": ["label", "probability", "probabilities"],
+        "properties": {
+            "label": {"enum": classes},
+            "probability": probability,
+            "probabilities": {
+                "type": "object",
+                "required": classes,
+                "properties": dict.fromkeys(classes, probability),
+            },
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["model", "version", "id", "predictions"],
+        "properties": {
+            "model": {"type": "string"},
+            "version": {"type": "string"},
+            "id": {"type": "string"},
+            "predictions": {"type": "array", "items": prediction},
+            "warnings": {
+                "type": "array",
+                "description": "Values outside what training saw; they were answered all the same.",
+                "items": {
+                    "type": "object",
+                    "required": ["row", "feature", "value", "seen"],
+                    "properties": {
+                        "row": {"type": "integer"},
+                        "feature": {"type": "string"},
+                        "value": {"type": ["number", "string"]},
+                        "seen": {"type": "array"},
+                    },
+                },
+            },
+        },
+    }
+
+
+def _error_schema() -> dict[str, Any]:
+    (problem,), components = msgspec.json.schema_components([Problem])
+    del problem
+    properties = components["Problem"]["properties"]
+    return {
+        "type": "object",
+        "required": ["error", "code"],
+        "properties": {
+            "error": {"type": "string", "description": "What went wrong, one sentence."},
+            "code": {
+                "type": "string",
+                "description": "Never changes its meaning. "
+                + ", ".join(sorted({code for _, code in TABLE.values()})),
+            },
+            "problems": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["row", "expected", "got"],
+                    "properties": {name: _plain(schema) for name, schema in properties.items()},
+                },
+            },
+        },
+    }
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A field's schema without null and default: what is None is left out of an answer."""
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind != MISSING]
+    return {key: value for key, value in kinds[0].items() if key != "default"}
+
+
+def _status_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["name", "ready", "model_version_status"],
+        "properties": {
+            "name": {"type": "string"},
+            "ready": {"type": "boolean"},
+            "model_version_status": {"type": "array", "items": {"type": "object"}},
+        },
+    }
+
+
+def _failures(*statuses: str) -> dict[str, Any]:
+    said = {
+        "400": "The body or its rows don't fit; every problem is named.",
+        "404": "No such model or version.",
+        "413": "Too many rows or bytes.",
+        "415": "A Content-Type or Content-Encoding that is not taken.",
+        "503": "Not ready (yet).",
+    }
+    error = {"schema": {"$ref": "#/components/schemas/Error"}}
+    return {s: {"description": said[s], "content": {JSON: error}} for s in statuses}
+
+
+def _reading_paths() -> dict[str, Any]:
+    def read(
+        operation: str, summary: str, schema: dict[str, Any], *failures: str
+    ) -> dict[str, Any]:
+        return {
+            "get": {
+                "operationId": operation,
+                "summary": summary,
+                "responses": {
+                    "200": {"description": summary, "content": {JSON: {"schema": schema}}},
+                    **_failures(*failures),
+                },
+            }
+        }
+
+    names = {
+        "type": "object",
+        "required": ["models"],
+        "properties": {"models": {"type": "array", "items": {"type": "string"}}},
+    }
+    status = {"$ref": "#/components/schemas/Status"}
+    anything = {"type": "object"}
+    model = read("model", "One model: its state, features and classes", status, "404")
+    version = read("model_version", "One version of a model", status, "404")
+    name_parameter = _path_parameter("name", "The model's name.")
+    model["get"]["parameters"] = [name_parameter]
+    version["get"]["parameters"] = [name_parameter, _path_parameter("version", "The version.")]
+    metrics = read("metrics", "Metrics for Prometheus", anything)
+    metrics["get"]["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "/v1/models": read("models", "The names of the models", names),
+        "/v1/models/{name}": model,
+        "/v1/models/{name}/versions/{version}": version,
+        "/health/live": read("health_live", "Whether the process answers", anything),
+        "/health/ready": read("health_ready", "Whether the models are ready", anything, "503"),
+        "/metrics": metrics,
+        "/openapi.json": read("openapi", "This document", anything),
+    }
+
+
+def _path_parameter(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": description,
+        "schema": {"type": "string", "minLength": 1},
+    }

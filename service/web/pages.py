@@ -1,0 +1,85 @@
+"""``/docs``: the interface for people - each model's features, a form to try it, a line for curl.
+
+Made from the signatures like everything else, and from nothing outside: style and script are
+served from here. Names of models, features and classes are somebody's text, so the template
+escapes them and the script writes them as text, never as markup.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from service.model.artifact import Model
+from service.model.signature import Kind
+from service.serving.live_models import LiveModels
+
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self'; "
+    "form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def pages_blueprint(live: LiveModels) -> Blueprint:
+    """``/docs``, and ``/`` which leads there."""
+    blueprint = Blueprint("pages", __name__, static_folder="static", static_url_path="/static")
+
+    @blueprint.get("/")
+    def home() -> BaseResponse:
+        return redirect("/docs")
+
+    @blueprint.get("/docs")
+    def docs() -> Response:
+        newest = {name: state.newest for name, state in sorted(live.states.items())}
+        default = live.default_model()
+        page = render_template(
+            "docs.html",
+            models=[_shown(model) for model in newest.values() if model],
+            not_ready=[name for name, model in newest.items() if model is None],
+            default=default.name if default else None,
+            host=request.host_url.rstrip("/"),
+        )
+        response = make_response(page)
+        response.headers["Content-Security-Policy"] = PAGE_POLICY
+        return response
+
+    return blueprint
+
+
+def _shown(model: Model) -> dict[str, Any]:
+    """What the page shows of a model: plain values."""
+    example = model.golden[0].row if model.golden else {}
+    features = [
+        {
+            "name": feature.name,
+            "kind": feature.kind.value,
+            "unit": feature.unit or "",
+            "required": feature.required,
+            "range": (
+                None
+                if feature.minimum is None
+                else (f"{feature.minimum:g}", f"{feature.maximum:g}")
+            ),
+            "categories": sorted(feature.categories, key=lambda c: -feature.categories[c]),
+            "example": _text(example.get(feature.name)),
+            "is_category": feature.kind is Kind.CATEGORY,
+        }
+        for feature in model.signature.features
+    ]
+    return {
+        "name": model.name,
+        "version": model.version,
+        "classes": model.signature.classes,
+        "features": features,
+        "path": f"/v1/models/{model.name}:predict",
+        "body": json.dumps({"instances": [example]}, ensure_ascii=False),
+    }
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,250 @@
+r"""The rows protocol: ``/predict``, and the same body under TensorFlow Serving's and KServe's paths.
+
+{"instances": [{"height_cm": 172, "weight_kg": 95}]}      rows as objects
+{"instances": [[172, 95]]}                                rows as lists, in signature order
+{"inputs": {"height_cm": [172], "weight_kg": [95]}}       columns; answered as columns
+height_cm,weight_kg\n172,95                               text/csv
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from service.errors import InvalidRequest, RequestError, UnreadableBody
+from service.model.artifact import Model
+from service.model.problems import (
+    by_column,
+    by_row,
+    columns_from_values,
+    described,
+    rows_from_columns,
+)
+from service.model.row_forms import check_row_count
+from service.model.unusual import Warned
+from service.web.csv_rows import read_csv
+from service.web.errors import JSON, UnsupportedMediaType
+from service.web.inference import Answered, Decoded
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+LONGEST_INTEGER = 300
+"""Digits: a longer whole number is read as a double, which may be infinite and is refused then."""
+
+
+class Form(Enum):
+    """How the rows were written, which is how the answer is written."""
+
+    ROWS = auto()
+    COLUMNS = auto()
+
+
+@dataclass(frozen=True)
+class _Decoders:
+    """The quick decoders of one signature, in the order in which they are tried."""
+
+    named: msgspec.json.Decoder[Any]
+    listed: msgspec.json.Decoder[Any]
+    columns: msgspec.json.Decoder[Any]
+
+
+class _Counting(msgspec.Struct):
+    instances: list[msgspec.Raw]
+
+
+_COUNTING = msgspec.json.Decoder(_Counting)
+
+
+class RowsProtocol:
+    """Decodes rows and encodes labels with named probabilities; see the module's docstring.
+
+    Args:
+        max_rows: rows in one request at most.
+    """
+
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
+        self._decoders: WeakKeyDictionary[Model, _Decoders] = WeakKeyDictionary()
+        self._encoder = msgspec.json.Encoder()
+
+    def decode(self, model: Model, body: bytes, content_type: str) -> Decoded:
+        """The rows in a body: CSV where the Content-Type says so, else JSON."""
+        if _media_type(content_type) == "text/csv":
+            rows = read_csv(_text(body), model.signature)
+            check_row_count(len(rows), self._max_rows)
+            return Decoded(columns_from_values(model.signature, rows), Form.ROWS)
+        self._refuse_crowds(body)
+        return self._quick(model, body) or self._thorough(model, body, content_type)
+
+    def encode(self, answered: Answered) -> tuple[bytes, str]:
+        """Labels and probabilities by class name, and what was unusual in the rows."""
+        classes = answered.model.signature.classes
+        probabilities = answered.prediction.probabilities.tolist()
+        labels = answered.prediction.labels
+        answer: dict[str, Any] = {
+            "model": answered.model.name,
+            "version": str(answered.model.version),
+            "id": answered.request_id,
+        }
+        if answered.form is Form.COLUMNS:
+            columns = list(map(list, zip(*probabilities, strict=True))) or [[] for _ in classes]
+            answer["outputs"] = {
+                "label": labels,
+                "probability": [
+                    row[classes.index(label)]
+                    for label, row in zip(labels, probabilities, strict=True)
+                ],
+                "probabilities": dict(zip(classes, columns, strict=True)),
+            }
+        else:
+            predictions = []
+            for label, row in zip(labels, probabilities, strict=True):
+                named = dict(zip(classes, row, strict=True))
+                predictions.append(
+                    {"label": label, "probability": named[label], "probabilities": named}
+                )
+            answer["predictions"] = predictions
+        if answered.unusual:
+            answer["warnings"] = [_warning(warned) for warned in answered.unusual]
+        return self._encoder.encode(answer), JSON
+
+    def _refuse_crowds(self, body: bytes) -> None:
+        """Count the rows of a body that may have too many before any becomes an object.
+
+        Two bytes, ``{}``, may be a row of a hundred optional features: decoding first and counting
+        then would let a small body take a lot of memory.
+        """
+        if body.count(b"{") <= self._max_rows and body.count(b"[") <= self._max_rows:
+            return
+        try:
+            rows = _COUNTING.decode(body).instances
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return
+        check_row_count(len(rows), self._max_rows)
+
+    def _quick(self, model: Model, body: bytes) -> Decoded | None:
+        """The rows, if they fit; else None, and nothing said of why."""
+        decoders = self._decoders.get(model)
+        if decoders is None:
+            decoders = self._decoders[model] = _made_decoders(model)
+        try:
+            instances = decoders.named.decode(body).instances
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            try:
+                instances = decoders.listed.decode(body).instances
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                return self._quick_columns(model, decoders, body)
+        columns = model.forms.from_rows(instances, self._max_rows)
+        return None if columns is None else Decoded(columns, Form.ROWS)
+
+    def _quick_columns(self, model: Model, decoders: _Decoders, body: bytes) -> Decoded | None:
+        try:
+            inputs = decoders.columns.decode(body).inputs
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return None
+        columns = model.forms.from_columns(inputs, self._max_rows)
+        return None if columns is None else Decoded(columns, Form.COLUMNS)
+
+    def _thorough(self, model: Model, body: bytes, content_type: str) -> Decoded:
+        """The rows, or an error that names everything wrong with them."""
+        request = _parsed(body, content_type)
+        if not isinstance(request, dict):
+            raise InvalidRequest(
+                f'expected an object such as {{"instances": [...]}}, got {described(request)}'
+            )
+        if "instances" in request:
+            pointer = "/instances"
+            rows, form, locate = request["instances"], Form.ROWS, by_row(pointer)
+            if not isinstance(rows, list):
+                raise InvalidRequest(f"expected a list of rows, got {described(rows)}", pointer)
+        elif "inputs" in request:
+            pointer = "/inputs"
+            form, locate = Form.COLUMNS, by_column(pointer)
+            if not isinstance(request["inputs"], dict):
+                raise InvalidRequest(
+                    f"expected an object of columns, got {described(request['inputs'])}", pointer
+                )
+            rows = rows_from_columns(model.signature, request["inputs"], pointer)
+        else:
+            example = ", ".join(f'"{name}": ...' for name in list(model.signature.by_name)[:3])
+            raise InvalidRequest(
+                f'expected "instances" or "inputs" in the body: {{"instances": [{{{example}}}]}}'
+            )
+        check_row_count(len(rows), self._max_rows)
+        return Decoded(columns_from_values(model.signature, rows, locate), form)
+
+
+def _made_decoders(model: Model) -> _Decoders:
+    forms = model.forms
+
+    def decoder(key: str, kind: Any) -> msgspec.json.Decoder[Any]:
+        # Unknown keys beside the rows (signature_name, parameters) are other protocols' business.
+        return msgspec.json.Decoder(msgspec.defstruct("Body", [(key, kind)]))
+
+    return _Decoders(
+        named=decoder("instances", list[forms.named]),  # type: ignore[name-defined]
+        listed=decoder("instances", list[forms.listed]),  # type: ignore[name-defined]
+        columns=decoder("inputs", forms.columns),
+    )
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.removeprefix(BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableBody(f"the body is not UTF-8: byte {error.start} is wrong") from None
+
+
+def _parsed(body: bytes, content_type: str) -> Any:
+    """Any JSON as plain values; the standard library says where it breaks off."""
+    text = _text(body)
+    problem: RequestError
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number)
+    except RecursionError:
+        raise UnreadableBody("the JSON is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        problem = UnreadableBody(
+            f"the body is not JSON: {error.msg}, {where}" if body else "the body is empty"
+        )
+    except _Constant as error:
+        problem = UnreadableBody(f"the body is not JSON: {error} is no JSON number")
+    media_type = _media_type(content_type)
+    # curl -d says x-www-form-urlencoded of everything, so what looks like JSON counts as JSON.
+    looks_like_json = text.lstrip()[:1] in ("{", "[", "")
+    if media_type and "json" not in media_type and not looks_like_json:
+        raise UnsupportedMediaType(
+            f"Content-Type {media_type[:40]!r} is not taken, and {problem}; send {JSON} or text/csv"
+        )
+    raise problem
+
+
+class _Constant(Exception):
+    """NaN, Infinity or -Infinity, which Python's parser takes and JSON has not."""
+
+
+def _refuse_constant(name: str) -> None:
+    raise _Constant(name)
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
+
+
+def _warning(warned: Warned) -> dict[str, Any]:
+    return {
+        "row": warned.row,
+        "feature": warned.feature,
+        "value": warned.value,
+        "seen": warned.seen,
+    }
