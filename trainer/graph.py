@@ -56,10 +56,10 @@ class Graph:
             helper.make_tensor_value_info(name, ELEMENT_TYPES[element_type], shape)
         )
 
-    def constant(self, value: np.ndarray[Any, Any], hint: str) -> str:
+    def constant(self, value: np.ndarray[Any, Any] | np.generic, hint: str) -> str:
         """Store an array in the file and return its name; ``hint`` says what it is."""
         name = self._fresh(hint)
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self._constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:

@@ -1,0 +1,31 @@
+"""What may never stand in the repository."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+FORBIDDEN = {
+    "a package index's host": r"(files\.)?python" r"hosted\.org|pypi" r"\.org|deb\.debian" r"\.org",
+    "a path of one machine": r"/(work|root|home)" r"/[a-z]",
+    "a note to do later": r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b",
+}
+
+
+def test_no_file_holds_what_it_may_not(repository: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=repository,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        path = repository / name
+        if not path.is_file() or path.suffix == ".onnx":
+            continue
+        text = path.read_text("utf-8")
+        for what, pattern in FORBIDDEN.items():
+            found = re.search(pattern, text)
+            assert not found, f"{name} holds {what}: {found and found.group()}"

@@ -1,0 +1,150 @@
+"""The two programs agree: what the trainer writes is what the service reads, rule by rule."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.model import artifact, repository, signature
+from service.model.problems import columns_from_values
+from service.settings import Settings as ServiceSettings
+from service.web import csv_rows
+from trainer.data import text
+from trainer.export import model as model_file
+from trainer.export import publish
+from trainer.export.parity import ExportedModel
+from trainer.run import train
+from trainer.settings import Settings
+
+SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
+)
+
+
+def test_both_mean_the_same_format_version() -> None:
+    assert model_file.FORMAT_VERSION == artifact.FORMAT_VERSION
+
+
+def test_both_accept_the_same_names_and_versions() -> None:
+    assert publish.NAME.pattern == repository.NAME.pattern
+    assert publish.VERSION.pattern == repository.VERSION.pattern
+
+
+def test_both_take_the_same_cells_for_missing() -> None:
+    assert frozenset(text.MISSING) == csv_rows.MISSING
+
+
+@given(SCALARS)
+def test_both_spell_a_category_alike(value: str | bool | float) -> None:
+    assert text.category_text(value) == signature.category_text(value)
+
+
+@pytest.fixture(scope="module")
+def mixed_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 rows with every kind of column, gaps among them, and classes that follow from them."""
+    rng = np.random.default_rng(5)
+    lines = ["age,member,color,city name,plan"]
+    for _ in range(400):
+        age, member = rng.normal(40, 12), rng.random() < 0.5
+        color = rng.choice(["red", "blue", "green"])
+        city = rng.choice(["Łódź", "São Paulo", 'the "big" one', ""])
+        plan = "gold" if age + 10 * member + 8 * (color == "red") > 48 else "basic"
+        shown_age = "" if rng.random() < 0.1 else f"{age:.1f}"
+        quoted = '"' + str(city).replace('"', '""') + '"'
+        lines.append(f"{shown_age},{str(bool(member)).lower()},{color},{quoted},{plan}")
+    path = tmp_path_factory.mktemp("mixed") / "plans.csv"
+    path.write_text("\n".join(lines), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(mixed_table: Path) -> Path:
+    """The file that the trainer makes of it."""
+    folder = mixed_table.parent / "models"
+    flags = {"table": str(mixed_table), "target": "plan", "name": "plans", "models": str(folder)}
+    run = train(Settings.read({**flags, "epochs": "30"}), progress=io.StringIO())
+    assert run is not None
+    assert run.scores.accuracy > 0.8
+    return run.path
+
+
+def load(path: Path) -> artifact.Model:
+    return artifact.load_model(path, name="plans", version=1, threads=1, max_bytes=10**8)
+
+
+def test_the_service_loads_what_the_trainer_wrote(trained: Path) -> None:
+    model = load(trained)
+    assert model.described
+    assert model.signature.classes == ("basic", "gold")
+    kinds = {f.name: (f.kind.value, f.required) for f in model.signature.features}
+    assert kinds == {
+        "age": ("number", False),
+        "member": ("boolean", True),
+        "color": ("category", True),
+        "city name": ("category", False),
+    }
+
+
+def test_the_service_reads_rows_as_the_trainer_did(trained: Path, mixed_table: Path) -> None:
+    model = load(trained)
+    lines = mixed_table.read_text("utf-8").splitlines()
+    body = "\n".join(line.rsplit(",", 1)[0] for line in lines)
+    rows = csv_rows.read_csv(body, model.signature)
+    columns = columns_from_values(model.signature, rows)
+    served = model.session.run(columns)
+
+    from trainer.data.cleaning import clean  # noqa: PLC0415 - beside its use
+    from trainer.data.table import read_table  # noqa: PLC0415
+
+    examples = clean(read_table(str(mixed_table)), "plan").examples
+    np.testing.assert_array_equal(columns.numbers, examples.numbers)
+    assert columns.categories.tolist() == examples.categories.tolist()
+    labels, probabilities = ExportedModel(trained.read_bytes()).run(examples)
+    assert served.labels == labels.tolist()
+    np.testing.assert_array_equal(served.probabilities, probabilities)
+
+
+def test_the_metadata_has_every_entry_of_the_contract(trained: Path) -> None:
+    metadata = {k: json.loads(v) for k, v in ExportedModel(trained.read_bytes()).metadata.items()}
+    assert set(metadata) == {
+        *("pigeonhole", "signature", "golden", "evaluation", "reference", "training"),
+    }
+    assert 3 <= len(metadata["golden"]) <= 10
+    assert set(metadata["evaluation"]) == {"test", "baselines"}
+    assert metadata["reference"]["features"]["age"]["missing"] == pytest.approx(0.1, abs=0.05)
+    assert sum(metadata["reference"]["classes"].values()) == pytest.approx(1)
+
+
+def test_golden_rows_are_nobodys(trained: Path, mixed_table: Path) -> None:
+    golden = json.loads(ExportedModel(trained.read_bytes()).metadata["golden"])
+    assert golden[-1]["row"] == {k: golden[-1]["row"][k] for k in ("member", "color")}
+
+
+def test_a_parquet_table_trains_the_same_as_its_csv(mixed_table: Path, tmp_path: Path) -> None:
+    from trainer.data.cleaning import clean  # noqa: PLC0415
+    from trainer.data.table import read_table  # noqa: PLC0415
+
+    import pyarrow.csv  # noqa: PLC0415
+    import pyarrow.parquet  # noqa: PLC0415
+
+    typed: pa.Table = pyarrow.csv.read_csv(mixed_table)
+    pyarrow.parquet.write_table(typed, tmp_path / "plans.parquet")
+    from_csv = clean(read_table(str(mixed_table)), "plan")
+    from_parquet = clean(read_table(str(tmp_path / "plans.parquet")), "plan")
+    assert from_csv.schema == from_parquet.schema
+    np.testing.assert_array_equal(from_csv.examples.numbers, from_parquet.examples.numbers)
+    assert from_csv.examples.categories.tolist() == from_parquet.examples.categories.tolist()
+
+
+def test_the_service_knows_no_setting_of_the_trainers_folder() -> None:
+    assert str(ServiceSettings().models) == Settings.models

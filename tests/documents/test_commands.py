@@ -1,0 +1,172 @@
+"""Every command and output in the documents: run in order in a copy of the checkout, and compared.
+
+A block fenced as ``console`` holds commands after ``$ `` and, below each, what it prints. Three dots
+stand for what changes from run to run: within a line for any text, on a line of their own for any
+lines. A server that a document starts runs until the end of that document.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+DOCUMENTS = ("README.md", "docs/http.md", "docs/training.md", "docs/operations.md")
+
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+PORT = "8000"
+"""The port in the documents; the tests take a free one instead."""
+
+SERVERS = re.compile(r"^(make serve|python -m service run)\b")
+
+COMMAND_S = 240
+
+
+@dataclass
+class Step:
+    """A command and the lines that the document shows below it."""
+
+    command: str
+    expected: list[str] = field(default_factory=list)
+
+
+def steps(document: str) -> list[Step]:
+    """The commands of a document in order; a backslash continues one on the next line."""
+    found: list[Step] = []
+    continued = False
+    for block in BLOCK.findall(document):
+        for line in block.splitlines():
+            if continued:
+                found[-1].command += "\n" + line
+            elif line.startswith("$ "):
+                found.append(Step(line[2:]))
+            else:
+                found[-1].expected.append(line)
+            continued = line.endswith("\\") and (continued or line.startswith("$ "))
+    return found
+
+
+def pattern(expected: list[str]) -> re.Pattern[str]:
+    """What the output must match."""
+    parts = []
+    for line in expected:
+        if line.strip() == "...":
+            parts.append(r"(?:[^\n]*\n)*?")
+        else:
+            parts.append(".*?".join(map(re.escape, line.rstrip().split("..."))) + r"[ ]*\n")
+    return re.compile("".join(parts))
+
+
+class Reader:
+    """Somebody who follows a document in a checkout of his own."""
+
+    def __init__(self, checkout: Path, port: int) -> None:
+        self.checkout, self.port = checkout, str(port)
+        self.server: subprocess.Popen[bytes] | None = None
+        venv = checkout / ".venv" / "bin"
+        # What the settings are must come from the document alone.
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PIGEONHOLE_")}
+        self.environment = clean | {"PATH": f"{venv}:{os.environ['PATH']}", "COLUMNS": "100"}
+
+    def follow(self, step: Step) -> None:
+        """Run a step and compare."""
+        command = step.command.replace(PORT, self.port)
+        if SERVERS.match(command):
+            self.serve(command)
+            return
+        ran = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.checkout,
+            env=self.environment,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=COMMAND_S,
+        )
+        got = ran.stdout if ran.stdout.endswith("\n") or not ran.stdout else ran.stdout + "\n"
+        got = got.replace(self.port, PORT)
+        assert pattern(step.expected).fullmatch(got), (
+            f"$ {step.command}\nprinted (exit code {ran.returncode})\n{got}\n"
+            "the document shows\n" + "\n".join(step.expected)
+        )
+
+    def serve(self, command: str) -> None:
+        """Start a server in the place of an earlier one, and wait until it is ready."""
+        self.stop()
+        if command.startswith("make serve"):
+            command += f" PORT={self.port}"
+        self.server = subprocess.Popen(
+            ["bash", "-c", f"exec {command}"],
+            cwd=self.checkout,
+            env=self.environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                url = f"http://127.0.0.1:{self.port}/health/ready"
+                with urllib.request.urlopen(url, timeout=5):
+                    return
+            except (urllib.error.URLError, ConnectionError):
+                assert self.server.poll() is None, f"{command} ended"
+                time.sleep(0.1)
+        pytest.fail(f"{command} was not ready within 60 s")
+
+    def stop(self) -> None:
+        """End the server that was started."""
+        if self.server is not None:
+            os.killpg(self.server.pid, signal.SIGTERM)
+            self.server.wait(timeout=60)
+            self.server = None
+
+
+@pytest.fixture
+def reader(tmp_path: Path, repository: Path) -> Iterator[Reader]:
+    checkout = tmp_path / "pigeonhole"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=repository,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (repository / name).is_file():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(repository / name, checkout / name)
+    # Set-up was tested by whoever runs this: its virtual environment is lent to the copy.
+    (checkout / ".venv").symlink_to(sys.prefix)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    reader = Reader(checkout, port)
+    yield reader
+    reader.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_document_shows_what_its_commands_print(
+    reader: Reader, repository: Path, document: str
+) -> None:
+    found = steps((repository / document).read_text("utf-8"))
+    assert found, f"{document} shows no command"
+    for step in found:
+        reader.follow(step)

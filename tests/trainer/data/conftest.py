@@ -1,0 +1,34 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from trainer.data.table import Table
+from trainer.data.text import tidy
+
+
+@pytest.fixture
+def write(tmp_path) -> Callable[..., Path]:
+    """Writes a file of text or bytes, named table.csv unless told otherwise."""
+
+    def write(content: str | bytes, name: str = "table.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def table() -> Callable[..., Table]:
+    """Makes a table in memory: lists of str become tidy text as from CSV, arrays stay typed."""
+
+    def make(**columns) -> Table:
+        cells = {
+            name: tidy(pa.array(values)) if isinstance(values, list) else values
+            for name, values in columns.items()
+        }
+        return Table.numbered("table.csv", pa.table(cells))
+
+    return make

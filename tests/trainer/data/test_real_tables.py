@@ -1,0 +1,115 @@
+"""What is made of real tables: which columns are kept as what, and what is found in them."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from trainer.data.cleaning import Cleaned, clean
+from trainer.data.schema import Kind
+from trainer.data.table import read_table
+
+FOLDER = Path(
+    os.environ.get("PIGEONHOLE_DATA", Path(__file__).resolve().parents[4] / "shared" / "data")
+)
+
+pytestmark = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="the real tables are not here; PIGEONHOLE_DATA names their folder"
+)
+
+
+@dataclass(frozen=True)
+class Expected:
+    target: str
+    rows: int
+    numbers: int
+    booleans: int = 0
+    categories: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+    outliers: tuple[str, ...] = ()
+
+
+EXPECTED = {
+    "adult": Expected(
+        "income",
+        rows=48842,
+        numbers=6,
+        categories=8,
+        outliers=("fnlwgt", "capital_gain", "capital_loss", "hours_per_week"),
+    ),
+    "bdims": Expected("sex", rows=507, numbers=24),
+    "davis": Expected("sex", rows=200, numbers=4, outliers=("height",)),
+    "heart": Expected(
+        "AHD", rows=303, numbers=11, categories=2, left_out={"column_1": "identifier"}
+    ),
+    "mushroom": Expected(
+        "class", rows=8124, numbers=0, categories=21, left_out={"veil-type": "constant"}
+    ),
+    "nhanes_2015_2016": Expected(
+        "RIAGENDR",
+        rows=5735,
+        numbers=26,
+        left_out={"SEQN": "identifier"},
+        outliers=("ALQ130", "DMDMARTL", "WTINT2YR"),
+    ),
+    "pendigits": Expected("class", rows=10992, numbers=16),
+    "penguins": Expected("species", rows=344, numbers=5, categories=2),
+    "skin": Expected("skin", rows=245057, numbers=3),
+    "telco_churn": Expected("churn", rows=7043, numbers=9, categories=10),
+    "titanic": Expected(
+        "Survived",
+        rows=891,
+        numbers=5,
+        categories=2,
+        left_out={
+            "PassengerId": "identifier",
+            "Name": "identifier",
+            "Ticket": "many-levels",
+            "Cabin": "many-levels",
+        },
+        outliers=("Fare",),
+    ),
+    "zoo": Expected("type", rows=101, numbers=1, booleans=15, left_out={"animal": "identifier"}),
+}
+
+LEFT_OUT = {"type", "date", "empty", "constant", "identifier", "free-text", "many-levels"}
+
+
+def cleaned(name: str) -> Cleaned:
+    return clean(read_table(FOLDER / f"{name}.csv"), EXPECTED[name].target)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_real_table_is_understood(name):
+    expected, result = EXPECTED[name], cleaned(name)
+    kinds = [feature.kind for feature in result.schema.features]
+    assert len(result.examples) == expected.rows
+    assert kinds.count(Kind.NUMBER) == expected.numbers
+    assert kinds.count(Kind.BOOLEAN) == expected.booleans
+    assert kinds.count(Kind.CATEGORY) == expected.categories
+    left_out = {found.column: found.rule for found in result.findings if found.rule in LEFT_OUT}
+    assert left_out == expected.left_out
+    outliers = tuple(found.column for found in result.findings if found.rule == "outlier")
+    assert outliers == expected.outliers
+
+
+def test_the_swapped_height_and_weight_of_davis_are_pointed_out():
+    assert any("57 (row 13)" in finding.text for finding in cleaned("davis").findings)
+
+
+def test_classes_are_named_as_in_the_file_and_sorted():
+    assert cleaned("adult").schema.classes == ("<=50K", ">50K")
+    assert cleaned("pendigits").schema.classes == tuple("0123456789")
+
+
+def test_missing_cells_of_a_real_table_are_counted():
+    texts = [found.text for found in cleaned("titanic").findings if found.rule == "missing"]
+    assert texts == ["179 cells missing in 179 rows of 891: 'Age' 177, 'Embarked' 2."]
+
+
+@pytest.mark.parametrize("name", ["heart", "zoo", "titanic"])
+def test_a_column_that_is_never_missing_is_required(name):
+    table, result = read_table(FOLDER / f"{name}.csv"), cleaned(name)
+    for feature in result.schema.features:
+        assert feature.required == (table.columns[feature.name].null_count == 0)

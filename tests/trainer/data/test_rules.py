@@ -1,0 +1,238 @@
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from trainer.data.columns import Column
+from trainer.data.rules import understand
+from trainer.data.schema import Kind
+from trainer.data.text import tidy
+
+ROWS = 100
+
+
+def column(values, name="x") -> Column:
+    array = pa.array(values)
+    return Column(name, pa.chunked_array([tidy(array) if array.type == pa.string() else array]))
+
+
+def kind(values, name="x") -> Kind:
+    feature, _ = understand(column(values, name))
+    assert feature is not None
+    return feature.kind
+
+
+def left_out(values, name="x") -> str:
+    feature, findings = understand(column(values, name))
+    assert feature is None
+    assert findings[0].column == name
+    assert f"Column {name!r} is left out" in findings[0].text
+    return findings[0].rule
+
+
+def advice(values) -> list[str]:
+    return [finding.rule for finding in understand(column(values))[1]]
+
+
+def texts(numbers) -> list[str]:
+    return [str(number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1", "2", "2"],
+        ["-1.5", "+2", ".5", "3.", "1e-3", "2E5"],
+        ["0", "1", "0", "1"],
+        ["1", "", "3", "3"],
+        ["007", "7", "8"],
+    ],
+)
+def test_plain_decimal_numbers_are_numbers(cells):
+    assert kind(cells) == Kind.NUMBER
+
+
+@pytest.mark.parametrize("cells", [["true", "False", "TRUE"], ["true", "", "true"]])
+def test_true_and_false_in_any_case_are_boolean(cells):
+    assert kind(cells) == Kind.BOOLEAN
+
+
+@pytest.mark.parametrize("cells", [["t", "f", "t"], ["yes", "no", "no"], ["red", "blue", "red"]])
+def test_other_words_are_categories(cells):
+    assert kind(cells) == Kind.CATEGORY
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pa.array([1, 2, 2], pa.int8()), Kind.NUMBER),
+        (pa.array([1, 2, 2**63], pa.uint64()), Kind.NUMBER),
+        (pa.array([0.5, None, 2.0], pa.float32()), Kind.NUMBER),
+        (pa.array([0.5, None, 2.0], pa.float16()), Kind.NUMBER),
+        (pa.array([1, 2, None], pa.decimal128(5, 2)), Kind.NUMBER),
+        (pa.array([True, False, None]), Kind.BOOLEAN),
+    ],
+)
+def test_typed_columns_are_what_their_type_says(values, expected):
+    assert kind(values) == expected
+
+
+def test_a_column_is_required_if_it_is_never_missing():
+    assert understand(column(["1", "2", "3"]))[0].required
+    assert not understand(column(["1", "", "3"]))[0].required
+    assert not understand(column(["red", "", "blue"]))[0].required
+
+
+def test_a_number_column_with_an_unreadable_cell_is_not_required():
+    assert not understand(column([*texts([1, 2] * 50), "n.a."]))[0].required
+
+
+def test_five_percent_of_the_cells_may_be_no_numbers():
+    numbers = texts(i % 10 for i in range(95))
+    assert kind([*numbers, *["?!"] * 5]) == Kind.NUMBER
+    assert kind([*numbers[:94], *["?!"] * 6]) == Kind.CATEGORY
+
+
+def test_a_column_of_numbers_and_one_word_is_kept_as_text_with_advice():
+    cells = [*texts(i % 10 for i in range(80)), *["unknown"] * 20]
+    feature, findings = understand(column(cells))
+    assert feature.kind == Kind.CATEGORY
+    assert findings[0].rule == "mixed"
+    assert "80%" in findings[0].text
+    assert "'unknown'" in findings[0].text
+
+
+def test_codes_of_which_many_are_digits_get_no_such_advice():
+    assert advice([*texts(i % 60 for i in range(80)), *(f"A{i}" for i in range(20))]) == [
+        "many-levels"
+    ]
+
+
+@pytest.mark.parametrize("example", ["1,234", "1.234,50", "12,5", "$1,000.00", "5 %", "1 234"])
+def test_numbers_with_separators_or_signs_are_not_guessed_but_pointed_out(example):
+    feature, findings = understand(column([example, "12", example]))
+    assert feature is None or feature.kind == Kind.CATEGORY
+    assert findings[-1].rule == "number-format"
+    assert repr(example) in findings[-1].text
+
+
+@pytest.mark.parametrize("cells", [["", "NA", "?"], ["inf", "-inf", ""]])
+def test_a_column_with_nothing_in_it_is_left_out(cells):
+    assert left_out(cells) == "empty"
+
+
+def test_a_null_typed_column_is_left_out():
+    assert left_out(pa.nulls(3)) == "empty"
+
+
+@pytest.mark.parametrize("cells", [["5", "5", "5.0"], ["red", "red", "red"], ["true"] * 3])
+def test_a_column_of_one_value_is_left_out(cells):
+    assert left_out(cells) == "constant"
+
+
+@pytest.mark.parametrize("cells", [["5", "", "5"], ["red", "", "red"]])
+def test_a_column_of_one_value_and_gaps_is_kept(cells):
+    assert kind(cells) in {Kind.NUMBER, Kind.CATEGORY}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["2020-01-31", "2020-02-01", "2020-02-01"],
+        ["2020-01-31 12:30", "2020-02-01T12:30:05.25Z", "2020-02-01 12:30:05+02:00"],
+        pa.array([dt.date(2020, 1, 31), None]),
+        pa.array([1, None], pa.timestamp("us", "UTC")),
+        pa.array([1, 2], pa.time32("s")),
+        pa.array([1, 2], pa.duration("s")),
+    ],
+)
+def test_dates_and_times_are_left_out(cells):
+    assert left_out(cells) == "date"
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([[1], [2]]), pa.array([{"a": 1}, {"a": 2}]), pa.array([b"x", b"y"])]
+)
+def test_nested_and_binary_columns_are_left_out(values):
+    assert left_out(values) == "type"
+
+
+def shuffled(values) -> list[int]:
+    return np.random.default_rng(0).permutation(values).tolist()
+
+
+def test_row_numbers_are_left_out():
+    assert left_out(texts(range(ROWS))) == "identifier"
+
+
+def test_row_numbers_are_left_out_after_shuffling():
+    assert left_out(texts(shuffled(range(ROWS)))) == "identifier"
+
+
+def test_row_numbers_are_left_out_in_a_part_of_a_larger_table():
+    assert left_out(texts(shuffled(range(5 * ROWS))[:ROWS])) == "identifier"
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_whole_numbers_in_strict_order_down_the_file_are_left_out(direction):
+    assert left_out(texts(1_000_000 + 10_007 * i for i in range(ROWS))[::direction]) == "identifier"
+
+
+@pytest.mark.parametrize("name", ["id", "ID", "customer_id", "PassengerId", "customerID", "Key"])
+def test_scattered_whole_numbers_are_left_out_if_their_name_says_identifier(name):
+    numbers = np.random.default_rng(0).choice(10**8, ROWS, replace=False)
+    assert left_out(texts(numbers), name) == "identifier"
+    assert kind(texts(numbers), "price") == Kind.NUMBER
+
+
+@pytest.mark.parametrize("name", ["grid", "monkey", "arid", "idle", "body_mass_index"])
+def test_a_name_that_only_sounds_like_an_identifier_does_not_count(name):
+    numbers = np.random.default_rng(0).choice(10**8, ROWS, replace=False)
+    assert kind(texts(numbers), name) == Kind.NUMBER
+
+
+def test_a_measure_in_whole_numbers_that_never_repeats_is_kept():
+    grams = np.random.default_rng(0).choice(np.arange(2700, 6300), 50, replace=False)
+    assert kind(texts(grams)) == Kind.NUMBER
+
+
+def test_whole_numbers_with_repeats_are_kept():
+    assert kind([*texts(range(ROWS)), "7"], "id") == Kind.NUMBER
+
+
+def test_decimals_that_never_repeat_are_kept():
+    assert kind(texts(i + 0.5 for i in range(ROWS))) == Kind.NUMBER
+
+
+def test_texts_nearly_all_different_are_left_out():
+    assert left_out([f"animal {i}" for i in range(ROWS - 1)] + ["animal 7"]) == "identifier"
+
+
+def test_a_category_with_more_levels_than_half_its_cells_is_left_out():
+    assert left_out([f"code {i % 51}" for i in range(ROWS)]) == "many-levels"
+    assert kind([f"code {i % 50}" for i in range(ROWS)]) == Kind.CATEGORY
+
+
+def test_missing_cells_do_not_make_a_category_look_common():
+    cells = [f"cabin {i % 15}" for i in range(20)]
+    assert left_out(cells + [""] * 1000) == "many-levels"
+
+
+def test_a_category_with_hundreds_of_levels_is_kept_if_they_come_back():
+    assert kind([f"town {i % 400}" for i in range(2000)]) == Kind.CATEGORY
+
+
+def test_long_texts_that_hardly_repeat_are_left_out_as_free_text():
+    assert left_out([f"this is what person {i} had to say" for i in range(ROWS)]) == "free-text"
+    assert left_out(["x" * 60 + str(i % 60) for i in range(ROWS)]) == "free-text"
+
+
+def test_long_texts_that_repeat_are_categories():
+    cells = ["I agree to a very large extent", "I do not agree to any extent"] * 50
+    assert kind(cells) == Kind.CATEGORY
+
+
+def test_small_tables_are_not_judged_by_what_never_repeats():
+    assert kind(texts(range(10))) == Kind.NUMBER
+    assert kind(list("abcdefghij")) == Kind.CATEGORY

@@ -1,0 +1,256 @@
+import csv
+import gzip
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trainer.data.table import Table, read_table
+from trainer.data.text import MISSING
+from trainer.errors import TableError
+
+
+def cells(table: Table) -> dict[str, list]:
+    return table.columns.to_pydict()
+
+
+EXPECTED = {"name": ["Ann", "Bob"], "size": ["1.50", "007"]}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_each_delimiter_is_recognized(write, delimiter):
+    text = "name,size\nAnn,1.50\nBob,007\n".replace(",", delimiter)
+    assert cells(read_table(write(text))) == EXPECTED
+
+
+def test_the_delimiter_is_the_one_that_splits_every_row_alike(write):
+    path = write('name;"height, cm";x\nAnn;1,5;2\nBob;2;3\n')
+    assert read_table(path).names == ["name", "height, cm", "x"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"\xef\xbb\xbfname,size\nAnn,1.50\nBob,007\n", id="byte order mark"),
+        pytest.param(b"name,size\r\nAnn,1.50\r\nBob,007\r\n", id="CRLF"),
+        pytest.param(b"name,size\nAnn,1.50\nBob,007", id="no last line end"),
+        pytest.param(b"name,size\n\nAnn,1.50\n\nBob,007\n\n", id="blank lines"),
+        pytest.param(b" name , size \n Ann, 1.50\nBob ,007 \n", id="blanks around cells"),
+        pytest.param(b'"name","size"\n"Ann","1.50"\n"Bob","007"\n', id="quotes"),
+        pytest.param(gzip.compress(b"name,size\nAnn,1.50\nBob,007\n"), id="gzip"),
+    ],
+)
+def test_the_same_cells_are_read_however_the_file_is_written(write, content):
+    assert cells(read_table(write(content))) == EXPECTED
+
+
+def test_a_gzip_file_with_its_own_ending_is_read(write):
+    path = write(gzip.compress(b"name,size\nAnn,1.50\nBob,007\n"), "table.csv.gz")
+    assert cells(read_table(path)) == EXPECTED
+
+
+def test_a_quoted_cell_may_hold_delimiters_quotes_and_line_breaks(write):
+    path = write('a,b\n"x, ""y""\nz",1\nw,2\n')
+    assert cells(read_table(path)) == {"a": ['x, "y"\nz', "w"], "b": ["1", "2"]}
+
+
+def test_a_cell_longer_than_the_csv_module_allows_is_read(write):
+    long = "x" * (csv.field_size_limit() + 1)
+    assert cells(read_table(write(f"a,b\n{long},2\n")))["a"] == [long]
+
+
+@pytest.mark.parametrize("token", [*MISSING, *(token.upper() for token in MISSING), " na "])
+def test_missing_tokens_are_null_in_any_case(write, token):
+    assert cells(read_table(write(f"a,b\n{token},1\n")))["a"] == [None]
+
+
+def test_words_that_contain_a_missing_token_are_kept(write):
+    assert cells(read_table(write("a,b\nNASA,nah\n"))) == {"a": ["NASA"], "b": ["nah"]}
+
+
+def test_rows_are_numbered_as_in_the_file_with_the_header_as_row_1(write):
+    assert read_table(write("a,b\n1,2\n3,4\n")).rows.tolist() == [2, 3]
+
+
+def test_a_column_without_a_name_is_called_by_its_place_and_a_finding_says_so(write):
+    table = read_table(write(",column_1,\n1,2,3\n"))
+    assert table.names == ["column_1_", "column_1", "column_3"]
+    assert [finding.rule for finding in table.findings] == ["unnamed", "unnamed"]
+    assert "'column_3'" in table.findings[1].text
+
+
+def refusal(path) -> TableError:
+    with pytest.raises(TableError) as caught:
+        read_table(path)
+    assert str(path) in str(caught.value)
+    return caught.value
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    assert "no such file" in str(refusal(tmp_path / "nowhere.csv"))
+
+
+def test_a_directory_is_refused(tmp_path):
+    assert "is a directory" in str(refusal(tmp_path))
+
+
+def test_a_file_that_cannot_be_opened_is_refused(write):
+    assert "can't be opened" in str(refusal(write("a,b\n1,2\n") / "below"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b" \n", b"\xef\xbb\xbf", gzip.compress(b"")])
+def test_an_empty_file_is_refused(write, content):
+    assert "empty" in str(refusal(write(content)))
+
+
+def test_a_header_without_rows_is_refused(write):
+    assert "no rows" in str(refusal(write("a,b\n")))
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
+def test_a_ragged_row_is_refused_with_its_number_and_both_counts(write, name):
+    text = b'a,b,c\n1,2,3\n\n"x\ny",2,3\n1,2\n1,2,3\n'
+    error = refusal(write(gzip.compress(text) if name.endswith("gz") else text, name))
+    assert error.row == 4
+    assert "expected 3 cells, as in the header, found 2" in str(error)
+
+
+def test_a_quote_left_open_is_named_as_the_likely_cause_of_a_ragged_row(write):
+    error = refusal(write('a,b\n1,2\n"3,4\n5,6\n7,8\n'))
+    assert error.row == 3
+    assert "found 1; is a quote left open?" in str(error)
+
+
+def test_a_quote_left_open_in_a_long_file_is_found(write):
+    error = refusal(write('a,b\n1,2\n"3,4\n' + "5,6\n" * 200_000))
+    assert error.row == 3
+    assert "is a quote left open?" in str(error)
+
+
+@pytest.mark.parametrize("rows", ['3,"4\n5,6\n7,8\n', '3,"4\n5,6', '3,"4\r5,6\r\r'])
+def test_a_quote_left_open_in_the_last_column_does_not_swallow_the_rows_below(write, rows):
+    error = refusal(write("a,b\n1,2\n" + rows))
+    assert error.row == 3
+    assert "never closed" in str(error)
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n", " \n\n"])
+def test_the_last_cell_of_a_file_may_hold_a_line_break(write, ending):
+    assert cells(read_table(write('a,b\n1,"x\ny"' + ending)))["b"] == ["x\ny"]
+
+
+def test_bytes_that_are_not_utf8_are_refused_with_row_and_byte(write):
+    error = refusal(write("a,b\n1,2\ncafé,3\n".encode("latin-1")))
+    assert error.row == 3
+    assert "0xE9 is not UTF-8" in str(error)
+
+
+def test_utf16_is_refused_as_no_utf8(write):
+    assert "not UTF-8" in str(refusal(write("a,b\n1,2\n".encode("utf-16"))))
+
+
+def test_two_columns_of_one_name_are_refused_by_name(write):
+    error = refusal(write("a,b, a\n1,2,3\n"))
+    assert error.column == "a"
+    assert "2 columns have this name" in str(error)
+
+
+PACKED = gzip.compress(b"a,b\n" + b"".join(b"%d,2\n" % n for n in range(500_000)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(PACKED[: len(PACKED) // 4], id="cut short"),
+        pytest.param(PACKED[:-4], id="cut at its end"),
+        pytest.param(PACKED[:5000] + bytes(200) + PACKED[5200:], id="overwritten at its start"),
+        pytest.param(PACKED[:-9000] + bytes(200) + PACKED[-8800:], id="overwritten near its end"),
+        pytest.param(b"a,b\n1,2\n", id="not packed at all"),
+    ],
+)
+def test_a_damaged_gzip_file_is_refused(write, content):
+    assert "can't be read" in str(refusal(write(content, "table.csv.gz")))
+
+
+def test_an_excel_workbook_is_refused_with_what_to_do(write):
+    assert "save the sheet as CSV" in str(refusal(write(b"PK\x03\x04....", "table.xlsx")))
+
+
+def words() -> st.SearchStrategy[str]:
+    characters = st.one_of(
+        st.sampled_from(",;\t|\"\n\r '#aé0"), st.characters(exclude_categories=["Cs"])
+    )
+    return st.text(characters, max_size=8)
+
+
+def read_as(word: str) -> str | None:
+    stripped = word.strip()
+    return None if stripped.lower() in MISSING else stripped
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rows=st.lists(st.tuples(words(), words(), words()), min_size=1, max_size=8))
+def test_any_table_written_as_csv_reads_back_cell_by_cell(tmp_path, rows):
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("first", "second", "third"), *rows])
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.getvalue().encode())
+    expected = [tuple(read_as(word) for word in row) for row in rows]
+    assert list(zip(*cells(read_table(path)).values(), strict=True)) == expected
+
+
+def parquet(tmp_path, **columns):
+    path = tmp_path / "table.data"  # known by its content, whatever its name
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_parquet_columns_keep_their_types(tmp_path):
+    columns = {
+        "whole": pa.array([1, None, 3], pa.int32()),
+        "real": pa.array([1.5, None, 2.0]),
+        "truth": pa.array([True, None, False]),
+        "time": pa.array([0, None, 2], pa.timestamp("ms")),
+        "list": pa.array([[1], None, [2]]),
+    }
+    table = read_table(parquet(tmp_path, **columns))
+    assert table.columns.schema.types == [column.type for column in columns.values()]
+    assert cells(table) == {name: column.to_pylist() for name, column in columns.items()}
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_parquet_text_is_treated_as_in_csv(tmp_path, kind):
+    table = read_table(parquet(tmp_path, text=pa.array([" Ann", "n/a", None], kind)))
+    assert table.columns["text"].to_pylist() == ["Ann", None, None]
+
+
+def test_a_parquet_dictionary_is_decoded(tmp_path):
+    column = pa.array(["b", "NA", "b", None]).dictionary_encode()
+    table = read_table(parquet(tmp_path, text=column))
+    assert table.columns["text"].type == pa.string()
+    assert table.columns["text"].to_pylist() == ["b", None, "b", None]
+
+
+def test_a_parquet_nan_is_missing(tmp_path):
+    table = read_table(parquet(tmp_path, real=pa.array([np.nan, 1.0])))
+    assert table.columns["real"].to_pylist() == [None, 1.0]
+
+
+def test_parquet_rows_are_numbered_from_1(tmp_path):
+    assert read_table(parquet(tmp_path, a=[5, 6])).rows.tolist() == [1, 2]
+
+
+def test_a_parquet_file_without_rows_is_refused(tmp_path):
+    assert "no rows" in str(refusal(parquet(tmp_path, a=pa.array([], pa.int64()))))
+
+
+def test_a_damaged_parquet_file_is_refused(write):
+    assert "Parquet file is damaged" in str(refusal(write(b"PAR1" + b"garbage" * 30)))
+
+
+def test_a_file_that_is_parquet_in_name_only_is_refused(write):
+    assert "not a Parquet file" in str(refusal(write("a,b\n1,2\n", "table.parquet")))

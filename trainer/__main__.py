@@ -1,0 +1,121 @@
+"""The command line of the trainer: ``fit`` a table, ``inspect`` a file, write a ``sample`` table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trainer import __version__
+from trainer.errors import TrainerError
+
+REFUSED = 2
+"""Exit code of a run that was refused: a table, a setting or a fit that can't be used."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells count it (128 + SIGINT)."""
+
+
+class TrainerGroup(click.Group):
+    """Commands whose errors are one sentence and an exit code, never a traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except TrainerError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(REFUSED)
+        except KeyboardInterrupt:
+            click.echo("Interrupted; nothing was published.", err=True)
+            sys.exit(INTERRUPTED)
+
+
+@click.group(cls=TrainerGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pigeonhole-train")
+def main() -> None:
+    """Train classifiers from tables and write them as ONNX files."""
+
+
+def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A flag for every setting but the table, made from the table of settings."""
+    from trainer.settings import Settings, flag_of  # noqa: PLC0415
+
+    for setting in reversed(fields(Settings)):
+        if setting.name == "table":
+            continue
+        default = setting.default
+        if isinstance(default, tuple):
+            shown = ",".join(map(str, default))
+        else:
+            shown = (
+                {True: "on", False: "off"}.get(default, str(default))
+                if isinstance(default, bool)
+                else str(default)
+            )
+        choices = ", ".join(setting.metadata.get("choices", ()))
+        text = setting.metadata["help"]
+        text += f" One of {choices}." if choices else ""
+        text += f" [default: {shown}]" if shown else ""
+        command = click.option(
+            flag_of(setting.name), setting.name, help=text, multiple=setting.name == "drop"
+        )(command)
+    return command
+
+
+@main.command()
+@click.argument("table", required=False)
+@_setting_options
+@click.option(
+    "--settings", "settings_file", type=click.Path(path_type=Path), help="TOML file of settings."
+)
+def fit(table: str | None, settings_file: Path | None, **flags: Any) -> None:
+    """Fit a classifier to TABLE and publish it as the model's next version."""
+    # numpy, pyarrow, onnx and scikit-learn take a second to import: not for --help.
+    from trainer.run import train  # noqa: PLC0415
+    from trainer.settings import Settings  # noqa: PLC0415
+
+    settings = Settings.read({"table": table, **flags}, settings_file)
+    trained = train(settings, click.echo, sys.stderr, _keep_interrupted)
+    if trained is None:
+        click.echo("Interrupted; nothing was published.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _keep_interrupted() -> bool:
+    """Offer the best weights so far: asked on a terminal; elsewhere nothing is published."""
+    if not sys.stdin.isatty():
+        return False
+    return click.confirm("Publish the best network so far?", default=False, err=True)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def inspect(file: Path) -> None:
+    """Print what a model FILE says of itself: signature, scores, training facts, layers."""
+    from trainer.export.inspection import inspection  # noqa: PLC0415
+
+    click.echo(inspection(file))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--rows", type=click.IntRange(min=10), default=5000, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def sample(name: str, rows: int, seed: int) -> None:
+    """Write the sample table NAME (bodymass or animals) as CSV to standard output."""
+    import numpy as np  # noqa: PLC0415
+
+    from trainer.data.samples import SAMPLES, write_csv  # noqa: PLC0415
+
+    if name not in SAMPLES:
+        raise click.UsageError(f"no sample is called {name!r}; there are {', '.join(SAMPLES)}")
+    write_csv(SAMPLES[name].make(rows, np.random.default_rng(seed)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

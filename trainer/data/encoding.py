@@ -1,0 +1,103 @@
+"""A table turned into examples by a schema.
+
+What is found on the way, with up to three of the rows:
+
+    unlabeled   rows without a label, which are dropped
+    unparsable  cells that are no numbers in a column of numbers, or not true or false in one of
+                booleans; they count as missing
+    infinite    infinite numbers, or numbers too large for float64; they count as missing
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.data.columns import is_readable
+from trainer.data.findings import Finding, counted
+from trainer.data.labels import labeled, labels_of
+from trainer.data.levels import Levels
+from trainer.data.numbers import Numbers, read_booleans, read_numbers
+from trainer.data.schema import Examples, Feature, Kind, Schema
+from trainer.data.table import Table
+from trainer.errors import TableError
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The examples of a table, and what was found on the way."""
+
+    examples: Examples
+    findings: tuple[Finding, ...]
+
+
+def encode(table: Table, schema: Schema) -> Encoded:
+    """Reads a table by a schema, which may have been made from another one.
+
+    Columns not in the schema are ignored; categories new to it pass through as text.
+
+    Raises:
+        TableError: a column of the schema is missing or can't be read, no row has a label, or a
+            label is none of the classes.
+    """
+    for feature in schema.features:
+        _check_readable(table, feature)
+    labeled_table, findings = labeled(table, schema.target)
+    numbers, found = _number_columns(labeled_table, schema.numbers)
+    examples = Examples(
+        numbers=numbers,
+        categories=_category_columns(labeled_table, schema.categories),
+        labels=labels_of(labeled_table, schema.target, schema.classes),
+    )
+    return Encoded(examples, (*findings, *found))
+
+
+def _check_readable(table: Table, feature: Feature) -> None:
+    kind = table.column(feature.name).type
+    if not is_readable(kind):
+        raise TableError(
+            f"its type is {kind}, and values of kind {feature.kind} are expected",
+            path=table.path,
+            column=feature.name,
+        )
+
+
+def _number_columns(
+    table: Table, features: tuple[Feature, ...]
+) -> tuple[NDArray[np.float64], list[Finding]]:
+    # Column by column in memory too, as they are filled: no second copy of a large table.
+    columns = np.empty((len(table), len(features)), np.float64, order="F")
+    findings: list[Finding] = []
+    for place, feature in enumerate(features):
+        read = read_booleans if feature.kind == Kind.BOOLEAN else read_numbers
+        numbers = read(table.columns[feature.name])
+        columns[:, place] = numbers.values
+        findings += _number_findings(table, feature, numbers)
+    return columns, findings
+
+
+def _category_columns(table: Table, features: tuple[Feature, ...]) -> NDArray[np.object_]:
+    columns = np.empty((len(table), len(features)), np.object_, order="F")
+    for place, feature in enumerate(features):
+        levels = Levels.of(table.columns[feature.name])
+        columns[:, place] = levels.spread(levels.names, "")
+    return columns
+
+
+def _number_findings(table: Table, feature: Feature, numbers: Numbers) -> list[Finding]:
+    reasons = {
+        "unparsable": (numbers.unparsable, f"no {feature.kind}"),
+        "infinite": (numbers.infinite, "infinite or too large"),
+    }
+    return [
+        Finding(
+            rule,
+            feature.name,
+            f"Column {feature.name!r}: {counted(len(places), 'cell')} taken for missing, being "
+            f"{reason}: {table.cite(feature.name, places)}.",
+        )
+        for rule, (places, reason) in reasons.items()
+        if len(places)
+    ]

@@ -1,0 +1,62 @@
+"""The different values of a column, each held once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from trainer.data.text import category_text
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A column as its different values and a code for each row.
+
+    Whatever is asked of every cell can be asked of every level instead, and a column of
+    categories has few of them.
+
+    Attributes:
+        names: str objects (levels,), as ``category_text`` spells them, in order of appearance.
+        codes: int64 (rows,), places in ``names``; -1 is missing.
+    """
+
+    names: NDArray[np.object_]
+    codes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray[Any]) -> Self:
+        """The levels of a column of text, numbers or booleans."""
+        encoded: Any = column.dictionary_encode().combine_chunks()
+        spelled = [category_text(value) for value in encoded.dictionary.to_pylist()]
+        # Two values may share a spelling (0.0 and -0.0) or have none (infinity).
+        places = {name: place for place, name in enumerate(dict.fromkeys(filter(None, spelled)))}
+        codes = np.array([places.get(name, -1) for name in spelled] + [-1], np.int64)
+        indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+        return cls(np.array(list(places), object), codes[indices])
+
+    @property
+    def filled(self) -> int:
+        """How many cells are not missing."""
+        return int(np.count_nonzero(self.codes >= 0))
+
+    def counts(self) -> NDArray[np.int64]:
+        """How many rows have each level: int64 (levels,)."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
+
+    def spread(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
+        """One value per row, (rows,), from one per level, (levels,), and one for missing."""
+        return np.append(values, missing)[self.codes]  # code -1 picks the last one
+
+    def matching(self, pattern: str) -> NDArray[np.bool_]:
+        """Which levels match a regular expression, in RE2's dialect: bool (levels,)."""
+        matches = pc.match_substring_regex(pa.array(self.names, pa.string()), pattern)
+        return np.asarray(matches.to_numpy(zero_copy_only=False), np.bool_)
+
+    def share(self, pattern: str) -> float:
+        """The share of filled cells that match a regular expression."""
+        return float(self.counts()[self.matching(pattern)].sum()) / max(self.filled, 1)

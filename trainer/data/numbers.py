@@ -1,0 +1,71 @@
+"""Cells read as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from trainer.data.levels import Levels
+
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+"""A plain decimal number: sign, point, exponent; no separators of thousands, no units."""
+
+NUMBER_OR_INFINITE = NUMBER + r"|^(?i:[+-]?inf(inity)?)$"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column read as numbers.
+
+    Attributes:
+        values: float64 (rows,); NaN where the cell is missing, no number, or infinite.
+        unparsable: int64, the places of cells that hold something, but no number.
+        infinite: int64, the places of cells that hold an infinite number, or one too large.
+    """
+
+    values: NDArray[np.float64]
+    unparsable: NDArray[np.int64]
+    infinite: NDArray[np.int64]
+
+
+def read_numbers(column: pa.ChunkedArray[Any]) -> Numbers:
+    """Reads a column of text, numbers or booleans as numbers, cell by cell."""
+    values = _cast(column)
+    filled = pc.is_valid(column).to_numpy()
+    unparsable = np.flatnonzero(np.isnan(values) & filled)
+    infinite = np.flatnonzero(np.isinf(values))
+    values[infinite] = np.nan
+    return Numbers(values, unparsable, infinite)
+
+
+def read_booleans(column: pa.ChunkedArray[Any]) -> Numbers:
+    """Reads true and false, in any case, as 1.0 and 0.0; anything else is unparsable."""
+    levels = Levels.of(column)
+    meaning = {"true": 1.0, "false": 0.0}
+    of_level = np.array([meaning.get(name.lower(), np.nan) for name in levels.names], np.float64)
+    values = levels.spread(of_level, np.nan)
+    unparsable = np.flatnonzero(np.isnan(values) & (levels.codes >= 0))
+    return Numbers(values, unparsable, infinite=np.empty(0, np.int64))
+
+
+def _cast(column: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
+    """The cells as float64 (rows,), a fresh array; NaN where a cell holds no number."""
+    try:
+        values = column.cast(pa.float64(), safe=False)
+    except pa.ArrowInvalid:  # one cell is enough to get here
+        levels = Levels.of(column)
+        return levels.spread(_parse(levels), np.nan)
+    return np.array(values.to_numpy(), np.float64)
+
+
+def _parse(levels: Levels) -> NDArray[np.float64]:
+    """The levels as float64 (levels,), NaN where they are no number."""
+    values = np.full(len(levels.names), np.nan)
+    numeric = levels.matching(NUMBER_OR_INFINITE)
+    values[numeric] = [float(name) for name in levels.names[numeric]]
+    return values

@@ -1,0 +1,70 @@
+"""What simple methods make of the same rows: a network that is no better has learnt nothing."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from trainer.evaluation.scores import Scores, score
+
+NEIGHBORS = 15
+
+ROWS = 10_000
+"""Training rows that neighbors and regression see at most, so that they stay quick."""
+
+ITERATIONS = 200
+"""Of logistic regression at most; more change its scores by less than the split does."""
+
+
+def baselines(
+    training: tuple[NDArray[np.float32], NDArray[np.int64]],
+    test: tuple[NDArray[np.float32], NDArray[np.int64]],
+    classes: int,
+    rng: np.random.Generator,
+) -> dict[str, Scores]:
+    """Three baselines fitted on the training rows and scored on the test rows.
+
+    Args:
+        training: network inputs (rows, inputs) and labels (rows,).
+        test: the same of the test rows.
+        classes: how many classes there are.
+        rng: picks the training rows where there are more than ``ROWS``.
+    """
+    x, y = training
+    if len(y) > ROWS:
+        picked = rng.choice(len(y), ROWS, replace=False)
+        x, y = x[picked], y[picked]
+    neighbors = KNeighborsClassifier(min(NEIGHBORS, len(y)))
+    regression = LogisticRegression(max_iter=ITERATIONS)
+    return {
+        "commonest class": score(test[1], _commonest(training[1], len(test[1]), classes)),
+        f"{neighbors.n_neighbors} nearest neighbors": _fitted(neighbors, x, y, test, classes),
+        "logistic regression": _fitted(regression, x, y, test, classes),
+    }
+
+
+def _commonest(labels: NDArray[np.int64], rows: int, classes: int) -> NDArray[np.float64]:
+    """The class shares of the training rows, for every row: its likeliest class is the commonest."""
+    shares = np.bincount(labels, minlength=classes) / len(labels)
+    return np.tile(shares, (rows, 1))
+
+
+def _fitted(
+    estimator: KNeighborsClassifier | LogisticRegression,
+    x: NDArray[np.float32],
+    y: NDArray[np.int64],
+    test: tuple[NDArray[np.float32], NDArray[np.int64]],
+    classes: int,
+) -> Scores:
+    with warnings.catch_warnings():
+        # Stopping at ITERATIONS is meant.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(x, y)
+    probabilities = np.zeros((len(test[1]), classes))
+    probabilities[:, estimator.classes_] = estimator.predict_proba(test[0])
+    return score(test[1], probabilities)

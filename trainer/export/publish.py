@@ -1,0 +1,105 @@
+"""Publishing: a model file becomes the next version of a model, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from trainer.errors import ExportError
+
+FILE = "model.onnx"
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What a model may be called: the contract's rule."""
+
+VERSION = re.compile(r"[1-9][0-9]{0,17}")
+"""What a version's folder is called: the contract's rule."""
+
+TRIES = 100
+"""Publishers that may get ahead of this one before it gives up."""
+
+
+def publish(content: bytes, folder: Path, name: str) -> Path:
+    """Write a model file as the next version of ``name`` and return its path.
+
+    Where the newest version is this very file already, that one is returned and nothing written:
+    the same run twice makes one version.
+
+    It is written aside, flushed to the disk and renamed, so a reader of the folder sees all of it
+    or nothing. ``model.onnx.sha256`` beside it is for ``sha256sum -c`` and for the service.
+
+    Args:
+        content: the bytes of the file.
+        folder: the model folder; made where it is missing.
+        name: the model's name, as checked by `check_name`.
+
+    Raises:
+        ExportError: when the folder can't be written.
+    """
+    model = folder / name
+    if (newest := _newest(model)) and _holds(newest / FILE, content):
+        return newest / FILE
+    try:
+        model.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=model))
+    except OSError as error:
+        raise ExportError(f"{model} can't be written: {error.strerror}") from None
+    try:
+        digest = hashlib.sha256(content).hexdigest()
+        _write(aside / FILE, content)
+        _write(aside / f"{FILE}.sha256", f"{digest}  {FILE}\n".encode())
+        aside.chmod(0o755)  # mkdtemp makes it private, but the service is somebody else
+        _flush_folder(aside)
+        version = _rename(aside, model)
+    except OSError as error:
+        raise ExportError(f"{model} can't be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    _flush_folder(model)
+    return version / FILE
+
+
+def _rename(aside: Path, model: Path) -> Path:
+    for _ in range(TRIES):
+        newest = _newest(model)
+        version = model / str(int(newest.name) + 1 if newest else 1)
+        try:
+            aside.rename(version)
+        except OSError:
+            if not version.exists():
+                raise
+            continue  # another run published this number first
+        return version
+    raise ExportError(f"{model}: {TRIES} other runs published first")
+
+
+def _newest(model: Path) -> Path | None:
+    versions = (entry for entry in model.glob("*") if VERSION.fullmatch(entry.name))
+    return max(versions, key=lambda entry: int(entry.name), default=None)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(0o644)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

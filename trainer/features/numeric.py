@@ -1,0 +1,80 @@
+"""Numbers as network inputs: robustly scaled, gaps filled, outliers held by a smooth clip.
+
+Robust scaling and smooth clip as in RealMLP (Holzmueller, Grinsztajn, Steinwart 2024,
+arXiv:2407.04491, appendix A).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.graph import ELEMENT_TYPES, Graph
+
+CLIP = 1e6
+"""Scaled values are cut off here before they are squared: float32 overflows at 3.4e38."""
+
+BEND = 3.0
+"""Scaled values far beyond this approach it: the smooth clip's bound."""
+
+
+@dataclass(frozen=True)
+class RobustScaler:
+    """z = u / sqrt(1 + (u / 3)^2) with u = (x - center) * factor; a missing x gives z = 0.
+
+    Zero is what the center gives, so a gap counts as the training median.
+
+    Attributes:
+        center: the median of each column, float64 (columns,).
+        factor: one over the interquartile range; where that is 0, two over the whole range; 0 for
+            a column that does not vary, float64 (columns,).
+    """
+
+    center: NDArray[np.float64]
+    factor: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, numbers: NDArray[np.float64]) -> RobustScaler:
+        """The scaler of these training rows.
+
+        Args:
+            numbers: (rows, columns), NaN where missing; a column of nothing else is centered at 0.
+        """
+        columns = numbers.shape[1]
+        center, factor = np.zeros(columns), np.zeros(columns)
+        for index in range(columns):
+            known = numbers[:, index][~np.isnan(numbers[:, index])]
+            if not len(known):
+                continue
+            low, q25, center[index], q75, high = np.quantile(known, [0, 0.25, 0.5, 0.75, 1])
+            spread = (q75 - q25) or (high - low) / 2
+            # A spread of a few denormals would give an infinite factor.
+            factor[index] = 1 / spread if spread > np.finfo(np.float64).tiny else 0.0
+        return cls(center, factor)
+
+    def transform(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Numbers as network inputs, float32 (rows, columns) from (rows, columns)."""
+        # In double up to here: float32 would lose what tells large numbers such as ids apart.
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (numbers - self.center) * self.factor
+            u: NDArray[np.float32] = scaled.astype(np.float32)
+        u[np.isnan(u)] = 0
+        np.clip(u, -CLIP, CLIP, out=u)
+        bent = u * np.float32(1 / BEND)
+        return np.divide(u, np.sqrt(bent * bent + np.float32(1)), out=u)
+
+    def emit(self, graph: Graph, numbers: str) -> str:
+        """The same as nodes, from a double input (N, columns)."""
+        centered = graph.add("Sub", numbers, graph.constant(self.center, "center"))
+        scaled = graph.add("Mul", centered, graph.constant(self.factor, "factor"))
+        u = graph.add("Cast", scaled, to=ELEMENT_TYPES["float"])
+        zero = graph.constant(np.float32(0), "zero")
+        u = graph.add("Where", graph.add("IsNaN", u), zero, u)
+        bounds = [graph.constant(np.float32(bound), "bound") for bound in (-CLIP, CLIP)]
+        u = graph.add("Clip", u, *bounds)
+        bent = graph.add("Mul", u, graph.constant(np.float32(1 / BEND), "bend"))
+        square = graph.add("Mul", bent, bent)
+        root = graph.add("Sqrt", graph.add("Add", square, graph.constant(np.float32(1), "one")))
+        return graph.add("Div", u, root)

@@ -1,0 +1,176 @@
+"""Every setting of a training run in one table: name with unit, default, limits, one line of help.
+
+A setting comes from its flag, else from the settings file, else it has its default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import SettingError
+from trainer.export.publish import NAME
+from trainer.network.activations import ACTIVATIONS
+from trainer.network.optimizers import OPTIMIZERS
+from trainer.network.schedules import SCHEDULES
+
+
+def _setting(default: Any, help_text: str, **facts: Any) -> Any:
+    """A field with its help; ``minimum``, ``maximum``, ``above`` and ``choices`` are its limits."""
+    return field(default=default, metadata={"help": help_text, **facts})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one run; see each one's help in ``python -m trainer fit --help``."""
+
+    table: str = _setting("", "Table to learn from: CSV (may be gzipped) or Parquet.")
+    target: str = _setting("", "Column that holds the class.")
+    name: str = _setting("", "Name of the model.")
+    models: str = _setting("models", "Model folder to publish into.")
+    drop: tuple[str, ...] = _setting((), "Column to leave out; may be repeated.")
+    validation: str = _setting("", "Table to stop by; a part of TABLE where none is given.")
+    test: str = _setting("", "Table to score on; a part of TABLE where none is given.")
+    validation_share: float = _setting(
+        0.2, "Share of the rows not tested on to stop by.", above=0, maximum=0.5
+    )
+    test_share: float = _setting(0.2, "Share of TABLE to score on.", above=0, maximum=0.5)
+    hidden: tuple[int, ...] = _setting(
+        (64, 64), "Units of each hidden layer; empty for none.", minimum=1, maximum=8192
+    )
+    activation: str = _setting(
+        "relu", "Activation of the hidden layers.", choices=tuple(ACTIVATIONS)
+    )
+    dropout: float = _setting(
+        0.0, "Share of hidden units left out in each step.", minimum=0, maximum=0.9
+    )
+    batch_normalization: bool = _setting(False, "Normalize each hidden layer over the batch.")
+    optimizer: str = _setting("adam", "Optimizer.", choices=tuple(OPTIMIZERS))
+    learning_rate: float = _setting(0.005, "Learning rate at the start.", above=0, maximum=100)
+    schedule: str = _setting(
+        "cosine", "How the learning rate goes on from there.", choices=tuple(SCHEDULES)
+    )
+    weight_decay: float = _setting(
+        0.0, "Weight decay; for the optimizer adamw.", minimum=0, maximum=10
+    )
+    label_smoothing: float = _setting(
+        0.0, "Share of each label spread over all classes.", minimum=0, maximum=0.5
+    )
+    epochs: int = _setting(100, "Passes over the training rows at most.", minimum=1)
+    patience: int = _setting(
+        20, "Epochs without a better validation loss before stopping.", minimum=1
+    )
+    batch_size: int = _setting(
+        0, "Rows in a step; 0 for a number that suits the table.", minimum=0, maximum=65536
+    )
+    seed: int = _setting(0, "Seed: the same seed gives the same file.", minimum=0, maximum=2**32)
+
+    @classmethod
+    def read(cls, flags: Mapping[str, Any], file: Path | None = None) -> Settings:
+        """The settings from flags, file and defaults, in that order.
+
+        Args:
+            flags: values as text (lists as sequences of text); None where a flag was not given.
+            file: a TOML file of settings under their names, with ``-`` or ``_``.
+
+        Raises:
+            SettingError: naming the first one that can't be used.
+        """
+        stated = _read_file(file) if file else {}
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            flag = flags.get(setting.name)
+            given, source = (
+                (flag, flag_of(setting.name))
+                if flag not in (None, ())
+                else (stated.get(setting.name), f"{file}: {setting.name}")
+            )
+            if given is not None:
+                values[setting.name] = _parsed(source, given, setting.default, setting.metadata)
+        settings = cls(**values)
+        for name in ("table", "target", "name"):
+            if not getattr(settings, name):
+                raise SettingError(flag_of(name), "is needed, as a flag or in the settings file")
+        if not NAME.fullmatch(settings.name):
+            raise SettingError("--name", f"{settings.name!r} is no model name: {NAME.pattern}")
+        return settings
+
+
+def flag_of(name: str) -> str:
+    """A setting's flag: ``batch_size`` is ``--batch-size``; the table needs none."""
+    return "TABLE" if name == "table" else "--" + name.replace("_", "-")
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        stated = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise SettingError("--settings", f"{file} can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError("--settings", f"{file} is not TOML: {error}") from None
+    known = [setting.name for setting in fields(Settings)]
+    named = {key.replace("-", "_"): value for key, value in stated.items()}
+    for key in named:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise SettingError("--settings", f"{file}: no setting is called {key!r}{hint}")
+    return named
+
+
+def _parsed(source: str, given: Any, default: Any, facts: Mapping[str, Any]) -> Any:
+    """A value of the default's type, within its limits."""
+    if isinstance(default, tuple):
+        parts = given.split(",") if isinstance(given, str) else list(given)
+        parts = [part.strip() if isinstance(part, str) else part for part in parts]
+        kind = type(default[0]) if default else str
+        return tuple(_single(source, part, kind, facts) for part in parts if part != "")
+    return _single(source, given, type(default), facts)
+
+
+def _single(source: str, given: Any, kind: type[Any], facts: Mapping[str, Any]) -> Any:
+    if kind is bool:
+        return _switch(source, given)
+    if kind is str:
+        if not isinstance(given, str):
+            raise SettingError(source, f"is {given!r}, expected text")
+        choices = facts.get("choices")
+        if choices and given not in choices:
+            raise SettingError(source, f"is {given!r}, expected one of {', '.join(choices)}")
+        return given
+    expected = _limits("a whole number" if kind is int else "a number", facts)
+    # TOML knows types, flags are text: true is no number, and 1.5 no whole one.
+    fits = not isinstance(given, bool) and not (kind is int and isinstance(given, float))
+    try:
+        value = kind(given) if fits else float("nan")
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not (
+        facts.get("minimum", value) <= value <= facts.get("maximum", value)
+        and value > facts.get("above", float("-inf"))
+    ):
+        raise SettingError(source, f"is {given!r}, expected {expected}")
+    return value
+
+
+def _switch(source: str, given: Any) -> bool:
+    known = {"on": True, "true": True, "off": False, "false": False}
+    if isinstance(given, bool):
+        return given
+    if str(given).lower() not in known:
+        raise SettingError(source, f"is {given!r}, expected on or off")
+    return known[str(given).lower()]
+
+
+def _limits(noun: str, facts: Mapping[str, Any]) -> str:
+    if "above" in facts:
+        noun += f" above {facts['above']}"
+    if "minimum" in facts:
+        noun += f" of at least {facts['minimum']}"
+    if "maximum" in facts:
+        noun += f" and at most {facts['maximum']}" if len(facts) > 2 else ""  # noqa: PLR2004
+    return noun
