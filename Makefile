@@ -50,6 +50,7 @@ endif
 		$(if $(WORKERS),--workers $(WORKERS)) $(if $(DEFAULT_MODEL),--default-model $(DEFAULT_MODEL))
 
 install: $(VENV)/service.stamp $(VENV)/trainer.stamp ## install service and trainer into .venv
+	@echo "Activate it with: . $(VENV)/bin/activate"
 
 test: $(VENV)/dev.stamp ## run every test that this machine can run
 	@$(PY) -m pytest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,22 @@ def tables() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real tables are not in {folder}; set PIGEONHOLE_TABLES")
     return folder
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str, str], str]:
+    """Finds a program that only tests need; under CI, which installs them, it must be there."""
+
+    def find(name: str, package: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            missing = f"{name} is not installed: apt-get install {package}"
+            if os.environ.get("CI") == "true":
+                pytest.fail(missing)
+            pytest.skip(missing)
+        return path
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -131,11 +131,11 @@ def test_golden_rows_are_nobodys(trained: Path, mixed_table: Path) -> None:
 
 
 def test_a_parquet_table_trains_the_same_as_its_csv(mixed_table: Path, tmp_path: Path) -> None:
-    from trainer.data.cleaning import clean  # noqa: PLC0415
-    from trainer.data.table import read_table  # noqa: PLC0415
-
     import pyarrow.csv  # noqa: PLC0415
     import pyarrow.parquet  # noqa: PLC0415
+
+    from trainer.data.cleaning import clean  # noqa: PLC0415
+    from trainer.data.table import read_table  # noqa: PLC0415
 
     typed: pa.Table = pyarrow.csv.read_csv(mixed_table)
     pyarrow.parquet.write_table(typed, tmp_path / "plans.parquet")
