@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import pytest
 from trainer.graph import Graph
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+NOBODY = 65534
+"""The user that owns nothing, by number."""
 
 WriteModel = Callable[..., Path]
 
@@ -49,6 +53,21 @@ def program() -> Callable[[str, str], str]:
         return path
 
     return find
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of the test's own, in which the test is not root, so that permissions count."""
+    user = os.geteuid()
+    folder = Path(tempfile.mkdtemp())
+    if user == 0:
+        os.chown(folder, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    yield folder
+    os.seteuid(user)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o700)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

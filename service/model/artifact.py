@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,10 @@ import numpy as np
 
 from service.errors import InvalidRows, ModelRejected, PredictionFailed
 from service.model.columns import Columns
+from service.model.files import digest_path, read_file
 from service.model.problems import columns_from_values
 from service.model.row_forms import RowForms
-from service.model.session import Graph, Session
+from service.model.session import Graph, Session, one_line
 from service.model.signature import Kind, Signature
 from service.model.unusual import Watch
 
@@ -26,6 +25,9 @@ FORMAT_VERSION = 1
 
 GOLDEN_TOLERANCE = 1e-4
 """How far a golden row's probability may move between machines: kernels round differently."""
+
+DIGEST_BYTES = 4096
+"""Largest ``model.onnx.sha256`` that is read: a digest and a file name need less."""
 
 WARM_UP_RUNS = 5
 """Runs before a model goes live: the first allocates, the median of the rest is its cost."""
@@ -97,11 +99,11 @@ def load_model(path: Path, *, name: str, version: int, threads: int, max_bytes: 
     described = "pigeonhole" in graph.metadata
     if described:
         _check_format(graph.metadata["pigeonhole"])
-        signature = Signature.from_metadata(graph.metadata.get("signature", ""))
-        golden = _golden_rows(graph.metadata.get("golden", ""))
+        signature = Signature.from_metadata(_entry(graph, "signature"))
+        golden = _golden_rows(_entry(graph, "golden"))
     else:
         signature, golden = graph.bare_signature(), ()
-    session = Session(graph, signature)
+    session = Session(graph, signature, labeled=described)
     _replay(session, signature, golden)
     run_seconds = _warm_up(session, signature, golden)
     return Model(
@@ -121,23 +123,15 @@ def load_model(path: Path, *, name: str, version: int, threads: int, max_bytes: 
 
 def _read(path: Path, max_bytes: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ModelRejected(f"{path.name} is no regular file")
-            if status.st_size > max_bytes:
-                raise ModelRejected(
-                    f"{path.name} has {status.st_size} bytes, at most {max_bytes} are taken"
-                )
-            return file.read(max_bytes + 1)
+        return read_file(path, max_bytes)
     except OSError as error:
         raise ModelRejected(f"{path.name} can't be read: {error.strerror}") from None
 
 
 def _check_digest(path: Path, digest: str) -> None:
-    beside = path.with_name(path.name + ".sha256")
+    beside = digest_path(path)
     try:
-        text = beside.read_text("utf-8", errors="replace")
+        text = read_file(beside, DIGEST_BYTES).decode("utf-8", errors="replace")
     except FileNotFoundError:
         return
     except OSError as error:
@@ -148,6 +142,13 @@ def _check_digest(path: Path, digest: str) -> None:
             f"{path.name} has sha256 {digest}, but {beside.name} says {stated[:64]!r}: "
             "it was damaged or is still being copied"
         )
+
+
+def _entry(graph: Graph, key: str) -> str:
+    try:
+        return graph.metadata[key]
+    except KeyError:
+        raise ModelRejected(f"the file has no metadata '{key}'") from None
 
 
 def _check_format(text: str) -> None:
@@ -178,10 +179,10 @@ def _replay(session: Session, signature: Signature, golden: tuple[GoldenRow, ...
     try:
         prediction = session.run(columns_from_values(signature, [g.row for g in golden]))
     except (InvalidRows, PredictionFailed) as error:
-        raise ModelRejected(f"golden rows can't be replayed: {error}") from None
-    session.check_probabilities(prediction)
+        raise ModelRejected(f"golden rows can't be replayed: {_why(error)}") from None
+    session.check_answers(prediction)
     for index, expected in enumerate(golden):
-        if set(expected.probabilities) != set(signature.classes):
+        if {expected.label, *expected.probabilities} != set(signature.classes):
             raise ModelRejected(f"golden row {index} names other classes than the signature")
         wanted = np.array([expected.probabilities[c] for c in signature.classes])
         got = prediction.probabilities[index]
@@ -190,11 +191,11 @@ def _replay(session: Session, signature: Signature, golden: tuple[GoldenRow, ...
             raise ModelRejected(
                 f"golden row {index} got probabilities {got.tolist()}, expected {wanted.tolist()}"
             )
-        tied = wanted.max() - expected.probabilities[prediction.labels[index]] <= 2 * gap
-        if prediction.labels[index] != expected.label and not tied:
+        label = prediction.labels[index]
+        lead = expected.probabilities[expected.label] - expected.probabilities[label]
+        if abs(lead) > 2 * gap:  # else the two are tied, and rounding decides
             raise ModelRejected(
-                f"golden row {index} got label {prediction.labels[index]!r}, "
-                f"expected {expected.label!r}"
+                f"golden row {index} got label {label!r}, expected {expected.label!r}"
             )
 
 
@@ -208,11 +209,20 @@ def _warm_up(session: Session, signature: Signature, golden: tuple[GoldenRow, ..
             started = time.perf_counter()
             prediction = session.run(columns)
             seconds.append(time.perf_counter() - started)
-        session.check_probabilities(prediction)
+        session.check_answers(prediction)
         session.run(Columns(columns.numbers[:0], columns.categories[:0]))
-    except PredictionFailed as error:
-        raise ModelRejected(f"it can't be run: {error.__cause__ or error}") from None
+    except (InvalidRows, PredictionFailed) as error:
+        raise ModelRejected(f"it can't be run: {_why(error)}") from None
     return sorted(seconds)[WARM_UP_RUNS // 2]
+
+
+def _why(error: InvalidRows | PredictionFailed) -> str:
+    """What went wrong, for the operator: the first problem, or onnxruntime's own words."""
+    if isinstance(error, InvalidRows):
+        first = error.problems[0]
+        where = f"row {first.row}" + (f", feature '{first.feature}'" if first.feature else "")
+        return f"{where}: expected {first.expected}, got {first.got}"
+    return one_line(error.__cause__ or error)
 
 
 def _stand_in(kind: Kind) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ PROBLEM_LIMIT = 20
 SHOWN_CHARACTERS = 40
 """How much of a wrong value an answer repeats."""
 
+COMPARED_CHARACTERS = 200
+"""Longer unknown names are compared with none of the known."""
+
 EXPECTED = {
     Kind.NUMBER: "number",
     Kind.BOOLEAN: "boolean",
@@ -32,14 +36,18 @@ EXPECTED = {
 
 
 class _Collector:
-    """Takes problems up to the limit; ``full`` says that there may be more."""
+    """Takes problems up to one more than the limit, which tells that there are more."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
     @property
     def full(self) -> bool:
-        return len(self.problems) >= PROBLEM_LIMIT
+        return len(self.problems) > PROBLEM_LIMIT
+
+    def raise_if_any(self) -> None:
+        if self.problems:
+            raise InvalidRows(self.problems[:PROBLEM_LIMIT], truncated=self.full)
 
     def add(self, problem: Problem) -> None:
         if not self.full:
@@ -93,8 +101,7 @@ def columns_from_values(
                 categories[index, category_index[feature.name]] = text
             elif value is not None:
                 numbers[index, number_index[feature.name]] = value
-    if found.problems:
-        raise InvalidRows(found.problems, truncated=found.full)
+    found.raise_if_any()
     return Columns(numbers, categories)
 
 
@@ -104,31 +111,30 @@ def rows_from_columns(
     """Columns of plain values turned into rows, for `columns_from_values`.
 
     Raises:
-        InvalidRows: when a column is no list, or the columns are not equally long.
+        InvalidRows: when a column is unknown, missing or no list, or they are not equally long.
     """
-    lists = {name: values for name, values in columns.items() if isinstance(values, list)}
-    lengths = [len(values) for values in lists.values()]
-    longest = max(lengths, default=0)
     found = _Collector()
-    for name, values in columns.items():
-        where = f"{pointer}/{escaped(name)}"
-        known = name in signature.by_name
-        if known and not isinstance(values, list):
-            if values is None and not signature.by_name[name].required:
-                continue
+    lists: dict[str, list[Any]] = {}
+    meant = _meant(signature, columns)
+    for feature in signature.features:
+        name, where = feature.name, f"{pointer}/{escaped(feature.name)}"
+        values = columns.get(name)
+        if isinstance(values, list):
+            lists[name] = values
+        elif name in columns and (values is not None or feature.required):
             found.add(Problem(0, name, where, "a list of values", described(values)))
-        elif known and len(values) != longest:
-            found.add(
-                Problem(
-                    len(values),
-                    name,
-                    where,
-                    f"{_values(longest)}, as in the longest column",
-                    _values(len(values)),
-                )
-            )
-    if found.problems:
-        raise InvalidRows(found.problems, truncated=found.full)
+        elif feature.required and name not in meant.values():
+            found.add(Problem(0, name, where, "a list of values", "nothing"))
+    for name, close in meant.items():
+        where = f"{pointer}/{escaped(name)}"
+        found.add(Problem(0, shown(name), where, "a known feature", shown(name), close))
+    longest = max(map(len, lists.values()), default=0)
+    for name, values in lists.items():
+        if len(values) != longest:
+            where = f"{pointer}/{escaped(name)}"
+            expected = f"{_values(longest)}, as in the longest column"
+            found.add(Problem(len(values), name, where, expected, _values(len(values))))
+    found.raise_if_any()
     return [{name: values[i] for name, values in lists.items()} for i in range(longest)]
 
 
@@ -137,9 +143,7 @@ def _cells(
 ) -> Iterator[tuple[Feature, Any, str | None]]:
     """Each feature of one row with its value and place; problems with the row itself are added."""
     if isinstance(row, Mapping):
-        unknown = [str(name) for name in row if name not in signature.by_name]
-        missing = [name for name in signature.by_name if name not in row]
-        meant = {name: _closest(name, missing) for name in unknown}
+        meant = _meant(signature, row)
         for feature in signature.features:
             where = locate(index, feature.name)
             if feature.name in row:
@@ -169,9 +173,19 @@ def _cells(
         )
 
 
-def _closest(name: str, names: Sequence[str]) -> str | None:
-    close = difflib.get_close_matches(name, names, n=1)
-    return close[0] if close else None
+def _meant(signature: Signature, names: Iterable[str]) -> dict[str, str | None]:
+    """The unknown among the names, each with the missing name that it resembles.
+
+    Comparing is slow, so no more are looked at than can be reported, and no long ones.
+    """
+    there = set(names)
+    missing = [name for name in signature.by_name if name not in there]
+    meant: dict[str, str | None] = {}
+    for name in islice((n for n in names if n not in signature.by_name), PROBLEM_LIMIT):
+        short = len(name) <= COMPARED_CHARACTERS
+        close = difflib.get_close_matches(name, missing, n=1) if short else []
+        meant[name] = close[0] if close else None
+    return meant
 
 
 def _refusal(feature: Feature, value: Any) -> str | None:
@@ -185,7 +199,7 @@ def _refusal(feature: Feature, value: Any) -> str | None:
         case int() | float() if feature.kind is Kind.BOOLEAN:
             fits = isinstance(value, int) and value in {0, 1}
         case int() | float():
-            fits = math.isfinite(value)
+            fits = _is_double(value)
             expected += " within the range of doubles"
         case str() if feature.kind is Kind.CATEGORY and _has_lone_surrogate(value):
             fits = False
@@ -206,7 +220,7 @@ def described(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return f"number {shown(str(value))}" if math.isfinite(value) else "a larger number"
+            return f"number {shown(str(value))}" if _is_double(value) else "a larger number"
         case str():
             return f"string {json.dumps(shown(value), ensure_ascii=False)}"
         case list():
@@ -228,6 +242,14 @@ def escaped(name: str) -> str:
 
 def _values(n: int) -> str:
     return f"{n} value" if n == 1 else f"{n} values"
+
+
+def _is_double(value: float) -> bool:
+    """Whether a number is within the range of doubles; a whole one may have any length."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _has_lone_surrogate(text: str) -> bool:

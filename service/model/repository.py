@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.model.files import digest_path, read_file
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A model's name: it stands in paths, metric labels and logs, so it is kept plain."""
 
@@ -23,7 +25,10 @@ VERSION = re.compile(r"[1-9][0-9]{0,17}")
 FILE = "model.onnx"
 
 Stamp = tuple[int, ...]
-"""What changes when a file changes: device, inode, size and time of its last change (ns)."""
+"""What changes when a file or its digest does: device, inode, size, time of last change (ns)."""
+
+SERVING_BYTES = 64 * 1024
+"""Largest ``serving.toml`` that is read."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +100,24 @@ def _model_folder(folder: Path) -> ModelFolder:
 
 
 def _stamp(path: Path) -> Stamp | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    """None where there is no file."""
+    stamp: Stamp = ()
+    for file in (path, digest_path(path)):
+        try:
+            status = file.stat()
+        except OSError:
+            break
+        stamp += (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return stamp or None
 
 
 def _live_versions(path: Path) -> tuple[int, ...] | None:
     try:
-        settings = tomllib.loads(path.read_text("utf-8"))
+        settings = tomllib.loads(read_file(path, SERVING_BYTES).decode("utf-8"))
     except FileNotFoundError:
         return None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     except OSError as error:
         raise ValueError(f"can't be read: {error.strerror}") from None
     if unknown := set(settings) - {"live"}:

@@ -7,9 +7,11 @@ is slow and thorough.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Literal
+from secrets import token_hex
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -18,13 +20,20 @@ from service.errors import TooManyRows
 from service.model.columns import Columns
 from service.model.signature import Kind, Signature, category_text
 
+_WHOLE = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
 VALUE_TYPES: dict[Kind, Any] = {
     # msgspec takes whole numbers for float, and refuses true, "1.5", NaN and 1e400 by itself.
     Kind.NUMBER: float,
     Kind.BOOLEAN: bool | Literal[0, 1],
-    Kind.CATEGORY: str | bool | int | float,
+    # Longer whole numbers are left to the thorough way, which knows how large is too large.
+    Kind.CATEGORY: str | bool | _WHOLE | float,
 }
 """What JSON may hold for a feature of each kind."""
+
+
+UNHOLDABLE = re.compile(r'["\\\x00-\x1f]')
+"""What msgspec takes in no field's name: it compares names as they stand in JSON."""
 
 
 class RowForms:
@@ -46,7 +55,7 @@ class RowForms:
         names: dict[str, str] = {}  # f0, f1 ...: a feature's name need not be an identifier
         for index, feature in enumerate(signature.features):
             field = f"f{index}"
-            names[field] = feature.name
+            names[field] = _key(feature.name)
             value: Any = VALUE_TYPES[feature.kind]
             if feature.required:
                 fields.append((field, value))
@@ -124,9 +133,9 @@ class RowForms:
             if (values := getattr(columns, field)) is not None
         }
         lengths = {len(values) for values in lists.values()}
-        if len(lengths) != 1:
+        if len(lengths) > 1:
             return None
-        n = lengths.pop()
+        n = max(lengths, default=0)
         check_row_count(n, max_rows)
         numbers = np.full((n, len(self._number_fields)), np.nan)
         for index, field in enumerate(self._number_fields):
@@ -143,6 +152,15 @@ class RowForms:
             if "" in columns.categories[:, index]:
                 return None
         return columns
+
+
+def _key(name: str) -> str:
+    """The name by which msgspec knows a feature.
+
+    It can't hold quotes, backslashes and control characters. A name that nobody can guess stands in
+    for one that has some, so that rows which use it are refused here and left to the thorough way.
+    """
+    return token_hex(16) if UNHOLDABLE.search(name) else name
 
 
 def _list_of(value: Any) -> Any:

@@ -5,7 +5,6 @@ A session is made in the process that uses it: one inherited through a fork hang
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +77,7 @@ class Graph:
                 content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # noqa: BLE001 - onnxruntime's own have no other base class
-            raise ModelRejected(f"onnxruntime can't open it: {_one_line(error)}") from None
+            raise ModelRejected(f"onnxruntime can't open it: {one_line(error)}") from None
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.inputs = tuple(_tensor(declared) for declared in self._session.get_inputs())
         self.outputs = {output.name: output.type for output in self._session.get_outputs()}
@@ -99,7 +98,7 @@ class Graph:
         """A signature for a file without metadata: features named after inputs, classes numbered.
 
         Raises:
-            ModelRejected: when there are no probabilities with a fixed number of classes.
+            ModelRejected: when it can't be run, or answers no (rows, classes) of probabilities.
         """
         features = [
             Feature(
@@ -119,10 +118,16 @@ class Graph:
             for tensor in self.inputs
         }
         name = _probabilities_output(self.outputs)
-        (probabilities,) = self.run([name], feeds)
+        try:
+            (probabilities,) = self.run([name], feeds)
+        except PredictionFailed as error:
+            raise ModelRejected(f"it can't be run: {one_line(error.__cause__ or error)}") from None
         if isinstance(probabilities, list):  # ZipMap: one mapping of class to probability a row
-            return Signature(features, [str(label) for label in probabilities[0]])
-        return Signature(features, [str(index) for index in range(probabilities.shape[-1])])
+            return Signature(features, [str(label) for row in probabilities[:1] for label in row])
+        if probabilities.ndim != MATRIX:
+            shape = list(probabilities.shape)
+            raise ModelRejected(f"output '{name}' has shape {shape}, expected (rows, classes)")
+        return Signature(features, [str(index) for index in range(probabilities.shape[1])])
 
 
 class Session:
@@ -131,12 +136,14 @@ class Session:
     Args:
         graph: the opened file.
         signature: how its features go into its inputs, in order.
+        labeled: whether the graph's ``label`` is one of the signature's classes; in a file
+            without metadata the classes are numbered, and its labels are names unknown to them.
 
     Raises:
         ModelRejected: when the graph's inputs or outputs don't fit the signature.
     """
 
-    def __init__(self, graph: Graph, signature: Signature) -> None:
+    def __init__(self, graph: Graph, signature: Signature, *, labeled: bool = True) -> None:
         self._graph = graph
         self._classes = list(signature.classes)
         self._feeds = _bound(graph.inputs, signature)
@@ -144,7 +151,7 @@ class Session:
         label_type = graph.outputs.get("label")
         self._outputs = (
             ["label", self._probabilities]
-            if label_type == "tensor(string)"
+            if labeled and label_type == "tensor(string)"
             else [self._probabilities]
         )
 
@@ -154,7 +161,7 @@ class Session:
         Raises:
             InvalidRows: for rows to which the model answers something that is no number, as
                 models made elsewhere may do with huge values.
-            PredictionFailed: when the runtime fails.
+            PredictionFailed: when the runtime fails, or answers something of another shape.
         """
         feeds = {}
         for tensor, positions in self._feeds:
@@ -164,29 +171,39 @@ class Session:
                 values = _narrowed(values, tensor.dtype)
             feeds[tensor.name] = values[:, 0] if tensor.flat else values
         *label, probabilities = self._graph.run(self._outputs, feeds)
+        shape = (len(columns), len(self._classes))
         if isinstance(probabilities, list):
-            probabilities = np.array([list(row.values()) for row in probabilities], np.float32)
-        probabilities = probabilities.reshape(len(columns), len(self._classes))
-        if not math.isfinite(probabilities.sum()):
+            rows = [list(row.values()) for row in probabilities]
+            probabilities = np.array(rows, np.float32) if rows else np.empty(shape, np.float32)
+        if probabilities.shape != shape:
+            got, expected = list(probabilities.shape), list(shape)
+            raise PredictionFailed(f"the model answered with shape {got}, expected {expected}")
+        if not np.isfinite(probabilities).all():
             raise InvalidRows(_unanswerable(probabilities))
+        if probabilities.dtype != np.float32:
+            probabilities = _narrowed(probabilities, np.float32)
         if label:
             return Prediction(label[0].tolist(), probabilities)
         likeliest = probabilities.argmax(axis=1).tolist()
         return Prediction([self._classes[index] for index in likeliest], probabilities)
 
-    def check_probabilities(self, prediction: Prediction) -> None:
-        """Refuse a graph whose output is scores rather than probabilities.
+    def check_answers(self, prediction: Prediction) -> None:
+        """Refuse a graph whose output is scores rather than probabilities, or a stranger's label.
 
         Raises:
-            ModelRejected: when a row is not between 0 and 1 or does not sum to 1.
+            ModelRejected: when a row is not between 0 and 1 or does not sum to 1, or a label is
+                none of the classes.
         """
         values = prediction.probabilities
-        sums = values.sum(axis=1)
-        if (values < 0).any() or (np.abs(sums - 1) > SUM_TOLERANCE).any():
+        gaps = np.abs(values.sum(axis=1, dtype=np.float64) - 1)
+        bad = (values < 0).any(axis=1) | (gaps > SUM_TOLERANCE)
+        if bad.any():
             raise ModelRejected(
                 f"output '{self._probabilities}' holds no probabilities: a row is "
-                f"{values[0].tolist()}"
+                f"{values[bad.argmax()].tolist()}"
             )
+        if strangers := set(prediction.labels) - set(self._classes):
+            raise ModelRejected(f"output 'label' is {min(strangers)!r}, which is no class")
 
 
 def _tensor(declared: Any) -> Tensor:
@@ -214,6 +231,13 @@ def _bound(
     for tensor in tensors:
         start = taken[tensor.holds_text]
         taken[tensor.holds_text] += tensor.columns
+        if not tensor.holds_text and not np.issubdtype(tensor.dtype, np.floating):
+            fed = signature.numbers[start : start + tensor.columns]
+            if gaps := [feature.name for feature in fed if not feature.required]:
+                raise ModelRejected(
+                    f"feature '{gaps[0]}' may be missing, which input '{tensor.name}' "
+                    f"of {np.dtype(tensor.dtype)} can't hold"
+                )
         whole = start == 0 and tensor.columns == there[tensor.holds_text]
         bound.append((tensor, None if whole else np.arange(start, start + tensor.columns)))
     if taken != there:
@@ -225,21 +249,26 @@ def _bound(
 
 
 def _probabilities_output(outputs: Mapping[str, str]) -> str:
-    if "probabilities" in outputs:
+    fitting = [
+        name
+        for name, kind in outputs.items()
+        if kind in ("tensor(float)", "tensor(double)") or kind.startswith("seq(map(")
+    ]
+    if "probabilities" in fitting:
         return "probabilities"
-    for name, kind in outputs.items():
-        if kind in ("tensor(float)", "tensor(double)") or kind.startswith("seq(map("):
-            return name
+    if fitting:
+        return fitting[0]
     raise ModelRejected(f"no output holds probabilities; there are: {dict(outputs)}")
 
 
 def _narrowed(values: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
-    """Numbers in the narrower type of a graph made elsewhere, held to the range of that type."""
+    """Numbers in the type of a graph made elsewhere, held to the range of that type."""
     if dtype is np.bool_:
         return values.astype(np.bool_)
     limits = np.finfo(dtype) if np.issubdtype(dtype, np.floating) else np.iinfo(dtype)
-    # 2**63 - 1 is no double: the next one below keeps the cast defined.
-    upper = np.nextafter(float(limits.max), 0)
+    upper = float(limits.max)
+    if dtype is np.int64:
+        upper = np.nextafter(upper, 0)  # 2**63 - 1 is no double: the next below can be cast
     narrowed: npt.NDArray[Any] = np.clip(values, float(limits.min), upper).astype(dtype)
     return narrowed
 
@@ -252,5 +281,6 @@ def _unanswerable(probabilities: npt.NDArray[np.float32]) -> list[Problem]:
     ]
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
+    """An exception's message on one line, shortened."""
     return " ".join(str(error).split())[:300]

@@ -6,7 +6,6 @@ OpenAPI document, the pages and every protocol.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
@@ -110,6 +109,10 @@ class Signature:
         return {feature.name: feature for feature in self.features}
 
 
+EXACT_WHOLE = 2.0**53
+"""Up to here doubles hold every whole number, so digits say no more than is known."""
+
+
 def category_text(value: str | bool | float) -> str:
     """The one spelling of a category: the rule of the contract, the same in trainer and service.
 
@@ -120,6 +123,6 @@ def category_text(value: str | bool | float) -> str:
         return value.strip()
     if isinstance(value, bool):
         return "true" if value else "false"
-    if math.isfinite(value) and value == math.floor(value):
+    if not isinstance(value, int) and value.is_integer() and abs(value) < EXACT_WHOLE:
         return str(int(value))
     return repr(value)

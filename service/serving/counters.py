@@ -65,7 +65,11 @@ class CounterMap:
         return next((s for s in range(self.slots) if not self._header(s)[_ALIVE]), None)
 
     def take(self, slot: int) -> None:
-        """Mark a slot as some worker's, by the parent, before the fork."""
+        """Mark a slot as some worker's, by the parent, before the fork; its gauges begin at 0."""
+        values = self._values(slot)
+        for start, width, kind, _, _ in self._placed(slot):
+            if kind == GAUGE:
+                values[start : start + width] = memoryview(bytes(8 * width)).cast("d")
         self._header(slot)[_ALIVE] = 1
 
     def release(self, slot: int) -> None:
@@ -79,17 +83,10 @@ class CounterMap:
     def read(self) -> Iterator[Series]:
         """Every series of every slot; gauges of living workers alone."""
         for slot in range(self.slots):
-            header = self._header(slot)
-            alive, key_length = header[_ALIVE], header[_KEY_LENGTH]
-            if not key_length:
-                continue
-            values = self._values(slot)
-            start = 0
-            for line in self._keys(slot, key_length).splitlines():
-                kind, metric, labels, width = json.loads(line)
+            alive, values = self._header(slot)[_ALIVE], self._values(slot)
+            for start, width, kind, metric, labels in self._placed(slot):
                 if alive or kind == COUNTER:
-                    yield Series(kind, metric, tuple(labels), tuple(values[start : start + width]))
-                start += width
+                    yield Series(kind, metric, labels, tuple(values[start : start + width]))
 
     def workers_alive(self) -> int:
         """How many slots belong to living workers."""
@@ -103,9 +100,14 @@ class CounterMap:
         start = slot * _SLOT_BYTES
         return memoryview(self._map)[start : start + _HEADER_BYTES].cast("q")
 
-    def _keys(self, slot: int, length: int) -> bytes:
-        start = slot * _SLOT_BYTES + _HEADER_BYTES
-        return self._map[start : start + length]
+    def _placed(self, slot: int) -> Iterator[tuple[int, int, str, str, tuple[str, ...]]]:
+        """The series of a slot: first value, number of values, kind, metric, label values."""
+        at = slot * _SLOT_BYTES + _HEADER_BYTES
+        start = 0
+        for line in self._map[at : at + self._header(slot)[_KEY_LENGTH]].splitlines():
+            kind, metric, labels, width = json.loads(line)
+            yield start, width, kind, metric, tuple(labels)
+            start += width
 
     def _values(self, slot: int) -> memoryview[float]:
         start = slot * _SLOT_BYTES + _HEADER_BYTES + KEY_BYTES
@@ -126,13 +128,12 @@ class WorkerCounters:
         self._values = shared._values(slot)  # noqa: SLF001 - the same
         self._starts: dict[tuple[str, str, tuple[str, ...]], int] = {}
         self._lock = threading.Lock()
-        start = 0
-        for line in shared._keys(slot, self._header[_KEY_LENGTH]).splitlines():  # noqa: SLF001
-            kind, metric, labels, width = json.loads(line)
-            self._starts[kind, metric, tuple(labels)] = start
-            if kind == GAUGE:
-                self._values[start : start + width] = memoryview(bytes(8 * width)).cast("d")
-            start += width
+        end = 0
+        for start, width, kind, metric, labels in shared._placed(slot):  # noqa: SLF001
+            self._starts[kind, metric, labels] = start
+            end = start + width
+        # An owner killed while it added a series may have claimed values that no key names.
+        self._header[_VALUE_COUNT] = end
 
     def series(self, kind: str, metric: str, labels: Sequence[str], width: int = 1) -> int | None:
         """Where a series' first value stands, made if need be; None when there is no room."""

@@ -109,6 +109,8 @@ class LiveModels:
             for number, (model, _) in state.live.items():
                 if str(number) == version:
                     return model
+            if not state.live:
+                raise ModelNotReady(name)
             raise UnknownVersion(name, version, sorted(state.live))
         if (newest := state.newest) is None:
             raise ModelNotReady(name)
@@ -153,14 +155,19 @@ class LiveModels:
     def refresh(self) -> None:
         """Bring what is live in line with what lies in the folder.
 
-        A folder that can't be read changes nothing: what serves goes on serving.
+        A folder that can't be read, or that lost all its models at once, changes nothing: what
+        serves goes on serving.
         """
         with self._refreshing:
             listing = list_models(self._folder)
-            if listing.problem:
-                if listing.problem != self._folder_problem:
-                    log.error("model folder unreadable", extra={"reason": listing.problem})
-                self._folder_problem = listing.problem
+            problem = listing.problem
+            if not problem and not listing.models and any(s.live for s in self._models.values()):
+                # More likely a volume that was unmounted than a wish to serve nothing.
+                problem = f"model folder {self._folder} is empty; what was live goes on"
+            if problem:
+                if problem != self._folder_problem:
+                    log.error("model folder unreadable", extra={"reason": problem})
+                self._folder_problem = problem
             else:
                 self._folder_problem = None
                 self._follow(listing)

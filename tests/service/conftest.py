@@ -1,0 +1,238 @@
+"""A service on small models, answered through Flask's test client."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+
+from service.app import Service
+from service.model.signature import Feature, Kind, Signature
+from service.settings import Settings
+from service.web.errors import HTTP_CODES, INTERNAL_CODE, TABLE
+from service.web.health import NOT_READY
+from trainer.graph import Graph
+
+
+@pytest.fixture
+def models(tmp_path: Path, write_model) -> Path:
+    """A model folder that holds bodymass, version 1."""
+    write_model(tmp_path / "models")
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def service(models: Path) -> Iterator[Service]:
+    """One worker's service on that folder, without a server around it."""
+    service = Service(Settings(models=models, reload_seconds=0.05))
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def client(service: Service) -> FlaskClient:
+    """Asks the service without a network."""
+    return service.flask.test_client()
+
+
+@pytest.fixture
+def mixed_signature() -> Signature:
+    """Every kind of feature, required and not."""
+    return Signature(
+        [
+            Feature(name="age", kind=Kind.NUMBER, required=False, minimum=0, maximum=90),
+            Feature(name="member", kind=Kind.BOOLEAN),
+            Feature(name="color", kind=Kind.CATEGORY, categories={"red": 5, "blue": 3}),
+            Feature(name="size/cm", kind=Kind.NUMBER, minimum=1, maximum=9),
+            Feature(name="shape", kind=Kind.CATEGORY, required=False, categories={"round": 8}),
+        ],
+        ["no", "yes"],
+    )
+
+
+Failed = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def failed() -> Failed:
+    """Holds an answer against the one shape of every failure, and gives its decoded body."""
+    codes = {code for _, code in TABLE.values()} | {*HTTP_CODES.values(), INTERNAL_CODE, NOT_READY}
+
+    def check(answer: Any, status: int | None = None, code: str | None = None) -> dict[str, Any]:
+        body = json.loads(answer.data if hasattr(answer, "data") else answer.content)
+        assert status is None or answer.status_code == status, body
+        assert code is None or body["code"] == code, body
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["X-Request-Id"]
+        assert isinstance(body["error"], str)
+        assert body["error"]
+        assert body["code"] in codes
+        return body
+
+    return check
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., FlaskClient]]:
+    """Starts services with settings of the test's own, and gives a client of each."""
+    services: list[Service] = []
+
+    def started(**settings: Any) -> FlaskClient:
+        service = Service(
+            Settings(**{"models": tmp_path / "models", "reload_seconds": 0.05} | settings)
+        )
+        services.append(service)
+        return service.flask.test_client()
+
+    yield started
+    for service in services:
+        service.close()
+
+
+@pytest.fixture(scope="session")
+def lasting_client(
+    tmp_path_factory: pytest.TempPathFactory, write_model, write_mixed_model
+) -> Iterator[FlaskClient]:
+    """A client of a service on bodymass, the default, and mixed, for tests that only ask."""
+    models = tmp_path_factory.mktemp("models")
+    write_model(models)
+    write_mixed_model(models)
+    service = Service(Settings(models=models, default_model="bodymass", reload_seconds=3600))
+    yield service.flask.test_client()
+    service.close()
+
+
+MIXED_FEATURES = [
+    Feature(name="age", kind=Kind.NUMBER, required=False, minimum=0, maximum=90),
+    Feature(name="member", kind=Kind.BOOLEAN),
+    Feature(name="color", kind=Kind.CATEGORY, categories={"red": 5, "blue": 3}),
+    Feature(name="size/cm", kind=Kind.NUMBER, minimum=1, maximum=9),
+    Feature(name="shape", kind=Kind.CATEGORY, required=False, categories={"round": 8}),
+]
+
+
+@pytest.fixture(scope="session")
+def write_mixed_model() -> Callable[..., Path]:
+    """Writes a model with every kind of feature: see `write_small_mixed_model`."""
+    return write_small_mixed_model
+
+
+def write_small_mixed_model(
+    folder: Path, name: str = "mixed", version: int = 1, classes: tuple[str, str] = ("no", "yes")
+) -> Path:
+    """Write a model that says yes where the color is red: numbers are taken and not looked at."""
+    graph = Graph("mixed")
+    graph.input("numbers", "double", 3)
+    categories = graph.input("categories", "string", 2)
+    color = graph.add("Gather", categories, graph.constant(np.array([0]), "color"), axis=1)
+    red = graph.add("Equal", color, graph.constant(np.array("red", dtype=object), "red"))
+    z = graph.add("Cast", red, to=1)
+    logits = graph.add("MatMul", z, graph.constant(np.array([[-2.0, 2.0]], np.float32), "kernel"))
+    graph.output(graph.add("Softmax", logits, axis=1), "probabilities", "float", 2)
+    yes = float(1 / (1 + np.exp(-4)))
+    row = {"member": True, "color": "red", "size/cm": 2.5}
+    golden = [
+        {
+            "row": row,
+            "label": classes[1],
+            "probabilities": dict(zip(classes, (1 - yes, yes), strict=True)),
+        }
+    ]
+    signature = {"features": MIXED_FEATURES, "classes": classes}
+    metadata = {"pigeonhole": 1, "signature": signature, "golden": golden}
+    content = graph.model(
+        {key: msgspec.json.encode(value).decode() for key, value in metadata.items()}, "test"
+    ).SerializeToString()
+    path = folder / name / str(version) / "model.onnx"
+    aside = folder / name / f".new-{version}"
+    aside.mkdir(parents=True)
+    (aside / "model.onnx").write_bytes(content)
+    aside.rename(path.parent)
+    return path
+
+
+class RunningServer:
+    """``python -m service run`` on a port that the system chose.
+
+    Args:
+        models: the model folder.
+        log: the file that its standard error goes to.
+        flags: further flags.
+
+    Attributes:
+        process: the server's first process, the parent of the workers.
+        address: where it listens.
+    """
+
+    START_S = 30
+
+    def __init__(self, models: Path, log: Path, *flags: str) -> None:
+        self._log = log
+        command = [sys.executable, "-m", "service", "run", "--models", str(models), "--port", "0"]
+        # A setting of whoever runs the tests must not reach the server.
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PIGEONHOLE_")}
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [*command, *flags], stdout=subprocess.DEVNULL, stderr=errors, env=clean
+            )
+        self.until(lambda: self.lines("listening"))
+        (listening,) = self.lines("listening")
+        (self.address,) = listening["addresses"]
+        self.port = int(self.address.rpartition(":")[2])
+
+    def lines(self, message: str | None = None) -> list[dict[str, Any]]:
+        """What it logged: every whole line, or those with this message."""
+        whole = self._log.read_text("utf-8").rpartition("\n")[0].splitlines()
+        decoded = [json.loads(line) for line in whole]
+        return [line for line in decoded if message is None or line["message"] == message]
+
+    def until(self, true: Callable[[], Any], seconds: float = START_S) -> float:
+        """Ask again and again; the seconds that it took, or a failure."""
+        started = time.monotonic()
+        while not true():
+            assert self.process.poll() is None, self._log.read_text("utf-8")
+            assert time.monotonic() < started + seconds, self._log.read_text("utf-8")
+            time.sleep(0.02)
+        return time.monotonic() - started
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        pid = self.process.pid
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def stop(self) -> int:
+        """End it as an operator would; the exit code."""
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGTERM)
+        try:
+            return self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningServer]]:
+    """Starts servers, and ends them with the module's tests if they did not."""
+    servers: list[RunningServer] = []
+
+    def started(models: Path, *flags: str) -> RunningServer:
+        log = tmp_path_factory.mktemp("server") / "stderr"
+        servers.append(RunningServer(models, log, *flags))
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        server.stop()

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from service.errors import ModelRejected
+
+HEIGHT = {"name": "height_cm", "kind": "number"}
+WEIGHT = {"name": "weight_kg", "kind": "number"}
+
+
+def signature(*features, classes=("underweight", "overweight")) -> dict[str, str]:
+    return {"signature": json.dumps({"features": features, "classes": classes})}
+
+
+def golden(**changes) -> dict[str, str]:
+    row = {
+        "row": {"height_cm": 172, "weight_kg": 65},
+        "label": "underweight",
+        "probabilities": {"underweight": 0.5, "overweight": 0.5},
+    }
+    return {"golden": json.dumps([row | changes])}
+
+
+def test_a_good_file_is_loaded_with_everything_it_says(load, write_model, tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    model = load(path)
+    assert (model.name, model.version, model.described) == ("m", 1, True)
+    assert model.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert [f.name for f in model.signature.features] == ["height_cm", "weight_kg"]
+    assert [g.row["weight_kg"] for g in model.golden] == [95, 40, 66]
+    assert 0 < model.run_seconds < model.load_seconds
+
+
+def test_a_file_needs_no_digest_beside_it(load, write_model, tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    path.with_name("model.onnx.sha256").unlink()
+    assert load(path).described
+
+
+def test_a_digest_may_stand_alone_and_in_capitals(load, write_model, tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest().upper()
+    path.with_name("model.onnx.sha256").write_text(digest)
+    assert load(path).digest == digest.lower()
+
+
+def test_a_file_of_just_the_largest_size_is_loaded_and_no_larger_one(
+    load, write_model, tmp_path: Path
+) -> None:
+    path = write_model(tmp_path)
+    size = path.stat().st_size
+    assert load(path, max_bytes=size)
+    with pytest.raises(ModelRejected, match=f"has {size} bytes, at most {size - 1} are taken"):
+        load(path, max_bytes=size - 1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), "onnxruntime can't open it"),
+        (lambda path: path.write_bytes(b"no model"), "onnxruntime can't open it"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "onnxruntime can't open it"),
+        (lambda path: path.write_bytes(os.urandom(4096)), "onnxruntime can't open it"),
+        (lambda path: path.unlink(), "model.onnx can't be read: No such file"),
+        (lambda path: (path.unlink(), path.mkdir()), "model.onnx can't be read: Is a dir"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "model.onnx .* it is no regular file"),
+        (
+            lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+            "model.onnx .* it is no regular file",
+        ),
+        (lambda path: (path.unlink(), path.symlink_to(path)), "can't be read: Too many levels"),
+    ],
+    ids=["empty", "text", "cut", "random", "absent", "folder", "pipe", "device", "loop"],
+)
+@pytest.mark.timeout(20)
+def test_what_is_no_whole_model_file_is_refused(
+    load, write_model, tmp_path: Path, spoil, reason
+) -> None:
+    path = write_model(tmp_path)
+    path.with_name("model.onnx.sha256").unlink()
+    spoil(path)
+    with pytest.raises(ModelRejected, match=reason) as caught:
+        load(path)
+    assert "\n" not in caught.value.reason
+
+
+def test_a_file_without_permission_is_refused(load, write_model, unprivileged: Path) -> None:
+    path = write_model(unprivileged)
+    load(path)
+    path.chmod(0)
+    with pytest.raises(ModelRejected, match=r"model.onnx can't be read: Permission denied"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: path.write_text("0" * 64), "but model.onnx.sha256 says '0000"),
+        (lambda path: path.write_text(""), "but model.onnx.sha256 says ''"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "but model.onnx.sha256 says"),
+        (lambda path: path.write_bytes(b" " * 5000), "sha256 can't be read: it has 5000 bytes"),
+        (lambda path: (path.unlink(), path.mkdir()), "sha256 can't be read: Is a dir"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "sha256 .* it is no regular file"),
+    ],
+    ids=["wrong", "empty", "binary", "large", "folder", "pipe"],
+)
+@pytest.mark.timeout(20)
+def test_a_file_whose_digest_cannot_be_held_against_it_is_refused(
+    load, write_model, tmp_path: Path, spoil, reason
+) -> None:
+    path = write_model(tmp_path)
+    spoil(path.with_name("model.onnx.sha256"))
+    with pytest.raises(ModelRejected, match=reason):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"pigeonhole": "2"}, "has format version 2, this service reads 1"),
+        ({"pigeonhole": "one"}, "'pigeonhole' is 'one', expected a number"),
+        ({"pigeonhole": ""}, "'pigeonhole' is '', expected a number"),
+        ({"signature": None}, "no metadata 'signature'"),
+        ({"signature": "{}"}, "metadata 'signature': Object missing required field"),
+        (signature(HEIGHT), "has 1 numbers and 0 categories, the graph takes 2 and 0"),
+        (
+            signature(HEIGHT, WEIGHT | {"kind": "category"}),
+            "has 1 numbers and 1 categories, the graph takes 2 and 0",
+        ),
+        (
+            signature(HEIGHT, WEIGHT, classes=["a", "b", "c"]),
+            r"answered with shape \[3, 2\], expected \[3, 3\]",
+        ),
+        (
+            signature(HEIGHT, WEIGHT, classes=["thin", "overweight"]),
+            "output 'label' is 'underweight', which is no class",
+        ),
+        (signature(HEIGHT, WEIGHT, classes=["overweight", "underweight"]), "got probabilities"),
+        (
+            signature(HEIGHT, WEIGHT | {"name": "weight_lb"}),
+            "feature 'weight_kg': expected a known feature",
+        ),
+        ({"golden": None}, "no metadata 'golden'"),
+        ({"golden": "[]"}, "metadata 'golden' holds no row"),
+        ({"golden": "{}"}, "metadata 'golden': Expected `array`"),
+        (golden(row={"height_cm": 172}), "feature 'weight_kg': expected number, got nothing"),
+        (golden(row={"height_cm": 172, "weight_kg": 10**400}), "got a larger number"),
+        (golden(row={"height_cm": 172, "weight_kg": 66}), "golden row 0 got probabilities"),
+        (golden(probabilities={"underweight": 0.5}), "names other classes"),
+        (golden(probabilities={"a": 0.5, "b": 0.5}), "names other classes"),
+        (golden(label="thin"), "names other classes"),
+        (
+            golden(
+                row={"height_cm": 172, "weight_kg": 65.01},
+                label="underweight",
+                probabilities={"underweight": 0.4995, "overweight": 0.5005},
+            ),
+            "golden row 0 got label 'overweight', expected 'underweight'",
+        ),
+    ],
+)
+def test_a_file_that_is_not_what_it_says_is_refused(
+    load, write_model, tmp_path: Path, metadata, reason
+) -> None:
+    with pytest.raises(ModelRejected, match=reason):
+        load(write_model(tmp_path, metadata=metadata))
+
+
+@pytest.mark.parametrize("label", ["underweight", "overweight"])
+def test_a_golden_row_between_two_classes_may_fall_either_way(
+    load, write_model, tmp_path: Path, label
+) -> None:
+    assert load(write_model(tmp_path, metadata=golden(label=label))).golden[0].label == label
+
+
+def test_a_golden_probability_may_be_a_rounding_away_and_no_more(
+    load, write_model, tmp_path: Path
+) -> None:
+    near = golden(probabilities={"underweight": 0.50005, "overweight": 0.49995})
+    far = golden(probabilities={"underweight": 0.5002, "overweight": 0.4998})
+    assert load(write_model(tmp_path, version=1, metadata=near))
+    with pytest.raises(ModelRejected, match="golden row 0 got probabilities"):
+        load(write_model(tmp_path, version=2, metadata=far))
+
+
+def test_a_model_goes_on_answering_when_its_file_is_gone(load, write_model, tmp_path: Path) -> None:
+    model = load(write_model(tmp_path))
+    shutil.rmtree(tmp_path / "bodymass")
+    columns = model.forms.from_rows([model.forms.named(f0=172.0, f1=95.0)], 1)
+    assert model.session.run(columns).labels == ["overweight"]

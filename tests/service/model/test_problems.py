@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from service.errors import InvalidRows, Problem
+from service.model.problems import (
+    PROBLEM_LIMIT,
+    SHOWN_CHARACTERS,
+    by_column,
+    by_row,
+    columns_from_values,
+    described,
+    escaped,
+    rows_from_columns,
+    shown,
+)
+from service.model.signature import Feature, Kind, Signature
+
+GOOD = {"age": 30, "member": True, "color": "red", "size/cm": 2.5, "shape": "round"}
+
+
+def problems(signature: Signature, *rows) -> tuple[Problem, ...]:
+    with pytest.raises(InvalidRows) as caught:
+        columns_from_values(signature, rows, by_row("/instances"))
+    assert not caught.value.truncated
+    return caught.value.problems
+
+
+def column_problems(signature: Signature, columns) -> tuple[Problem, ...]:
+    with pytest.raises(InvalidRows) as caught:
+        rows_from_columns(signature, columns, "/inputs")
+    return caught.value.problems
+
+
+def test_good_rows_become_columns_in_the_order_of_the_signature(mixed_signature) -> None:
+    listed = [None, 0, " blue ", 9, ""]
+    columns = columns_from_values(mixed_signature, [GOOD, listed])
+    np.testing.assert_array_equal(columns.numbers, [[30, 1, 2.5], [np.nan, 0, 9]])
+    assert columns.numbers.dtype == np.float64
+    assert columns.categories.tolist() == [["red", "round"], ["blue", ""]]
+
+
+def test_every_problem_of_every_row_is_told_at_once(mixed_signature) -> None:
+    found = problems(
+        mixed_signature,
+        {**GOOD, "age": "old", "member": 2},
+        GOOD,
+        {"member": None, "colour": "red", "size/cm": [1]},
+        [1, 2],
+        "row",
+    )
+    names = "age, member, color, size/cm, shape"
+    assert found == (
+        Problem(0, "age", "/instances/0/age", "number", 'string "old"'),
+        Problem(0, "member", "/instances/0/member", "boolean", "number 2"),
+        Problem(2, "member", "/instances/2/member", "boolean", "null"),
+        Problem(2, "size/cm", "/instances/2/size~1cm", "number", "array of 1"),
+        Problem(2, "colour", "/instances/2/colour", "a known feature", "colour", "color"),
+        Problem(3, None, "/instances/3", f"5 values: {names}", "2 values"),
+        Problem(4, None, "/instances/4", "an object or a list of feature values", 'string "row"'),
+    )
+
+
+def test_a_missing_feature_is_named_and_an_optional_one_is_not_missed(mixed_signature) -> None:
+    assert problems(mixed_signature, {"member": True, "color": "red"}) == (
+        Problem(0, "size/cm", "/instances/0/size~1cm", "number", "nothing"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "expected", "got"),
+    [
+        ("age", True, "number", "true"),
+        ("age", "30", "number", 'string "30"'),
+        ("age", {"years": 30}, "number", "object"),
+        ("age", float("inf"), "number within the range of doubles", "a larger number"),
+        ("age", float("nan"), "number within the range of doubles", "a larger number"),
+        ("age", 10**400, "number within the range of doubles", "a larger number"),
+        ("age", -(10**4000), "number within the range of doubles", "a larger number"),
+        ("member", "true", "boolean", 'string "true"'),
+        ("member", 2, "boolean", "number 2"),
+        ("member", 1.0, "boolean", "number 1.0"),
+        ("member", 10**400, "boolean", "a larger number"),
+        ("color", None, "text", "null"),
+        ("color", "", "text", 'string ""'),
+        ("color", " \t", "text", 'string " \\t"'),
+        ("color", ["red"], "text", "array of 1"),
+        ("color", 10**400, "text within the range of doubles", "a larger number"),
+        ("color", "a\ud800", "text without lone surrogates", 'string "a?"'),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_with_what_was_expected(
+    mixed_signature, feature, value, expected, got
+) -> None:
+    (problem,) = problems(mixed_signature, {**GOOD, feature: value})
+    assert (problem.feature, problem.expected, problem.got) == (feature, expected, got)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(7, "7"), (7.0, "7"), (7.5, "7.5"), (True, "true"), (10**30, "1" + "0" * 30)],
+)
+def test_a_category_may_come_as_a_number_or_boolean(mixed_signature, value, text) -> None:
+    columns = columns_from_values(mixed_signature, [{**GOOD, "color": value}])
+    assert columns.categories[0].tolist() == [text, "round"]
+
+
+def test_problems_beyond_the_cap_are_cut_and_that_is_said(mixed_signature) -> None:
+    bad = {**GOOD, "age": "old", "member": "?"}
+    rows = [bad] * PROBLEM_LIMIT
+    with pytest.raises(InvalidRows, match=r"at least 20 problems in at least 10 rows") as caught:
+        columns_from_values(mixed_signature, rows)
+    assert caught.value.truncated
+    assert [p.row for p in caught.value.problems] == [i // 2 for i in range(PROBLEM_LIMIT)]
+
+
+def test_a_row_of_very_many_or_very_long_unknown_names_is_answered_swiftly(mixed_signature) -> None:
+    many = {f"size{i}": 1 for i in range(50_000)}
+    long = {"size" * 1_000_000: 1}
+    started = time.perf_counter()
+    for row in (many, long):
+        with pytest.raises(InvalidRows) as caught:
+            columns_from_values(mixed_signature, [row])
+        assert len(caught.value.problems) <= PROBLEM_LIMIT
+        with pytest.raises(InvalidRows):
+            rows_from_columns(mixed_signature, {name: [1] for name in row}, "/inputs")
+    assert time.perf_counter() - started < 0.5
+
+
+def test_long_and_unwritable_texts_are_shortened_and_made_writable(mixed_signature) -> None:
+    long = "\ud800" + "x" * 10_000
+    found = problems(mixed_signature, {**GOOD, "age": long, long: 1}, {**GOOD, "age": [long]})
+    for problem in found:
+        said = f"{problem.feature}{problem.pointer}{problem.expected}{problem.got}"
+        assert len(said.encode("utf-8")) < 500
+    assert found[0].got == f'string "?{"x" * (SHOWN_CHARACTERS - 2)}…"'
+
+
+def test_text_is_shortened_only_when_it_is_longer_than_shown() -> None:
+    assert shown("x" * SHOWN_CHARACTERS) == "x" * SHOWN_CHARACTERS
+    assert shown("x" * (SHOWN_CHARACTERS + 1)) == "x" * (SHOWN_CHARACTERS - 1) + "…"
+
+
+@pytest.mark.parametrize("name", ["plain", "a/b", "a~b", "~1", "/", "", "é", "a b"], ids=repr)
+def test_a_pointer_leads_back_to_the_name(name) -> None:
+    token = escaped(name)
+    assert "/" not in token
+    assert token.replace("~1", "/").replace("~0", "~") == name
+
+
+def test_pointers_follow_the_form_of_the_body() -> None:
+    assert by_row("/instances")(3, "a/b~") == "/instances/3/a~1b~0"
+    assert by_row("/instances")(3, None) == "/instances/3"
+    assert by_column("/inputs")(3, "a/b~") == "/inputs/a~1b~0/3"
+    assert by_column("/inputs")(3, None) == "/inputs"
+
+
+def test_values_of_a_list_are_pointed_to_by_position(mixed_signature) -> None:
+    (problem,) = problems(mixed_signature, [30, True, None, 2.5, None])
+    assert (problem.feature, problem.pointer) == ("color", "/instances/0/2")
+
+
+def test_rows_without_a_json_body_have_no_pointer(mixed_signature) -> None:
+    with pytest.raises(InvalidRows) as caught:
+        columns_from_values(mixed_signature, [{**GOOD, "age": "old"}])
+    assert caught.value.problems[0].pointer is None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "null"),
+        (False, "false"),
+        (1.5, "number 1.5"),
+        (10**100, f"number 1{'0' * (SHOWN_CHARACTERS - 2)}…"),
+        ([1, 2], "array of 2"),
+        ({}, "object"),
+        ('say "hi"', 'string "say \\"hi\\""'),
+    ],
+)
+def test_a_json_value_is_described_in_words(value, words) -> None:
+    assert described(value) == words
+
+
+def test_columns_become_rows(mixed_signature) -> None:
+    columns = {"member": [1, 0], "color": ["red", "blue"], "size/cm": [1, 2], "age": None}
+    assert rows_from_columns(mixed_signature, columns, "/inputs") == [
+        {"member": 1, "color": "red", "size/cm": 1},
+        {"member": 0, "color": "blue", "size/cm": 2},
+    ]
+
+
+def test_every_problem_with_the_columns_themselves_is_told_at_once(mixed_signature) -> None:
+    columns = {"age": 30, "member": [True, False, True], "colour": ["red"], "size/cm": [1]}
+    assert column_problems(mixed_signature, columns) == (
+        Problem(0, "age", "/inputs/age", "a list of values", "number 30"),
+        Problem(0, "colour", "/inputs/colour", "a known feature", "colour", "color"),
+        Problem(1, "size/cm", "/inputs/size~1cm", "3 values, as in the longest column", "1 value"),
+    )
+
+
+@pytest.mark.parametrize("stranger", [5, None, [], [1], [1, 2], [1, 2, 3]], ids=json.dumps)
+def test_an_unknown_column_is_refused_whatever_it_holds(mixed_signature, stranger) -> None:
+    good = {"member": [1, 0], "color": ["red", "blue"], "size/cm": [1, 2]}
+    assert column_problems(mixed_signature, {**good, "zzz": stranger}) == (
+        Problem(0, "zzz", "/inputs/zzz", "a known feature", "zzz"),
+    )
+
+
+def test_a_missing_column_is_named_even_where_no_column_has_a_row(mixed_signature) -> None:
+    named = [p.feature for p in column_problems(mixed_signature, {})]
+    assert named == ["member", "color", "size/cm"]
+    (problem,) = column_problems(mixed_signature, {"member": [], "color": []})
+    assert (problem.pointer, problem.got) == ("/inputs/size~1cm", "nothing")
+
+
+def test_a_required_column_may_not_be_null(mixed_signature) -> None:
+    columns = {"member": [1], "color": ["red"], "size/cm": None}
+    (problem,) = column_problems(mixed_signature, columns)
+    assert (problem.feature, problem.got) == ("size/cm", "null")
+
+
+def test_zero_rows_are_no_problem() -> None:
+    signature = Signature([Feature(name="a", kind=Kind.NUMBER)], ["x"])
+    assert len(columns_from_values(signature, [])) == 0
+    assert rows_from_columns(signature, {"a": []}, "/inputs") == []

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from service.errors import InvalidRows, TooManyRows
+from service.model.columns import Columns
+from service.model.problems import columns_from_values, rows_from_columns
+from service.model.row_forms import RowForms
+from service.model.signature import Feature, Kind, Signature
+
+MAX_ROWS = 100
+
+# The fixture is a signature, which no example changes.
+examples = settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+SURROGATES = st.text(st.characters(exclude_categories=()), max_size=4)
+"""Any text, halves of surrogate pairs included."""
+
+FITTING: dict[str, st.SearchStrategy[Any]] = {
+    "age": st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(),
+    "member": st.booleans() | st.sampled_from([0, 1]),
+    "color": st.sampled_from(["red", " blue\n", "x"]) | st.booleans() | st.floats(-1e6, 1e6),
+    "size/cm": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**20), 10**20),
+    "shape": st.none() | st.just(" ") | st.text(max_size=3) | st.integers(-(2**63), 2**63 - 1),
+}
+
+ANYTHING: st.SearchStrategy[Any] = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from([0.0, -0.0, 1.0, 2**63 - 1, 1e308, "", " ", "1.5", "true", [], {}, [1]])
+    | SURROGATES
+)
+
+
+@st.composite
+def mostly(draw: st.DrawFn, usual: st.SearchStrategy[Any], other: st.SearchStrategy[Any]) -> Any:
+    """One time in thirty the other, so that whole rows fit often enough."""
+    return draw(other if draw(st.integers(0, 29)) == 17 else usual)
+
+
+def values(name: str) -> st.SearchStrategy[Any]:
+    return mostly(FITTING[name], ANYTHING)
+
+
+NAMED = st.builds(
+    lambda row, left_out, extra: {n: v for n, v in row.items() if n not in left_out} | extra,
+    st.fixed_dictionaries({name: values(name) for name in FITTING}),
+    mostly(st.sets(st.sampled_from(["age", "shape"])), st.sets(st.sampled_from([*FITTING]))),
+    mostly(st.just({}), st.dictionaries(SURROGATES, ANYTHING, max_size=2)),
+)
+
+LISTED = st.builds(
+    lambda row, length: [*row, None][:length],
+    st.tuples(*[values(name) for name in FITTING]),
+    mostly(st.just(5), st.sampled_from([0, 4, 6])),
+)
+
+
+@st.composite
+def by_columns(draw: st.DrawFn) -> dict[str, Any]:
+    n = draw(st.integers(0, 3))
+    columns: dict[str, Any] = {}
+    for name, fitting in FITTING.items():
+        odd = st.sampled_from(["absent", "null", "ragged", "single"])
+        match draw(mostly(st.just("good"), odd)):
+            case "good":
+                columns[name] = draw(st.lists(values(name), min_size=n, max_size=n))
+            case "null":
+                columns[name] = None
+            case "ragged":
+                columns[name] = draw(st.lists(fitting, max_size=4))
+            case "single":
+                columns[name] = draw(values(name))
+    return columns | draw(mostly(st.just({}), st.dictionaries(SURROGATES, ANYTHING, max_size=1)))
+
+
+def quick_rows(forms: RowForms, kind: type[msgspec.Struct], text: str) -> Columns | None:
+    try:
+        rows = msgspec.json.decode(text, type=list[kind])
+    except msgspec.MsgspecError:
+        return None
+    return forms.from_rows(rows, MAX_ROWS)
+
+
+def quick_columns(forms: RowForms, text: str) -> Columns | None:
+    try:
+        columns = msgspec.json.decode(text, type=forms.columns)
+    except msgspec.MsgspecError:
+        return None
+    return forms.from_columns(columns, MAX_ROWS)
+
+
+def thorough_rows(signature: Signature, text: str) -> Columns | None:
+    try:
+        return columns_from_values(signature, json.loads(text))
+    except InvalidRows:
+        return None
+
+
+def thorough_columns(signature: Signature, text: str) -> Columns | None:
+    try:
+        rows = rows_from_columns(signature, json.loads(text), "")
+        return columns_from_values(signature, rows)
+    except InvalidRows:
+        return None
+
+
+def assert_same(quick: Columns | None, thorough: Columns | None) -> None:
+    assert (quick is None) == (thorough is None)
+    if quick is None or thorough is None:
+        return
+    np.testing.assert_array_equal(quick.numbers, thorough.numbers)
+    assert quick.numbers.dtype == thorough.numbers.dtype == np.float64
+    assert quick.numbers.shape == thorough.numbers.shape
+    assert quick.categories.tolist() == thorough.categories.tolist()
+    assert quick.categories.shape == thorough.categories.shape
+    assert quick.categories.dtype == thorough.categories.dtype == object
+
+
+@examples
+@given(rows=st.lists(NAMED, max_size=3))
+def test_named_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, rows) -> None:
+    forms, text = RowForms(mixed_signature), json.dumps(rows)
+    assert_same(quick_rows(forms, forms.named, text), thorough_rows(mixed_signature, text))
+
+
+@examples
+@given(rows=st.lists(LISTED, max_size=3))
+def test_listed_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, rows) -> None:
+    forms, text = RowForms(mixed_signature), json.dumps(rows)
+    assert_same(quick_rows(forms, forms.listed, text), thorough_rows(mixed_signature, text))
+
+
+@examples
+@given(columns=by_columns())
+def test_columns_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, columns) -> None:
+    forms, text = RowForms(mixed_signature), json.dumps(columns)
+    assert_same(quick_columns(forms, text), thorough_columns(mixed_signature, text))
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 400, "1" + "0" * 309])
+@pytest.mark.parametrize("name", ["age", "member", "color"])
+def test_a_number_beyond_doubles_is_refused_by_both_ways(mixed_signature, name, number) -> None:
+    forms = RowForms(mixed_signature)
+    row = {"member": "true", "color": '"red"', "size/cm": "2"} | {name: number}
+    pairs = ",".join(f'"{n}":{v}' for n, v in row.items())
+    text = f"[{{{pairs}}}]"
+    assert quick_rows(forms, forms.named, text) is None
+    assert thorough_rows(mixed_signature, text) is None
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_a_category_longer_than_64_bits_is_left_to_the_thorough_way(
+    mixed_signature, number
+) -> None:
+    forms = RowForms(mixed_signature)
+    text = json.dumps([{"member": True, "color": number, "size/cm": 2}])
+    assert quick_rows(forms, forms.named, text) is None
+    thorough = thorough_rows(mixed_signature, text)
+    assert thorough is not None
+    assert thorough.categories[0, 0] == str(number)
+
+
+def test_missing_and_null_are_the_same_and_blank_is_missing(mixed_signature) -> None:
+    forms = RowForms(mixed_signature)
+    rows = (
+        '[{"member":true,"color":"red","size/cm":2},'
+        '{"age":null,"member":1,"color":" red ","size/cm":2.0,"shape":" "}]'
+    )
+    columns = quick_rows(forms, forms.named, rows)
+    assert columns is not None
+    np.testing.assert_array_equal(columns.numbers, [[np.nan, 1, 2]] * 2)
+    assert columns.categories.tolist() == [["red", ""]] * 2
+
+
+def test_a_blank_required_category_is_left_to_the_thorough_way(mixed_signature) -> None:
+    forms = RowForms(mixed_signature)
+    text = '[{"member":true,"color":"red","size/cm":2},{"member":true,"color":" ","size/cm":2}]'
+    assert quick_rows(forms, forms.named, text) is None
+    columns = '{"member":[true],"color":[""],"size/cm":[2]}'
+    assert quick_columns(forms, columns) is None
+
+
+def test_features_need_not_be_named_like_identifiers() -> None:
+    names = ["", "a b", "a/b", "~", "class", "f1", "ümläut", "日本", "'", "{x}", "a\u2028b"]
+    signature = Signature([Feature(name=n, kind=Kind.NUMBER) for n in names], ["x"])
+    forms = RowForms(signature)
+    numbers = [float(i) for i in range(len(names))]
+    row = json.dumps([dict(zip(names, numbers, strict=True))], ensure_ascii=False)
+    columns = json.dumps({n: [v] for n, v in zip(names, numbers, strict=True)})
+    for got in (
+        quick_rows(forms, forms.named, row),
+        quick_rows(forms, forms.listed, json.dumps([numbers])),
+        quick_columns(forms, columns),
+    ):
+        assert got is not None
+        assert got.numbers.tolist() == [numbers]
+
+
+@pytest.mark.parametrize("kinds", [[Kind.NUMBER], [Kind.CATEGORY], [Kind.NUMBER, Kind.CATEGORY]])
+def test_a_single_feature_of_a_kind_still_gives_whole_columns(kinds) -> None:
+    signature = Signature([Feature(name=kind.value, kind=kind) for kind in kinds], ["x"])
+    forms = RowForms(signature)
+    row = {kind.value: 1.5 if kind is Kind.NUMBER else "red" for kind in kinds}
+    text = json.dumps([row, row])
+    assert_same(quick_rows(forms, forms.named, text), thorough_rows(signature, text))
+    text = json.dumps({name: [value] * 2 for name, value in row.items()})
+    assert_same(quick_columns(forms, text), thorough_columns(signature, text))
+
+
+def test_no_column_at_all_is_zero_rows_where_every_feature_is_optional() -> None:
+    signature = Signature([Feature(name="a", kind=Kind.NUMBER, required=False)], ["x"])
+    for text in ("{}", '{"a":null}', '{"a":[]}'):
+        quick = quick_columns(RowForms(signature), text)
+        assert quick is not None
+        assert_same(quick, thorough_columns(signature, text))
+
+
+def test_just_the_limit_of_rows_is_taken(mixed_signature) -> None:
+    forms = RowForms(mixed_signature)
+    row = forms.named(f1=True, f2="red", f3=2.0)
+    assert len(forms.from_rows([row] * 7, 7) or ()) == 7
+    columns = forms.columns(f1=[True] * 7, f2=["red"] * 7, f3=[2.0] * 7)
+    assert len(forms.from_columns(columns, 7) or ()) == 7
+
+
+def test_too_many_rows_are_refused_before_any_is_looked_at(mixed_signature) -> None:
+    forms = RowForms(mixed_signature)
+    untouchable: list[Any] = [object()] * 8  # has no field to read
+    with pytest.raises(TooManyRows) as caught:
+        forms.from_rows(untouchable, 7)
+    assert (caught.value.limit, caught.value.got) == (7, 8)
+    columns = forms.columns(f1=untouchable, f2=untouchable, f3=untouchable)
+    with pytest.raises(TooManyRows):
+        forms.from_columns(columns, 7)
+
+
+@pytest.mark.parametrize("name", ['the "height"', "a\\b", "a\nb", ""])
+def test_a_name_that_msgspec_cannot_hold_is_left_to_the_thorough_way(name) -> None:
+    signature = Signature([Feature(name=name, kind=Kind.NUMBER)], ["no", "yes"])
+    forms = RowForms(signature)
+    for text in (json.dumps([{name: 1.5}]), json.dumps([{name: "high"}])):
+        quick = quick_rows(forms, forms.named, text)
+        assert quick is None or name == ""
+    assert columns_from_values(signature, [{name: 1.5}]).numbers.tolist() == [[1.5]]
+    assert quick_rows(forms, forms.listed, "[[1.5]]") is not None

@@ -1,0 +1,438 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from service.errors import InvalidRows, ModelRejected, PredictionFailed
+from service.model.columns import Columns
+from service.model.problems import columns_from_values
+from service.model.session import Graph, Session
+from service.model.signature import Feature, Kind, Signature
+
+F, D, I64, I32, B, S = (
+    TensorProto.FLOAT,
+    TensorProto.DOUBLE,
+    TensorProto.INT64,
+    TensorProto.INT32,
+    TensorProto.BOOL,
+    TensorProto.STRING,
+)
+KERNEL = np.array([[1, -1], [2, 0]], np.float32)
+
+SOFTMAX = ("Softmax", ["z"], "p", {"axis": 1})
+LINEAR = [("MatMul", ["x", "kernel"], "z"), SOFTMAX]
+
+
+def columns(numbers, categories=None) -> Columns:
+    n = len(numbers)
+    return Columns(
+        np.array(numbers, np.float64),
+        np.empty((n, 0), object) if categories is None else np.array(categories, object),
+    )
+
+
+def softmax(x: float, y: float) -> list[float]:
+    low, high = -x, x + 2 * y
+    return [1 / (1 + math.exp(low - high)), 1 / (1 + math.exp(high - low))]
+
+
+def signature_of(n: int, **kwargs) -> Signature:
+    features = [Feature(name=f"f{i}", kind=Kind.NUMBER, **kwargs) for i in range(n)]
+    return Signature(features, ["a", "b"])
+
+
+def test_a_row_is_answered_with_the_formula_that_was_exported(load, write_model, tmp_path) -> None:
+    session = load(write_model(tmp_path)).session
+    prediction = session.run(columns([[172, 95], [172, 40]]))
+    assert prediction.labels == ["overweight", "underweight"]
+    overweight = [1 / (1 + math.exp(-(w - 65) / 5)) for w in (95, 40)]
+    expected = [[1 - p, p] for p in overweight]
+    np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-6)
+    assert prediction.probabilities.dtype == np.float32
+
+
+def test_zero_rows_get_zero_answers(load, write_model, tmp_path) -> None:
+    prediction = load(write_model(tmp_path)).session.run(columns(np.empty((0, 2))))
+    assert prediction.labels == []
+    assert prediction.probabilities.shape == (0, 2)
+
+
+@pytest.mark.parametrize("element_type", [F, D])
+def test_a_bare_file_has_its_features_named_and_its_classes_numbered(
+    load, write_graph, element_type
+) -> None:
+    constants = {"kernel": KERNEL if element_type == F else KERNEL.astype(np.float64)}
+    model = load(
+        write_graph(
+            LINEAR, {"x": (element_type, ["N", 2])}, {"p": (element_type, ["N", 2])}, constants
+        )
+    )
+    assert not model.described
+    assert [f.name for f in model.signature.features] == ["x_0", "x_1"]
+    assert model.signature.classes == ("0", "1")
+    prediction = model.session.run(columns([[1, 0.5], [-1, 0]]))
+    assert prediction.labels == ["0", "1"]
+    np.testing.assert_allclose(
+        prediction.probabilities, [softmax(1, 0.5), softmax(-1, 0)], rtol=1e-5
+    )
+    assert prediction.probabilities.dtype == np.float32
+
+
+def test_a_graph_with_one_input_per_feature_gets_each_its_own_column(load, write_graph) -> None:
+    path = write_graph(
+        [("Concat", ["height", "weight"], "x", {"axis": 1}), *LINEAR],
+        {"height": (F, ["N", 1]), "weight": (F, ["N", 1])},
+        {"p": (F, ["N", 2])},
+        {"kernel": KERNEL},
+    )
+    model = load(path)
+    assert [f.name for f in model.signature.features] == ["height", "weight"]
+    prediction = model.session.run(columns([[1, 0.5]]))
+    np.testing.assert_allclose(prediction.probabilities, [softmax(1, 0.5)], rtol=1e-5)
+
+
+def test_flat_inputs_are_fed_flat(load, write_graph) -> None:
+    path = write_graph(
+        [
+            ("Unsqueeze", ["height", "axis"], "h"),
+            ("Unsqueeze", ["weight", "axis"], "w"),
+            ("Concat", ["h", "w"], "x", {"axis": 1}),
+            *LINEAR,
+        ],
+        {"height": (F, ["N"]), "weight": (F, ["N"])},
+        {"p": (F, ["N", 2])},
+        {"kernel": KERNEL, "axis": np.array([1])},
+    )
+    prediction = load(path).session.run(columns([[1, 0.5], [2, 0]]))
+    np.testing.assert_allclose(
+        prediction.probabilities, [softmax(1, 0.5), softmax(2, 0)], rtol=1e-5
+    )
+
+
+def test_text_and_numbers_may_stand_in_turns_among_the_inputs(load, write_graph) -> None:
+    encode = {"domain": "ai.onnx.ml", "keys_strings": ["x", "red"], "default_float": 0.0}
+    path = write_graph(
+        [
+            ("LabelEncoder", ["color"], "c", encode | {"values_floats": [0.0, 3.0]}),
+            ("LabelEncoder", ["shape"], "s", encode | {"values_floats": [0.0, 5.0]}),
+            ("Add", ["c", "s"], "text"),
+            ("Concat", ["size", "text"], "x", {"axis": 1}),
+            *LINEAR,
+        ],
+        {"color": (S, ["N", 1]), "size": (F, ["N", 1]), "shape": (S, ["N", 1])},
+        {"p": (F, ["N", 2])},
+        {"kernel": KERNEL},
+    )
+    model = load(path)
+    assert [(f.name, f.kind) for f in model.signature.features] == [
+        ("color", Kind.CATEGORY),
+        ("size", Kind.NUMBER),
+        ("shape", Kind.CATEGORY),
+    ]
+    rows = columns_from_values(
+        model.signature,
+        [
+            {"color": "red", "size": -4, "shape": "round"},
+            {"color": "blue", "size": -4, "shape": "red"},
+        ],
+    )
+    np.testing.assert_allclose(
+        model.session.run(rows).probabilities, [softmax(-4, 3), softmax(-4, 5)], rtol=1e-4
+    )
+
+
+def test_whole_number_inputs_are_fed_whole_numbers(load, write_graph) -> None:
+    table = np.array([[1, 0], [0.25, 0.75], [0, 1]], np.float32)
+    path = write_graph(
+        [("Gather", ["table", "x"], "p")],
+        {"x": (I64, ["N"])},
+        {"p": (F, ["N", 2])},
+        {"table": table},
+    )
+    prediction = load(path).session.run(columns([[1], [2]]))
+    assert prediction.probabilities.tolist() == [[0.25, 0.75], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("element_type", "limit"),
+    [(I32, 2**31 - 1), (I32, -(2**31)), (I64, 2**53), (I64, -(2**63)), (B, True)],
+)
+def test_the_limits_of_a_narrow_type_arrive_whole(load, write_graph, element_type, limit) -> None:
+    types = {I32: np.int32, I64: np.int64, B: np.bool_}
+    path = write_graph(
+        [
+            ("Equal", ["x", "limit"], "same"),
+            ("Cast", ["same"], "yes", {"to": F}),
+            ("Sub", ["one", "yes"], "no"),
+            ("Concat", ["no", "yes"], "p", {"axis": 1}),
+        ],
+        {"x": (element_type, ["N", 1])},
+        {"p": (F, ["N", 2])},
+        {"limit": np.array([[limit]], types[element_type]), "one": np.ones((1, 1), np.float32)},
+    )
+    assert load(path).session.run(columns([[limit], [0]])).labels == ["1", "0"]
+
+
+@pytest.mark.parametrize("element_type", [F, D, I64, I32, B])
+@pytest.mark.parametrize("value", [1e300, -1e300, 3.5e38, -3.5e38, 9.3e18, 1e-320])
+def test_a_huge_value_is_answered_with_finite_numbers_or_refused(
+    load, write_graph, element_type, value
+) -> None:
+    path = write_graph(
+        [("Cast", ["x"], "floats", {"to": F}), ("MatMul", ["floats", "kernel"], "z"), SOFTMAX],
+        {"x": (element_type, ["N", 2])},
+        {"p": (F, ["N", 2])},
+        {"kernel": KERNEL},
+    )
+    session = load(path).session
+    try:
+        prediction = session.run(columns([[value, value]]))
+    except InvalidRows as error:
+        assert error.problems[0].got == "no finite probability"  # noqa: PT017 - either will do
+    else:
+        assert np.isfinite(prediction.probabilities).all()
+
+
+def test_of_many_rows_those_without_an_answer_are_named(load, write_graph) -> None:
+    path = write_graph(LINEAR, {"x": (F, ["N", 2])}, {"p": (F, ["N", 2])}, {"kernel": KERNEL})
+    session = load(path).session
+    with pytest.raises(InvalidRows) as caught:
+        session.run(columns([[1, 1], [1e300, 1e300], [2, 2], [1e38, 3e38]]))
+    assert [problem.row for problem in caught.value.problems] == [1, 3]
+
+
+@pytest.mark.parametrize("infinities", [[math.inf, -math.inf], [math.nan, 0.5], [math.inf, 0]])
+def test_an_answer_that_is_no_number_is_refused_whatever_it_sums_to(
+    load, write_graph, infinities
+) -> None:
+    table = np.array([[0.5, 0.5], infinities], np.float32)
+    path = write_graph(
+        [("Gather", ["table", "x"], "p")],
+        {"x": (I64, ["N"])},
+        {"p": (F, ["N", 2])},
+        {"table": table},
+    )
+    session = load(path).session
+    with pytest.raises(InvalidRows, match="1 problem in 1 row"):
+        session.run(columns([[1]]))
+
+
+def test_what_onnxruntime_says_stays_out_of_the_message_and_in_the_cause(load, write_graph) -> None:
+    table = np.array([[1, 0]], np.float32)
+    path = write_graph(
+        [("Gather", ["table", "x"], "p")],
+        {"x": (I64, ["N"])},
+        {"p": (F, ["N", 2])},
+        {"table": table},
+    )
+    session = load(path).session
+    with pytest.raises(PredictionFailed) as caught:
+        session.run(columns([[77]]))
+    assert str(caught.value) == "the model could not be run on these rows"
+    assert "77" in str(caught.value.__cause__)
+
+
+def test_an_answer_of_another_shape_is_a_failure_and_not_mixed_up(load, write_graph) -> None:
+    # One answer to one row or none, but one row of answers to two rows as well.
+    path = write_graph(
+        [
+            ("ReduceMax", ["x", "axis"], "z", {"keepdims": 1}),
+            ("Shape", ["x"], "shape"),
+            ("Gather", ["shape", "zero"], "n"),
+            ("Min", ["n", "one"], "least"),
+            ("Concat", ["least", "two"], "wanted", {"axis": 0}),
+            ("ConstantOfShape", ["wanted"], "halves", {"value": half()}),
+            ("Identity", ["halves"], "p"),
+        ],
+        {"x": (F, ["N", 2])},
+        {"p": (F, ["M", 2])},
+        {
+            "axis": np.array([1]),
+            "zero": np.array([0]),
+            "one": np.array([1]),
+            "two": np.array([2]),
+        },
+    )
+    session = load(path).session
+    assert session.run(columns([[1, 2]])).probabilities.tolist() == [[0.5, 0.5]]
+    with pytest.raises(PredictionFailed, match=r"shape \[1, 2\], expected \[2, 2\]"):
+        session.run(columns([[1, 2], [3, 4]]))
+
+
+def half():
+    return helper.make_tensor("half", F, [1], [0.5])
+
+
+def zipmap(labels: dict, key_type: int) -> tuple:
+    """The list of mappings that scikit-learn's converter makes of probabilities, and its type."""
+    value_type = helper.make_tensor_type_proto(F, [])
+    kind = helper.make_sequence_type_proto(helper.make_map_type_proto(key_type, value_type))
+    return ("ZipMap", ["p"], "mapped", {"domain": "ai.onnx.ml", **labels}), kind
+
+
+@pytest.mark.parametrize(
+    ("labels", "key_type", "classes"),
+    [
+        ({"classlabels_strings": ["no", "yes"]}, S, ("no", "yes")),
+        ({"classlabels_int64s": [7, 12]}, I64, ("7", "12")),
+    ],
+)
+def test_mappings_of_class_to_probability_name_the_classes(
+    load, write_graph, labels, key_type, classes
+) -> None:
+    node, kind = zipmap(labels, key_type)
+    path = write_graph([*LINEAR, node], {"x": (F, ["N", 2])}, {"mapped": kind}, {"kernel": KERNEL})
+    model = load(path)
+    assert model.signature.classes == classes
+    prediction = model.session.run(columns([[1, 0.5], [-1, 0]]))
+    assert prediction.labels == list(classes)
+    np.testing.assert_allclose(
+        prediction.probabilities, [softmax(1, 0.5), softmax(-1, 0)], rtol=1e-5
+    )
+    assert model.session.run(columns(np.empty((0, 2)))).probabilities.shape == (0, 2)
+
+
+def test_numbered_labels_beside_the_probabilities_are_passed_over(load, write_graph) -> None:
+    path = write_graph(
+        [*LINEAR, ("ArgMin", ["p"], "label", {"axis": 1, "keepdims": 0})],
+        {"x": (F, ["N", 2])},
+        {"label": (I64, ["N"]), "p": (F, ["N", 2])},
+        {"kernel": KERNEL},
+    )
+    assert load(path).session.run(columns([[1, 1]])).labels == ["0"]
+
+
+def test_a_bare_file_with_text_labels_still_answers_its_numbered_classes(
+    load, write_model, tmp_path
+) -> None:
+    bare = dict.fromkeys(["pigeonhole", "signature", "golden"])
+    model = load(write_model(tmp_path, metadata=bare))
+    assert model.signature.classes == ("0", "1")
+    assert model.session.run(columns([[172, 95], [172, 40]])).labels == ["1", "0"]
+
+
+def test_probabilities_are_found_by_name_or_else_by_type(load, write_graph) -> None:
+    nodes = [
+        *LINEAR,
+        ("Neg", ["p"], "scores"),
+        ("Identity", ["p"], "probabilities"),
+        ("ArgMax", ["p"], "label", {"axis": 1, "keepdims": 0}),
+    ]
+    outputs = {"label": (I64, ["N"]), "scores": (F, ["N", 2]), "probabilities": (F, ["N", 2])}
+    inputs, constants = {"x": (F, ["N", 2])}, {"kernel": KERNEL}
+    model = load(write_graph(nodes, inputs, outputs, constants))
+    assert model.session.run(columns([[1, 1]])).labels == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("element_type", "shape", "reason"),
+    [
+        (TensorProto.FLOAT16, ["N", 2], r"'x' is a tensor\(float16\), which can't be fed"),
+        (F, ["N", "M"], r"'x' has shape \['N', 'M'\], expected \(rows,\) or"),
+        (F, ["N", 2, 2], r"'x' has shape \['N', 2, 2\]"),
+        (F, [], r"'x' has shape \[\]"),
+    ],
+)
+def test_an_input_that_cannot_be_fed_is_refused(
+    load, write_graph, element_type, shape, reason
+) -> None:
+    path = write_graph(
+        [("Cast", ["x"], "floats", {"to": F}), ("Identity", ["floats"], "p")],
+        {"x": (element_type, shape)},
+        {"p": (F, shape)},
+    )
+    with pytest.raises(ModelRejected, match=reason):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs", "reason"),
+    [
+        ([("Cast", ["x"], "p", {"to": I64})], {"p": (I64, ["N", 2])}, "no output holds prob"),
+        (
+            [("Cast", ["x"], "probabilities", {"to": S})],
+            {"probabilities": (S, ["N", 2])},
+            "no output holds probabilities",
+        ),
+        ([("Exp", ["x"], "p")], {"p": (F, ["N", 2])}, r"no probabilities: a row is \[1.0, 1.0\]"),
+        ([("Neg", ["x"], "p")], {"p": (F, ["N", 2])}, "'p' holds no probabilities"),
+        ([("Log", ["x"], "p")], {"p": (F, ["N", 2])}, "got no finite probability"),
+        (
+            [("ReduceSum", ["x", "axis"], "p", {"keepdims": 0})],
+            {"p": (F, ["N"])},
+            r"output 'p' has shape \[1\], expected \(rows, classes\)",
+        ),
+        (
+            [("ReduceSum", ["x"], "p", {"keepdims": 0})],
+            {"p": (F, [])},
+            r"output 'p' has shape \[\], expected \(rows, classes\)",
+        ),
+        (
+            [("ReduceSum", ["x", "axis"], "s"), ("Sigmoid", ["s"], "p")],
+            {"p": (F, ["N", 1])},
+            r"a row is \[0.5\]",
+        ),
+        (
+            [("Reshape", ["x", "four"], "p")],
+            {"p": (F, [2, 2])},
+            "it can't be run: .*running Reshape node",
+        ),
+        (
+            [("ReduceMean", ["x", "rows"], "z"), SOFTMAX],
+            {"p": (F, [1, 2])},
+            r"it can't be run: the model answered with shape \[1, 2\], expected \[0, 2\]",
+        ),
+    ],
+)
+def test_a_graph_that_answers_no_probabilities_is_refused(
+    load, write_graph, nodes, outputs, reason
+) -> None:
+    constants = {"axis": np.array([1]), "rows": np.array([0]), "four": np.array([2, 2])}
+    used = {name for node in nodes for name in node[1]}
+    constants = {name: value for name, value in constants.items() if name in used}
+    with pytest.raises(ModelRejected, match=reason) as caught:
+        load(write_graph(nodes, {"x": (F, ["N", 2])}, outputs, constants))
+    assert "\n" not in caught.value.reason
+
+
+def test_a_signature_of_another_width_than_the_inputs_is_refused(write_graph) -> None:
+    path = write_graph(LINEAR, {"x": (F, ["N", 2])}, {"p": (F, ["N", 2])}, {"kernel": KERNEL})
+    graph = Graph(path.read_bytes(), 1)
+    for n in (1, 3):
+        with pytest.raises(ModelRejected, match=f"has {n} numbers and 0 categories, the graph"):
+            Session(graph, signature_of(n))
+    assert Session(graph, signature_of(2)).run(columns([[1, 1]])).labels == ["a"]
+
+
+@pytest.mark.parametrize("element_type", [I64, I32, B])
+def test_a_feature_that_may_be_missing_needs_an_input_that_can_say_so(
+    write_graph, element_type
+) -> None:
+    path = write_graph(
+        [("Cast", ["x"], "floats", {"to": F}), ("MatMul", ["floats", "kernel"], "z"), SOFTMAX],
+        {"x": (element_type, ["N", 2])},
+        {"p": (F, ["N", 2])},
+        {"kernel": KERNEL},
+    )
+    graph = Graph(path.read_bytes(), 1)
+    with pytest.raises(ModelRejected, match="feature 'f0' may be missing, which input 'x' of"):
+        Session(graph, signature_of(2, required=False))
+
+
+def test_missing_stays_missing_in_a_narrower_float(write_graph) -> None:
+    path = write_graph(
+        [
+            ("IsNaN", ["x"], "missing"),
+            ("Cast", ["missing"], "yes", {"to": F}),
+            ("Sub", ["one", "yes"], "no"),
+            ("Concat", ["no", "yes"], "p", {"axis": 1}),
+        ],
+        {"x": (F, ["N", 1])},
+        {"p": (F, ["N", 2])},
+        {"one": np.ones((1, 1), np.float32)},
+    )
+    session = Session(Graph(path.read_bytes(), 1), signature_of(1, required=False))
+    assert session.run(columns([[np.nan], [1]])).labels == ["b", "a"]

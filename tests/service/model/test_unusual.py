@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from service.model.columns import Columns
+from service.model.signature import Feature, Kind, Signature
+from service.model.unusual import CATEGORIES_SHOWN, WARNING_LIMIT, Warned, Watch
+
+USUAL = [5.0, 1.0, 5.0]  # age, member, size/cm
+
+
+def columns(numbers, categories) -> Columns:
+    return Columns(np.array(numbers, float), np.array(categories, dtype=object))
+
+
+@pytest.fixture
+def watch(mixed_signature: Signature) -> Watch:
+    return Watch(mixed_signature)
+
+
+def test_what_training_saw_is_not_unusual_its_limits_included(watch: Watch) -> None:
+    rows = columns([[0, 0, 1], [90, 1, 9]], [["red", "round"], ["blue", "round"]])
+    assert watch.unusual(rows) == []
+
+
+def test_numbers_outside_the_range_are_named_with_the_range(watch: Watch) -> None:
+    rows = columns([USUAL, [-0.5, 1, 9.001]], [["red", "round"]] * 2)
+    assert watch.unusual(rows) == [
+        Warned(1, "age", -0.5, [0, 90]),
+        Warned(1, "size/cm", 9.001, [1, 9]),
+    ]
+
+
+def test_an_unseen_category_is_named_with_those_seen_the_commonest_first() -> None:
+    counts = {"rare": 1, "common": 9, "seldom": 3}
+    watch = Watch(Signature([Feature(name="c", kind=Kind.CATEGORY, categories=counts)], ["x"]))
+    found = watch.unusual(Columns(np.empty((1, 0)), np.array([["Common"]], dtype=object)))
+    assert found == [Warned(0, "c", "Common", ["common", "seldom", "rare"])]
+
+
+def test_few_of_many_seen_categories_are_listed() -> None:
+    counts = {f"c{i}": 100 - i for i in range(CATEGORIES_SHOWN + 5)}
+    watch = Watch(Signature([Feature(name="c", kind=Kind.CATEGORY, categories=counts)], ["x"]))
+    (found,) = watch.unusual(Columns(np.empty((1, 0)), np.array([["x"]], dtype=object)))
+    assert found.seen == [f"c{i}" for i in range(CATEGORIES_SHOWN)]
+
+
+def test_what_is_missing_is_never_unusual(watch: Watch) -> None:
+    assert watch.unusual(columns([[np.nan, np.nan, np.nan]], [["", ""]])) == []
+
+
+def test_nothing_is_unusual_where_training_told_nothing() -> None:
+    features = [
+        Feature(name="number", kind=Kind.NUMBER),
+        Feature(name="flag", kind=Kind.BOOLEAN),
+        Feature(name="text", kind=Kind.CATEGORY),
+    ]
+    watch = Watch(Signature(features, ["x"]))
+    assert watch.unusual(columns([[-1e308, 0], [1e308, 1]], [["a"], ["b"]])) == []
+
+
+def test_a_range_may_be_open_on_one_side() -> None:
+    watch = Watch(Signature([Feature(name="n", kind=Kind.NUMBER, minimum=0)], ["x"]))
+    rows = Columns(np.array([[-1.0], [1e308]]), np.empty((2, 0), dtype=object))
+    assert watch.unusual(rows) == [Warned(0, "n", -1.0, [0, None])]
+
+
+def test_warnings_come_in_row_order_whatever_kind_they_are_of(watch: Watch) -> None:
+    rows = columns(
+        [USUAL, [99, 1, 5], USUAL, [5, 1, 99]],
+        [["green", "round"], ["red", "square"], ["blue", "flat"], ["pink", "round"]],
+    )
+    assert [(w.row, w.feature) for w in watch.unusual(rows)] == [
+        (0, "color"),
+        (1, "age"),
+        (1, "shape"),
+        (2, "shape"),
+        (3, "size/cm"),
+        (3, "color"),
+    ]
+
+
+def test_no_more_than_the_limit_are_told_and_they_are_the_first(watch: Watch) -> None:
+    n = WARNING_LIMIT
+    numbers = [USUAL] * 5 + [[99, 1, 5]] * n
+    categories = [["green", "round"]] * 3 + [["red", "round"]] * (n + 2)
+    found = watch.unusual(columns(numbers, categories))
+    assert len(found) == WARNING_LIMIT
+    assert [w.row for w in found] == [0, 1, 2, *range(5, 2 + n)]
+
+
+def test_zero_rows_have_nothing_unusual(watch: Watch) -> None:
+    assert watch.unusual(Columns(np.empty((0, 3)), np.empty((0, 2), dtype=object))) == []

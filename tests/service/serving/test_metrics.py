@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.model.artifact import Model, load_model
+from service.model.columns import Columns
+from service.model.unusual import Warned
+from service.serving.counters import KEY_BYTES, CounterMap
+from service.serving.metrics import BUCKETS_S, METRICS, Metrics, MetricsCollector
+
+
+@pytest.fixture
+def counters() -> CounterMap:
+    """A map of two slots, both taken."""
+    counters = CounterMap(slots=2)
+    counters.take(0)
+    counters.take(1)
+    return counters
+
+
+@pytest.fixture
+def model(tmp_path, write_model) -> Model:
+    return load_model(write_model(tmp_path), name="bodymass", version=3, threads=1, max_bytes=2**20)
+
+
+def exposition(counters: CounterMap) -> str:
+    registry = CollectorRegistry()
+    registry.register(MetricsCollector(counters, "1.2.3"))
+    return generate_latest(registry).decode("utf-8")
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_every_metric_is_told_with_its_kind_and_help(counters, used) -> None:
+    if used:
+        Metrics(counters.worker(0)).request_ended("predict", "m", "1", 200, 0.1)
+    families = {f.name: f for f in text_string_to_metric_families(exposition(counters))}
+    assert len(families) == len(METRICS)
+    for name in METRICS:
+        family = families[name.metric.removesuffix("_total")]
+        assert (family.type, family.documentation) == (name.kind, name.help)
+
+
+def test_names_and_helps_keep_the_conventions() -> None:
+    for name in METRICS:
+        assert name.metric.startswith("pigeonhole_")
+        assert name.metric.endswith("_total") == (name.kind == "counter")
+        assert name.help.endswith(".")
+    assert len({name.metric for name in METRICS}) == len(METRICS)
+    assert list(BUCKETS_S) == sorted(set(BUCKETS_S))
+
+
+def test_requests_are_counted_by_route_model_version_and_code(counters, scrape) -> None:
+    metrics = Metrics(counters.worker(0))
+    for code in (200, 200, 400):
+        metrics.request_started()
+        metrics.request_ended("predict", "m", "1", code, 0.01)
+    metrics.request_ended("predict", "", "", 404, 0.01)
+    figures = scrape(counters)
+    total = "pigeonhole_requests_total"
+    assert {key: value for key, value in figures.items() if key[0] == total} == {
+        (total, "predict", "m", "1", "200"): 2,
+        (total, "predict", "m", "1", "400"): 1,
+        (total, "predict", "", "", "404"): 1,
+    }
+
+
+def test_requests_in_flight_are_those_started_and_not_ended(counters, scrape) -> None:
+    first, second = Metrics(counters.worker(0)), Metrics(counters.worker(1))
+    for metrics in (first, first, second):
+        metrics.request_started()
+    assert scrape(counters)["pigeonhole_requests_in_flight",] == 3
+    first.request_ended("predict", "m", "1", 200, 0.01)
+    assert scrape(counters)["pigeonhole_requests_in_flight",] == 2
+
+
+def test_durations_are_in_cumulative_buckets_with_their_count_and_sum(counters, scrape) -> None:
+    durations = [0.0, 0.0001, 0.00011, 0.3, 10.0, 10.5, 1000.0]
+    for index, seconds in enumerate(durations):
+        metrics = Metrics(counters.worker(index % 2))
+        metrics.request_ended("predict", "m", "1", 200 + index, seconds)
+    figures = scrape(counters)
+    name = "pigeonhole_request_duration_seconds"
+    where = ("predict", "m", "1")
+    for bound in BUCKETS_S:
+        expected = sum(seconds <= bound for seconds in durations)
+        assert figures[(f"{name}_bucket", *where, str(bound))] == expected
+    assert figures[(f"{name}_bucket", *where, "+Inf")] == 7
+    assert figures[(f"{name}_count", *where)] == 7
+    assert figures[(f"{name}_sum", *where)] == pytest.approx(sum(durations))
+
+
+def test_rows_labels_and_unusual_values_are_counted(counters, scrape, model) -> None:
+    metrics = Metrics(counters.worker(0))
+    rows = Columns(np.array([[172.0, 95], [172, 40], [172, 90]]), np.empty((3, 0), object))
+    warned = [Warned(0, "height_cm", 1, []), Warned(2, "height_cm", 1, [])]
+    for _ in range(2):
+        metrics.predicted(model, model.session.run(rows), warned)
+    figures = scrape(counters)
+    assert figures["pigeonhole_rows_total", "bodymass", "3"] == 6
+    assert figures["pigeonhole_predictions_total", "bodymass", "3", "overweight"] == 4
+    assert figures["pigeonhole_predictions_total", "bodymass", "3", "underweight"] == 2
+    assert figures["pigeonhole_unusual_values_total", "bodymass", "3", "height_cm"] == 4
+
+
+def test_each_worker_that_serves_or_refuses_a_version_is_counted(counters, scrape, model) -> None:
+    first, second = Metrics(counters.worker(0)), Metrics(counters.worker(1))
+    first.model_live(model)
+    second.model_live(model)
+    second.model_rejected("bodymass", 4)
+    where = ("bodymass", "3")
+    assert scrape(counters)[("pigeonhole_model_live", *where)] == 2
+    assert scrape(counters)["pigeonhole_model_rejected", "bodymass", "4"] == 1
+    second.model_gone("bodymass", 3)
+    second.rejection_over("bodymass", 4)
+    figures = scrape(counters)
+    assert figures[("pigeonhole_model_live", *where)] == 1
+    assert figures["pigeonhole_model_rejected", "bodymass", "4"] == 0
+    assert figures["pigeonhole_model_loads_total", "bodymass", "live"] == 2
+    assert figures["pigeonhole_model_loads_total", "bodymass", "rejected"] == 1
+    # The slowest of the workers, and not their sum.
+    assert figures[("pigeonhole_model_load_seconds", *where)] == model.load_seconds
+
+
+def test_workers_are_counted_as_started_alive_and_ready(counters, scrape) -> None:
+    first, second = Metrics(counters.worker(0)), Metrics(counters.worker(1))
+    first.ready(True)
+    second.ready(True)
+    first.ready(False)
+    figures = scrape(counters)
+    assert figures["pigeonhole_worker_starts_total",] == 2
+    assert figures["pigeonhole_workers",] == 2
+    assert figures["pigeonhole_workers_ready",] == 1
+    counters.release(1)
+    figures = scrape(counters)
+    assert figures["pigeonhole_worker_starts_total",] == 2
+    assert figures["pigeonhole_workers",] == 1
+    assert figures["pigeonhole_workers_ready",] == 0
+
+
+def test_the_version_of_the_service_is_told(counters, scrape) -> None:
+    assert scrape(counters)["pigeonhole_build_info", "1.2.3"] == 1
+
+
+@pytest.mark.parametrize("label", ['a"b', "a\\b", "a\nb", "é日", "{x}", ""])
+def test_any_label_is_written_so_that_it_reads_back(counters, scrape, label) -> None:
+    Metrics(counters.worker(0)).request_ended("predict", label, "1", 200, 0.1)
+    assert scrape(counters)["pigeonhole_requests_total", "predict", label, "1", "200"] == 1
+
+
+def test_a_full_map_refuses_new_series_says_so_and_stops_nothing(counters, scrape, model) -> None:
+    metrics = Metrics(counters.worker(0))
+    metrics.request_ended("predict", "m", "1", 200, 0.1)
+    long = "x" * 10_000
+    for number in range(KEY_BYTES // 10_000):
+        metrics.request_ended("predict", f"{long}{number}", "1", 200, 0.1)
+    refused = scrape(counters)["pigeonhole_series_refused",]
+    assert refused > 0
+    metrics.request_ended("predict", "m", "1", 200, 0.1)
+    metrics.model_rejected(long, 1)
+    figures = scrape(counters)
+    assert figures["pigeonhole_requests_total", "predict", "m", "1", "200"] == 2
+    assert figures["pigeonhole_series_refused",] > refused

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+from service.serving.reloader import Reloader
+
+
+def test_it_looks_again_and_again_until_stopped() -> None:
+    looks = threading.Semaphore(0)
+    reloader = Reloader(looks.release, 0.001)
+    reloader.start(wait_s=5)
+    for _ in range(5):
+        assert looks.acquire(timeout=5)
+    reloader.stop()
+    while looks.acquire(blocking=False):
+        pass
+    assert not looks.acquire(timeout=0.02)
+
+
+def test_starting_waits_for_the_end_of_the_first_look() -> None:
+    done = []
+    reloader = Reloader(lambda: (time.sleep(0.02), done.append(1)), 60)
+    reloader.start(wait_s=10)
+    assert done == [1]
+    reloader.stop()
+
+
+def test_starting_waits_no_longer_than_it_was_told() -> None:
+    go_on = threading.Event()
+    reloader = Reloader(lambda: go_on.wait(10) and None, 60)
+    started = time.monotonic()
+    reloader.start(wait_s=0.02)
+    assert time.monotonic() - started < 5
+    assert not go_on.is_set()
+    go_on.set()
+    reloader.stop()
+
+
+def test_it_outlives_a_look_that_fails_and_logs_it(caplog: pytest.LogCaptureFixture) -> None:
+    looks = threading.Semaphore(0)
+
+    def refresh() -> None:
+        looks.release()
+        raise OSError("the disk is on fire")
+
+    reloader = Reloader(refresh, 0.001)
+    with caplog.at_level(logging.ERROR):
+        reloader.start(wait_s=5)
+        for _ in range(3):
+            assert looks.acquire(timeout=5)
+        reloader.stop()
+    assert caplog.records[0].getMessage() == "looking for new models failed"
+    assert "the disk is on fire" in caplog.text
+
+
+def test_stopping_does_not_wait_for_the_next_look() -> None:
+    reloader = Reloader(lambda: None, 3600)
+    reloader.start(wait_s=5)
+    started = time.monotonic()
+    reloader.stop()
+    assert time.monotonic() - started < 5
+    assert "reloader" not in {thread.name for thread in threading.enumerate()}

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import os
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+
+from service.errors import InvalidSetting
+from service.settings import (
+    PREFIX,
+    Settings,
+    flag_of,
+    granted_cores,
+    unknown_variables,
+)
+
+NAMES = [setting.name for setting in fields(Settings)]
+
+
+def test_without_flags_and_variables_everything_has_its_default() -> None:
+    assert Settings.read({}) == Settings()
+    assert Settings.read({}, dict.fromkeys(NAMES)) == Settings()
+
+
+def test_a_flag_goes_before_a_variable_and_a_variable_before_the_default() -> None:
+    environment = {"PIGEONHOLE_MAX_ROWS": "7", "PIGEONHOLE_PORT": "70"}
+    settings = Settings.read(environment, {"max_rows": "8", "port": None})
+    assert (settings.max_rows, settings.port, settings.host) == (8, 70, Settings().host)
+
+
+def test_a_bad_variable_does_no_harm_below_a_good_flag() -> None:
+    assert Settings.read({"PIGEONHOLE_PORT": "http"}, {"port": "80"}).port == 80
+
+
+def test_values_have_the_kind_of_their_default() -> None:
+    environment = {
+        "PIGEONHOLE_MODELS": "/srv/models",
+        "PIGEONHOLE_DEFAULT_MODEL": "bodymass",
+        "PIGEONHOLE_WORKERS": "3",
+        "PIGEONHOLE_RELOAD_SECONDS": "2",
+        "PIGEONHOLE_LOG_LEVEL": "debug",
+        "PIGEONHOLE_ACCESS_LOG": "ON",
+    }
+    settings = Settings.read(environment)
+    assert settings.models == Path("/srv/models")
+    assert settings.default_model == "bodymass"
+    assert settings.workers == 3
+    assert isinstance(settings.reload_seconds, float)
+    assert settings.log_level == "debug"
+    assert settings.access_log is True
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("on", True), ("True", True), ("1", True), ("off", False), ("FALSE", False), ("0", False)],
+)
+def test_a_switch_may_be_said_in_several_ways(text, value) -> None:
+    assert Settings.read({}, {"access_log": text}).access_log is value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("port", "http", "a whole number from 0 to 65535"),
+        ("port", "80.0", "a whole number from 0 to 65535"),
+        ("port", "-1", "a whole number from 0 to 65535"),
+        ("port", "65536", "a whole number from 0 to 65535"),
+        ("port", "", "a whole number from 0 to 65535"),
+        ("workers", "0", "a whole number from 1 to 60"),
+        ("workers", "61", "a whole number from 1 to 60"),
+        ("max_rows", "0", "a whole number of at least 1"),
+        ("max_rows", "9" * 5000, "a whole number of at least 1"),
+        ("reload_seconds", "0.01", "a number from 0.05 to 3600"),
+        ("reload_seconds", "nan", "a number from 0.05 to 3600"),
+        ("reload_seconds", "inf", "a number from 0.05 to 3600"),
+        ("reload_seconds", "1s", "a number from 0.05 to 3600"),
+        ("log_level", "loud", "one of debug, info, warning, error"),
+        ("access_log", "yes", "on or off"),
+    ],
+)
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_a_bad_value_names_its_source_and_what_was_expected(name, value, expected, by_flag) -> None:
+    variable, flag = PREFIX + name.upper(), "--" + name.replace("_", "-")
+    environment, flags = ({}, {name: value}) if by_flag else ({variable: value}, {})
+    with pytest.raises(InvalidSetting) as caught:
+        Settings.read(environment, flags)
+    source = flag if by_flag else variable
+    assert (caught.value.name, caught.value.value) == (source, value)
+    assert str(caught.value) == f"{source} is {value!r}, expected {expected}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_has_a_line_of_help(name) -> None:
+    text = next(setting.metadata["help"] for setting in fields(Settings) if setting.name == name)
+    assert text[0].isupper()
+    assert text.endswith(".")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_default_could_have_been_given(name) -> None:
+    default = getattr(Settings(), name)
+    text = {True: "on", False: "off"}.get(default) if isinstance(default, bool) else str(default)
+    assert getattr(Settings.read({PREFIX + name.upper(): text}), name) == default
+    assert getattr(Settings.read({}, {name: text}), name) == default
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_has_a_limit_that_may_just_be_reached(name) -> None:
+    facts = next(setting.metadata for setting in fields(Settings) if setting.name == name)
+    default = getattr(Settings(), name)
+    if isinstance(default, bool) or not isinstance(default, int | float):
+        assert facts["minimum"] is facts["maximum"] is None
+        return
+    assert facts["minimum"] is not None
+    for limit in (facts["minimum"], facts["maximum"]):
+        if limit is not None:
+            assert getattr(Settings.read({}, {name: str(limit)}), name) == limit
+
+
+def test_a_flag_is_written_with_dashes() -> None:
+    assert flag_of("max_body_bytes") == "--max-body-bytes"
+
+
+def test_variables_that_are_no_setting_are_told() -> None:
+    environment = {
+        "PIGEONHOLE_MAX_ROW": "7",
+        "PIGEONHOLE_PORT": "80",
+        "PIGEONHOLE_SERVICE_HOST": "10.0.0.1",
+        "PATH": "/bin",
+    }
+    assert unknown_variables(environment) == ["PIGEONHOLE_MAX_ROW", "PIGEONHOLE_SERVICE_HOST"]
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Settings().port = 80  # type: ignore[misc]
+
+
+def test_there_is_a_worker_a_core_and_at_least_one() -> None:
+    assert 1 <= granted_cores() <= (os.cpu_count() or 1)
+    assert Settings().workers == granted_cores()
