@@ -30,7 +30,7 @@ class TrainerGroup(click.Group):
         except TrainerError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(REFUSED)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):
             click.echo("Interrupted; nothing was published.", err=True)
             sys.exit(INTERRUPTED)
 
@@ -48,15 +48,7 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     for setting in reversed(fields(Settings)):
         if setting.name == "table":
             continue
-        default = setting.default
-        if isinstance(default, tuple):
-            shown = ",".join(map(str, default))
-        else:
-            shown = (
-                {True: "on", False: "off"}.get(default, str(default))
-                if isinstance(default, bool)
-                else str(default)
-            )
+        shown = _shown(setting.default)
         choices = ", ".join(setting.metadata.get("choices", ()))
         text = setting.metadata["help"]
         text += f" One of {choices}." if choices else ""
@@ -67,6 +59,13 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _shown(default: Any) -> str:
+    """A default as its flag takes it."""
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
 @main.command()
 @click.argument("table", required=False)
 @_setting_options
@@ -75,11 +74,12 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 def fit(table: str | None, settings_file: Path | None, **flags: Any) -> None:
     """Fit a classifier to TABLE and publish it as the model's next version."""
-    # numpy, pyarrow, onnx and scikit-learn take a second to import: not for --help.
-    from trainer.run import train  # noqa: PLC0415
     from trainer.settings import Settings  # noqa: PLC0415
 
     settings = Settings.read({"table": table, **flags}, settings_file)
+    # pyarrow and onnxruntime take a while to import: not for --help or a bad setting.
+    from trainer.run import train  # noqa: PLC0415
+
     trained = train(settings, click.echo, sys.stderr, _keep_interrupted)
     if trained is None:
         click.echo("Interrupted; nothing was published.", err=True)

@@ -76,15 +76,16 @@ class Trained:
 def train(
     settings: Settings,
     say: Say = lambda _line: None,
-    progress: TextIO = sys.stderr,
-    keep_interrupted: Callable[[], bool] = lambda: True,
+    progress: TextIO | None = None,
+    keep_interrupted: Callable[[], bool] = lambda: False,
 ) -> Trained | None:
     """Read, clean, split, fit, export, check, score and publish.
 
     Args:
         settings: of the run.
         say: told what was found and what came out, a line or a table at a time.
-        progress: where the progress bar goes; it is quiet where this is no terminal.
+        progress: where the progress bar goes, standard error where None; there is none where
+            this is no terminal.
         keep_interrupted: asked after Ctrl-C whether the best network so far is to be published.
 
     Returns:
@@ -96,9 +97,12 @@ def train(
     rng = np.random.default_rng(settings.seed)
     schema, parts, findings = _read(settings, rng, say)
     preprocessor = Preprocessor.fit(parts.training)
+    if not preprocessor.size:
+        raise TableError("no row to fit has any category to learn from", path=settings.table)
     network = _network(settings, preprocessor.size, len(schema.classes), rng)
     batch_size = settings.batch_size or _batch_size(len(parts.training))
-    say(f"\n{network.summary()}\n")
+    layers = network.summary(weights=False)
+    say(f"\n{layers}\n")
     history = fit_network(
         network,
         (preprocessor.transform(parts.training), parts.training.labels),
@@ -107,9 +111,11 @@ def train(
         batch_size=batch_size,
         patience=settings.patience,
         rng=rng,
-        stream=progress,
+        stream=progress or sys.stderr,
     )
     say(_fit_sentence(history))
+    if (weights := network.summary()) != layers:  # it is small enough to show what it learned
+        say(f"\n{weights}")
     if history.stopped_by == INTERRUPTION and not keep_interrupted():
         return None
     classifier = FittedClassifier(schema, preprocessor, network)
@@ -139,7 +145,10 @@ def _read(
         if path:
             encoded = encode(read_table(path), schema)
             parts[part] = encoded.examples
-            findings += encoded.findings
+            findings += [
+                dataclasses.replace(finding, text=f"{path}: {finding.text}")
+                for finding in encoded.findings
+            ]
         else:
             rest, taken = stratified_split(training.labels, share, rng)
             training, parts[part] = training.take(rest), training.take(taken)
@@ -244,5 +253,5 @@ def _facts(settings: Settings, parts: Parts, batch_size: int, gap: float) -> dic
 def _fit_sentence(history: History) -> str:
     return (
         f"Fitted {len(history.loss)} epochs in {sum(history.seconds):.1f} s, "
-        f"stopped by {history.stopped_by}; best epoch {history.best_epoch}"
+        f"ended by {history.stopped_by}; the weights are those of epoch {history.best_epoch}"
     )

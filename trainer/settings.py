@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class Settings:
     label_smoothing: float = _setting(
         0.0, "Share of each label spread over all classes.", minimum=0, maximum=0.5
     )
-    epochs: int = _setting(100, "Passes over the training rows at most.", minimum=1)
+    epochs: int = _setting(50, "Passes over the training rows at most.", minimum=1)
     patience: int = _setting(
         20, "Epochs without a better validation loss before stopping.", minimum=1
     )
@@ -96,7 +96,15 @@ class Settings:
             if not getattr(settings, name):
                 raise SettingError(flag_of(name), "is needed, as a flag or in the settings file")
         if not NAME.fullmatch(settings.name):
-            raise SettingError("--name", f"{settings.name!r} is no model name: {NAME.pattern}")
+            raise SettingError(
+                "--name",
+                f"is {settings.name!r}, expected a letter or digit, then letters, digits and ._-, "
+                "at most 100 in all",
+            )
+        if settings.weight_decay and settings.optimizer != "adamw":
+            raise SettingError(
+                "--weight-decay", f"is for the optimizer adamw; {settings.optimizer} has none"
+            )
         return settings
 
 
@@ -124,12 +132,16 @@ def _read_file(file: Path) -> dict[str, Any]:
 
 def _parsed(source: str, given: Any, default: Any, facts: Mapping[str, Any]) -> Any:
     """A value of the default's type, within its limits."""
-    if isinstance(default, tuple):
-        parts = given.split(",") if isinstance(given, str) else list(given)
-        parts = [part.strip() if isinstance(part, str) else part for part in parts]
-        kind = type(default[0]) if default else str
-        return tuple(_single(source, part, kind, facts) for part in parts if part != "")
-    return _single(source, given, type(default), facts)
+    if not isinstance(default, tuple):
+        return _single(source, given, type(default), facts)
+    kind = type(default[0]) if default else str
+    if not isinstance(given, str):
+        parts = list(given) if isinstance(given, Sequence) else [given]
+    elif kind is str:
+        parts = [given]  # a column's name may have commas
+    else:
+        parts = given.split(",") if given.strip() else []
+    return tuple(_single(source, part, kind, facts) for part in parts)
 
 
 def _single(source: str, given: Any, kind: type[Any], facts: Mapping[str, Any]) -> Any:
@@ -142,7 +154,6 @@ def _single(source: str, given: Any, kind: type[Any], facts: Mapping[str, Any]) 
         if choices and given not in choices:
             raise SettingError(source, f"is {given!r}, expected one of {', '.join(choices)}")
         return given
-    expected = _limits("a whole number" if kind is int else "a number", facts)
     # TOML knows types, flags are text: true is no number, and 1.5 no whole one.
     fits = not isinstance(given, bool) and not (kind is int and isinstance(given, float))
     try:
@@ -153,7 +164,8 @@ def _single(source: str, given: Any, kind: type[Any], facts: Mapping[str, Any]) 
         facts.get("minimum", value) <= value <= facts.get("maximum", value)
         and value > facts.get("above", float("-inf"))
     ):
-        raise SettingError(source, f"is {given!r}, expected {expected}")
+        noun = "a whole number" if kind is int else "a number"
+        raise SettingError(source, f"is {given!r}, expected {noun}{_limits(facts)}")
     return value
 
 
@@ -166,11 +178,7 @@ def _switch(source: str, given: Any) -> bool:
     return known[str(given).lower()]
 
 
-def _limits(noun: str, facts: Mapping[str, Any]) -> str:
-    if "above" in facts:
-        noun += f" above {facts['above']}"
-    if "minimum" in facts:
-        noun += f" of at least {facts['minimum']}"
-    if "maximum" in facts:
-        noun += f" and at most {facts['maximum']}" if len(facts) > 2 else ""  # noqa: PLR2004
-    return noun
+def _limits(facts: Mapping[str, Any]) -> str:
+    words = {"above": "above", "minimum": "of at least", "maximum": "at most"}
+    limits = [f"{words[fact]} {facts[fact]}" for fact in words if fact in facts]
+    return " " + " and ".join(limits) if limits else ""

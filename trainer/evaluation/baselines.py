@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 
 from trainer.evaluation.scores import Scores, score
 
@@ -30,14 +28,19 @@ def baselines(
     """Three baselines fitted on the training rows and scored on the test rows.
 
     Args:
-        training: network inputs (rows, inputs) and labels (rows,).
+        training: network inputs (rows, inputs) and labels (rows,), of two classes or more.
         test: the same of the test rows.
         classes: how many classes there are.
-        rng: picks the training rows where there are more than ``ROWS``.
+        rng: picks the training rows where there are more than ``ROWS``; one of each class, at least.
     """
+    # It takes two seconds to import: not before a network was fitted that is to be compared.
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.neighbors import KNeighborsClassifier  # noqa: PLC0415
+
     x, y = training
     if len(y) > ROWS:
-        picked = rng.choice(len(y), ROWS, replace=False)
+        _, first_of_class = np.unique(y, return_index=True)
+        picked = np.union1d(rng.choice(len(y), ROWS, replace=False), first_of_class)
         x, y = x[picked], y[picked]
     neighbors = KNeighborsClassifier(min(NEIGHBORS, len(y)))
     regression = LogisticRegression(max_iter=ITERATIONS)
@@ -55,12 +58,15 @@ def _commonest(labels: NDArray[np.int64], rows: int, classes: int) -> NDArray[np
 
 
 def _fitted(
-    estimator: KNeighborsClassifier | LogisticRegression,
+    estimator: Any,
     x: NDArray[np.float32],
     y: NDArray[np.int64],
     test: tuple[NDArray[np.float32], NDArray[np.int64]],
     classes: int,
 ) -> Scores:
+    """The scores of a scikit-learn classifier; a class that it was not shown has probability 0."""
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - see above
+
     with warnings.catch_warnings():
         # Stopping at ITERATIONS is meant.
         warnings.simplefilter("ignore", ConvergenceWarning)

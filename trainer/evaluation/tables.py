@@ -12,6 +12,9 @@ from trainer.evaluation.scores import Scores
 SHOWN_CLASSES = 15
 """A wider confusion matrix would wrap in most terminals; the model file has it whole."""
 
+SHOWN_CHARACTERS = 24
+"""A longer name is cut off in a table; the model file has it whole."""
+
 COLUMNS = {
     "accuracy": "accuracy",
     "balanced": "balanced_accuracy",
@@ -35,11 +38,18 @@ def confusion_table(confusion: NDArray[np.int64], classes: Sequence[str]) -> str
     """True classes down, predicted classes across."""
     if len(classes) > SHOWN_CLASSES:
         return f"(confusion matrix of {len(classes)} classes: see the model file)"
+    names = [shortened(name) for name in classes]
     rows = [
         [name, *(f"{count:,}" for count in counts)]
-        for name, counts in zip(classes, confusion.tolist(), strict=True)
+        for name, counts in zip(names, confusion.tolist(), strict=True)
     ]
-    return aligned([["true \\ predicted", *classes], *rows])
+    return aligned([["true \\ predicted", *names], *rows])
+
+
+def shortened(name: str) -> str:
+    """A name from a table as a cell shows it: on one line, and cut off where it is long."""
+    line = " ".join(name.split())
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import numpy_helper
 
 from trainer.errors import ExportError
-from trainer.evaluation.tables import aligned
+from trainer.evaluation.tables import aligned, shortened
 
 SHOWN_CATEGORIES = 6
+
+SHOWN_CLASSES = 20
 
 FIGURES = ("accuracy", "balanced_accuracy", "log_loss", "macro_f1", "roc_auc")
 
@@ -29,38 +32,42 @@ def inspection(path: Path) -> str:
     except OSError as error:
         raise ExportError(f"{path} can't be read: {error.strerror}") from None
     except (DecodeError, ValueError):
-        raise ExportError(f"{path} is no ONNX model") from None
-    metadata = {entry.key: _decoded(entry.value) for entry in model.metadata_props}
+        model = onnx.ModelProto()
+    if not model.graph.node:  # an empty file, for one, reads as an empty model
+        raise ExportError(f"{path} is no ONNX model")
     sections = [f"{path}: {path.stat().st_size:,} bytes, ONNX IR version {model.ir_version}"]
-    if isinstance(metadata.get("signature"), dict):
-        sections.append(_signature(metadata["signature"]))
-    if isinstance(metadata.get("evaluation"), dict):
-        sections.append(_evaluation(metadata["evaluation"]))
-    if isinstance(metadata.get("training"), dict):
-        sections.append(_training(metadata["training"]))
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if "pigeonhole" in metadata:  # else entries of these names, if any, mean something else
+        sections += [
+            _section(path, key, metadata[key], text)
+            for key, text in SECTIONS.items()
+            if key in metadata
+        ]
     sections.append(_graph(model))
     return "\n\n".join(sections)
 
 
-def _decoded(text: str) -> Any:
+def _section(path: Path, key: str, entry: str, text: Callable[[Any], str]) -> str:
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        return text(json.loads(entry))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ExportError(f"{path}: its metadata {key!r} is not as the contract has it") from None
 
 
 def _signature(signature: dict[str, Any]) -> str:
     rows = [["feature", "kind", "required", "seen in training"]]
     for feature in signature["features"]:
-        names = list(feature.get("categories", {}))
-        more = f" and {len(names) - SHOWN_CATEGORIES} more" * (len(names) > SHOWN_CATEGORIES)
-        seen = ", ".join(names[:SHOWN_CATEGORIES]) + more
+        seen = _listed(list(feature.get("categories", {})), SHOWN_CATEGORIES)
         if "minimum" in feature:
             seen = f"{feature['minimum']:g} to {feature['maximum']:g}"
-        rows.append(
-            [feature["name"], feature["kind"], "yes" if feature["required"] else "no", seen]
-        )
-    return f"Classes: {', '.join(signature['classes'])}\n{aligned(rows)}"
+        required = "yes" if feature["required"] else "no"
+        rows.append([shortened(feature["name"]), feature["kind"], required, seen])
+    return f"Classes: {_listed(signature['classes'], SHOWN_CLASSES)}\n{aligned(rows)}"
+
+
+def _listed(names: list[str], most: int) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(shortened, names[:most])) + more
 
 
 def _evaluation(evaluation: dict[str, Any]) -> str:
@@ -87,15 +94,20 @@ def _training(training: dict[str, Any]) -> str:
     return "Training:\n" + "\n".join(f"  {k.ljust(width)}  {v}" for k, v in shown.items())
 
 
+SECTIONS: dict[str, Callable[[Any], str]] = {
+    "signature": _signature,
+    "evaluation": _evaluation,
+    "training": _training,
+}
+"""The entries of the metadata that are shown, in this order."""
+
+
 def _graph(model: onnx.ModelProto) -> str:
-    """The layers: every weight array with its shape, and the operators in order."""
+    """What it computes with: every array with its shape, and the operators in order."""
     arrays = [
-        (constant.name, numpy_helper.to_array(constant)) for constant in model.graph.initializer
-    ]
-    weights = [
-        f"  {name}: {' x '.join(map(str, array.shape))}"
-        for name, array in arrays
-        if array.ndim and name.startswith(("kernel", "bias", "scale", "shift"))
+        f"  {constant.name}: {' x '.join(map(str, constant.dims))}"
+        for constant in model.graph.initializer
+        if math.prod(constant.dims) > 1  # a single number, such as a bound, tells little
     ]
     operators = ", ".join(node.op_type for node in model.graph.node)
-    return "Layers:\n" + "\n".join([*weights, f"  operators: {operators}"])
+    return "\n".join(["Graph:", *arrays, f"  operators: {operators}"])

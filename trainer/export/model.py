@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ BINS = 10
 """Bins of a number in the reference, equally full in training."""
 
 REFERENCE_CATEGORIES = 1000
-"""Categories counted in the signature at most, the commonest first."""
+"""Categories of one column counted in the reference at most, the commonest first."""
 
 GOLDEN_ROWS = 10
 """Golden rows at most."""
@@ -49,7 +51,7 @@ def export(classifier: FittedClassifier, metadata: Mapping[str, Any]) -> bytes:
     model = graph.model({"pigeonhole": _json(FORMAT_VERSION), **text}, __version__)
     try:
         onnx.checker.check_model(model, full_check=True)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"onnx's checker refuses the file: {error}") from error
     content: bytes = model.SerializeToString(deterministic=True)
     return content
@@ -92,7 +94,8 @@ def reference(classifier: FittedClassifier, training: Examples) -> dict[str, Any
     for feature, values in zip(schema.numbers, training.numbers.T, strict=True):
         known = values[~np.isnan(values)]
         inner = np.linspace(0, 1, BINS + 1)[1:-1]
-        edges = np.unique(np.quantile(known, inner)) if len(known) else np.empty(0)
+        # Of the quarters, which is exact: what lies between two values of 1e308 may overflow.
+        edges = np.unique(4 * np.quantile(known / 4, inner)) if len(known) else np.empty(0)
         counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
         features[feature.name] = {
             "edges": [float(edge) for edge in edges],
@@ -101,7 +104,7 @@ def reference(classifier: FittedClassifier, training: Examples) -> dict[str, Any
         }
     for feature, texts in zip(schema.categories, training.categories.T, strict=True):
         features[feature.name] = {
-            "counts": _counted(texts),
+            "counts": dict(islice(_counted(texts).items(), REFERENCE_CATEGORIES)),
             "missing": float(np.mean(texts == "")),
         }
     shares = np.bincount(training.labels, minlength=len(schema.classes)) / len(training)
@@ -192,10 +195,9 @@ def _raw_row(classifier: FittedClassifier, rows: Examples, index: int) -> dict[s
 
 
 def _counted(texts: NDArray[Any]) -> dict[str, int]:
-    """Each category with its count, the commonest first."""
-    names, counts = np.unique(texts[texts != ""].astype(str), return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:REFERENCE_CATEGORIES]
-    return {str(names[i]): int(counts[i]) for i in order}
+    """Each category with its count, the commonest first, ties in the order of their letters."""
+    counts = Counter(text for text in texts.tolist() if text)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _scores(scores: Scores) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def check_parity(classifier: FittedClassifier, exported: ExportedModel, rows: Ex
         if not gap <= TOLERANCE:
             raise ExportError(
                 f"the file's probabilities are up to {gap:.2g} from the network's, "
-                f"at most {TOLERANCE:g} is accepted"
+                f"at most {TOLERANCE:g} is accepted; very large weights can do this: lower the "
+                "learning rate"
             )
         names = np.array(classifier.schema.classes, dtype=object)
         second, first = np.sort(wanted, axis=1)[:, -2:].T

@@ -35,7 +35,7 @@ def publish(content: bytes, folder: Path, name: str) -> Path:
     Args:
         content: the bytes of the file.
         folder: the model folder; made where it is missing.
-        name: the model's name, as checked by `check_name`.
+        name: the model's name, as `NAME` has it.
 
     Raises:
         ExportError: when the folder can't be written.

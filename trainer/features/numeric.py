@@ -48,10 +48,13 @@ class RobustScaler:
             known = numbers[:, index][~np.isnan(numbers[:, index])]
             if not len(known):
                 continue
-            low, q25, center[index], q75, high = np.quantile(known, [0, 0.25, 0.5, 0.75, 1])
+            # Of the quarters, which is exact: two values of 1e308 may lie more apart than float64
+            # can hold.
+            low, q25, median, q75, high = np.quantile(known / 4, [0, 0.25, 0.5, 0.75, 1])
             spread = (q75 - q25) or (high - low) / 2
+            center[index] = 4 * median
             # A spread of a few denormals would give an infinite factor.
-            factor[index] = 1 / spread if spread > np.finfo(np.float64).tiny else 0.0
+            factor[index] = 0.25 / spread if spread > np.finfo(np.float64).tiny else 0.0
         return cls(center, factor)
 
     def transform(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:

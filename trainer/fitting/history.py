@@ -11,19 +11,25 @@ from numpy.typing import NDArray
 
 from trainer.network.sequential import Epoch
 
+PATIENCE = "patience"
+ALL_EPOCHS = "all epochs"
+INTERRUPTION = "interruption"
+CALLBACK = "a callback"
+"""What may end a fit: "stopped by ..."."""
+
 
 @dataclass(frozen=True)
 class History:
-    """Figures of each epoch, all (epochs,).
+    """Figures of each finished epoch, all float64 (epochs,).
 
     Attributes:
-        loss: mean over the epoch's batches.
-        validation_loss: after each epoch.
-        validation_accuracy: after each epoch.
+        loss: mean over the epoch's rows.
+        validation_loss: after each epoch; NaN without validation rows.
+        validation_accuracy: the same, from 0 to 1.
         learning_rate: at each epoch's last step.
         seconds: each epoch's.
         best_epoch: the one whose weights were restored, from 1.
-        stopped_by: "patience", "all epochs" or "interruption".
+        stopped_by: one of the four constants above.
     """
 
     loss: NDArray[np.float64]
@@ -38,6 +44,7 @@ class History:
     def of(cls, epochs: Sequence[Epoch], best_epoch: int, stopped_by: str) -> Self:
         """The epochs' figures as arrays."""
         named = {
+            # float64 makes NaN of None.
             name: np.array([getattr(epoch, name) for epoch in epochs], dtype=np.float64)
             for name in (
                 *("loss", "validation_loss", "validation_accuracy"),

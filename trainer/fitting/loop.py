@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.fitting.early_stopping import EarlyStopping
-from trainer.fitting.history import History
+from trainer.fitting.history import ALL_EPOCHS, CALLBACK, INTERRUPTION, PATIENCE, History
 from trainer.fitting.progress import Progress
 from trainer.network.sequential import Callback, Epoch, Sequential
 
+__all__ = ["ALL_EPOCHS", "CALLBACK", "INTERRUPTION", "PATIENCE", "Rows", "fit_network"]
+
 Rows = tuple[NDArray[Any], NDArray[np.int64]]
 """Network inputs (rows, inputs) and class indices (rows,)."""
-
-PATIENCE, ALL_EPOCHS, INTERRUPTION = "patience", "all epochs", "interruption"
-"""What may end a fit."""
 
 
 def fit_network(
@@ -31,7 +30,7 @@ def fit_network(
     stream: TextIO,
     callbacks: tuple[Callback, ...] = (),
 ) -> History:
-    """Fit a compiled, built network; it ends with its best weights, whatever ended the fit.
+    """Fit a compiled network; it ends with its best weights, whatever ended the fit.
 
     Args:
         network: is changed.
@@ -47,6 +46,7 @@ def fit_network(
     Raises:
         TrainingError: when the loss is no longer a finite number.
         KeyboardInterrupt: by Ctrl-C before the first epoch has ended.
+        ValueError: for arrays or numbers that can't be used.
     """
     stopping = EarlyStopping(network, patience)
     seen: list[Epoch] = []
@@ -55,7 +55,7 @@ def fit_network(
         seen.append(epoch)
         return False
 
-    with Progress(epochs, stream) as progress:
+    with Progress(epochs, len(training[0]), stream) as progress:
         try:
             network.fit(
                 *training,
@@ -63,13 +63,17 @@ def fit_network(
                 batch_size=batch_size,
                 rng=rng,
                 validation_data=validation,
+                # Recorded first: whatever is the best epoch is then in the history.
                 callbacks=(record, stopping, progress, *callbacks),
+                on_batch=progress.advance,
             )
-            stopped_by = ALL_EPOCHS if len(seen) == epochs else PATIENCE
+            ended_early = PATIENCE if stopping.exhausted else CALLBACK
+            stopped_by = ALL_EPOCHS if len(seen) == epochs else ended_early
         except KeyboardInterrupt:
             if stopping.best is None:
                 raise
             stopped_by = INTERRUPTION
-    stopping.restore()
-    best_epoch = stopping.best.number if stopping.best else 0
-    return History.of(seen, best_epoch, stopped_by)
+        finally:
+            stopping.restore()
+    best = stopping.best
+    return History.of(seen, best.number if best else 0, stopped_by)

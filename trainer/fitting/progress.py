@@ -1,4 +1,4 @@
-"""The progress bar: a step an epoch, with the figures that tell whether it is going well."""
+"""The progress bar: moves with every batch, with the figures that tell how it is going."""
 
 from __future__ import annotations
 
@@ -9,28 +9,47 @@ from tqdm import tqdm
 
 from trainer.network.sequential import Epoch
 
+FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}<{remaining}{postfix}]"
+"""The time left is what all epochs would take: patience may end them sooner."""
+
 
 class Progress:
     """A callback that draws a bar while it is entered; quiet where the stream is no terminal.
 
     Args:
         epochs: how many there are at most.
+        rows: training rows, each seen once an epoch.
         stream: where it is drawn.
     """
 
-    def __init__(self, epochs: int, stream: TextIO) -> None:
-        quiet = not stream.isatty()
-        self._bar = tqdm(total=epochs, unit="epoch", file=stream, disable=quiet, leave=False)
+    def __init__(self, epochs: int, rows: int, stream: TextIO) -> None:
+        self._epochs = epochs
+        self._bar = tqdm(
+            total=epochs * rows,
+            desc=self._description(0),
+            bar_format=FORMAT,
+            file=stream,
+            disable=not stream.isatty(),
+            dynamic_ncols=True,
+            leave=False,
+        )
+
+    def advance(self, rows: int) -> None:
+        """Move on by a batch; a redraw waits until one is due."""
+        self._bar.update(rows)
 
     def __call__(self, epoch: Epoch) -> bool:
-        """Move on by one; never asks to stop."""
+        """Show an epoch's figures; never asks to stop."""
         figures = {"loss": f"{epoch.loss:.4f}"}
         if epoch.validation_loss is not None:
             figures["validation loss"] = f"{epoch.validation_loss:.4f}"
             figures["accuracy"] = f"{epoch.validation_accuracy:.4f}"
+        self._bar.set_description_str(self._description(epoch.number), refresh=False)
         self._bar.set_postfix(figures, refresh=False)
-        self._bar.update()
         return False
+
+    def _description(self, finished: int) -> str:
+        return f"epoch {finished}/{self._epochs}"
 
     def __enter__(self) -> Self:
         """Show the bar."""

@@ -8,108 +8,127 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from trainer.network.activations import Softmax
+from trainer.network.arguments import chosen, fraction
 
 Array = NDArray[Any]
 Labels = NDArray[np.int64]
 
 SMALLEST = 1e-30
-"""Outputs are held above this before a logarithm; float32 still holds it."""
+"""Probabilities are held above this before a logarithm or a division; float32 can still hold it."""
 
 
 class Loss:
-    """What training makes smaller."""
+    """What training makes smaller; without state.
+
+    Attributes:
+        fused_with: the name of the last activation, if any, for which `fused_gradient` is there.
+    """
 
     name: ClassVar[str]
+    fused_with: ClassVar[str] = ""
+
+    def check(self, classes: int) -> None:
+        """Raise ValueError if this loss can't be taken of that many classes."""
 
     def value(self, outputs: Array, labels: Labels) -> float:
         """The mean loss of these rows."""
         raise NotImplementedError
 
     def gradient(self, outputs: Array, labels: Labels, out: Array) -> None:
-        """Write dL/doutputs, (rows, classes), to ``out``."""
+        """Write dL/da for the outputs a to ``out``, both (rows, classes)."""
+        raise NotImplementedError
+
+    def fused_gradient(self, outputs: Array, labels: Labels, out: Array) -> None:
+        """Write dL/dz to ``out``, (rows, classes), where ``fused_with`` makes a of z."""
         raise NotImplementedError
 
 
 class CategoricalCrossentropy(Loss):
-    """L = mean over rows of -w_y sum_k t_k log p_k, for outputs p that are probabilities.
+    """L = sum over rows of -w_y sum_k t_k log p_k, divided by rows; p are probabilities.
 
-    t is the smoothed target: 1 - s + s / K for the row's class, s / K for the others (Szegedy et
-    al. 2016, arXiv:1512.00567). w_y is the weight of the row's class. The mean divides by the number
-    of rows, not by the sum of their weights, as Keras does.
+    y is the row's class. t is the smoothed target: 1 - s + s / classes for y and s / classes for
+    the others (Szegedy et al. 2016, arXiv:1512.00567). w_y is the weight of y. The sum is divided
+    by the number of rows, not by the sum of their weights, as in Keras: a row then counts the same
+    in every batch, whatever other rows are in it.
 
     Args:
         label_smoothing: s, from 0 to less than 1.
-        class_weight: (classes,); all 1 where None.
+        class_weight: (classes,), none below 0; all 1 where None.
+
+    Raises:
+        ValueError: for smoothing or weights outside of these.
     """
 
     name = "categorical_crossentropy"
+    fused_with = Softmax.name
 
-    def __init__(
-        self, label_smoothing: float = 0.0, class_weight: NDArray[np.floating] | None = None
-    ) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing is {label_smoothing}, expected 0 to less than 1")
-        self.label_smoothing, self.class_weight = label_smoothing, class_weight
+    def __init__(self, label_smoothing: float = 0.0, class_weight: ArrayLike | None = None) -> None:
+        self.label_smoothing = fraction("label_smoothing", label_smoothing)
+        self.class_weight = None if class_weight is None else np.array(class_weight, np.float64)
+        weights = self.class_weight
+        if weights is not None and not (np.isfinite(weights) & (weights >= 0)).all():
+            raise ValueError(f"class_weight is {class_weight!r}, expected numbers of at least 0")
+
+    def check(self, classes: int) -> None:
+        """See the base class."""
+        if self.class_weight is not None and self.class_weight.shape != (classes,):
+            raise ValueError(
+                f"class_weight has shape {self.class_weight.shape}, expected ({classes},)"
+            )
 
     def value(self, outputs: Array, labels: Labels) -> float:
         """See the base class."""
         s, k = self.label_smoothing, outputs.shape[1]
-        right = np.log(np.maximum(outputs[np.arange(len(labels)), labels], SMALLEST))
-        losses = -(1 - s) * right
+        right = outputs[np.arange(len(labels)), labels]
+        losses = (s - 1) * np.log(np.maximum(right, SMALLEST))
         if s:
             losses -= s / k * np.log(np.maximum(outputs, SMALLEST)).sum(axis=1)
         if self.class_weight is not None:
             losses = losses * self.class_weight[labels]
-        return float(losses.mean(dtype=np.float64))
+        return float(losses.sum(dtype=np.float64)) / len(labels)
 
     def gradient(self, outputs: Array, labels: Labels, out: Array) -> None:
         """dL/dp_k = -w_y t_k / (p_k rows)."""
-        self._targets(labels, out)
+        out.fill(self.label_smoothing / outputs.shape[1])
+        out[np.arange(len(labels)), labels] += 1 - self.label_smoothing
         out /= -np.maximum(outputs, SMALLEST)
         self._weigh(labels, out)
 
-    def logit_gradient(self, outputs: Array, labels: Labels, out: Array) -> None:
-        """Write dL/dz for p = softmax(z): w_y (p - t) / rows.
+    def fused_gradient(self, outputs: Array, labels: Labels, out: Array) -> None:
+        """dL/dz_k = w_y (p_k - t_k) / rows for p = softmax(z) (Bishop 2006, section 4.3.4).
 
-        The product of softmax's derivative and the loss's comes out so simple that it is neither
-        slow nor rounded away where p is close to 0.
+        Softmax's derivative multiplied with the loss's: not only shorter than one after the other,
+        but also exact where p is so close to 0 that dividing by it would lose everything.
         """
-        s, k = self.label_smoothing, outputs.shape[1]
-        np.subtract(outputs, s / k, out=out)
-        out[np.arange(len(labels)), labels] -= 1 - s
+        np.subtract(outputs, self.label_smoothing / outputs.shape[1], out=out)
+        out[np.arange(len(labels)), labels] -= 1 - self.label_smoothing
         self._weigh(labels, out)
-
-    def _targets(self, labels: Labels, out: Array) -> None:
-        out[...] = self.label_smoothing / out.shape[1]
-        out[np.arange(len(labels)), labels] += 1 - self.label_smoothing
 
     def _weigh(self, labels: Labels, out: Array) -> None:
         if self.class_weight is not None:
-            out *= self.class_weight[labels].astype(out.dtype)[:, None]
+            out *= self.class_weight[labels][:, None]
         out *= 1 / len(labels)
 
 
 class MeanSquaredError(Loss):
-    """L = mean over rows and classes of (a - t)^2, t being 1 for the row's class and 0 elsewhere."""
+    """L = mean over rows and classes of (a - t)^2; t is 1 for the row's class, 0 for the others."""
 
     name = "mean_squared_error"
 
     def value(self, outputs: Array, labels: Labels) -> float:
         """See the base class."""
-        difference = np.empty_like(outputs)
-        self._difference(outputs, labels, difference)
+        difference = outputs.copy()
+        difference[np.arange(len(labels)), labels] -= 1
         return float(np.square(difference).mean(dtype=np.float64))
 
     def gradient(self, outputs: Array, labels: Labels, out: Array) -> None:
         """dL/da = 2 (a - t) / (rows classes)."""
-        self._difference(outputs, labels, out)
-        out *= 2 / out.size
-
-    @staticmethod
-    def _difference(outputs: Array, labels: Labels, out: Array) -> None:
-        out[...] = outputs
+        np.copyto(out, outputs)
         out[np.arange(len(labels)), labels] -= 1
+        out *= 2 / out.size
 
 
 LOSSES: dict[str, type[Loss]] = {
@@ -118,12 +137,10 @@ LOSSES: dict[str, type[Loss]] = {
 """Each loss under its name."""
 
 
-def named(name: str) -> Loss:
-    """The loss of that name, with its usual settings.
+def named(given: str | Loss) -> Loss:
+    """The loss of a name, with its usual settings; one of your own as it is.
 
     Raises:
         ValueError: for a name that is none.
     """
-    if name not in LOSSES:
-        raise ValueError(f"loss is {name!r}, expected one of {', '.join(LOSSES)}")
-    return LOSSES[name]()
+    return given if isinstance(given, Loss) else chosen("loss", given, LOSSES)()

@@ -1,55 +1,60 @@
 """Optimizers: each a step in place on the flat vector of all parameters.
 
 Moments are flat vectors of the same length, made once; a step makes no array. The learning rate is
-an argument of each step, for schedules change it.
+an argument of each step, for a schedule changes it.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.network.arguments import chosen, fraction, positive
+
 Vector = NDArray[Any]
 
 
 class Optimizer:
-    """Changes parameters against their gradients.
+    """Moves parameters against their gradients.
 
     Args:
-        learning_rate: what a schedule multiplies.
+        learning_rate: what a schedule's factor is multiplied with.
 
     Attributes:
-        moments: how many vectors it remembers.
-        steps: steps taken.
+        moments: what is remembered of past gradients, each (parameters,), under its name.
+        steps: how many steps were taken.
+
+    Raises:
+        ValueError: for a setting out of its range.
     """
 
     name: ClassVar[str]
-    moments: ClassVar[int]
+    remembers: ClassVar[tuple[str, ...]]
 
     def __init__(self, learning_rate: float) -> None:
-        if not learning_rate > 0:
-            raise ValueError(f"learning_rate is {learning_rate}, expected more than 0")
-        self.learning_rate = learning_rate
+        self.learning_rate = positive("learning_rate", learning_rate)
         self.steps = 0
-        self._state: tuple[Vector, ...] = ()
+        self.moments: dict[str, Vector] = {}
         self._room: Vector = np.empty(0)
 
-    def bind(self, parameters: Vector, decayed: Vector) -> None:
-        """Make room for a network's parameters, once, before the first step.
+    def bind(self, parameters: Vector, decayed: NDArray[np.bool_]) -> None:
+        """Make room for a network's parameters and forget all past steps.
 
         Args:
             parameters: (parameters,), for their number and type.
-            decayed: bool (parameters,), which of them weight decay is for.
+            decayed: (parameters,), true where weight decay is meant.
         """
         del decayed
         self.steps = 0
-        self._state = tuple(np.zeros_like(parameters) for _ in range(self.moments))
+        self.moments = {name: np.zeros_like(parameters) for name in self.remembers}
         self._room = np.empty_like(parameters)
 
     def step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        """One step in place, both (parameters,)."""
+        """One step, in place on ``parameters``; both vectors are (parameters,)."""
         self.steps += 1
         self._step(parameters, gradients, learning_rate)
 
@@ -57,14 +62,21 @@ class Optimizer:
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on, copied: a run can be taken up again from it."""
-        return {"steps": self.steps, "moments": [moment.copy() for moment in self._state]}
+        """All that the next step depends on, copied: ``steps``, and each moment by its name."""
+        return {"steps": self.steps, **{name: m.copy() for name, m in self.moments.items()}}
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
-        self.steps = state["steps"]
-        for moment, saved in zip(self._state, state["moments"], strict=True):
-            moment[...] = saved
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`, after `bind`.
+
+        Raises:
+            ValueError: if it is of another optimizer, or of another number of parameters.
+        """
+        expected = {"steps": (), **{name: m.shape for name, m in self.moments.items()}}
+        if {name: np.shape(value) for name, value in state.items()} != expected:
+            raise ValueError(f"state holds {', '.join(state)}, expected the shapes {expected}")
+        self.steps = int(state["steps"])
+        for name, moment in self.moments.items():
+            np.copyto(moment, state[name])
 
 
 class SGD(Optimizer):
@@ -74,23 +86,28 @@ class SGD(Optimizer):
     """
 
     name = "sgd"
-    moments = 1
+    remembers = ("velocity",)
 
     def __init__(
-        self, learning_rate: float = 0.01, momentum: float = 0.0, *, nesterov: bool = False
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        *,
+        nesterov: bool = False,
     ) -> None:
         super().__init__(learning_rate)
-        self.momentum, self.nesterov = momentum, nesterov
+        self.momentum = fraction("momentum", momentum)
+        self.nesterov = nesterov
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        (velocity,) = self._state
-        step = np.multiply(gradients, learning_rate, out=self._room)
+        velocity, room = self.moments["velocity"], self._room
+        np.multiply(gradients, learning_rate, out=room)
         velocity *= self.momentum
-        velocity -= step
+        velocity -= room
         if self.nesterov:
-            parameters -= step
-            step = np.multiply(velocity, self.momentum, out=self._room)
-            parameters += step
+            parameters -= room
+            np.multiply(velocity, self.momentum, out=room)
+            parameters += room
         else:
             parameters += velocity
 
@@ -99,15 +116,19 @@ class AdaGrad(Optimizer):
     """s <- s + g^2; p <- p - rate g / (sqrt(s) + epsilon) (Duchi, Hazan, Singer 2011)."""
 
     name = "adagrad"
-    moments = 1
+    remembers = ("squares",)
 
-    def __init__(self, learning_rate: float = 0.01, epsilon: float = 1e-7) -> None:
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        epsilon: float = 1e-7,
+    ) -> None:
         super().__init__(learning_rate)
-        self.epsilon = epsilon
+        self.epsilon = positive("epsilon", epsilon)
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        (squares,) = self._state
-        room = np.multiply(gradients, gradients, out=self._room)
+        squares, room = self.moments["squares"], self._room
+        np.multiply(gradients, gradients, out=room)
         squares += room
         np.sqrt(squares, out=room)
         room += self.epsilon
@@ -119,13 +140,13 @@ class AdaGrad(Optimizer):
 class Adam(Optimizer):
     """m <- b1 m + (1 - b1) g; s <- b2 s + (1 - b2) g^2; p <- p - rate m' / (sqrt(s') + epsilon).
 
-    m' and s' are m / (1 - b1^t) and s / (1 - b2^t) (Kingma, Ba 2015, arXiv:1412.6980). Here the
-    corrections are drawn into the rate and epsilon, as the paper's section 2 suggests, which gives
-    the same step with fewer passes over the vectors.
+    m' = m / (1 - b1^t) and s' = s / (1 - b2^t) at step t = 1, 2, ... (Kingma, Ba 2015,
+    arXiv:1412.6980, algorithm 1). Both corrections are drawn into the rate and epsilon, which are
+    single numbers: the same step in fewer passes over the vectors.
     """
 
     name = "adam"
-    moments = 2
+    remembers = ("mean", "squares")
 
     def __init__(
         self,
@@ -135,11 +156,12 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
     ) -> None:
         super().__init__(learning_rate)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.beta_1 = fraction("beta_1", beta_1)
+        self.beta_2 = fraction("beta_2", beta_2)
+        self.epsilon = positive("epsilon", epsilon)
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        mean, squares = self._state
-        room = self._room
+        mean, squares, room = self.moments["mean"], self.moments["squares"], self._room
         mean *= self.beta_1
         np.multiply(gradients, 1 - self.beta_1, out=room)
         mean += room
@@ -147,7 +169,7 @@ class Adam(Optimizer):
         np.multiply(gradients, gradients, out=room)
         room *= 1 - self.beta_2
         squares += room
-        correction = float(np.sqrt(1 - self.beta_2**self.steps))
+        correction = math.sqrt(1 - self.beta_2**self.steps)
         np.sqrt(squares, out=room)
         room += self.epsilon * correction
         np.divide(mean, room, out=room)
@@ -156,10 +178,10 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled decay: p <- p (1 - rate decay) first (Loshchilov, Hutter 2019).
+    """Adam after p <- p - rate decay p, a decay that no moment sees (Loshchilov, Hutter 2019).
 
-    Kernels alone are decayed: a bias or a normalization's scale drawn to zero loses what it
-    stands for (arXiv:1711.05101).
+    Only kernels are decayed: a bias or a normalization's scale drawn to 0 would lose what it
+    stands for (arXiv:1711.05101 for the rule).
     """
 
     name = "adamw"
@@ -173,32 +195,38 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon)
+        if not 0 <= weight_decay < math.inf:
+            raise ValueError(f"weight_decay is {weight_decay}, expected at least 0")
         self.weight_decay = weight_decay
         self._decayed: Vector = np.empty(0)
 
-    def bind(self, parameters: Vector, decayed: Vector) -> None:
+    def bind(self, parameters: Vector, decayed: NDArray[np.bool_]) -> None:
         """See the base class."""
         super().bind(parameters, decayed)
+        # As numbers of the parameters' type: a product with booleans would convert at each step.
         self._decayed = decayed.astype(parameters.dtype)
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        room = np.multiply(parameters, self._decayed, out=self._room)
-        room *= learning_rate * self.weight_decay
-        parameters -= room
+        np.multiply(parameters, self._decayed, out=self._room)
+        self._room *= learning_rate * self.weight_decay
+        parameters -= self._room
         super()._step(parameters, gradients, learning_rate)
 
 
 OPTIMIZERS: dict[str, type[Any]] = {kind.name: kind for kind in (SGD, AdaGrad, Adam, AdamW)}
-"""Each optimizer under its name."""
+"""Each optimizer under its name.
+
+``type[Any]``, for their constructors differ and a settings file names what it passes.
+"""
 
 
-def named(name: str) -> Optimizer:
-    """The optimizer of that name, with its usual settings.
+def named(given: str | Optimizer) -> Optimizer:
+    """The optimizer of a name, with its usual settings; one of your own as it is.
 
     Raises:
         ValueError: for a name that is none.
     """
-    if name not in OPTIMIZERS:
-        raise ValueError(f"optimizer is {name!r}, expected one of {', '.join(OPTIMIZERS)}")
-    made: Optimizer = OPTIMIZERS[name]()
+    if isinstance(given, Optimizer):
+        return given
+    made: Optimizer = chosen("optimizer", given, OPTIMIZERS)()
     return made

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from trainer.network.arguments import chosen
+
 Schedule = Callable[[float], float]
-"""Factor at progress t."""
+"""The factor at progress t, 0 <= t < 1."""
 
 
 def constant(t: float) -> float:
@@ -24,12 +26,10 @@ SCHEDULES: dict[str, Schedule] = {function.__name__: function for function in (c
 """Each schedule under its name."""
 
 
-def named(name: str) -> Schedule:
-    """The schedule of that name.
+def named(given: str | Schedule) -> Schedule:
+    """The schedule of a name; a function of your own as it is.
 
     Raises:
         ValueError: for a name that is none.
     """
-    if name not in SCHEDULES:
-        raise ValueError(f"schedule is {name!r}, expected one of {', '.join(SCHEDULES)}")
-    return SCHEDULES[name]
+    return given if callable(given) else chosen("schedule", given, SCHEDULES)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from trainer.errors import TrainingError
 from trainer.graph import Graph
 from trainer.network import losses, optimizers, schedules
-from trainer.network.layers import Activation, Dense, Layer
-from trainer.network.losses import CategoricalCrossentropy, Loss
+from trainer.network.arguments import whole
+from trainer.network.layers import ActivatedLayer, Layer
+from trainer.network.losses import Loss
 from trainer.network.optimizers import Optimizer
 from trainer.network.schedules import Schedule
 
 Array = NDArray[Any]
 Labels = NDArray[np.int64]
 
-PREDICTED_ROWS = 4096
+PREDICTED_ROWS = 1024
 """Rows answered at once: enough for fast products, few enough to stay in the cache."""
 
 SHOWN_WEIGHTS = 64
@@ -35,7 +37,7 @@ class Epoch:
 
     Attributes:
         number: from 1.
-        loss: mean over the epoch's batches, each as it was before its step.
+        loss: mean over the epoch's rows, each as it was before its batch's step.
         validation_loss: after the epoch; None without validation rows.
         validation_accuracy: the same.
         learning_rate: at its last step.
@@ -60,39 +62,43 @@ class Sequential:
     ``Sequential([Dense(3, input_shape=(2,), activation="relu"), Dense(2, activation="softmax")])``
 
     Args:
-        layers: the first one says its ``input_shape``.
+        layers: of no other network; the first one says its ``input_shape``.
         dtype: float32; float64 is for checking gradients.
 
     Attributes:
-        parameters: every trained value, one flat vector; the layers hold views.
-        gradients: dL/dparameters, the same way.
-        statistics: what layers learn without gradients, the same way.
+        layers: as given, each with views of its part of the vectors below.
+        inputs: columns of a row.
+        units: outputs of the last layer.
+        parameters: every trained value, one flat vector.
+        gradients: dL/dparameters, a vector of the same length.
+        statistics: what layers learn without gradients, one flat vector.
+
+    Raises:
+        TypeError: for what is no layer, or another dtype.
+        ValueError: for layers that don't fit together.
     """
 
     def __init__(self, layers: Sequence[Layer], dtype: Any = np.float32) -> None:
-        if not layers:
-            raise ValueError("layers is empty, expected at least one")
-        if layers[0].input_shape is None:
-            raise ValueError("the first layer has no input_shape, expected (inputs,)")
         self.layers = list(layers)
-        self.dtype = dtype
-        self._inputs = layers[0].input_shape[0]
-        inputs = self._inputs
-        for layer in self.layers:
-            layer.build(inputs)
-            inputs = layer.units
-        self.units = inputs
-        self.parameters, self.gradients = self._vector(True), self._vector(True)
-        self.statistics = self._vector(False)
-        for layer in self.layers:
-            layer.parameters, layer.gradients, layer.statistics = {}, {}, {}
-        self._hand_out()
-        self._rows = 0
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise TypeError(f"dtype is {self.dtype}, expected float32 or float64")
+        self.inputs, self.units = self._connect()
+        self.parameters, self.gradients = self._vector("parameter"), self._vector("parameter")
+        self.statistics = self._vector("statistic")
+        for part, layer, name, shape in self._places("parameter"):
+            layer.parameters[name] = self.parameters[part].reshape(shape)
+            layer.gradients[name] = self.gradients[part].reshape(shape)
+        for part, layer, name, shape in self._places("statistic"):
+            layer.statistics[name] = self.statistics[part].reshape(shape)
+        self._built = False
+        self._room = 0
 
     def build(self, rng: np.random.Generator) -> None:
         """Give every parameter its first value, by chance from ``rng``."""
         for layer in self.layers:
             layer.initialize(rng)
+        self._built = True
 
     def compile(
         self,
@@ -100,150 +106,283 @@ class Sequential:
         loss: str | Loss = "categorical_crossentropy",
         schedule: str | Schedule = "constant",
     ) -> None:
-        """Say how it is fitted: optimizer, loss and schedule by name or as objects."""
-        self.optimizer = optimizers.named(optimizer) if isinstance(optimizer, str) else optimizer
-        self.loss = losses.named(loss) if isinstance(loss, str) else loss
-        self.schedule = schedules.named(schedule) if isinstance(schedule, str) else schedule
+        """Say how it is fitted. What the optimizer remembered is forgotten.
+
+        Args:
+            optimizer: by name, with its usual settings, or as an object.
+            loss: the same.
+            schedule: of the learning rate over one `fit`; a name or a function.
+
+        Raises:
+            ValueError: for a name that is none, or a loss of another number of classes.
+        """
+        self.optimizer = optimizers.named(optimizer)
+        self.loss = losses.named(loss)
+        self.loss.check(self.units)
+        self.schedule = schedules.named(schedule)
         decayed = np.zeros(len(self.parameters), dtype=bool)
-        start = 0
-        for layer in self.layers:
-            for name, shape in layer.parameter_shapes().items():
-                size = math.prod(shape)
-                decayed[start : start + size] = name in layer.decayed
-                start += size
+        for part, layer, name, _ in self._places("parameter"):
+            decayed[part] = name in layer.decayed
         self.optimizer.bind(self.parameters, decayed)
 
     def fit(
         self,
-        x: Array,
-        y: Labels,
+        x: ArrayLike,
+        y: ArrayLike,
         *,
         epochs: int,
         batch_size: int,
         rng: np.random.Generator,
-        validation_data: tuple[Array, Labels] | None = None,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         callbacks: Sequence[Callback] = (),
+        on_batch: Callable[[int], None] | None = None,
     ) -> list[Epoch]:
         """Fit to rows in shuffled mini-batches; every row is seen once an epoch.
 
+        A second fit goes on from the weights and moments of the first; the schedule starts anew.
+
         Args:
-            x: (rows, inputs).
+            x: finite numbers, (rows, inputs), at least one row.
             y: class indices, (rows,).
             epochs: passes at most.
             batch_size: rows in a step; the last step of an epoch may have fewer.
-            rng: shuffles.
-            validation_data: rows to measure by after each epoch.
+            rng: shuffles, after it has built the network if that was not done.
+            validation_data: rows to measure by after each epoch, like ``x`` and ``y``.
             callbacks: told of each epoch, in order; any may stop the fit.
+            on_batch: told after each step how many rows it took.
+
+        Returns:
+            The epochs that were finished.
 
         Raises:
-            TrainingError: when the loss is no longer a finite number.
+            TrainingError: as soon as a loss is no finite number.
+            TypeError: for numbers that should be whole and are not.
+            ValueError: for arrays of other shapes or contents.
         """
-        x = np.ascontiguousarray(x, dtype=self.dtype)
-        rows = len(x)
-        batch_size = min(batch_size, rows)
-        batch_x = np.empty((batch_size, x.shape[1]), self.dtype)
-        batch_y = np.empty(batch_size, np.int64)
-        steps = -(-rows // batch_size)
+        self._need_compiled()
+        whole("epochs", epochs, 1)
+        data = self._examples("", x, y)
+        validation = validation_data and self._examples("validation ", *validation_data)
+        batch_size = min(whole("batch_size", batch_size, 1), len(data[0]))
+        steps = -(-len(data[0]) // batch_size)
+        batch = np.empty((batch_size, self.inputs), self.dtype), np.empty(batch_size, np.int64)
         history: list[Epoch] = []
+        if not self._built:
+            self.build(rng)
         for number in range(1, epochs + 1):
             started = time.perf_counter()
-            order = rng.permutation(rows)
             total, rate = 0.0, 0.0
+            order = rng.permutation(len(data[0]))
             for step in range(steps):
                 picked = order[step * batch_size : (step + 1) * batch_size]
-                n = len(picked)
-                np.take(x, picked, axis=0, out=batch_x[:n], mode="clip")
-                np.take(y, picked, out=batch_y[:n], mode="clip")
-                progress = ((number - 1) * steps + step) / (epochs * steps)
-                rate = self.optimizer.learning_rate * self.schedule(progress)
-                total += n * self.train_on_batch(batch_x[:n], batch_y[:n], rate)
-            measured = self.evaluate(*validation_data) if validation_data else (None, None)
-            mean = total / rows
+                batch_x, batch_y = (
+                    # With mode="raise" take would fill a copy of its output first.
+                    np.take(source, picked, axis=0, out=target[: len(picked)], mode="clip")
+                    for source, target in zip(data, batch, strict=True)
+                )
+                rate = self._rate((number - 1 + step / steps) / epochs)
+                value = self._step(batch_x, batch_y, rate)
+                self._refuse_divergence(value, "loss", number)
+                total += value * len(picked)
+                if on_batch:
+                    on_batch(len(picked))
+            loss, accuracy = self._measure(*validation) if validation else (None, None)
+            if loss is not None:
+                self._refuse_divergence(loss, "validation loss", number)
+            # What the last step did, no loss may have seen yet.
+            largest = float(np.abs(self.parameters).max(initial=0))
+            self._refuse_divergence(largest, "largest weight", number)
             seconds = time.perf_counter() - started
-            epoch = Epoch(number, mean, measured[0], measured[1], rate, seconds)
-            self._refuse_divergence(epoch)
-            history.append(epoch)
-            answers = [callback(epoch) for callback in callbacks]  # each is told
+            history.append(Epoch(number, total / len(data[0]), loss, accuracy, rate, seconds))
+            answers = [callback(history[-1]) for callback in callbacks]  # each is told
             if any(answers):
                 break
         return history
 
-    def train_on_batch(self, x: Array, y: Labels, learning_rate: float | None = None) -> float:
-        """One step on these rows; their mean loss before it."""
-        outputs = self._forward(x, training=True)
-        value = self.loss.value(outputs, y)
-        self._backward(outputs, y)
+    def train_on_batch(
+        self, x: ArrayLike, y: ArrayLike, learning_rate: float | None = None
+    ) -> float:
+        """One step on these rows, as one batch.
+
+        Args:
+            x: (rows, inputs).
+            y: class indices, (rows,).
+            learning_rate: the optimizer's where None.
+
+        Returns:
+            Their mean loss before the step.
+
+        Raises:
+            ValueError: for arrays of other shapes or contents.
+        """
+        self._need_compiled()
+        self._need_built()
         rate = self.optimizer.learning_rate if learning_rate is None else learning_rate
-        self.optimizer.step(self.parameters, self.gradients, rate)
-        return value
+        return self._step(*self._examples("", x, y), rate)
 
-    def evaluate(self, x: Array, y: Labels) -> tuple[float, float]:
-        """Mean loss and accuracy on these rows, at least one."""
-        outputs = self.predict(x)
-        return self.loss.value(outputs, y), float(np.mean(outputs.argmax(axis=1) == y))
+    def evaluate(
+        self, x: ArrayLike, y: ArrayLike, batch_size: int = PREDICTED_ROWS
+    ) -> tuple[float, float]:
+        """Mean loss, and share of rows whose largest output is their class's.
 
-    def predict(self, x: Array) -> Array:
-        """The outputs (rows, units) for inputs (rows, inputs); zero rows give zero rows."""
-        outputs = np.empty((len(x), self.units), self.dtype)
-        for start in range(0, len(x), PREDICTED_ROWS):
-            part = np.ascontiguousarray(x[start : start + PREDICTED_ROWS], dtype=self.dtype)
-            outputs[start : start + len(part)] = self._forward(part, training=False)
+        Args:
+            x: (rows, inputs), at least one row.
+            y: class indices, (rows,).
+            batch_size: rows at once; changes speed alone.
+
+        Raises:
+            ValueError: for arrays of other shapes or contents.
+        """
+        self._need_compiled()
+        self._need_built()
+        return self._measure(*self._examples("", x, y), batch_size)
+
+    def predict(self, x: ArrayLike, batch_size: int = PREDICTED_ROWS) -> Array:
+        """The outputs, a new array (rows, units) for (rows, inputs); zero rows give zero rows.
+
+        Args:
+            x: (rows, inputs).
+            batch_size: rows at once; changes speed alone.
+
+        Raises:
+            ValueError: for an array of another shape.
+        """
+        self._need_built()
+        rows = self._rows("x", x)
+        outputs = np.empty((len(rows), self.units), self.dtype)
+        for part in _parts(len(rows), whole("batch_size", batch_size, 1)):
+            outputs[part] = self._forward(rows[part], training=False)
         return outputs
 
-    def get_weights(self) -> tuple[Array, Array]:
-        """Copies of parameters and statistics."""
-        return self.parameters.copy(), self.statistics.copy()
+    def get_weights(self) -> list[Array]:
+        """A copy of each layer's parameters, then of its statistics, layer by layer."""
+        return [values.copy() for values in self._weights()]
 
-    def set_weights(self, weights: tuple[Array, Array]) -> None:
-        """Put copies back; the layers' views see them."""
-        self.parameters[...], self.statistics[...] = weights
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Take over the values of `get_weights`, from this or another network of the same layers.
+
+        Raises:
+            ValueError: for other shapes; nothing is changed then.
+        """
+        own = self._weights()
+        if [np.shape(values) for values in weights] != [values.shape for values in own]:
+            raise ValueError(
+                f"weights has shapes {[np.shape(values) for values in weights]}, "
+                f"expected {[values.shape for values in own]}"
+            )
+        for values, given in zip(own, weights, strict=True):
+            values[...] = given
+        self._built = True
 
     def emit(self, graph: Graph, x: str) -> str:
-        """The layers as nodes, from float inputs (N, inputs)."""
+        """The layers as nodes, from float32 (N, inputs) to (N, units)."""
+        self._need_built()
         for layer in self.layers:
             x = layer.emit(graph, x)
         return x
 
     def summary(self, weights: bool | None = None) -> str:
-        """The layers with their shapes and numbers of weights, as a table.
+        """The layers with their shapes and numbers of weights, as a text to be printed.
 
         Args:
-            weights: whether every weight is shown; where None, for a small network.
+            weights: whether the weights themselves are shown; where None, for a small network.
         """
-        lines = [("layer", "output shape", "weights")]
-        for number, layer in enumerate(self.layers, 1):
-            count = sum(math.prod(shape) for shape in layer.parameter_shapes().values())
-            lines.append((f"{number}  {layer.kind}", f"(None, {layer.units})", f"{count:,}"))
-        widths = [max(len(line[i]) for line in lines) for i in range(3)]
-        rule = "-" * (sum(widths) + 4)
-        table = [
-            f"{name.ljust(widths[0])}  {shape.ljust(widths[1])}  {count.rjust(widths[2])}"
-            for name, shape, count in lines
+        rows = [("layer", "kind", "output shape", "weights")]
+        for layer in self.layers:
+            count = sum(values.size for values in _weights_of(layer).values())
+            rows.append((layer.name, layer.kind, f"(None, {layer.units})", f"{count:,}"))
+        total = len(self.parameters) + len(self.statistics)
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        widths[-1] = max(widths[-1], len(f"{total:,}"))
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        head, *table = (
+            "  ".join([*map(str.ljust, row[:-1], widths), row[-1].rjust(widths[-1])])
+            for row in rows
+        )
+        kilobytes = total * self.dtype.itemsize / 1000
+        lines = [
+            f"Sequential: {self.inputs} inputs, {self.units} outputs, {self.dtype}",
+            *(rule, head, rule, *table, rule),
+            f"{total:,} weights ({kilobytes:,.1f} kB), {len(self.parameters):,} of them trained",
         ]
-        inputs = f"Sequential, {self._inputs} inputs, {len(self.parameters):,} weights"
-        shown = [inputs, table[0], rule, *table[1:]]
-        if weights or (weights is None and len(self.parameters) <= SHOWN_WEIGHTS):
-            shown += [rule, *self._weight_lines()]
-        return "\n".join(shown)
+        if weights or (weights is None and total <= SHOWN_WEIGHTS):
+            lines += self._weight_lines()
+        return "\n".join(lines)
 
     def _weight_lines(self) -> list[str]:
         lines = []
-        for number, layer in enumerate(self.layers, 1):
-            for name, values in layer.parameters.items():
-                shape = " x ".join(map(str, values.shape))
-                lines.append(f"{number}  {name} ({shape})")
-                lines += [
-                    "     " + " ".join(f"{value:9.4f}" for value in row)
-                    for row in np.atleast_2d(values)
-                ]
+        for layer in self.layers:
+            for name, values in _weights_of(layer).items():
+                lines.append(f"\n{layer.name} {name} {values.shape}")
+                lines += ["".join(f"{v:11.4g}" for v in row) for row in np.atleast_2d(values)]
         return lines
 
+    def _connect(self) -> tuple[int, int]:
+        """Build the layers one upon the other; the network's inputs and units."""
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers holds {layer!r}, expected layers alone")
+        if not self.layers or self.layers[0].input_shape is None:
+            raise ValueError("layers must start with one that has an input_shape, as (inputs,)")
+        size = self.layers[0].input_shape[0]
+        numbers: Counter[str] = Counter()
+        for layer in self.layers:
+            if layer.input_shape not in (None, (size,)):
+                raise ValueError(
+                    f"input_shape is {layer.input_shape}, but ({size},) come from below"
+                )
+            name = type(layer).__name__.lower()
+            numbers[name] += 1
+            layer.build(size, f"{name}_{numbers[name]}")
+            size = layer.units
+        return self.layers[0].inputs, size
+
+    def _places(self, which: str) -> Iterator[tuple[slice, Layer, str, tuple[int, ...]]]:
+        """Where in its flat vector each "parameter" or "statistic" of each layer lies."""
+        start = 0
+        for layer in self.layers:
+            shapes = layer.parameter_shapes() if which == "parameter" else layer.statistic_shapes()
+            for name, shape in shapes.items():
+                stop = start + math.prod(shape)
+                yield slice(start, stop), layer, name, shape
+                start = stop
+
+    def _vector(self, which: str) -> Array:
+        return np.zeros(sum(math.prod(shape) for *_, shape in self._places(which)), self.dtype)
+
+    def _weights(self) -> list[Array]:
+        return [values for layer in self.layers for values in _weights_of(layer).values()]
+
+    def _rate(self, progress: float) -> float:
+        return self.optimizer.learning_rate * self.schedule(progress)
+
+    def _step(self, x: Array, y: Labels, learning_rate: float) -> float:
+        # A diverging fit overflows before its loss shows it; the loss is what is reported.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            outputs = self._forward(x, training=True)
+            value = self.loss.value(outputs, y)
+            self._backward(outputs, y)
+            self.optimizer.step(self.parameters, self.gradients, learning_rate)
+        return value
+
+    def _measure(
+        self, x: Array, y: Labels, batch_size: int = PREDICTED_ROWS
+    ) -> tuple[float, float]:
+        total, right = 0.0, 0
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for part in _parts(len(x), whole("batch_size", batch_size, 1)):
+                outputs, labels = self._forward(x[part], training=False), y[part]
+                total += self.loss.value(outputs, labels) * len(labels)
+                right += int(np.count_nonzero(outputs.argmax(axis=1) == labels))
+        return total / len(x), right / len(x)
+
     def _forward(self, x: Array, training: bool) -> Array:
-        if len(x) > self._rows:
-            self._rows = len(x)
+        """Outputs (rows, units), a view of the last layer's buffer."""
+        if len(x) > self._room:
             for layer in self.layers:
-                layer.allocate(self._rows, self.dtype)
-            self._output_gradient = np.empty((self._rows, self.units), self.dtype)
+                layer.allocate(len(x), self.dtype)
+            self._output_gradient = np.empty((len(x), self.units), self.dtype)
+            self._room = len(x)
         for layer in self.layers:
             x = layer.forward(x, training)
         return x
@@ -251,51 +390,61 @@ class Sequential:
     def _backward(self, outputs: Array, y: Labels) -> None:
         """Write dL/dparameters to ``gradients``, after a forward in training."""
         gradient = self._output_gradient[: len(y)]
-        last = self.layers[-1]
-        first = self.layers[0]
-        below = self.layers[:-1]
-        if (
-            isinstance(self.loss, CategoricalCrossentropy)
-            and isinstance(last, Dense | Activation)
-            and last.activation.name == "softmax"
-        ):
-            self.loss.logit_gradient(outputs, y, gradient)
+        first, last = self.layers[0], self.layers[-1]
+        if isinstance(last, ActivatedLayer) and last.activation.name == self.loss.fused_with:
+            self.loss.fused_gradient(outputs, y, gradient)
             gradient = last.backward_from_logits(gradient, needs_input=last is not first)
         else:
             self.loss.gradient(outputs, y, gradient)
             gradient = last.backward(gradient, needs_input=last is not first)
-        for layer in reversed(below):
+        for layer in reversed(self.layers[:-1]):
             gradient = layer.backward(gradient, needs_input=layer is not first)
 
-    def _refuse_divergence(self, epoch: Epoch) -> None:
-        validation = epoch.validation_loss
-        if math.isfinite(epoch.loss) and (validation is None or math.isfinite(validation)):
-            return
-        raise TrainingError(
-            f"the loss is {epoch.loss:g} after epoch {epoch.number}; "
-            f"lower the learning rate, which is {self.optimizer.learning_rate:g}"
-        )
+    def _refuse_divergence(self, value: float, what: str, epoch: int) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {what} is {value:g} in epoch {epoch}; "
+                f"lower the learning rate, which is {self.optimizer.learning_rate:g}"
+            )
 
-    def _vector(self, trained: bool) -> Array:
-        shapes = [
-            shape
-            for layer in self.layers
-            for shape in (
-                layer.parameter_shapes() if trained else layer.statistic_shapes()
-            ).values()
-        ]
-        return np.zeros(sum(map(math.prod, shapes)), self.dtype)
+    def _rows(self, name: str, x: ArrayLike) -> Array:
+        with np.errstate(over="ignore"):  # an infinity that this makes is found where it matters
+            rows = np.ascontiguousarray(x, dtype=self.dtype)
+        if np.ndim(x) != 2 or rows.shape[1] != self.inputs:  # noqa: PLR2004 - rows and columns
+            raise ValueError(f"{name} has shape {np.shape(x)}, expected (rows, {self.inputs})")
+        return rows
 
-    def _hand_out(self) -> None:
-        """Give each layer views of the flat vectors."""
-        start = at = 0
-        for layer in self.layers:
-            for name, shape in layer.parameter_shapes().items():
-                part = slice(start, start + math.prod(shape))
-                layer.parameters[name] = self.parameters[part].reshape(shape)
-                layer.gradients[name] = self.gradients[part].reshape(shape)
-                start = part.stop
-            for name, shape in layer.statistic_shapes().items():
-                part = slice(at, at + math.prod(shape))
-                layer.statistics[name] = self.statistics[part].reshape(shape)
-                at = part.stop
+    def _examples(self, which: str, x: ArrayLike, y: ArrayLike) -> tuple[Array, Labels]:
+        """Rows and labels that can be learnt from or measured by; ``which`` is for messages."""
+        rows, labels = self._rows(f"{which}x", x), np.asarray(y)
+        if not len(rows):
+            raise ValueError(f"{which}x has no rows, expected at least one")
+        if not np.isfinite(rows).all():
+            raise ValueError(
+                f"{which}x holds NaN or infinity, expected finite {self.dtype} numbers"
+            )
+        if labels.shape != (len(rows),):
+            raise ValueError(f"{which}y has shape {labels.shape}, expected ({len(rows)},)")
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise TypeError(f"{which}y holds {labels.dtype}, expected class indices, as int64")
+        if labels.min() < 0 or labels.max() >= self.units:
+            raise ValueError(
+                f"{which}y holds {labels.min()} to {labels.max()}, expected 0 to {self.units - 1}"
+            )
+        return rows, labels.astype(np.int64, copy=False)
+
+    def _need_compiled(self) -> None:
+        if not hasattr(self, "optimizer"):
+            raise RuntimeError("the network has no optimizer and loss yet: call compile first")
+
+    def _need_built(self) -> None:
+        if not self._built:
+            raise RuntimeError("the network has no weights yet: call build, fit or set_weights")
+
+
+def _weights_of(layer: Layer) -> dict[str, Array]:
+    return layer.parameters | layer.statistics
+
+
+def _parts(rows: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, rows, size))

@@ -11,11 +11,11 @@ from trainer.data.schema import Kind
 from trainer.data.table import read_table
 
 FOLDER = Path(
-    os.environ.get("PIGEONHOLE_DATA", Path(__file__).resolve().parents[4] / "shared" / "data")
+    os.environ.get("PIGEONHOLE_TABLES", Path(__file__).resolve().parents[4] / "shared" / "data")
 )
 
 pytestmark = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason="the real tables are not here; PIGEONHOLE_DATA names their folder"
+    not FOLDER.is_dir(), reason="the real tables are not here; PIGEONHOLE_TABLES names their folder"
 )
 
 

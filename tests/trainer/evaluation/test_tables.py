@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+
+from trainer.evaluation.scores import score
+from trainer.evaluation.tables import SHOWN_CHARACTERS, aligned, confusion_table, scores_table
+
+SCORES = score(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]]))
+
+
+def test_the_first_column_stands_left_and_the_others_right() -> None:
+    assert aligned([["", "n"], ["a", "1,000"], ["long", "5"]]).splitlines() == [
+        "          n",
+        "a     1,000",
+        "long      5",
+    ]
+
+
+def test_every_line_of_scores_has_its_figures_below_their_headings() -> None:
+    table = scores_table({"mine": SCORES, "15 nearest neighbors": SCORES}).splitlines()
+    assert table[0].split() == ["accuracy", "balanced", "log", "loss", "macro", "F1", "ROC", "AUC"]
+    assert table[1].split() == ["mine", "0.6667", "0.7500", "0.6460", "0.6667", "1.0000"]
+    assert len({len(line) for line in table}) == 1
+
+
+def test_an_area_that_is_not_known_is_shown_as_such() -> None:
+    single = score(np.array([0]), np.array([[0.9, 0.1]]))
+    assert scores_table({"mine": single}).endswith("nan")
+
+
+def test_a_confusion_matrix_has_true_classes_down_and_predicted_across() -> None:
+    table = confusion_table(np.array([[1200, 3], [0, 7]]), ["cat", "dog"]).splitlines()
+    assert table == [
+        "true \\ predicted    cat  dog",
+        "cat               1,200    3",
+        "dog                   0    7",
+    ]
+
+
+def test_a_long_class_name_is_cut_off_and_one_of_two_lines_joined() -> None:
+    table = confusion_table(np.eye(2, dtype=np.int64), ["x" * 300, "two\n  lines"]).splitlines()
+    assert len(table) == 3
+    assert max(map(len, table)) < 80
+    assert table[1].startswith("x" * (SHOWN_CHARACTERS - 1) + "…")
+    assert table[2].startswith("two lines ")
+
+
+def test_a_name_of_just_the_shown_length_is_whole() -> None:
+    name = "n" * SHOWN_CHARACTERS
+    assert name in confusion_table(np.eye(2, dtype=np.int64), [name, "b"])
+
+
+def test_a_confusion_matrix_too_wide_for_a_terminal_is_left_to_the_file() -> None:
+    classes = [str(number) for number in range(100)]
+    table = confusion_table(np.eye(100, dtype=np.int64), classes)
+    assert table == "(confusion matrix of 100 classes: see the model file)"

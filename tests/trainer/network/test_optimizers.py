@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from trainer.network.optimizers import OPTIMIZERS, SGD, AdaGrad, Adam, AdamW, named
+
+DECAYED = np.array([True, True, False])
+START = np.array([1.0, -2.0, 0.5])
+GRADIENTS = np.array([[0.3, -0.1, 2.0], [0.1, 0.4, -1.0], [-0.2, 0.0, 0.5], [0.6, 0.2, 1e-4]])
+
+
+def stepped(optimizer, rate: float = 0.1, start: np.ndarray = START) -> np.ndarray:
+    """The parameters after the gradients above."""
+    parameters = start.copy()
+    optimizer.bind(parameters, DECAYED)
+    for gradient in GRADIENTS:
+        optimizer.step(parameters, gradient, rate)
+    return parameters
+
+
+def test_sgd_by_hand() -> None:
+    # 1 - 0.1 (0.3 + 0.1 - 0.2 + 0.6) = 0.92; -2 - 0.1 (0.5) = -2.05; 0.5 - 0.1 (1.5001)
+    np.testing.assert_allclose(stepped(SGD()), [0.92, -2.05, 0.34999])
+
+
+def test_momentum_by_hand() -> None:
+    parameters = np.array([1.0])
+    optimizer = SGD(momentum=0.5)
+    optimizer.bind(parameters, np.array([True]))
+    # v = -0.1 * 1 = -0.1, p = 0.9; then v = -0.05 - 0.1 * 2 = -0.25, p = 0.65
+    for gradient, expected in ((1.0, 0.9), (2.0, 0.65)):
+        optimizer.step(parameters, np.array([gradient]), 0.1)
+        assert parameters == pytest.approx(expected)
+
+
+def test_nesterov_is_the_gradient_at_the_point_looked_ahead_to() -> None:
+    # Sutskever's own form on L = p^2 / 2: v <- m v - rate (p + m v), p <- p + v. What is kept here
+    # is the point looked ahead to, p + m v.
+    momentum, rate, p, v = 0.9, 0.1, 1.0, 0.0
+    ahead = np.array([1.0])
+    optimizer = SGD(momentum=momentum, nesterov=True)
+    optimizer.bind(ahead, np.array([True]))
+    for _ in range(5):
+        v = momentum * v - rate * (p + momentum * v)
+        p += v
+        optimizer.step(ahead, ahead.copy(), rate)
+        assert ahead == pytest.approx(p + momentum * v)
+
+
+def test_adagrad_by_hand() -> None:
+    parameters = np.array([1.0])
+    optimizer = AdaGrad(epsilon=1e-12)
+    optimizer.bind(parameters, np.array([True]))
+    # s = 9: 1 - 0.1 * 3 / 3 = 0.9; s = 9 + 16 = 25: 0.9 - 0.1 * 4 / 5 = 0.82
+    for gradient, expected in ((3.0, 0.9), (4.0, 0.82)):
+        optimizer.step(parameters, np.array([gradient]), 0.1)
+        assert parameters == pytest.approx(expected)
+
+
+def adam_as_in_the_paper(rate, b1, b2, epsilon, decay=0.0) -> list[float]:
+    """Kingma and Ba's algorithm 1, line by line, for one parameter at a time."""
+    answer = []
+    for theta, gradients, decayed in zip(START, GRADIENTS.T, DECAYED, strict=True):
+        m = v = 0.0
+        for t, g in enumerate(gradients, 1):
+            if decayed:
+                theta -= rate * decay * theta  # noqa: PLW2901 - as the paper writes it
+            m = b1 * m + (1 - b1) * g
+            v = b2 * v + (1 - b2) * g**2
+            corrected_m = m / (1 - b1**t)
+            corrected_v = v / (1 - b2**t)
+            theta -= rate * corrected_m / (math.sqrt(corrected_v) + epsilon)  # noqa: PLW2901
+        answer.append(theta)
+    return answer
+
+
+@pytest.mark.parametrize("epsilon", [1e-7, 0.1])
+def test_adam_is_the_papers_algorithm(epsilon: float) -> None:
+    expected = adam_as_in_the_paper(0.1, 0.8, 0.95, epsilon)
+    np.testing.assert_allclose(stepped(Adam(0.1, 0.8, 0.95, epsilon)), expected, rtol=1e-12)
+
+
+def test_adamw_decays_kernels_alone_and_not_through_the_moments() -> None:
+    expected = adam_as_in_the_paper(0.1, 0.9, 0.999, 1e-7, decay=0.3)
+    np.testing.assert_allclose(stepped(AdamW(weight_decay=0.3)), expected, rtol=1e-12)
+    assert stepped(AdamW(weight_decay=0.3))[2] == stepped(Adam())[2]
+
+
+def test_adams_first_step_is_the_rate_whatever_the_gradients_size() -> None:
+    parameters = np.zeros(3)
+    optimizer = Adam()
+    optimizer.bind(parameters, DECAYED)
+    optimizer.step(parameters, np.array([1e-3, -5.0, 1e6]), 0.25)
+    np.testing.assert_allclose(parameters, [-0.25, 0.25, -0.25], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_is_in_place_and_leaves_the_gradients(name: str) -> None:
+    optimizer = named(name)
+    parameters, gradients = START.copy(), GRADIENTS[0].copy()
+    optimizer.bind(parameters, DECAYED)
+    moments = dict(optimizer.moments)
+    for _ in range(3):
+        optimizer.step(parameters, gradients, 0.01)
+    assert all(optimizer.moments[key] is moment for key, moment in moments.items())
+    np.testing.assert_array_equal(gradients, GRADIENTS[0])
+    assert (parameters != START).all()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_state_taken_up_again_goes_on_as_if_nothing_had_been(name: str) -> None:
+    straight = named(name)
+    expected = stepped(straight)
+    first, second = named(name), named(name)
+    parameters = START.copy()
+    for optimizer, gradients in ((first, GRADIENTS[:2]), (second, GRADIENTS[2:])):
+        optimizer.bind(parameters, DECAYED)
+        if optimizer is second:
+            second.load_state(first.state())
+        for gradient in gradients:
+            optimizer.step(parameters, gradient, 0.1)
+    np.testing.assert_array_equal(parameters, expected)
+    assert second.steps == straight.steps == 4
+
+
+def test_a_state_is_a_copy_and_of_one_kind() -> None:
+    adam, sgd = Adam(), SGD()
+    stepped(adam)
+    stepped(sgd)
+    state = adam.state()
+    adam.moments["mean"].fill(7)
+    assert not (state["mean"] == 7).any()
+    with pytest.raises(ValueError, match="state holds steps, mean, squares"):
+        sgd.load_state(state)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: SGD(0), "learning_rate"),
+        (lambda: Adam(float("nan")), "learning_rate"),
+        (lambda: SGD(momentum=1), "momentum"),
+        (lambda: Adam(beta_1=1), "beta_1"),
+        (lambda: Adam(beta_2=-0.1), "beta_2"),
+        (lambda: AdaGrad(epsilon=0), "epsilon"),
+        (lambda: AdamW(weight_decay=-1), "weight_decay"),
+        (lambda: named("lion"), "optimizer is 'lion', expected one of sgd, adagrad, adam, adamw"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(make, name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        make()

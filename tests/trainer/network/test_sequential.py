@@ -1,0 +1,492 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.errors import TrainingError
+from trainer.network.layers import BatchNormalization, Dense, Dropout
+from trainer.network.optimizers import SGD, Adam
+from trainer.network.sequential import Sequential
+
+
+def small(dtype=np.float32) -> Sequential:
+    layers = [Dense(3, input_shape=(2,), activation="relu"), Dense(2, activation="softmax")]
+    return Sequential(layers, dtype=dtype)
+
+
+def every_kind() -> Sequential:
+    return Sequential(
+        [
+            Dense(16, "relu", input_shape=(4,)),
+            *(BatchNormalization(), Dropout(0.2), Dense(8, "selu"), Dense(3, "softmax")),
+        ]
+    )
+
+
+def blobs(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Three overlapping clouds in four columns."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, rows)
+    return rng.normal(size=(rows, 4)) + 1.5 * np.eye(3, 4)[y], y
+
+
+def test_one_step_of_a_2_3_2_network_by_hand() -> None:
+    network = small(np.float64)
+    network.compile(SGD(learning_rate=0.5))
+    network.set_weights(
+        [[[1, -1, 0.5], [0, 1, 0.5]], [0, 0, -0.5], [[1, 0], [0, 1], [1, -1]], [0, 0]]
+    )
+    # x = (1, 2), class 1.
+    # z1 = (1, -1 + 2, 0.5 + 1) + (0, 0, -0.5) = (1, 1, 1), relu leaves it: a1 = (1, 1, 1)
+    # z2 = (1 + 0 + 1, 0 + 1 - 1) = (2, 0)
+    # p  = (e^2, 1) / (e^2 + 1) = (0.880797, 0.119203);  loss = -ln 0.119203 = 2.126928
+    loss = network.train_on_batch([[1, 2]], [1])
+    assert loss == pytest.approx(2.126928, abs=1e-6)
+    # dz2 = p - t = (0.880797, -0.880797)
+    # dW2 = a1^T dz2: three rows of (0.880797, -0.880797); db2 = dz2
+    # da1 = dz2 W2^T = (0.880797, -0.880797, 1.761594); relu passes it on, for z1 > 0
+    # dW1 = x^T da1 = (0.880797, -0.880797, 1.761594) and twice that; db1 = da1
+    # Each weight less 0.5 times its gradient:
+    expected = [
+        [[0.559601, -0.559601, -0.380797], [-0.880797, 1.880797, -1.261594]],
+        [-0.440399, 0.440399, -1.380797],
+        [[0.559601, 0.440399], [-0.440399, 1.440399], [0.559601, -0.559601]],
+        [-0.440399, 0.440399],
+    ]
+    for values, by_hand in zip(network.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(values, by_hand, atol=1e-6)
+    # And the next forward pass: z1 = (-1.642, 3.642, -4.285), a1 = (0, 3.642390, 0)
+    # z2 = (-0.440399 * 3.642390 - 0.440399, 1.440399 * 3.642390 + 0.440399) = (-2.044503, 5.686892)
+    # p1 = 1 / (1 + exp(-7.731395)) = 0.999561
+    assert network.predict([[1, 2]])[0, 1] == pytest.approx(0.999561, abs=1e-6)
+
+
+def test_xor_is_learnt() -> None:
+    x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    network = Sequential([Dense(8, "tanh", input_shape=(2,)), Dense(2, "softmax")])
+    network.compile(Adam(0.05))
+    network.fit(x, y, epochs=200, batch_size=4, rng=np.random.default_rng(0))
+    loss, accuracy = network.evaluate(x, y)
+    assert accuracy == 1
+    assert loss < 0.05
+
+
+def test_xor_is_learnt_by_hidden_thresholds_with_a_straight_through_gradient() -> None:
+    x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
+    layers = [Dense(16, "straight_through_threshold", input_shape=(2,)), Dense(2, "softmax")]
+    network = Sequential(layers)
+    network.compile(Adam(0.05))
+    network.fit(x, y, epochs=300, batch_size=4, rng=np.random.default_rng(1))
+    assert network.evaluate(x, y)[1] == 1
+
+
+def test_below_a_threshold_nothing_learns(rng) -> None:
+    x, y = blobs(100)
+    network = Sequential([Dense(6, "threshold", input_shape=(4,)), Dense(3, "softmax")])
+    network.compile("sgd")
+    network.build(rng)
+    before = network.get_weights()
+    network.fit(x, y, epochs=2, batch_size=20, rng=rng)
+    changed = [bool((a != b).any()) for a, b in zip(before, network.get_weights(), strict=True)]
+    assert changed == [False, False, True, True]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam", "adamw"])
+def test_every_optimizer_lowers_the_loss(optimizer: str, rng) -> None:
+    x, y = blobs(300)
+    network = every_kind()
+    network.compile(optimizer, schedule="cosine")
+    epochs = network.fit(x, y, epochs=8, batch_size=30, rng=rng)
+    assert epochs[-1].loss < epochs[0].loss
+
+
+def fitted(seed: int) -> Sequential:
+    network = every_kind()
+    network.compile("adam")
+    network.fit(*blobs(200), epochs=2, batch_size=32, rng=np.random.default_rng(seed))
+    return network
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others() -> None:
+    first, second, third = fitted(1), fitted(1), fitted(2)
+    np.testing.assert_array_equal(first.parameters, second.parameters)
+    np.testing.assert_array_equal(first.statistics, second.statistics)
+    assert (first.parameters != third.parameters).any()
+
+
+def test_global_randomness_is_neither_used_nor_changed() -> None:
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - this is what must not be used
+    fitted(1)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_layers_hold_views_of_the_flat_vectors_before_and_after_a_fit() -> None:
+    network = every_kind()
+    network.compile("adam")
+    network.build(np.random.default_rng(0))
+    vectors = network.parameters, network.gradients, network.statistics
+    network.fit(*blobs(50), epochs=1, batch_size=16, rng=np.random.default_rng(0))
+    assert all(
+        now is before
+        for now, before in zip(
+            (network.parameters, network.gradients, network.statistics), vectors, strict=True
+        )
+    )
+    covered = [0, 0, 0]
+    for layer in network.layers:
+        for i, views in enumerate((layer.parameters, layer.gradients, layer.statistics)):
+            for view in views.values():
+                assert np.shares_memory(view, vectors[i])
+                covered[i] += view.size
+    assert covered == [len(vector) for vector in vectors]
+
+
+def test_buffers_are_made_once_whatever_sizes_of_batches_follow(rng) -> None:
+    network = every_kind()
+    network.compile("adam")
+    network.build(rng)
+    x, y = blobs(64)
+    network.train_on_batch(x, y)
+    largest = network._forward(np.ascontiguousarray(x, np.float32), training=True).base
+    for rows in (64, 1, 17, 64):
+        network.train_on_batch(x[:rows], y[:rows])
+        again = network._forward(np.ascontiguousarray(x[:rows], np.float32), training=True).base
+        assert again is largest
+
+
+def test_every_row_is_used_once_an_epoch_in_batches_of_which_the_last_may_be_smaller(rng) -> None:
+    network = small()
+    network.compile("sgd")
+    told: list[int] = []
+    x = rng.normal(size=(10, 2))
+    network.fit(x, np.arange(10) % 2, epochs=2, batch_size=4, rng=rng, on_batch=told.append)
+    assert told == [4, 4, 2] * 2
+
+
+def test_each_epoch_sees_all_rows_with_their_labels_in_another_order(rng) -> None:
+    seen: list[float] = []
+
+    class Seen(Dense):
+        def forward(self, x, training):
+            seen.extend(x[:, 0].tolist())
+            return super().forward(x, training)
+
+    network = Sequential([Seen(2, "softmax", input_shape=(1,))])
+    network.compile(Adam(0.3))
+    x, y = np.arange(20.0)[:, None] - 9.5, np.arange(20) // 10
+    network.fit(x, y, epochs=20, batch_size=6, rng=rng)
+    epochs = np.array(seen).reshape(20, 20)
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(x[:, 0], (20, 1)))
+    assert len(np.unique(epochs, axis=0)) == 20
+    assert network.evaluate(x, y)[1] == 1  # which labels of other rows would not lead to
+
+
+def test_the_training_loss_is_the_mean_over_all_rows(rng) -> None:
+    x, y = blobs(50)
+    network = Sequential([Dense(3, "softmax", input_shape=(4,))])
+    network.compile(SGD(1e-30))  # nothing moves, so before and after are the same
+    (epoch,) = network.fit(x, y, epochs=1, batch_size=16, rng=rng)
+    assert epoch.loss == pytest.approx(network.evaluate(x, y)[0], rel=1e-6)
+
+
+def test_an_epoch_says_what_it_came_to(rng) -> None:
+    x, y = blobs(40)
+    network = every_kind()
+    network.compile(Adam(0.01))
+    told = []
+
+    def second(epoch) -> bool:
+        told.append(epoch)
+        return epoch.number == 2
+
+    after: list[int] = []
+    epochs = network.fit(
+        *(x, y),
+        epochs=5,
+        batch_size=16,
+        rng=rng,
+        validation_data=(x, y),
+        callbacks=(second, lambda epoch: bool(after.append(epoch.number))),
+    )
+    assert epochs == told
+    assert [epoch.number for epoch in epochs] == after == [1, 2]
+    assert epochs[-1].learning_rate == 0.01
+    assert epochs[-1].seconds > 0
+    measured = epochs[-1].validation_loss, epochs[-1].validation_accuracy
+    assert measured == pytest.approx(network.evaluate(x, y))
+
+
+def test_without_validation_rows_nothing_is_said_of_them(rng) -> None:
+    network = small()
+    network.compile()
+    (epoch,) = network.fit(rng.normal(size=(4, 2)), [0, 1, 0, 1], epochs=1, batch_size=2, rng=rng)
+    assert (epoch.validation_loss, epoch.validation_accuracy) == (None, None)
+
+
+def test_a_fit_that_diverges_says_what_to_lower() -> None:
+    x, y = blobs(100)
+    network = Sequential([Dense(8, "relu", input_shape=(4,)), Dense(3)])
+    network.compile(SGD(1e10), loss="mean_squared_error")
+    with pytest.raises(
+        TrainingError,
+        match=r"the loss is (nan|inf) in epoch \d+; lower the "
+        r"learning rate, which is 1e\+10",
+    ):
+        network.fit(x, y, epochs=20, batch_size=20, rng=np.random.default_rng(0))
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_fit_too(rng) -> None:
+    network = Sequential([Dense(2, "linear", input_shape=(2,))])
+    network.compile(SGD(1e-9), loss="mean_squared_error")
+    x, y = np.ones((4, 2)), np.array([0, 1, 0, 1])
+    far = np.full((4, 2), 1e30), y  # its square is beyond float32
+    with pytest.raises(TrainingError, match="the validation loss is inf in epoch 1; lower"):
+        network.fit(x, y, epochs=2, batch_size=4, rng=rng, validation_data=far)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.integers(0, 40), batch_size=st.integers(1, 50))
+def test_a_prediction_is_the_same_in_parts_of_any_size(rows: int, batch_size: int) -> None:
+    network = every_kind()
+    network.build(np.random.default_rng(0))
+    x, _ = blobs(rows)
+    predicted = network.predict(x, batch_size=batch_size)
+    assert predicted.shape == (rows, 3)
+    np.testing.assert_allclose(predicted, network.predict(x), atol=1e-6)
+    np.testing.assert_allclose(predicted.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_prediction_is_a_new_array_each_time(rng) -> None:
+    network = every_kind()
+    network.build(rng)
+    x, _ = blobs(5)
+    first = network.predict(x)
+    kept = first.copy()
+    network.predict(-x)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_an_evaluation_is_the_same_in_parts_of_any_size(rng) -> None:
+    network = every_kind()
+    network.compile()
+    network.build(rng)
+    x, y = blobs(50)
+    whole = network.evaluate(x, y)
+    assert network.evaluate(x, y, batch_size=7) == pytest.approx(whole, rel=1e-5)
+    assert whole[1] == np.mean(network.predict(x).argmax(axis=1) == y)
+
+
+def test_weights_taken_from_one_network_serve_in_another(rng) -> None:
+    first, second = fitted(1), every_kind()
+    second.set_weights(first.get_weights())
+    x, _ = blobs(20)
+    np.testing.assert_array_equal(first.predict(x), second.predict(x))
+    with pytest.raises(ValueError, match="weights has shapes"):
+        second.set_weights(first.get_weights()[:-1])
+
+
+def test_decay_is_for_kernels_alone() -> None:
+    network = every_kind()
+    network.compile("adamw")
+    decayed = network.optimizer._decayed
+    # Kernels of 4 x 16, 16 x 8 and 8 x 3; biases, scales and shifts are left alone.
+    assert decayed.sum() == 4 * 16 + 16 * 8 + 8 * 3
+    assert len(decayed) == decayed.sum() + 16 + 2 * 16 + 8 + 3
+
+
+def test_a_summary_lists_layers_shapes_and_numbers_of_weights(rng) -> None:
+    network = every_kind()
+    network.build(rng)
+    text = network.summary()
+    for piece in (
+        *("dense_1", "Dense, relu", "(None, 16)", "80"),
+        *("batchnormalization_1", "BatchNormalization", "64"),
+        *("dropout_1", "Dropout, 0.2", "dense_3", "Dense, softmax", "(None, 3)", "27"),
+        *("4 inputs, 3 outputs", "307 weights (1.2 kB), 275 of them trained"),
+    ):
+        assert piece in text
+    assert "dense_1 kernel" not in text
+    assert "dense_1 kernel (4, 16)" in network.summary(weights=True)
+
+
+def test_the_summary_of_a_small_network_shows_the_weights_themselves() -> None:
+    network = small()
+    network.set_weights(
+        [[[1, -1, 0.5], [0, 1, 0.25]], [0, 0, -0.5], [[1, 0], [0, 1], [1, -1]], [0, 0]]
+    )
+    lines = network.summary().splitlines()
+    kernel = lines.index("dense_1 kernel (2, 3)")
+    assert [line.split() for line in lines[kernel + 1 : kernel + 3]] == [
+        ["1", "-1", "0.5"],
+        ["0", "1", "0.25"],
+    ]
+    assert "dense_2 bias (2,)" in lines
+    assert "kernel (" not in network.summary(weights=False)
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        (list, ValueError, "layers must start with one that has an input_shape"),
+        (lambda: [Dense(2)], ValueError, "layers must start with one that has an input_shape"),
+        (lambda: [Dense(2, input_shape=(3,)), "softmax"], TypeError, "layers holds 'softmax'"),
+        (
+            lambda: [Dense(2, input_shape=(3,)), Dense(2, input_shape=(3,))],
+            ValueError,
+            r"input_shape is \(3,\), but \(2,\) come from below",
+        ),
+        (lambda: small().layers, ValueError, "layer dense_1 is part of a network already"),
+    ],
+)
+def test_layers_that_do_not_fit_together_are_refused(layers, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        Sequential(layers())
+
+
+def test_another_dtype_is_refused() -> None:
+    with pytest.raises(TypeError, match="dtype is int32, expected float32 or float64"):
+        small(np.int32)
+
+
+X, Y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("given_", "error", "message"),
+    [
+        ({"x": np.zeros((4, 3))}, ValueError, r"x has shape \(4, 3\), expected \(rows, 2\)"),
+        ({"x": np.zeros(2)}, ValueError, r"x has shape \(2,\), expected \(rows, 2\)"),
+        ({"x": X[:0], "y": Y[:0]}, ValueError, "x has no rows"),
+        ({"x": X + np.nan}, ValueError, "x holds NaN or infinity"),
+        ({"x": X + 1e300}, ValueError, "x holds NaN or infinity, expected finite float32"),
+        ({"y": Y[:3]}, ValueError, r"y has shape \(3,\), expected \(4,\)"),
+        ({"y": Y[:, None]}, ValueError, r"y has shape \(4, 1\), expected \(4,\)"),
+        ({"y": Y.astype(float)}, TypeError, "y holds float64, expected class indices"),
+        ({"y": Y + 1}, ValueError, "y holds 1 to 2, expected 0 to 1"),
+        ({"y": Y - 1}, ValueError, "y holds -1 to 0, expected 0 to 1"),
+        ({"epochs": 0}, ValueError, "epochs is 0, expected at least 1"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0, expected at least 1"),
+        ({"batch_size": 1.5}, TypeError, "batch_size is 1.5"),
+        ({"validation_data": (X[:0], Y[:0])}, ValueError, "validation x has no rows"),
+    ],
+)
+def test_what_can_not_be_fitted_to_is_named(given_, error, message: str, rng) -> None:
+    network = small()
+    network.compile()
+    arguments = {"x": X, "y": Y, "epochs": 1, "batch_size": 2, "rng": rng} | given_
+    with pytest.raises(error, match=message):
+        network.fit(**arguments)
+
+
+def test_what_comes_too_early_is_told_what_is_missing(rng) -> None:
+    network = small()
+    with pytest.raises(RuntimeError, match="call compile first"):
+        network.fit(X, Y, epochs=1, batch_size=2, rng=rng)
+    with pytest.raises(RuntimeError, match="call build, fit or set_weights"):
+        network.predict(X)
+
+
+def test_a_second_fit_goes_on_from_the_first() -> None:
+    x, y = blobs(100)
+    network = fitted(1)
+    steps = network.optimizer.steps
+    before = network.evaluate(x, y)[0]
+    network.fit(x, y, epochs=10, batch_size=20, rng=np.random.default_rng(0))
+    assert network.optimizer.steps == steps + 50
+    assert network.evaluate(x, y)[0] < before
+
+
+def test_a_last_step_that_ruins_the_weights_is_not_passed_over(rng) -> None:
+    x, y = blobs(8)
+    network = Sequential([Dense(3, "linear", input_shape=(4,))])
+    network.compile(SGD(1e38), loss="mean_squared_error")
+    # One step: its loss is taken before it, and there are no validation rows to tell.
+    with pytest.raises(TrainingError, match="the largest weight is inf in epoch 1; lower the"):
+        network.fit(x * 1e6, y, epochs=1, batch_size=8, rng=rng)
+
+
+def test_weights_put_in_before_any_fit_are_fitted_from_there() -> None:
+    x, y = blobs(100)
+    source, network = fitted(1), every_kind()
+    network.compile(SGD(1e-30))
+    network.set_weights(source.get_weights())
+    network.fit(x, y, epochs=1, batch_size=20, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(network.parameters, source.parameters)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam", "adamw"])
+def test_a_training_taken_up_again_goes_on_bit_for_bit_the_same(optimizer: str) -> None:
+    x, y = blobs(64)
+
+    def made() -> Sequential:
+        layers = [Dense(8, "tanh", input_shape=(4,)), BatchNormalization(), Dense(3, "softmax")]
+        network = Sequential(layers)
+        network.compile(optimizer)
+        return network
+
+    straight, resumed = made(), made()
+    straight.build(np.random.default_rng(0))
+    for _ in range(3):
+        straight.train_on_batch(x, y)
+    resumed.set_weights(straight.get_weights())
+    resumed.optimizer.load_state(straight.optimizer.state())
+    for network in (straight, resumed):
+        for part in (slice(0, 40), slice(40, 64)):
+            network.train_on_batch(x[part], y[part])
+    np.testing.assert_array_equal(resumed.parameters, straight.parameters)
+    np.testing.assert_array_equal(resumed.statistics, straight.statistics)
+
+
+SMALL_SUMMARY = """\
+Sequential: 2 inputs, 2 outputs, float32
+----------------------------------------------
+layer    kind            output shape  weights
+----------------------------------------------
+dense_1  Dense, relu     (None, 3)           9
+dense_2  Dense, softmax  (None, 2)           8
+----------------------------------------------
+17 weights (0.1 kB), 17 of them trained
+
+dense_1 kernel (2, 3)
+          1         -1        0.5
+          0          1       0.25
+
+dense_1 bias (3,)
+          0          0       -0.5
+
+dense_2 kernel (3, 2)
+          1          0
+          0          1
+          1         -1
+
+dense_2 bias (2,)
+          0          0"""
+
+LARGE_SUMMARY = """\
+Sequential: 4 inputs, 3 outputs, float32
+---------------------------------------------------------------
+layer                 kind                output shape  weights
+---------------------------------------------------------------
+dense_1               Dense, relu         (None, 16)         80
+batchnormalization_1  BatchNormalization  (None, 16)         64
+dropout_1             Dropout, 0.2        (None, 16)          0
+dense_2               Dense, selu         (None, 8)         136
+dense_3               Dense, softmax      (None, 3)          27
+---------------------------------------------------------------
+307 weights (1.2 kB), 275 of them trained"""
+
+
+def test_the_whole_summary_of_a_small_network() -> None:
+    network = small()
+    network.set_weights(
+        [[[1, -1, 0.5], [0, 1, 0.25]], [0, 0, -0.5], [[1, 0], [0, 1], [1, -1]], [0, 0]]
+    )
+    assert network.summary() == SMALL_SUMMARY
+
+
+def test_the_whole_summary_of_a_larger_network(rng) -> None:
+    network = every_kind()
+    network.build(rng)
+    assert network.summary() == LARGE_SUMMARY

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.settings import Settings, flag_of
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+TIMEOUT_S = 60
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "trainer", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+    """The body mass sample as a table."""
+    made = subprocess.run(
+        command("sample", "bodymass", "--rows", "300"),
+        cwd=repository,
+        check=True,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+    )
+    path = tmp_path_factory.mktemp("tables") / "people.csv"
+    path.write_bytes(made.stdout)
+    return path
+
+
+@pytest.fixture
+def run(repository: Path) -> Run:
+    """Runs ``python -m trainer`` with these arguments, and no terminal."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments),
+            cwd=repository,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+
+    return run
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+def refused(finished: subprocess.CompletedProcess[str], models: Path, expected: str) -> None:
+    """Exit code 2, one sentence on standard error, and nothing published."""
+    assert finished.returncode == 2
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert expected in line
+    assert not models.exists()
+
+
+def test_a_fit_says_what_it_found_fitted_scored_and_published(
+    run: Run, people: Path, tmp_path: Path, models: Path
+) -> None:
+    table = tmp_path / "people.csv"
+    table.write_text(people.read_text("utf-8") + "170,,overweight\n,80,\n", "utf-8")
+    fitted = run(
+        *("fit", table, "--target", "bodymass", "--name", "people", "--models", models),
+        *("--hidden", "", "--epochs", "30", "--drop", "height_cm"),
+    )
+    assert (fitted.returncode, fitted.stderr) == (0, "")
+    said = fitted.stdout
+    assert f"{table}: 301 labeled rows, 1 numbers and 0 categories, 2 classes\n" in said
+    assert "  - Dropped 1 row without a label in 'bodymass'" in said
+    assert "  - 1 cell missing in 1 row of 301: 'weight_kg' 1.\n" in said
+    assert "Rows: 193 to fit, 48 to stop by, 60 to score on\n" in said
+    assert "1  Dense, softmax  (None, 2)           4" in said
+    assert re.search(r"Fitted \d+ epochs in [\d.]+ s, ended by (all epochs|patience)", said)
+    for method in ("people", "commonest class", "15 nearest neighbors", "logistic regression"):
+        assert re.search(rf"^{method} +([01]\.\d{{4}} +){{2}}\d+\.\d{{4}}", said, re.MULTILINE)
+    assert re.search(r"^true \\ predicted +overweight +underweight$", said, re.MULTILINE)
+    path = models / "people" / "1" / "model.onnx"
+    assert said.endswith(f"\nPublished {path}\n")
+    inspected = run("inspect", path)
+    assert (inspected.returncode, inspected.stderr) == (0, "")
+    assert "Classes: overweight, underweight" in inspected.stdout
+
+
+def test_a_settings_file_is_read_and_a_flag_goes_first(
+    run: Run, people: Path, tmp_path: Path, models: Path
+) -> None:
+    file = tmp_path / "people.toml"
+    file.write_text(
+        f'target = "bodymass"\nname = "people"\nhidden = [3]\nepochs = 2\nmodels = "{models}"\n'
+    )
+    fitted = run("fit", people, "--settings", file, "--name", "others")
+    assert (fitted.returncode, fitted.stderr) == (0, "")
+    assert "1  Dense, relu     (None, 3)" in fitted.stdout
+    assert f"Published {models / 'others' / '1' / 'model.onnx'}" in fitted.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "expected"),
+    [
+        (None, (), "there is no such file"),
+        ("a,b\n1,x\n2,y\n", (), "column 'y': there is no such column"),
+        ("a,Y\n1,x\n2,y\n", (), "did you mean 'Y'?"),
+        ("a,y\n1,x\n2,x\n", (), "every row has the class 'x'"),
+        ("a,y\n1,x\n2,x\n3,z\n", (), "the class 'z' has a single row"),
+        ("a,y\n1,x\n2\n", (), "row 3: expected 2 cells, as in the header, found 1"),
+        (b"a,y\n1,x\n2,\xe9\n", (), "row 3: byte 0xE9 is not UTF-8"),
+        ("a,y\n", (), "the table has a header but no rows"),
+        ("a,y\n1,x\n1,z\n1,x\n1,z\n", (), "no column is left to learn from"),
+        ("a,y\n1,x\n2,z\n", ("--drop", "b"), "column 'b': there is no such column"),
+        ("a,y\n1,x\n2,z\n3,x\n4,z\n", ("--test", "none.csv"), "none.csv: there is no such file"),
+        ("a,y\n1,x\n2,z\n", ("--dropout", "2"), "--dropout: is '2', expected a number of at"),
+        ("a,y\n1,x\n2,z\n", ("--name", "a/b"), "--name: is 'a/b', expected a letter or digit"),
+        ("a,y\n1,x\n2,z\n", ("--settings", "none.toml"), "none.toml can't be read: No such file"),
+    ],
+    ids=[
+        *("no file", "no column", "similar column", "one class", "single row", "ragged"),
+        *("not UTF-8", "no rows", "constant", "drop", "no test table", "setting", "name"),
+        "no settings file",
+    ],
+)
+def test_what_cannot_be_used_is_named_in_one_sentence(
+    run: Run,
+    tmp_path: Path,
+    models: Path,
+    content: str | bytes | None,
+    flags: tuple[str, ...],
+    expected: str,
+) -> None:
+    table = tmp_path / "table.csv"
+    if content is not None:
+        table.write_bytes(content.encode() if isinstance(content, str) else content)
+    stated = ("fit", table, "--target", "y", "--name", "m", "--models", models)
+    refused(run(*stated, *flags), models, expected)
+
+
+def test_a_model_folder_that_is_a_file_is_named(run: Run, people: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.write_text("mine")
+    fitted = run(
+        *("fit", people, "--target", "bodymass", "--name", "m", "--models", folder),
+        *("--epochs", "1"),
+    )
+    assert fitted.returncode == 2
+    assert fitted.stderr == f"Error: {folder / 'm'} can't be written: Not a directory\n"
+    assert folder.read_text() == "mine"
+
+
+def test_a_fit_without_a_table_says_what_is_needed(run: Run, models: Path) -> None:
+    refused(run("fit", "--models", models), models, "TABLE: is needed")
+
+
+def test_no_such_model_file_is_one_sentence(run: Run, models: Path) -> None:
+    refused(run("inspect", models), models, f"{models} can't be read: No such file or directory")
+
+
+def test_help_lists_every_setting_with_its_default(run: Run) -> None:
+    shown = run("fit", "--help")
+    assert shown.returncode == 0
+    text = " ".join(shown.stdout.split())
+    for setting in fields(Settings):
+        if setting.name != "table":
+            assert f" {flag_of(setting.name)} " in text
+            assert setting.metadata["help"] in text
+    assert "[default: 64,64]" in text
+    assert "One of constant, cosine." in text
+    assert "[default: off]" in text
+
+
+@pytest.mark.parametrize(("name", "columns"), [("bodymass", 3), ("animals", 9)])
+def test_a_sample_is_a_table_and_the_same_for_the_same_seed(
+    run: Run, name: str, columns: int
+) -> None:
+    first, again = (run("sample", name, "--rows", "50") for _ in range(2))
+    assert (first.returncode, first.stderr) == (0, "")
+    lines = first.stdout.splitlines()
+    assert len(lines) == 51
+    assert {line.count(",") for line in lines} == {columns - 1}
+    assert first.stdout == again.stdout
+    assert first.stdout != run("sample", name, "--rows", "50", "--seed", "1").stdout
+
+
+def test_a_sample_that_there_is_not_is_named(run: Run) -> None:
+    sample = run("sample", "unicorns")
+    assert sample.returncode == 2
+    assert "no sample is called 'unicorns'; there are bodymass, animals" in sample.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(repository: Path) -> None:
+    with subprocess.Popen(
+        command("sample", "animals", "--rows", "20000"),
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as sample:
+        first = sample.stdout.readline()
+        sample.stdout.close()
+        assert sample.stderr.read() == ""
+    assert first.startswith("mass_kg,")
+
+
+@contextmanager
+def endless_fit(table: Path, models: Path, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    """A fit that goes on until it is interrupted, and is over in any case when this is left."""
+    stated = ("fit", table, "--target", "bodymass", "--name", "people", "--models", models)
+    endless = ("--epochs", "100000000", "--patience", "100000000")
+    # Started so as to heed Ctrl-C, even where this process was started so as not to.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        fit = subprocess.Popen(
+            command(*stated, *endless), stdout=subprocess.PIPE, text=True, **streams
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with fit:
+        try:
+            yield fit
+        finally:
+            fit.kill()
+
+
+def test_an_interrupted_fit_publishes_nothing(people: Path, repository: Path, models: Path) -> None:
+    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with endless_fit(people, models, cwd=repository, **streams) as fit:
+        for line in fit.stdout:
+            if "Dense, softmax" in line:  # what is said before the fit
+                break
+        fit.send_signal(signal.SIGINT)
+        _, errors = fit.communicate(timeout=TIMEOUT_S)
+    assert fit.returncode == 130
+    assert errors == "Interrupted; nothing was published.\n"
+    assert not models.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 130), ("\x04", 130)])
+def test_on_a_terminal_an_interrupted_fit_asks_whether_to_publish(
+    people: Path, repository: Path, models: Path, answer: str, code: int
+) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    streams = {"stdin": theirs, "stderr": theirs}
+    with endless_fit(people, models, cwd=repository, **streams) as fit:
+        os.close(theirs)
+        read_until(ours, "loss=")  # an epoch is over, and there is something to keep
+        fit.send_signal(signal.SIGINT)
+        read_until(ours, "[y/N]")
+        os.write(ours, answer.encode())
+        said, _ = fit.communicate(timeout=TIMEOUT_S)
+    os.close(ours)
+    assert fit.returncode == code
+    assert "ended by interruption" in said
+    assert ("Published" in said) == models.exists() == (code == 0)
+
+
+def read_until(terminal: int, text: str) -> None:
+    """Read what is shown on a terminal up to this text; fails where nothing more is shown."""
+    shown = ""
+    while text not in shown:
+        ready, _, _ = select.select([terminal], [], [], TIMEOUT_S)
+        assert ready, shown
+        shown += os.read(terminal, 1024).decode()

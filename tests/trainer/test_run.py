@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import io
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from trainer.data.cleaning import clean
+from trainer.data.encoding import encode
+from trainer.data.split import stratified_split
+from trainer.data.table import read_table
+from trainer.errors import TableError, TrainingError
+from trainer.evaluation.scores import Scores, score
+from trainer.evaluation.tables import scores_table
+from trainer.export.parity import ExportedModel
+from trainer.run import Trained, train
+from trainer.settings import Settings
+
+Row = tuple[str, str, str]
+
+Fit = Callable[..., Trained]
+
+
+def rows_of(count: int, seed: int = 0) -> list[Row]:
+    """Weight, color and class; the class follows from both."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        weight, color = rng.normal(60, 10), rng.choice(["red", "green", "blue"])
+        heavy = weight + 8 * (color == "red") > 62
+        rows.append((f"{weight:.1f}", str(color), "heavy" if heavy else "light"))
+    return rows
+
+
+def write(path: Path, rows: list[Row], header: str = "weight,color,size") -> Path:
+    path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n", "utf-8")
+    return path
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Fit:
+    """Runs the trainer on a table, or on rows, into a folder of the test's own."""
+
+    def run(table: Path | list[Row], **flags: Any) -> Trained:
+        if isinstance(table, list):
+            table = write(tmp_path / "table.csv", table)
+        stated = {"table": str(table), "target": "size", "name": "m", "epochs": "4"}
+        stated |= {"models": str(tmp_path / "models"), "hidden": "8"}
+        trained = train(Settings.read({**stated, **flags}))
+        assert trained is not None
+        return trained
+
+    return run
+
+
+def metadata(trained: Trained) -> dict[str, Any]:
+    entries = ExportedModel(trained.path.read_bytes()).metadata
+    return {key: json.loads(text) for key, text in entries.items()}
+
+
+def graph(trained: Trained) -> bytes:
+    model = onnx.load_model_from_string(trained.path.read_bytes())
+    return model.graph.SerializeToString(deterministic=True)
+
+
+def assert_alike_but_for_the_test_rows(left: Trained, right: Trained) -> None:
+    assert graph(left) == graph(right)
+    one, two = metadata(left), metadata(right)
+    for key in ("signature", "reference", "golden"):
+        assert one[key] == two[key]
+    assert one["evaluation"] != two["evaluation"]
+    np.testing.assert_array_equal(left.history.loss, right.history.loss)
+    np.testing.assert_array_equal(left.history.validation_loss, right.history.validation_loss)
+
+
+def test_rows_set_aside_for_the_test_are_never_seen_before(fit: Fit) -> None:
+    rows = rows_of(200)
+    labels = np.array([row[2] == "light" for row in rows]).astype(np.int64)
+    _, tested = stratified_split(labels, 0.2, np.random.default_rng(0))
+    changed = list(rows)
+    for place in tested:
+        changed[place] = ("1e12", f"never seen {place % 3}", rows[place][2])
+    before, after = fit(rows), fit(changed)
+    assert_alike_but_for_the_test_rows(before, after)
+    signature = metadata(after)["signature"]["features"]
+    assert signature[0]["maximum"] < 1000
+    assert set(signature[1]["categories"]) == {"red", "green", "blue"}
+
+
+def test_a_test_table_is_never_seen_before(fit: Fit, tmp_path: Path) -> None:
+    table = write(tmp_path / "table.csv", rows_of(100))
+    plain = write(tmp_path / "plain.csv", rows_of(30, seed=1))
+    odd = write(tmp_path / "odd.csv", [("-1e300", "never seen", "light"), ("", "", "heavy")])
+    runs = [fit(table, test=str(test), name=test.stem) for test in (plain, odd)]
+    assert_alike_but_for_the_test_rows(*runs)
+    assert [run.scores.rows for run in runs] == [30, 2]
+
+
+def test_rows_to_stop_by_are_not_fitted_to(fit: Fit, tmp_path: Path) -> None:
+    table = write(tmp_path / "table.csv", rows_of(100))
+    odd = write(tmp_path / "odd.csv", [("1e9", "never seen", "light"), ("-1e9", "", "heavy")])
+    trained = fit(table, validation=str(odd))
+    found = metadata(trained)
+    assert found["training"]["rows"] == {"training": 80, "validation": 2, "test": 20}
+    weight, color = found["signature"]["features"]
+    assert -1000 < weight["minimum"] < weight["maximum"] < 1000
+    assert "never seen" not in color["categories"]
+    assert found["reference"]["rows"] == 80
+
+
+def test_with_tables_of_their_own_for_both_every_row_is_fitted_to(fit: Fit, tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{n}.csv", rows_of(n, seed=n)) for n in (60, 21, 13)]
+    trained = fit(paths[0], validation=str(paths[1]), test=str(paths[2]))
+    assert metadata(trained)["training"]["rows"] == {"training": 60, "validation": 21, "test": 13}
+    assert trained.scores.rows == 13
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(fit: Fit) -> None:
+    rows = rows_of(120)
+    flags = {"dropout": "0.2", "batch_normalization": "on"}
+    first = fit(rows, name="first", **flags)
+    again = fit(rows, name="again", **flags)
+    other = fit(rows, name="other", seed="1", **flags)
+    assert first.path.read_bytes() == again.path.read_bytes()
+    assert graph(first) != graph(other)
+
+
+def test_the_scores_said_written_and_computed_from_the_file_are_one(
+    fit: Fit, tmp_path: Path
+) -> None:
+    table = write(tmp_path / "table.csv", rows_of(150))
+    test = write(tmp_path / "test.csv", rows_of(40, seed=2))
+    said: list[str] = []
+    flags = {"table": str(table), "test": str(test), "target": "size", "name": "m", "epochs": "4"}
+    trained = train(Settings.read({**flags, "models": str(tmp_path / "models")}), said.append)
+    assert trained is not None
+    schema = clean(read_table(table), "size").schema
+    examples = encode(read_table(test), schema).examples
+    _, probabilities = ExportedModel(trained.path.read_bytes()).run(examples)
+    computed = score(examples.labels, probabilities)
+    assert figures(computed) == figures(trained.scores)
+    written = metadata(trained)["evaluation"]
+    assert written["test"] == figures(computed)
+    assert written["baselines"].keys() == trained.baselines.keys()
+    for name, line in written["baselines"].items():
+        assert line == {k: v for k, v in figures(trained.baselines[name]).items() if k in line}
+    assert scores_table({"m": computed, **trained.baselines}) in said
+
+
+def figures(scores: Scores) -> dict[str, Any]:
+    return vars(scores) | {"confusion": scores.confusion.tolist()}
+
+
+def test_what_was_found_in_a_further_table_is_said_with_its_name(fit: Fit, tmp_path: Path) -> None:
+    table = write(tmp_path / "table.csv", rows_of(80))
+    test = write(tmp_path / "test.csv", [*rows_of(9, seed=3), ("oops", "red", "light")])
+    trained = fit(table, test=str(test))
+    (found,) = [finding for finding in trained.findings if "oops" in finding.text]
+    assert found.text.startswith(f"{test}: Column 'weight'")
+
+
+def test_a_class_of_two_rows_is_fitted_to_and_scored(fit: Fit) -> None:
+    rows = [*rows_of(100), ("300", "red", "giant"), ("310", "blue", "giant")]
+    trained = fit(rows)
+    found = metadata(trained)
+    assert found["signature"]["classes"] == ["giant", "heavy", "light"]
+    assert trained.scores.confusion[0].sum() == 1
+    assert found["reference"]["classes"]["giant"] > 0
+
+
+@pytest.mark.parametrize("rows", [5, 6, 9])
+def test_a_tiny_table_is_fitted(fit: Fit, rows: int) -> None:
+    tiny = [(str(n), "red" if n % 3 else "blue", "ab"[n % 2]) for n in range(rows)]
+    trained = fit(tiny)
+    assert trained.scores.rows >= 2
+    assert metadata(trained)["training"]["rows"]["training"] >= 2
+
+
+def test_a_table_too_small_for_three_parts_is_refused(fit: Fit, tmp_path: Path) -> None:
+    tiny = [(str(n), "red" if n % 3 else "blue", "ab"[n % 2]) for n in range(4)]
+    with pytest.raises(TableError, match="no row is left for the validation part"):
+        fit(tiny)
+    assert not (tmp_path / "models").exists()
+    table = write(tmp_path / "stop.csv", tiny)
+    assert fit(tiny, validation=str(table)).scores.rows == 2
+
+
+@pytest.mark.parametrize("column", ["weight", "color"])
+def test_one_column_is_enough(fit: Fit, column: str) -> None:
+    trained = fit(rows_of(100), drop=["weight" if column == "color" else "color"])
+    found = metadata(trained)
+    assert [feature["name"] for feature in found["signature"]["features"]] == [column]
+    (declared,) = onnx.load_model_from_string(trained.path.read_bytes()).graph.input
+    assert declared.name == ("numbers" if column == "weight" else "categories")
+
+
+def test_many_classes_are_told_apart(fit: Fit) -> None:
+    rows = [(f"{n % 150}.{n // 150}", "red", f"class {n % 150:03}") for n in range(750)]
+    trained = fit(rows)
+    found = metadata(trained)
+    assert len(found["signature"]["classes"]) == 150
+    assert len(found["golden"]) == 10
+    assert np.array(found["evaluation"]["test"]["confusion"]).shape == (150, 150)
+    assert trained.scores.rows == 150
+
+
+def sparse(place_in_test: bool, count: int = 40) -> list[Row]:
+    """Rows of one color, which a single row has: one in the test part, or one to fit to."""
+    labels = np.arange(count) % 2
+    rest, tested = stratified_split(labels, 0.2, np.random.default_rng(0))
+    colored = int((tested if place_in_test else rest)[0])
+    return [
+        (f"{n * n % 17}", "red" if n == colored else "", "ab"[label])
+        for n, label in enumerate(labels)
+    ]
+
+
+def test_a_level_of_test_rows_only_is_no_level(fit: Fit) -> None:
+    trained = fit(sparse(place_in_test=True))
+    color = metadata(trained)["signature"]["features"][1]
+    assert color == {"name": "color", "kind": "category", "required": False, "categories": {}}
+
+
+def test_a_table_whose_only_level_is_in_test_rows_is_refused(fit: Fit, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="no row to fit has any category to learn from"):
+        fit(sparse(place_in_test=True), drop=["weight"])
+    assert not (tmp_path / "models").exists()
+
+
+def test_numbers_of_any_size_are_fitted_to(fit: Fit) -> None:
+    rng = np.random.default_rng(0)
+    for scale, start in ((1e300, 0), (1e-300, 0), (1, 1e15)):
+        rows = []
+        for number in range(200):
+            value = (number % 2 - 0.5) * 40 + rng.normal()
+            rows.append((repr(start + scale * value), "red", "ab"[number % 2]))
+        assert fit(rows, epochs="20").scores.accuracy == 1
+
+
+def test_a_fit_that_breaks_down_publishes_nothing(fit: Fit, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        fit(rows_of(100), optimizer="sgd", learning_rate="100", activation="linear", hidden="64,64")
+    assert not (tmp_path / "models").exists()
+
+
+def test_the_facts_of_a_run_do_not_say_where_its_files_lay(fit: Fit) -> None:
+    facts = metadata(fit(rows_of(60)))["training"]
+    assert facts["settings"]["batch_size"] == 16
+    assert facts["settings"]["hidden"] == [8]
+    assert not {"table", "test", "validation", "models", "name"} & set(facts["settings"])
+
+
+class Terminal(io.StringIO):
+    """A terminal whose user presses Ctrl-C as soon as it shows a loss."""
+
+    pressed = False
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if "loss=" in text and not self.pressed:
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)
+        return len(text)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_an_interrupted_run_publishes_only_what_is_kept(tmp_path: Path, keep: bool) -> None:
+    table = write(tmp_path / "table.csv", rows_of(100))
+    flags = {"table": str(table), "target": "size", "name": "m", "hidden": "8"}
+    flags |= {"models": str(tmp_path / "models"), "epochs": "1000000", "patience": "1000000"}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        trained = train(Settings.read(flags), progress=Terminal(), keep_interrupted=lambda: keep)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not keep:
+        assert trained is None
+        assert not (tmp_path / "models").exists()
+        return
+    assert trained is not None
+    assert trained.history.stopped_by == "interruption"
+    assert trained.path.exists()
+    best = trained.history.validation_loss.argmin() + 1
+    assert trained.history.best_epoch == best

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.errors import SettingError
+from trainer.settings import Settings, flag_of
+
+NEEDED = {"table": "t.csv", "target": "y", "name": "m"}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """Writes a settings file."""
+
+    def write(content: str | bytes) -> Path:
+        path = tmp_path / "settings.toml"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def read(file: Path | None = None, **flags: Any) -> Settings:
+    return Settings.read({**NEEDED, **flags}, file)
+
+
+def test_a_flag_goes_before_the_file_and_the_file_before_the_default(write) -> None:
+    file = write("epochs = 7\npatience = 3\nhidden = [5]")
+    settings = read(file, epochs="9", hidden=None, drop=())
+    assert (settings.epochs, settings.patience, settings.hidden) == (9, 3, (5,))
+    assert settings.seed == Settings.seed == 0
+
+
+def test_a_file_may_hold_everything(write) -> None:
+    file = write('table = "a.csv"\ntarget = "y"\nname = "m"\ndrop = ["id", "a, b"]')
+    settings = Settings.read({"table": None, "drop": ()}, file)
+    assert (settings.table, settings.drop) == ("a.csv", ("id", "a, b"))
+
+
+def test_every_type_of_a_file_is_taken(write) -> None:
+    settings = read(
+        write(
+            "hidden = [64, 32]\nbatch-normalization = true\nlearning_rate = 1\n"
+            'dropout = 0.25\noptimizer = "adamw"\nweight-decay = 1e-2\ndrop = "a, b"'
+        )
+    )
+    assert settings.hidden == (64, 32)
+    assert settings.batch_normalization is True
+    assert settings.learning_rate == 1.0
+    assert isinstance(settings.learning_rate, float)
+    assert (settings.dropout, settings.optimizer, settings.weight_decay) == (0.25, "adamw", 0.01)
+    assert settings.drop == ("a, b",)
+
+
+@pytest.mark.parametrize(
+    ("text", "units"), [("64,64", (64, 64)), ("3", (3,)), (" 6, 4 ", (6, 4)), ("", ()), (" ", ())]
+)
+def test_hidden_layers_are_units_with_commas_and_nothing_is_none(text: str, units) -> None:
+    assert read(hidden=text).hidden == units
+
+
+@pytest.mark.parametrize(
+    ("stated", "units"), [("[]", ()), ('""', ()), ('"8,4"', (8, 4)), ("8", (8,))]
+)
+def test_a_file_may_state_hidden_layers_in_any_way(write, stated: str, units) -> None:
+    assert read(write(f"hidden = {stated}")).hidden == units
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("on", True), ("TRUE", True), ("off", False), ("False", False)]
+)
+def test_a_switch_is_on_or_off(text: str, value: bool) -> None:
+    assert read(batch_normalization=text).batch_normalization is value
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "expected"),
+    [
+        ("epochs", "0", "a whole number of at least 1"),
+        ("epochs", "1.5", "a whole number of at least 1"),
+        ("epochs", "many", "a whole number of at least 1"),
+        ("epochs", "", "a whole number of at least 1"),
+        ("patience", "-1", "a whole number of at least 1"),
+        ("batch_size", "65537", "a whole number of at least 0 and at most 65536"),
+        ("seed", "-1", "a whole number of at least 0 and at most 4294967296"),
+        ("hidden", "64,0", "a whole number of at least 1 and at most 8192"),
+        ("hidden", "64,,64", "a whole number of at least 1 and at most 8192"),
+        ("hidden", "64x64", "a whole number of at least 1 and at most 8192"),
+        ("learning_rate", "0", "a number above 0 and at most 100"),
+        ("learning_rate", "nan", "a number above 0 and at most 100"),
+        ("learning_rate", "inf", "a number above 0 and at most 100"),
+        ("learning_rate", "1e-400", "a number above 0 and at most 100"),
+        ("dropout", "1", "a number of at least 0 and at most 0.9"),
+        ("dropout", "-0.1", "a number of at least 0 and at most 0.9"),
+        ("weight_decay", "1e999", "a number of at least 0 and at most 10"),
+        ("label_smoothing", "0.6", "a number of at least 0 and at most 0.5"),
+        ("test_share", "0", "a number above 0 and at most 0.5"),
+        ("validation_share", "0.51", "a number above 0 and at most 0.5"),
+        ("activation", "Relu", "one of "),
+        ("optimizer", "newton", "one of "),
+        ("schedule", "linear", "one of constant, cosine"),
+        ("batch_normalization", "yes", "on or off"),
+        ("name", "a b", "a letter or digit"),
+        ("name", "../up", "a letter or digit"),
+        ("name", "n" * 101, "at most 100 in all"),
+    ],
+)
+def test_a_bad_flag_is_named_with_what_is_expected(setting: str, text: str, expected: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        read(**{setting: text})
+    assert caught.value.setting == flag_of(setting)
+    assert str(caught.value).startswith(f"{flag_of(setting)}: is ")
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "got", "expected"),
+    [
+        ("epochs = 1.0", "1.0", "a whole number"),
+        ("epochs = true", "True", "a whole number"),
+        ("epochs = [1]", "[1]", "a whole number"),
+        ("hidden = [64, 1.5]", "1.5", "a whole number"),
+        ("hidden = [true]", "True", "a whole number"),
+        ("hidden = 0.5", "0.5", "a whole number"),
+        ("hidden = {a = 1}", "{'a': 1}", "a whole number"),
+        ("dropout = nan", "nan", "a number"),
+        ("dropout = 2024-01-01", "datetime.date(2024, 1, 1)", "a number"),
+        ("batch_normalization = 1", "1", "on or off"),
+        ("target = 3", "3", "text"),
+        ("drop = [3]", "3", "text"),
+        ("activation = 1", "1", "text"),
+    ],
+)
+def test_a_bad_value_in_a_file_is_named_with_the_file(
+    write, line: str, got: str, expected: str
+) -> None:
+    file = write(line)
+    with pytest.raises(SettingError) as caught:
+        Settings.read({"table": "t.csv", "name": "m"}, file)
+    name = line.partition(" ")[0]
+    assert str(caught.value).startswith(f"{file}: {name}: is {got}, expected {expected}")
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("epoch", "epochs"), ("learning-rat", "learning_rate"), ("batchsize", "batch_size")],
+)
+def test_an_unknown_key_is_named_with_the_one_that_was_meant(write, key: str, meant: str) -> None:
+    with pytest.raises(SettingError, match=f"no setting is called .*did you mean '{meant}'"):
+        read(write(f"{key} = 1"))
+
+
+def test_an_unknown_key_like_no_other_is_named_alone(write) -> None:
+    with pytest.raises(SettingError, match=r"no setting is called 'zzz'$"):
+        read(write("zzz = 1"))
+
+
+@pytest.mark.parametrize("content", ["epochs = ", "= 1", b"name = '\xff'", "a = 1\na = 2"])
+def test_a_file_that_is_not_toml_is_refused(write, content: str | bytes) -> None:
+    with pytest.raises(SettingError, match="is not TOML"):
+        read(write(content))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="can't be read: No such file"):
+        read(tmp_path / "none.toml")
+    with pytest.raises(SettingError, match="can't be read: Is a directory"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("missing", list(NEEDED))
+def test_table_target_and_name_are_needed(missing: str) -> None:
+    with pytest.raises(
+        SettingError, match="is needed, as a flag or in the settings file"
+    ) as caught:
+        Settings.read({**NEEDED, missing: None})
+    assert caught.value.setting == flag_of(missing)
+
+
+def test_weight_decay_is_refused_where_the_optimizer_has_none() -> None:
+    with pytest.raises(SettingError, match="--weight-decay: is for the optimizer adamw; adam has"):
+        read(weight_decay="0.1")
+    assert read(weight_decay="0", optimizer="sgd").weight_decay == 0
+    assert read(weight_decay="0.1", optimizer="adamw").weight_decay == 0.1
+
+
+def test_every_default_is_within_its_own_limits() -> None:
+    defaults = {
+        setting.name: ",".join(map(str, setting.default))
+        if isinstance(setting.default, tuple)
+        else str(setting.default)
+        for setting in fields(Settings)
+        if setting.name not in {*NEEDED, "drop"}
+    }
+    assert read(**defaults) == read()
+
+
+@pytest.mark.parametrize("name", ["a", "0", "bodymass", "v1.2_final-B", "n" * 100])
+def test_names_may_be_what_the_contract_allows(name: str) -> None:
+    assert read(name=name).name == name
