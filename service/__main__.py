@@ -81,7 +81,7 @@ def check(**flags: str | None) -> None:
         click.echo(f"Error: {listing.problem}.", err=True)
         sys.exit(1)
     for name, reason in listing.ignored.items():
-        click.echo(f"{name}: passed over, it {reason}")
+        click.echo(f"{name}: passed over: {reason}")
     good = bool(listing.models)
     if not good:
         click.echo(f"Error: no <name>/<version>/model.onnx in {settings.models}.", err=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging.config
 from typing import Any
 
 
-def logging_table(level: str) -> dict[str, Any]:
+def logging_table(level: str, *, access_log: bool) -> dict[str, Any]:
     """What ``logging.config.dictConfig`` and gunicorn's ``logconfig_dict`` ask for.
 
     Args:
         level: the least severe level that is written.
+        access_log: whether lines about single requests are written, whatever the level.
     """
     return {
         "version": 1,
@@ -39,11 +39,7 @@ def logging_table(level: str) -> dict[str, Any]:
                 "handlers": [],
                 "propagate": True,
             },
+            "service.access": {"level": "INFO" if access_log else "CRITICAL"},
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
         },
     }
-
-
-def configure(level: str) -> None:
-    """Set up logging for a process that gunicorn does not run."""
-    logging.config.dictConfig(logging_table(level))

@@ -6,8 +6,10 @@ or crashes: each worker puts its own ``Service`` together after the fork.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -22,6 +24,12 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 60
 """A worker whose event loop has not moved for so long is killed and replaced."""
+
+SPARE_S = 10
+"""How much longer than it waits for its models a worker may be silent."""
+
+FLUSH_S = 0.5
+"""Seconds at the end for what the network has not yet taken of the last answers."""
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a heartbeat file on a disk may block
 
@@ -49,11 +57,13 @@ class Server(BaseApplication):  # type: ignore[misc]
             # gunicorn's fast parser asks for a newer release than there is to be had.
             "http_parser": "python",
             "keepalive": settings.keepalive_seconds,
-            "timeout": TIMEOUT_S,
+            # A worker is silent while it waits for its models.
+            "timeout": max(TIMEOUT_S, int(settings.load_wait_seconds) + SPARE_S),
             "graceful_timeout": int(settings.drain_seconds + settings.graceful_seconds) + 2,
-            "logconfig_dict": logging_table(settings.log_level),
+            "logconfig_dict": logging_table(settings.log_level, access_log=settings.access_log),
             "control_socket_disable": True,
             "worker_tmp_dir": SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None,  # noqa: PTH112
+            "when_ready": _tell_addresses,
             "pre_fork": self._pre_fork,
             "post_fork": self._post_fork,
             "child_exit": self._child_exit,
@@ -84,15 +94,39 @@ class Server(BaseApplication):  # type: ignore[misc]
             self._counters.release(worker.slot)
 
 
+def _tell_addresses(arbiter: Arbiter) -> None:
+    """Log where the service listens: with port 0 nobody else knows."""
+    log.info("listening", extra={"addresses": [str(listener) for listener in arbiter.LISTENERS]})
+
+
 class DrainingWorker(ASGIWorker):  # type: ignore[misc]
     """gunicorn's ASGI worker, which on SIGTERM fails readiness first and stops a little later.
 
     In between it takes connections and answers as before, and every answer closes its connection,
-    so that a load balancer can notice before anyone is refused.
+    so that a load balancer can notice before anyone is refused. Then it ends with the last running
+    request: gunicorn itself would wait for idle connections until its graceful time is over.
     """
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: drain, then stop gracefully as gunicorn does."""
         self.asgi.drain()
-        drain_s = self.app._settings.drain_seconds  # noqa: SLF001 - two halves of one thing
-        self.loop.call_later(drain_s, super().handle_exit_signal)
+        self.loop.call_later(self._settings.drain_seconds, super().handle_exit_signal)
+
+    async def _shutdown(self) -> None:
+        for server in self.servers:
+            server.close()
+        await self._until(lambda: self.asgi.running == 0, self._settings.graceful_seconds)
+        await self._until(lambda: self.nr_conns == 0, FLUSH_S)
+        self.nr_conns = 0  # the rest are idle
+        await super()._shutdown()
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        deadline = self.loop.time() + seconds
+        # gunicorn counts its connections without an event to wait for.
+        while not (done() or self._quick_shutdown) and self.loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    @property
+    def _settings(self) -> Settings:
+        settings: Settings = self.app._settings  # noqa: SLF001 - two halves of one thing
+        return settings

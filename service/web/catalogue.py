@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
-from service.errors import UnknownModel
+from service.errors import UnknownModel, UnknownVersion
 from service.model.artifact import Model
+from service.model.signature import Feature
 from service.serving.live_models import LiveModels, ModelState
 from service.web.errors import JSON
 
@@ -32,14 +33,16 @@ def catalogue_blueprint(live: LiveModels) -> Blueprint:
         if version in {str(rejected) for rejected in state.rejected}:
             only = ModelState(rejected={int(version): state.rejected[int(version)]})
             return _json(_described(name, only, None))
-        loaded = live.find(name, version)
-        only = ModelState(live={loaded.version: state.live[loaded.version]})
-        return _json(_described(name, only, loaded))
+        for number, entry in state.live.items():
+            if str(number) == version:
+                return _json(_described(name, ModelState(live={number: entry}), entry[0]))
+        raise UnknownVersion(name, version, sorted(state.live))
 
     def _state(name: str) -> ModelState:
-        if name not in live.states:
-            raise UnknownModel(name, sorted(live.states))
-        return live.states[name]
+        states = live.states  # read once: it is replaced whenever a model comes or goes
+        if name not in states:
+            raise UnknownModel(name, sorted(states))
+        return states[name]
 
     return blueprint
 
@@ -61,10 +64,16 @@ def _described(name: str, state: ModelState, model: Model | None) -> dict[str, A
         answer |= {
             "version": str(model.version),
             "sha256": model.digest,
-            "features": model.signature.features,
+            "features": [_feature(feature) for feature in model.signature.features],
             "classes": model.signature.classes,
         }
     return answer
+
+
+def _feature(feature: Feature) -> dict[str, Any]:
+    """A feature as callers need it: what is not known of it is left out."""
+    facts = {name: getattr(feature, name) for name in feature.__struct_fields__}
+    return {name: value for name, value in facts.items() if value not in (None, {})}
 
 
 def _status(version: int, state: str, code: str, message: str) -> dict[str, Any]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from service.errors import InvalidRequest, UnreadableBody
+from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 
 MISSING = frozenset({"", "na", "n/a", "nan", "?", "null", "none"})
@@ -20,40 +24,46 @@ FIELD_CHARACTERS = 1_000_000
 """Longer cells are refused; the csv module asks for a limit."""
 
 
-def read_csv(text: str, signature: Signature) -> list[dict[str, Any]]:
+def read_csv(text: str, signature: Signature, max_rows: int = sys.maxsize) -> list[dict[str, Any]]:
     """The rows of a CSV body as plain values, still to be held against the signature.
 
     Args:
         text: comma-separated, quoted as RFC 4180 says.
         signature: tells how a cell is read: as a number, a boolean or text.
+        max_rows: no more rows than these are kept.
 
     Raises:
         UnreadableBody: for text that is no CSV.
         InvalidRequest: for a header that is missing or repeats itself, or a ragged row.
+        TooManyRows: for more than ``max_rows``.
     """
     csv.field_size_limit(FIELD_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        lines = [line for line in reader if line]
+        return _rows((line for line in reader if line), signature, max_rows)
     except csv.Error as error:
         raise UnreadableBody(f"not CSV, line {reader.line_num}: {error}") from None
-    if not lines:
+
+
+def _rows(lines: Iterator[list[str]], signature: Signature, max_rows: int) -> list[dict[str, Any]]:
+    header = [name.strip() for name in next(lines, [])]
+    if not header:
         raise InvalidRequest("the CSV body is empty, expected a header line with feature names")
-    header = [name.strip() for name in lines[0]]
-    if repeated := {name for name in header if header.count(name) > 1}:
+    if repeated := [name for name, times in Counter(header).items() if times > 1]:
         raise InvalidRequest(f"the CSV header names {min(repeated)[:40]!r} twice")
-    rows = []
-    for index, cells in enumerate(lines[1:]):
+    features = [signature.by_name.get(name) for name in header]
+    rows: list[dict[str, Any]] = []
+    for index, cells in enumerate(lines):
         if len(cells) != len(header):
             raise InvalidRequest(
                 f"CSV row {index} has {len(cells)} cells, the header has {len(header)}"
             )
-        rows.append(
-            {
-                name: _value(signature.by_name.get(name), cell.strip())
-                for name, cell in zip(header, cells, strict=True)
-            }
+        if index == max_rows:
+            check_row_count(index + 1 + sum(1 for _ in lines), max_rows)
+        values = (
+            _value(feature, cell.strip()) for feature, cell in zip(features, cells, strict=True)
         )
+        rows.append(dict(zip(header, values, strict=True)))
     return rows
 
 

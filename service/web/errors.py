@@ -17,6 +17,7 @@ from werkzeug.exceptions import (
     MethodNotAllowed,
     NotFound,
     RequestEntityTooLarge,
+    RequestTimeout,
 )
 
 from service import errors
@@ -60,6 +61,7 @@ HTTP_CODES: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.NOT_FOUND: "unknown_route",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_TIMEOUT: "body_too_slow",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
 }
 """Codes of the failures that routing finds before any of our code runs."""
@@ -108,6 +110,8 @@ def _routing_sentence(error: HTTPException) -> str:
             return f"this route takes only {', '.join(sorted(error.valid_methods or ()))}"
         case RequestEntityTooLarge():
             return "the body is larger than is taken; send the rows in parts"
+        case RequestTimeout():
+            return "the body took too long to arrive"
         case _:
             return error.description or HTTPStatus(error.code or 500).phrase
 

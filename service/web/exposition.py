@@ -17,7 +17,12 @@ def exposition_blueprint(collector: MetricsCollector) -> Blueprint:
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        accept = request.headers.get("Accept", "")
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):
+            # It stumbles over versions that are no numbers, such as version=x.
+            encode, content_type = choose_encoder("")
         return Response(encode(registry), content_type=content_type)
 
     return blueprint

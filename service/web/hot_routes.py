@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, g, request
@@ -35,20 +35,24 @@ def rows_routes(predict: InferenceRoute, model_predict: InferenceRoute) -> list[
 def hot_blueprint(routes: Sequence[HotRoute]) -> Blueprint:
     """The hot routes as a complete Flask app serves them."""
     blueprint = Blueprint("inference", __name__)
+    # Called as the route is in metrics, where failures before its turn are counted too.
+    views = {route.answer.name: _view(route.answer) for route in routes}
     for route in routes:
-
-        def view(
-            name: str | None = None, version: str | None = None, route: HotRoute = route
-        ) -> Response:
-            body = request.get_data(cache=False)
-            # From here on the route counts the request itself.
-            g.counted = True
-            reply = route.answer(_header, body, name, version)
-            headers: Mapping[str, str] = dict(reply.headers)
-            return Response(reply.body, reply.status, headers, content_type=reply.content_type)
-
-        blueprint.add_url_rule(route.rule, route.rule.replace(".", "_"), view, methods=["POST"])
+        name = route.answer.name
+        blueprint.add_url_rule(route.rule, name, views[name], methods=["POST"])
     return blueprint
+
+
+def _view(answer: InferenceRoute) -> Callable[..., Response]:
+    def view(name: str | None = None, version: str | None = None) -> Response:
+        body = request.get_data(cache=False)
+        # From here on the route counts the request itself.
+        g.counted = True
+        reply = answer(_header, body, name, version)
+        headers: Mapping[str, str] = dict(reply.headers)
+        return Response(reply.body, reply.status, headers, content_type=reply.content_type)
+
+    return view
 
 
 def _header(name: str) -> str | None:

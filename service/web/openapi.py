@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
@@ -12,9 +13,21 @@ from service.errors import Problem
 from service.model.artifact import Model
 from service.model.signature import Feature, Kind
 from service.serving.live_models import LiveModels
-from service.web.errors import JSON, TABLE
+from service.web.errors import HTTP_CODES, INTERNAL_CODE, JSON, TABLE
+from service.web.health import NOT_READY
 
 MISSING = {"type": "null"}
+
+LARGEST = sys.float_info.max
+"""JSON knows no largest number, doubles do."""
+
+NOT_BLANK = "[^\\s\\u001c-\\u001f\\u0085]"
+"""A character that is not trimmed: Python trims the separators of ASCII too."""
+
+CODES = sorted(
+    {code for _, code in TABLE.values()} | {*HTTP_CODES.values(), INTERNAL_CODE, NOT_READY}
+)
+"""Every code that a failure may carry."""
 
 
 def openapi_blueprint(live: LiveModels, max_rows: int) -> Blueprint:
@@ -35,18 +48,24 @@ def openapi_blueprint(live: LiveModels, max_rows: int) -> Blueprint:
 
 def openapi_document(live: LiveModels, max_rows: int) -> dict[str, Any]:
     """The whole document."""
-    models = [model for state in live.states.values() if (model := state.newest) is not None]
     default = live.default_model()
+    states = live.states  # read once: it is replaced whenever a model comes or goes
     paths: dict[str, Any] = {}
+    schemas = {"Error": _error_schema(), "Status": _status_schema()}
     if default is not None:
         paths["/predict"] = {"post": _predict(default, "predict", max_rows)}
-    for model in sorted(models, key=lambda m: m.name):
-        operation = f"predict_{model.name}"
-        paths[f"/v1/models/{model.name}:predict"] = {"post": _predict(model, operation, max_rows)}
-        for version, (loaded, _) in sorted(live.states[model.name].live.items()):
-            paths[f"/v1/models/{model.name}/versions/{version}:predict"] = {
-                "post": _predict(loaded, f"{operation}_{version}", max_rows)
+        schemas[_schema_name(default)] = _row_schema(default)
+    for name, state in sorted(states.items()):
+        if (newest := state.newest) is None:
+            continue
+        paths[f"/v1/models/{name}:predict"] = {
+            "post": _predict(newest, f"predict_newest_{name}", max_rows)
+        }
+        for version, (model, _) in sorted(state.live.items()):
+            paths[f"/v1/models/{name}/versions/{version}:predict"] = {
+                "post": _predict(model, f"predict_{version}_{name}", max_rows)
             }
+            schemas[_schema_name(model)] = _row_schema(model)
     paths |= _reading_paths()
     return {
         "openapi": "3.1.0",
@@ -56,13 +75,7 @@ def openapi_document(live: LiveModels, max_rows: int) -> dict[str, Any]:
             "summary": "Labels and probabilities from trained classifiers.",
         },
         "paths": paths,
-        "components": {
-            "schemas": {
-                "Error": _error_schema(),
-                "Status": _status_schema(),
-                **{_schema_name(m): _row_schema(m) for m in models},
-            }
-        },
+        "components": {"schemas": schemas},
     }
 
 
@@ -115,7 +128,8 @@ def _predict(model: Model, operation: str, max_rows: int) -> dict[str, Any]:
 
 
 def _schema_name(model: Model) -> str:
-    return f"Row.{model.name}"
+    # With the version, for another one may ask for other features.
+    return f"Row.{model.name}.{model.version}"
 
 
 def _row_schema(model: Model) -> dict[str, Any]:
@@ -130,7 +144,7 @@ def _row_schema(model: Model) -> dict[str, Any]:
 def _value_schema(feature: Feature) -> dict[str, Any]:
     match feature.kind:
         case Kind.NUMBER:
-            schema: dict[str, Any] = {"type": "number"}
+            schema: dict[str, Any] = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
             if feature.minimum is not None and feature.maximum is not None:
                 unit = f" {feature.unit}" if feature.unit else ""
                 schema["description"] = (
@@ -141,7 +155,7 @@ def _value_schema(feature: Feature) -> dict[str, Any]:
         case Kind.CATEGORY:
             schema = {"type": "string"}
             if feature.required:
-                schema["pattern"] = "\\S"
+                schema["pattern"] = NOT_BLANK
             if feature.categories:
                 known = sorted(feature.categories, key=lambda c: -feature.categories[c])
                 schema["description"] = "Seen in training: " + ", ".join(known[:20])
@@ -201,8 +215,8 @@ def _error_schema() -> dict[str, Any]:
             "error": {"type": "string", "description": "What went wrong, one sentence."},
             "code": {
                 "type": "string",
-                "description": "Never changes its meaning. "
-                + ", ".join(sorted({code for _, code in TABLE.values()})),
+                "description": "Never changes its meaning.",
+                "enum": CODES,
             },
             "problems": {
                 "type": "array",

@@ -8,6 +8,7 @@ escapes them and the script writes them as text, never as markup.
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request
@@ -40,7 +41,7 @@ def pages_blueprint(live: LiveModels) -> Blueprint:
             models=[_shown(model) for model in newest.values() if model],
             not_ready=[name for name, model in newest.items() if model is None],
             default=default.name if default else None,
-            host=request.host_url.rstrip("/"),
+            host=shlex.quote(request.host_url.rstrip("/")),
         )
         response = make_response(page)
         response.headers["Content-Security-Policy"] = PAGE_POLICY
@@ -75,7 +76,8 @@ def _shown(model: Model) -> dict[str, Any]:
         "classes": model.signature.classes,
         "features": features,
         "path": f"/v1/models/{model.name}:predict",
-        "body": json.dumps({"instances": [example]}, ensure_ascii=False),
+        # Quoted, for what stands in a model file must not become a command of its reader's.
+        "body": shlex.quote(json.dumps({"instances": [example]}, ensure_ascii=False)),
     }
 
 

@@ -75,8 +75,7 @@ class RowsProtocol:
     def decode(self, model: Model, body: bytes, content_type: str) -> Decoded:
         """The rows in a body: CSV where the Content-Type says so, else JSON."""
         if _media_type(content_type) == "text/csv":
-            rows = read_csv(_text(body), model.signature)
-            check_row_count(len(rows), self._max_rows)
+            rows = read_csv(_text(body), model.signature, self._max_rows)
             return Decoded(columns_from_values(model.signature, rows), Form.ROWS)
         self._refuse_crowds(body)
         return self._quick(model, body) or self._thorough(model, body, content_type)
@@ -169,6 +168,9 @@ class RowsProtocol:
                 raise InvalidRequest(
                     f"expected an object of columns, got {described(request['inputs'])}", pointer
                 )
+            # Before they are turned into rows, which take far more room.
+            columns = [values for values in request["inputs"].values() if isinstance(values, list)]
+            check_row_count(max(map(len, columns), default=0), self._max_rows)
             rows = rows_from_columns(model.signature, request["inputs"], pointer)
         else:
             example = ", ".join(f'"{name}": ...' for name in list(model.signature.by_name)[:3])

@@ -20,6 +20,11 @@ function typed(input) {
   return text;
 }
 
+// Inputs have no name: one called "elements" or "dataset" would hide the form's own.
+function inputs(form) {
+  return [...form.querySelectorAll("input")];
+}
+
 function showPrediction(place, answer) {
   const prediction = answer.predictions[0];
   place.append(element("p", prediction.label, "label"));
@@ -43,7 +48,7 @@ function showFailure(form, place, answer) {
   place.append(element("p", answer.error));
   for (const problem of answer.problems || []) {
     place.append(element("p", `${problem.feature}: expected ${problem.expected}, got ${problem.got}`));
-    const input = form.elements.namedItem(problem.feature);
+    const input = inputs(form).find((field) => field.dataset.feature === problem.feature);
     if (input) input.setAttribute("aria-invalid", "true");
   }
 }
@@ -55,10 +60,10 @@ async function predict(event) {
   place.replaceChildren();
   place.classList.remove("failed");
   const row = {};
-  for (const input of form.querySelectorAll("input")) {
+  for (const input of inputs(form)) {
     input.removeAttribute("aria-invalid");
     const value = typed(input);
-    if (value !== null) row[input.name] = value;
+    if (value !== null) row[input.dataset.feature] = value;
   }
   try {
     const response = await fetch(form.dataset.path, {

@@ -1,0 +1,89 @@
+"""/v1/models: what is told of each model to TensorFlow Serving's and KServe's clients."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from service.serving.live_models import LiveModels
+from service.web.catalogue import catalogue_blueprint
+from service.web.errors import error_reply
+
+
+def test_the_models_are_listed_by_name(lasting_client) -> None:
+    answer = lasting_client.get("/v1/models")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json == {"models": ["bodymass", "mixed"]}
+
+
+def test_a_model_tells_its_state_and_its_signature(lasting_client) -> None:
+    answer = lasting_client.get("/v1/models/bodymass").json
+    assert len(answer.pop("sha256")) == 64
+    height, weight = answer.pop("features")
+    assert (height["name"], height["kind"], height["unit"]) == ("height_cm", "number", "cm")
+    assert (weight["minimum"], weight["maximum"]) == (30, 180)
+    assert answer == {
+        "name": "bodymass",
+        "ready": True,
+        "model_version_status": [
+            {
+                "version": "1",
+                "state": "AVAILABLE",
+                "status": {"error_code": "OK", "error_message": ""},
+            }
+        ],
+        "version": "1",
+        "classes": ["underweight", "overweight"],
+    }
+
+
+def test_a_version_tells_of_itself_alone(start, models, write_model) -> None:
+    write_model(models, version=2, bias=5)
+    (models / "bodymass" / "serving.toml").write_text("live = [1, 2]")
+    client = start(models=models)
+    both = client.get("/v1/models/bodymass").json
+    assert both["version"] == "2"
+    assert [status["version"] for status in both["model_version_status"]] == ["1", "2"]
+    first = client.get("/v1/models/bodymass/versions/1").json
+    assert first["version"] == "1"
+    assert [status["version"] for status in first["model_version_status"]] == ["1"]
+    assert first["sha256"] != both["sha256"]
+
+
+def test_a_refused_version_is_there_without_the_reason(start, models, write_model) -> None:
+    write_model(models, version=2, digest="0" * 64)
+    client = start(models=models)
+    statuses = client.get("/v1/models/bodymass").json["model_version_status"]
+    assert [(s["version"], s["state"]) for s in statuses] == [("1", "AVAILABLE"), ("2", "END")]
+    refused = client.get("/v1/models/bodymass/versions/2").json
+    assert refused["ready"] is False
+    (status,) = refused["model_version_status"]
+    assert status["status"] == {"error_code": "UNKNOWN", "error_message": "the file was refused"}
+    assert "features" not in refused
+
+
+def test_what_is_not_there_is_a_404(lasting_client, failed) -> None:
+    answer = failed(lasting_client.get("/v1/models/nobody"), 404, "unknown_model")
+    assert answer["models"] == ["bodymass", "mixed"]
+    for version in ("2", "01", "\u0661", "x", "%00"):
+        answer = lasting_client.get(f"/v1/models/bodymass/versions/{version}")
+        assert failed(answer, 404, "unknown_version")["versions"] == ["1"]
+
+
+class Vanishing(LiveModels):
+    """Models that are taken away as soon as they were looked at once."""
+
+    @property
+    def states(self):
+        states = super().states
+        self._models = {}
+        return states
+
+
+def test_a_model_that_is_taken_away_meanwhile_is_described_as_it_was(models, service) -> None:
+    for path in ("/v1/models/bodymass", "/v1/models/bodymass/versions/1"):
+        vanishing = Vanishing(models, service.live._load, service.live._metrics)
+        vanishing._models = service.live.states
+        app = Flask(__name__)
+        app.register_blueprint(catalogue_blueprint(vanishing))
+        app.register_error_handler(Exception, lambda error: (error_reply(error).body, 500))
+        assert app.test_client().get(path).json["version"] == "1"

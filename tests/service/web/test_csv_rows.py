@@ -1,0 +1,89 @@
+"""CSV bodies: what a cell means, and what is said of text that is no table."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from service.errors import InvalidRequest, TooManyRows, UnreadableBody
+from service.web.csv_rows import MISSING, read_csv
+
+
+def test_cells_become_values_by_the_kind_of_their_feature(mixed_signature) -> None:
+    text = "age,member,color,size/cm,shape,unknown\n1.5,True,1.5,-2e1,round,3\n"
+    assert read_csv(text, mixed_signature) == [
+        {
+            "age": 1.5,
+            "member": True,
+            "color": "1.5",
+            "size/cm": -20.0,
+            "shape": "round",
+            "unknown": "3",
+        }
+    ]
+
+
+def test_quoted_cells_may_hold_commas_quotes_and_line_breaks(mixed_signature) -> None:
+    text = '"color",shape\r\n"a, ""b""\r\nc",d\r\n'
+    assert read_csv(text, mixed_signature) == [{"color": 'a, "b"\r\nc', "shape": "d"}]
+
+
+@pytest.mark.parametrize("cell", [*sorted(MISSING), "NA", "NaN", " N/A ", "NULL"])
+@pytest.mark.parametrize("feature", ["age", "member", "shape"])
+def test_a_missing_token_is_a_missing_value(mixed_signature, cell: str, feature: str) -> None:
+    text = f'{feature},color\n"{cell}",red\n'
+    assert read_csv(text, mixed_signature) == [{feature: None, "color": "red"}]
+
+
+@pytest.mark.parametrize(
+    "cell", ["1_000", "0x10", "inf", "Infinity", "1,5", "1.5cm", "--1", "1e", "e5", ".", "\u0663"]
+)
+def test_what_is_no_plain_number_stays_text_to_be_refused(mixed_signature, cell: str) -> None:
+    assert read_csv(f'age\n"{cell}"\n', mixed_signature) == [{"age": cell}]
+
+
+@pytest.mark.parametrize("cell", ["1", "+1", "1.", "1.0", ".1e1", "0.1E+1", "10e-1"])
+def test_numbers_are_read_however_they_are_written(mixed_signature, cell: str) -> None:
+    assert read_csv(f"age\n{cell}\n", mixed_signature) == [{"age": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("\n\r\n", "is empty"),
+        ("age,shape,age\n", "names 'age' twice"),
+        ("age, age\n", "names 'age' twice"),
+        ("age,shape\n1\n", "row 0 has 1 cells, the header has 2"),
+        ("age,shape\n1,2\n1,2,3\n", "row 1 has 3 cells, the header has 2"),
+    ],
+)
+def test_a_table_that_does_not_add_up_is_refused(mixed_signature, text, message) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        read_csv(text, mixed_signature)
+
+
+def test_a_nameless_column_is_an_unknown_one(mixed_signature) -> None:
+    assert read_csv("age,\n1,2\n", mixed_signature) == [{"age": 1.0, "": "2"}]
+
+
+@pytest.mark.parametrize("text", ['age\n"1', 'age\n"1"2\n', "age\n" + "1" * 1_000_001])
+def test_broken_quotes_and_endless_cells_are_unreadable(mixed_signature, text: str) -> None:
+    with pytest.raises(UnreadableBody, match="not CSV, line 2"):
+        read_csv(text, mixed_signature)
+
+
+def test_rows_are_counted_to_the_end_but_kept_only_to_the_limit(mixed_signature) -> None:
+    with pytest.raises(TooManyRows) as caught:
+        read_csv("age\n" + "1\n\n" * 1000, mixed_signature, max_rows=10)
+    assert (caught.value.limit, caught.value.got) == (10, 1000)
+    assert len(read_csv("age\n" + "1\n" * 10, mixed_signature, max_rows=10)) == 10
+
+
+def test_a_header_of_very_many_names_takes_no_longer_for_each(mixed_signature) -> None:
+    text = ",".join(f"c{i}" for i in range(200_000))
+    started = time.perf_counter()
+    assert read_csv(text, mixed_signature) == []
+    # Comparing each name with each took several minutes.
+    assert time.perf_counter() - started < 10

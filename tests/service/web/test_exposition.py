@@ -1,0 +1,87 @@
+"""/metrics: the format that the scraper asks for, and what stands in it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_prometheus
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = (
+    "application/openmetrics-text;version=1.0.0;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+"""What Prometheus itself sends."""
+
+
+def samples(families) -> dict[str, float]:
+    """Every sample by its whole name."""
+    return {
+        sample.name + str(sorted(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html", "text/plain;version=0.0.4"])
+def test_a_scraper_is_given_prometheus_text(lasting_client, accept: str) -> None:
+    answer = lasting_client.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["Content-Type"] == PROMETHEUS
+    names = {family.name for family in read_prometheus(answer.text)}
+    assert {"pigeonhole_requests", "pigeonhole_build_info", "pigeonhole_model_live"} <= names
+
+
+def test_a_scraper_that_asks_for_openmetrics_is_given_openmetrics(lasting_client) -> None:
+    answer = lasting_client.get("/metrics", headers={"Accept": OPENMETRICS})
+    kind = answer.headers["Content-Type"]
+    assert kind.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    assert answer.text.endswith("# EOF\n")
+    assert "pigeonhole_build_info[('version', '0.1.0')]" in samples(read_openmetrics(answer.text))
+
+
+def test_both_formats_say_the_same(client) -> None:
+    client.post("/predict", json={"instances": [[172, 95], [1, 95]]})
+    openmetrics = samples(
+        read_openmetrics(client.get("/metrics", headers={"Accept": OPENMETRICS}).text)
+    )
+    prometheus = samples(read_prometheus(client.get("/metrics").text))
+    own = {name for name in prometheus if "('route', 'metrics')" in name}  # counts the scrapes
+    assert {n: v for n, v in prometheus.items() if n not in own} == {
+        n: v for n, v in openmetrics.items() if n not in own
+    }
+    where = "('model', 'bodymass'), ('version', '1')"
+    assert prometheus[f"pigeonhole_rows_total[{where}]"] == 2
+    unusual = f"[('feature', 'height_cm'), {where}]"
+    assert prometheus[f"pigeonhole_unusual_values_total{unusual}"] == 1
+    assert prometheus["pigeonhole_requests_in_flight[]"] == 0
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=x.y",
+        "text/plain; version=1..",
+        "text/plain;version=\u00b2",
+        "application/openmetrics-text;version=1.0.0;escaping=nonsense",
+    ],
+)
+def test_a_scraper_that_asks_for_nonsense_is_given_something(lasting_client, accept) -> None:
+    assert lasting_client.get("/metrics", headers={"Accept": accept}).status_code == 200
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *("application/openmetrics-text", "text/plain", "*/*", ";", ",", "=", " ", "q"),
+                *("version", "escaping", "allow-utf-8", "underscores", "1.0.0", "0", "x", "."),
+            ]
+        )
+    ).map("".join)
+)
+def test_no_accept_header_makes_a_scrape_fail(lasting_client, accept: str) -> None:
+    answer = lasting_client.get("/metrics", headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith(("text/plain", "application/openmetrics-text"))

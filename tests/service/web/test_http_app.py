@@ -1,0 +1,129 @@
+"""What every answer carries, whatever route it came from, and what is logged of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from flask import Blueprint
+
+from service.serving.counters import CounterMap
+from service.serving.metrics import Metrics
+from service.web.http_app import SECURITY_HEADERS, make_http_app
+
+EVERY_KIND = [
+    ("GET", "/", 302),
+    ("GET", "/docs", 200),
+    ("GET", "/static/docs.css", 200),
+    ("GET", "/static/../app.py", 404),
+    ("GET", "/openapi.json", 200),
+    ("GET", "/metrics", 200),
+    ("GET", "/health/live", 200),
+    ("HEAD", "/health/ready", 200),
+    ("GET", "/v1/models/bodymass", 200),
+    ("GET", "/v1/models/nobody", 404),
+    ("GET", "/v1/models/bodymass/versions/7", 404),
+    ("POST", "/predict", 400),
+    ("GET", "/predict", 405),
+    ("OPTIONS", "/predict", 200),
+    ("DELETE", "/v1/models/bodymass:predict", 405),
+    ("POST", "/v1/models/nobody:predict", 404),
+    ("BREW", "/docs", 405),
+    ("GET", "/v1//models", 404),
+    ("GET", "/nowhere/%00/%ff/\u00e9", 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
+def test_every_answer_carries_an_id_and_the_security_headers(
+    lasting_client, method: str, path: str, status: int
+) -> None:
+    answer = lasting_client.open(
+        path, method=method, headers={"X-Request-Id": "mine"}, buffered=True
+    )
+    assert answer.status_code == status
+    assert answer.headers.getlist("X-Request-Id") == ["mine"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == (
+        "no-cache" if path.endswith(".css") else SECURITY_HEADERS["Cache-Control"]
+    )
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "Server" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [case for case in EVERY_KIND if case[2] >= 400]
+)
+def test_every_failure_has_the_one_shape(lasting_client, failed, method, path, status) -> None:
+    failed(lasting_client.open(path, method=method), status)
+
+
+def test_a_head_request_is_answered_with_the_headers_alone(lasting_client) -> None:
+    head, get = lasting_client.head("/v1/models"), lasting_client.get("/v1/models")
+    assert head.data == b""
+    assert head.headers["Content-Length"] == str(len(get.data))
+
+
+@pytest.mark.parametrize("path", ["/docs/", "/predict/", "/v1/models/", "/healthz/"])
+def test_a_trailing_slash_changes_nothing(lasting_client, path: str) -> None:
+    method = "POST" if path == "/predict/" else "GET"
+    with_slash = lasting_client.open(path, method=method)
+    without = lasting_client.open(path.rstrip("/"), method=method)
+    assert (with_slash.status_code, with_slash.data) == (without.status_code, without.data)
+
+
+def failing() -> Blueprint:
+    """A route with a fault of its own."""
+    blueprint = Blueprint("failing", __name__)
+
+    @blueprint.get("/fails")
+    def fails() -> str:
+        raise RuntimeError("the reason")
+
+    return blueprint
+
+
+@pytest.fixture
+def app():
+    counters = CounterMap(slots=1)
+    counters.take(0)
+    metrics = Metrics(counters.worker(0))
+    return make_http_app([failing()], metrics, max_body_bytes=100, access_log=False)
+
+
+def test_an_unforeseen_exception_is_logged_with_the_id_that_the_answer_has(
+    app, failed, caplog
+) -> None:
+    answer = app.test_client().get("/fails", headers={"X-Request-Id": "mine"})
+    body = failed(answer, 500, "internal_error")
+    assert "the reason" not in json.dumps(body)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.request_id == answer.headers["X-Request-Id"] == "mine"
+    assert record.exc_info[1].args == ("the reason",)
+
+
+def test_the_access_log_is_off_unless_asked_for(lasting_client, caplog) -> None:
+    caplog.set_level(logging.DEBUG)
+    lasting_client.get("/health/live")
+    lasting_client.post("/predict", data="{}")
+    lasting_client.get("/nowhere")
+    assert caplog.records == []
+
+
+def test_the_access_log_tells_each_request_in_one_line(start, models, caplog) -> None:
+    client = start(models=models, access_log=True)
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    given = client.get("/v1/models/a%0Ab?token=secret", headers={"X-Request-Id": "mine"})
+    made = client.post("/predict", json={"instances": [[172, 95]]})
+    refused, answered = caplog.records
+    assert refused.name == "service.access"
+    assert refused.request_id == given.headers["X-Request-Id"] == "mine"
+    assert (refused.method, refused.path, refused.status) == ("GET", "/v1/models/a\nb", 404)
+    assert answered.request_id == made.json["id"]
+    assert (answered.method, answered.path, answered.status) == ("POST", "/predict", 200)
+    assert 0 < answered.milliseconds < 10_000
+    assert "secret" not in str([vars(record) for record in caplog.records])

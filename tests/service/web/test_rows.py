@@ -1,0 +1,330 @@
+"""The rows protocol: every form of a row, its answer, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tracemalloc
+
+import pytest
+
+ROW = {"height_cm": 172, "weight_kg": 95}
+GOOD = json.dumps({"instances": [ROW]})
+
+
+def predict(client, body, content_type="application/json", path="/predict", **headers):
+    return client.post(path, data=body, content_type=content_type, headers=headers)
+
+
+def predict_rows(client, *rows):
+    return predict(client, json.dumps({"instances": rows}))
+
+
+def test_the_answer_has_exactly_this_shape(client) -> None:
+    answer = predict(client, GOOD, **{"X-Request-Id": "mine"})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    (prediction,) = answer.json["predictions"]
+    probabilities = prediction["probabilities"]
+    assert answer.json == {
+        "model": "bodymass",
+        "version": "1",
+        "id": "mine",
+        "predictions": [
+            {
+                "label": "overweight",
+                "probability": probabilities["overweight"],
+                "probabilities": {
+                    "underweight": probabilities["underweight"],
+                    "overweight": probabilities["overweight"],
+                },
+            }
+        ],
+    }
+    assert list(probabilities) == ["underweight", "overweight"]
+    assert probabilities["overweight"] == pytest.approx(0.99752738)
+
+
+def test_columns_are_answered_as_columns(client) -> None:
+    body = json.dumps({"inputs": {"height_cm": [172, 160], "weight_kg": [95, 40]}})
+    outputs = predict(client, body).json["outputs"]
+    rows = predict_rows(client, [172, 95], [160, 40]).json["predictions"]
+    assert outputs == {
+        "label": [row["label"] for row in rows],
+        "probability": [row["probability"] for row in rows],
+        "probabilities": {
+            name: [row["probabilities"][name] for row in rows]
+            for name in ("underweight", "overweight")
+        },
+    }
+
+
+FORMS = {
+    "objects": (json.dumps({"instances": [{"height_cm": 171.3, "weight_kg": 66.7}]}), "json"),
+    "another order": (json.dumps({"instances": [{"weight_kg": 66.7, "height_cm": 171.3}]}), "json"),
+    "lists": (json.dumps({"instances": [[171.3, 66.7]]}), "json"),
+    "columns": (json.dumps({"inputs": {"height_cm": [171.3], "weight_kg": [66.7]}}), "json"),
+    "a byte order mark": ('\ufeff{"instances": [[171.3, 66.7]]}', "json"),
+    "csv": ("height_cm,weight_kg\n171.3,66.7\n", "csv"),
+    "csv in another order": ("weight_kg,height_cm\n66.7,171.3", "csv"),
+    "csv of Windows": ('\ufeff"height_cm","weight_kg"\r\n"171.3","66.7"\r\n', "csv"),
+    "csv with blanks": ("height_cm , weight_kg\n\n 1.713e2 , +66.70\n\n", "csv"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_row_gets_the_same_bits_in_every_form(lasting_client, form: str) -> None:
+    plain = predict_rows(lasting_client, [171.3, 66.7]).json["predictions"][0]["probabilities"]
+    body, kind = FORMS[form]
+    content_type = {"json": "application/json", "csv": "text/csv; charset=utf-8"}[kind]
+    answer = predict(lasting_client, body.encode(), content_type)
+    assert answer.status_code == 200, answer.json
+    if "outputs" in answer.json:
+        got = {name: p for name, (p,) in answer.json["outputs"]["probabilities"].items()}
+    else:
+        got = answer.json["predictions"][0]["probabilities"]
+    assert got == plain  # JSON writes a float32 so that it reads back bit by bit
+
+
+def test_the_same_row_gets_the_same_bits_among_many(lasting_client) -> None:
+    alone = predict_rows(lasting_client, [171.3, 66.7]).json["predictions"][0]
+    among = predict_rows(lasting_client, *[[150 + i / 7, 66.7] for i in range(99)], [171.3, 66.7])
+    assert among.json["predictions"][-1] == alone
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_json_is_taken_whatever_the_content_type_says(lasting_client, content_type) -> None:
+    assert predict(lasting_client, GOOD, content_type).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"instances": []}',
+        '{"inputs": {"height_cm": [], "weight_kg": []}}',
+    ],
+)
+def test_no_rows_get_no_predictions(lasting_client, body: str) -> None:
+    answer = predict(lasting_client, body)
+    assert answer.status_code == 200
+    assert "warnings" not in answer.json
+    if "outputs" in answer.json:
+        assert answer.json["outputs"] == {
+            "label": [],
+            "probability": [],
+            "probabilities": {"underweight": [], "overweight": []},
+        }
+    else:
+        assert answer.json["predictions"] == []
+
+
+def test_a_csv_header_alone_gets_no_predictions(lasting_client) -> None:
+    answer = predict(lasting_client, "height_cm,weight_kg\n", "text/csv")
+    assert answer.json["predictions"] == []
+
+
+def test_every_kind_of_feature_is_taken(lasting_client) -> None:
+    rows = [
+        {"member": True, "color": "red", "size/cm": 2},
+        {"member": 0, "color": "red", "size/cm": 2, "age": None, "shape": None},
+        {"member": False, "color": " red ", "size/cm": 2.0, "age": 30, "shape": "round"},
+    ]
+    body = json.dumps({"instances": rows})
+    answer = predict(lasting_client, body, path="/v1/models/mixed:predict")
+    assert [row["label"] for row in answer.json["predictions"]] == ["yes"] * 3
+    assert len({row["probability"] for row in answer.json["predictions"]}) == 1
+    csv = "member,color,size/cm,age,shape\ntrue,red,2,NA,?\n0,blue,2,,null\n"
+    answer = predict(lasting_client, csv, "text/csv", "/v1/models/mixed:predict")
+    assert [row["label"] for row in answer.json["predictions"]] == ["yes", "no"]
+
+
+def test_unusual_values_are_answered_with_a_warning(client) -> None:
+    answer = predict_rows(client, ROW, {"height_cm": 1.72, "weight_kg": 95})
+    assert len(answer.json["predictions"]) == 2
+    assert answer.json["warnings"] == [
+        {"row": 1, "feature": "height_cm", "value": 1.72, "seen": [140.0, 200.0]}
+    ]
+
+
+def test_of_a_key_that_stands_twice_the_last_counts(lasting_client) -> None:
+    twice = '{"instances": [{"height_cm": 1, "height_cm": 172, "weight_kg": 95}]}'
+    once = predict(lasting_client, GOOD).json
+    assert predict(lasting_client, twice).json["predictions"] == once["predictions"]
+
+
+def test_keys_of_other_protocols_are_passed_over(lasting_client) -> None:
+    body = json.dumps({"signature_name": "serving_default", "instances": [ROW], "parameters": {}})
+    assert predict(lasting_client, body).status_code == 200
+
+
+UNREADABLE = {
+    "empty": b"",
+    "blank": b" \n",
+    "no JSON": b"nope",
+    "broken off": b'{"instances": [',
+    "bytes left over": b'{"instances": []} x',
+    "not UTF-8": b'{"instances": [{"height_cm": "\xff"}]}',
+    "UTF-16": '{"instances": []}'.encode("utf-16"),
+    "NaN": b'{"instances": [{"height_cm": NaN, "weight_kg": 1}]}',
+    "Infinity": b'{"instances": [[Infinity, 1]]}',
+    "-Infinity": b'{"inputs": {"height_cm": [-Infinity], "weight_kg": [1]}}',
+    "nested lists": b"[" * 100_000,
+    "nested objects": b'{"instances":' * 100_000,
+    "nested rows": b'{"instances":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_body_that_is_no_json_is_said_to_be_unreadable(lasting_client, failed, body) -> None:
+    failed(predict(lasting_client, body, None), 400, "unreadable_body")
+
+
+WRONG_FORM = {
+    "a list": ("[]", None),
+    "a number": ("1", None),
+    "null": ("null", None),
+    "nothing in it": ("{}", None),
+    "instances no list": ('{"instances": {}}', "/instances"),
+    "instances a number": ('{"instances": 3}', "/instances"),
+    "inputs no object": ('{"inputs": []}', "/inputs"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FORM)
+def test_a_body_of_another_form_is_refused_with_its_place(lasting_client, failed, name) -> None:
+    body, pointer = WRONG_FORM[name]
+    answer = failed(predict(lasting_client, body), 400, "invalid_request")
+    assert answer.get("pointer") == pointer
+
+
+WRONG_VALUES = {
+    # The value as JSON, and what is said that it is.
+    "text": ('"tall"', 'string "tall"'),
+    "a number in text": ('"172"', 'string "172"'),
+    "true": ("true", "true"),
+    "null": ("null", "null"),
+    "a list": ("[172]", "array of 1"),
+    "an object": ("{}", "object"),
+    "beyond doubles": ("1e400", "a larger number"),
+    "a huge whole number": ("9" * 5000, "a larger number"),
+    "a lone surrogate": ('"\\ud800"', 'string "?"'),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_VALUES)
+@pytest.mark.parametrize("form", ["objects", "lists", "columns"])
+def test_a_wrong_value_is_named_with_its_place(lasting_client, failed, name, form) -> None:
+    value, got = WRONG_VALUES[name]
+    body, pointer = {
+        "objects": (
+            f'{{"instances": [[1, 2], {{"height_cm": {value}, "weight_kg": 1}}]}}',
+            "/instances/1/height_cm",
+        ),
+        "lists": (f'{{"instances": [[1, 2], [{value}, 1]]}}', "/instances/1/0"),
+        "columns": (
+            f'{{"inputs": {{"height_cm": [1, {value}], "weight_kg": [1, 2]}}}}',
+            "/inputs/height_cm/1",
+        ),
+    }[form]
+    answer = failed(predict(lasting_client, body), 400, "invalid_rows")
+    (problem,) = answer["problems"]
+    expected = "number within the range of doubles" if got == "a larger number" else "number"
+    assert problem == {
+        "row": 1,
+        "feature": "height_cm",
+        "pointer": pointer,
+        "expected": expected,
+        "got": got,
+    }
+
+
+def test_the_largest_doubles_and_whole_numbers_are_answered(lasting_client) -> None:
+    body = f'{{"instances": [[1.7976931348623157e308, -1e308], [{2**64}, -{2**64}], [-0, 5e-324]]}}'
+    assert predict(lasting_client, body).status_code == 200
+
+
+def test_an_unknown_feature_is_told_what_may_be_meant(lasting_client, failed) -> None:
+    answer = failed(predict_rows(lasting_client, {"hieght_cm": 172, "weight_kg": 95, "qqq": 1}))
+    assert answer["error"] == "2 problems in 1 row"
+    meant, unknown = answer["problems"]
+    assert meant["did_you_mean"] == "height_cm"
+    assert "did_you_mean" not in unknown
+    assert unknown["pointer"] == "/instances/0/qqq"
+
+
+def test_every_problem_is_told_at_once_up_to_a_limit(lasting_client, failed) -> None:
+    few = failed(predict_rows(lasting_client, ["a", "b"], {}, None), 400, "invalid_rows")
+    assert [problem["row"] for problem in few["problems"]] == [0, 0, 1, 1, 2]
+    assert "truncated" not in few
+    many = failed(predict_rows(lasting_client, *[["a", "b"]] * 500), 400, "invalid_rows")
+    assert len(many["problems"]) == 20
+    assert many["truncated"] is True
+
+
+def test_columns_of_unequal_length_are_refused(lasting_client, failed) -> None:
+    body = '{"inputs": {"height_cm": [1, 2], "weight_kg": [1]}}'
+    (problem,) = failed(predict(lasting_client, body), 400, "invalid_rows")["problems"]
+    assert problem["feature"] == "weight_kg"
+
+
+@pytest.mark.parametrize("unknown", ["[1]", "[1, 2, 3]", "[]", "{}", "null", "7"])
+def test_an_unknown_column_is_named_whatever_it_holds(lasting_client, failed, unknown) -> None:
+    body = f'{{"inputs": {{"height_cm": [1, 2], "weight_kg": [1, 2], "x": {unknown}}}}}'
+    answer = failed(predict(lasting_client, body), 400, "invalid_rows")
+    assert "x" in {problem["feature"] for problem in answer["problems"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [("a=1", "application/x-www-form-urlencoded"), ("<row/>", "application/xml")],
+)
+def test_another_media_type_is_refused_as_such(lasting_client, failed, body, content_type) -> None:
+    answer = failed(predict(lasting_client, body, content_type), 415, "unsupported_media_type")
+    assert content_type in answer["error"]
+
+
+MILLION = 1_000_000
+CROWDS = {
+    "objects": '{"instances": [' + "{}," * MILLION + "{}]}",
+    "lists": '{"instances": [' + "[]," * MILLION + "[]]}",
+    "numbers": '{"instances": [' + "1," * MILLION + "1]}",
+    "columns": '{"inputs": {"height_cm": ['
+    + "1," * MILLION
+    + '1], "weight_kg": ['
+    + "1," * MILLION
+    + "1]}}",
+    "one long column": '{"inputs": {"weight_kg": [1], "height_cm": [' + "{}," * MILLION + "1]}}",
+    "csv": "height_cm,weight_kg\n" + "1,1\n" * (MILLION + 1),
+}
+
+
+@pytest.mark.parametrize("name", CROWDS)
+def test_a_million_rows_are_refused_in_bounded_memory(lasting_client, failed, name: str) -> None:
+    body = CROWDS[name].encode()
+    tracemalloc.start()
+    try:
+        answer = predict(lasting_client, body, "text/csv" if name == "csv" else "application/json")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    said = failed(answer, 413, "too_many_rows")
+    assert said["limit"] == 10_000
+    assert said["error"].startswith("1000001 rows ")
+    assert peak_bytes < 130 * 2**20
+
+
+def test_exactly_as_many_rows_as_allowed_are_answered(start, models, failed) -> None:
+    client = start(models=models, max_rows=3)
+    csv = "height_cm,weight_kg\n" + "172,95\n" * 3
+    columns = '{"inputs": {"height_cm": [1, 2, 3%s], "weight_kg": [1, 2, 3%s]}}'
+    assert predict_rows(client, *[ROW] * 3).status_code == 200
+    assert predict(client, csv, "text/csv").status_code == 200
+    assert predict(client, columns % ("", "")).status_code == 200
+    failed(predict_rows(client, *[ROW] * 4), 413, "too_many_rows")
+    failed(predict(client, csv + "172,95\n", "text/csv"), 413, "too_many_rows")
+    failed(predict(client, columns % (", 4", ", 4")), 413, "too_many_rows")
+
+
+def test_a_compressed_body_is_answered_as_the_plain_one(lasting_client) -> None:
+    packed = predict(lasting_client, gzip.compress(GOOD.encode()), **{"Content-Encoding": "gzip"})
+    assert packed.json["predictions"] == predict(lasting_client, GOOD).json["predictions"]
