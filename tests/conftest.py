@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,20 @@ WriteModel = Callable[..., Path]
 def repository() -> Path:
     """The checkout that is under test."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def checkout() -> list[Path]:
+    """Every file of the checkout that git keeps or would keep, by its path in it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    names = map(Path, filter(None, listed.split("\0")))
+    return [name for name in names if (REPOSITORY / name).is_file()]
 
 
 @pytest.fixture(scope="session")
