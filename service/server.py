@@ -116,6 +116,7 @@ class DrainingWorker(ASGIWorker):  # type: ignore[misc]
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: drain, then stop gracefully as gunicorn does."""
+        log.info("stopping", extra={"drain_seconds": self._settings.drain_seconds})
         self.asgi.drain()
         self.loop.call_later(self._settings.drain_seconds, super().handle_exit_signal)
 
@@ -126,6 +127,7 @@ class DrainingWorker(ASGIWorker):  # type: ignore[misc]
         await self._until(lambda: self.nr_conns == 0, FLUSH_S)
         self.nr_conns = 0  # the rest are idle
         await super()._shutdown()
+        log.info("stopped", extra={"running": self.asgi.running})
 
     async def _until(self, done: Callable[[], bool], seconds: float) -> None:
         deadline = self.loop.time() + seconds

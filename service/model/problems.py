@@ -138,6 +138,23 @@ def rows_from_columns(
     return [{name: values[i] for name, values in lists.items()} for i in range(longest)]
 
 
+def check_names(signature: Signature, names: Sequence[str]) -> None:
+    """Hold the names of a header against the signature: once, not again in every row.
+
+    Raises:
+        InvalidRows: for unknown names, and features that are needed and missing.
+    """
+    found = _Collector()
+    meant = _meant(signature, names)
+    for feature in signature.features:
+        missing = feature.name not in names and feature.name not in meant.values()
+        if feature.required and missing:
+            found.add(Problem(0, feature.name, None, "a column of this name", "nothing"))
+    for name, close in meant.items():
+        found.add(Problem(0, shown(name), None, "a known feature", shown(name), close))
+    found.raise_if_any()
+
+
 def _cells(
     signature: Signature, row: Any, index: int, locate: Locate, found: _Collector
 ) -> Iterator[tuple[Feature, Any, str | None]]:

@@ -88,6 +88,10 @@ class CounterMap:
                 if alive or kind == COUNTER:
                     yield Series(kind, metric, labels, tuple(values[start : start + width]))
 
+    def labels_of(self, metric: str) -> set[tuple[str, ...]]:
+        """The label values that any worker, dead or alive, ever counted a metric under."""
+        return {series.labels for series in self.read() if series.metric == metric}
+
     def workers_alive(self) -> int:
         """How many slots belong to living workers."""
         return sum(self._header(slot)[_ALIVE] for slot in range(self.slots))
@@ -134,6 +138,10 @@ class WorkerCounters:
             end = start + width
         # An owner killed while it added a series may have claimed values that no key names.
         self._header[_VALUE_COUNT] = end
+
+    def labels_of(self, metric: str) -> set[tuple[str, ...]]:
+        """As `CounterMap.labels_of`: of all workers."""
+        return self._shared.labels_of(metric)
 
     def series(self, kind: str, metric: str, labels: Sequence[str], width: int = 1) -> int | None:
         """Where a series' first value stands, made if need be; None when there is no room."""

@@ -77,6 +77,8 @@ class LiveModels:
         self._folder, self._load, self._metrics, self._default = folder, load, metrics, default
         self._models: Mapping[str, ModelState] = {}
         self._folder_problem: str | None = "the model folder has not been read yet"
+        self._ignored: Mapping[str, str] = {}
+        self._told: list[str] = []
         self._seen: dict[Path, Stamp] = {}
         self._first = True
         self._expected: set[str] = set()
@@ -141,16 +143,17 @@ class LiveModels:
         A ready service may have some: a refused version while an older one serves.
         """
         found = {name: said for name, state in self._models.items() if (said := state.problems())}
-        folder = []
+        return found | ({"": folder} if (folder := self._folder_problems()) else {})
+
+    def _folder_problems(self) -> list[str]:
+        said = [f"folder '{name}' is passed over: {why}" for name, why in self._ignored.items()]
         if self._folder_problem:
-            folder.append(self._folder_problem)
+            said.append(self._folder_problem)
         elif not self._models:
-            folder.append(f"no <name>/<version>/model.onnx in {self._folder}")
+            said.append(f"no <name>/<version>/model.onnx in {self._folder}")
         if self._models and self._default is not None and self._default not in self._models:
-            folder.append(f"the default model '{self._default}' is not there")
-        if folder:
-            found[""] = folder
-        return found
+            said.append(f"the default model '{self._default}' is not there")
+        return said
 
     def refresh(self) -> None:
         """Bring what is live in line with what lies in the folder.
@@ -164,14 +167,15 @@ class LiveModels:
             if not problem and not listing.models and any(s.live for s in self._models.values()):
                 # More likely a volume that was unmounted than a wish to serve nothing.
                 problem = f"model folder {self._folder} is empty; what was live goes on"
-            if problem:
-                if problem != self._folder_problem:
-                    log.error("model folder unreadable", extra={"reason": problem})
-                self._folder_problem = problem
-            else:
-                self._folder_problem = None
+            self._folder_problem = problem
+            if not problem:
+                self._ignored = listing.ignored
                 self._follow(listing)
             self._metrics.ready(self.is_ready)
+            for reason in self._folder_problems():
+                if reason not in self._told:
+                    log.warning("model folder problem", extra={"reason": reason})
+            self._told = self._folder_problems()
 
     def _follow(self, listing: Listing) -> None:
         settled = self._settled(listing)
@@ -181,7 +185,7 @@ class LiveModels:
             before = self._models[name]
             after = self._advanced(name, folder, before, settled)
             if after.live:
-                self._expected.add(name)
+                self._expect({name})
             if after != before:
                 self._models = {**self._models, name: after}
                 self._tell(name, before, after)
@@ -189,6 +193,11 @@ class LiveModels:
             before = self._models[name]
             self._models = {n: state for n, state in self._models.items() if n != name}
             self._tell(name, before, ModelState())
+
+    def _expect(self, names: set[str]) -> None:
+        for name in names - self._expected:
+            self._metrics.expect_model(name)
+        self._expected |= names
 
     def _settled(self, listing: Listing) -> set[Path]:
         """The files that are as they were a look ago: one still being copied is left alone.
@@ -199,7 +208,8 @@ class LiveModels:
         now = {p: stamp for m in listing.models.values() for p, stamp in m.versions.values()}
         settled = {p for p, stamp in now.items() if self._first or self._seen.get(p) == stamp}
         if self._first:
-            self._expected.update(listing.models)
+            # A worker that replaces another one must not ask for more than that one did.
+            self._expect(self._metrics.expected_models() or set(listing.models))
         self._seen, self._first = now, False
         return settled
 
@@ -279,5 +289,7 @@ class LiveModels:
                 )
         for version in set(before.rejected) - set(after.rejected):
             self._metrics.rejection_over(name, version)
+        if after.missing and after.missing != before.missing:
+            log.error("versions missing", extra={"model": name, "versions": after.missing})
         if after.problem and after.problem != before.problem:
             log.error("model folder problem", extra={"model": name, "reason": after.problem})

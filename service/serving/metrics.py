@@ -106,6 +106,9 @@ STORED = (
 )
 """Those kept in the shared map."""
 
+EXPECTED = "expected_models"
+"""Where the workers tell one another which models are expected to be live; no metric."""
+
 METRICS = (*STORED, WORKERS, REFUSED, BUILD)
 """All of them."""
 
@@ -178,6 +181,14 @@ class Metrics:
     def rejection_over(self, name: str, version: int) -> None:
         """A refused version is gone from the disk, or another try is being made."""
         self._counters.set(self._at(MODEL_REJECTED, name, str(version)), 0.0)
+
+    def expect_model(self, name: str) -> None:
+        """Readiness asks for this model from now on, in this worker's successors too."""
+        self._counters.add(self._counters.series(COUNTER, EXPECTED, [name]))
+
+    def expected_models(self) -> set[str]:
+        """The models that any worker so far expected; empty at the service's start."""
+        return {name for (name,) in self._counters.labels_of(EXPECTED)}
 
     def ready(self, is_ready: bool) -> None:
         """Whether this worker is ready."""

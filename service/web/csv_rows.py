@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.errors import InvalidRequest, UnreadableBody
+from service.model.problems import check_names
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
+
+DELIMITERS = (",", ";", "\t", "|")
+"""Those that the trainer reads too; where two fit, the first."""
 
 MISSING = frozenset({"", "na", "n/a", "nan", "?", "null", "none"})
 """Cells that mean a missing value, whatever their case: the contract's list."""
@@ -28,29 +32,50 @@ def read_csv(text: str, signature: Signature, max_rows: int = sys.maxsize) -> li
     """The rows of a CSV body as plain values, still to be held against the signature.
 
     Args:
-        text: comma-separated, quoted as RFC 4180 says.
+        text: quoted as RFC 4180 says, with any of ``DELIMITERS`` between the cells.
         signature: tells how a cell is read: as a number, a boolean or text.
         max_rows: no more rows than these are kept.
 
     Raises:
         UnreadableBody: for text that is no CSV.
         InvalidRequest: for a header that is missing or repeats itself, or a ragged row.
+        InvalidRows: for a header with unknown columns, or without one that is needed.
         TooManyRows: for more than ``max_rows``.
     """
     csv.field_size_limit(FIELD_CHARACTERS)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    delimiter = _delimiter(text, signature)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         return _rows((line for line in reader if line), signature, max_rows)
     except csv.Error as error:
         raise UnreadableBody(f"not CSV, line {reader.line_num}: {error}") from None
 
 
+def _delimiter(text: str, signature: Signature) -> str:
+    """The one that finds most of the features in the header; a comma where it makes no odds."""
+
+    def found(delimiter: str) -> int:
+        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        return len(signature.by_name.keys() & set(_names(header)))
+
+    try:
+        return max(DELIMITERS, key=found)
+    except csv.Error:
+        return DELIMITERS[0]
+
+
+def _names(header: list[str]) -> list[str]:
+    """A column without a name is called by its place, as the trainer calls it."""
+    return [name.strip() or f"column_{place}" for place, name in enumerate(header, 1)]
+
+
 def _rows(lines: Iterator[list[str]], signature: Signature, max_rows: int) -> list[dict[str, Any]]:
-    header = [name.strip() for name in next(lines, [])]
+    header = _names(next(lines, []))
     if not header:
         raise InvalidRequest("the CSV body is empty, expected a header line with feature names")
     if repeated := [name for name, times in Counter(header).items() if times > 1]:
         raise InvalidRequest(f"the CSV header names {min(repeated)[:40]!r} twice")
+    check_names(signature, header)
     features = [signature.by_name.get(name) for name in header]
     rows: list[dict[str, Any]] = []
     for index, cells in enumerate(lines):

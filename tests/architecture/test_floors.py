@@ -62,6 +62,7 @@ LIBRARIES: dict[str, set[str]] = {
     "prometheus_client": {"service.serving.metrics", "service.web.exposition"},
     "pyarrow": {"trainer.data"},
     "sklearn": {"trainer.evaluation"},
+    "threadpoolctl": {"trainer.run"},
     "tqdm": {"trainer.fitting"},
     "click": {"service.__main__", "trainer.__main__"},
 }

@@ -161,7 +161,7 @@ def test_a_model_folder_that_is_a_file_is_named(run: Run, people: Path, tmp_path
         *("--epochs", "1"),
     )
     assert fitted.returncode == 2
-    assert fitted.stderr == f"Error: {folder / 'm'} can't be written: Not a directory\n"
+    assert fitted.stderr == f"Error: {folder / 'm'} can't be written: {folder} is no folder\n"
     assert folder.read_text() == "mine"
 
 

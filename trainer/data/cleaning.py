@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from trainer.data.columns import Column
 from trainer.data.encoding import encode
 from trainer.data.findings import Finding
-from trainer.data.labels import class_names, labeled
+from trainer.data.labels import class_names, labeled, twins
 from trainer.data.oddities import oddities
 from trainer.data.rules import understand
 from trainer.data.schema import Examples, Schema
@@ -67,6 +67,7 @@ def clean(table: Table, target: str, drop: Collection[str] = ()) -> Cleaned:
         (
             *table.findings,
             *unlabeled,
+            *twins(classes, target),
             *left_out,
             *encoded.findings,
             *oddities(rows, schema, encoded.examples),

@@ -53,6 +53,21 @@ def labeled(table: Table, target: str) -> tuple[Table, list[Finding]]:
     return table.where(has_label), [Finding("unlabeled", target, text)]
 
 
+def twins(classes: Sequence[str], target: str) -> list[Finding]:
+    """A finding for classes that only case tells apart: more often a slip than a meaning."""
+    spelled: dict[str, list[str]] = {}
+    for name in classes:
+        spelled.setdefault(name.casefold(), []).append(name)
+    alike = [" and ".join(map(repr, names)) for names in spelled.values() if len(names) > 1]
+    if not alike:
+        return []
+    text = (
+        f"Classes of {target!r} that only case tells apart are kept apart: "
+        f"{listed(alike[:SHOWN], len(alike))}; spell them alike if they are one."
+    )
+    return [Finding("case", target, text)]
+
+
 def class_names(table: Table, target: str) -> tuple[str, ...]:
     """The classes of a table, sorted: by value if all are numbers, else as text.
 

@@ -23,6 +23,20 @@ TRIES = 100
 """Publishers that may get ahead of this one before it gives up."""
 
 
+def check_writable(folder: Path, name: str) -> None:
+    """See whether `publish` could write, before there is anything to lose; nothing is made.
+
+    Raises:
+        ExportError: when the folder, or the one that it would be made in, can't be written.
+    """
+    model = folder / name
+    there = next(path for path in (model, *model.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ExportError(f"{model} can't be written: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+        raise ExportError(f"{model} can't be written: Permission denied in {there}")
+
+
 def publish(content: bytes, folder: Path, name: str) -> Path:
     """Write a model file as the next version of ``name`` and return its path.
 

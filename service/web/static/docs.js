@@ -59,7 +59,7 @@ async function predict(event) {
   const place = form.querySelector(".answer");
   place.replaceChildren();
   place.classList.remove("failed");
-  const row = {};
+  const row = Object.create(null); // a feature may be called __proto__
   for (const input of inputs(form)) {
     input.removeAttribute("aria-invalid");
     const value = typed(input);

@@ -226,7 +226,7 @@ def test_a_folder_that_cannot_be_read_leaves_everything_serving(serving, write_m
     assert serving.live.is_ready
     (problem,) = serving.live.problems()[""]
     assert "Not a directory" in problem
-    assert [message for message, *_ in log()].count("model folder unreadable") == 1
+    assert [message for message, *_ in log()].count("model folder problem") == 1
     serving.folder.unlink()
     aside.rename(serving.folder)
     serving.look()
@@ -471,3 +471,30 @@ def test_a_folder_that_lost_all_its_models_at_once_keeps_them_serving(serving, w
     (serving.folder.parent / "away").rename(serving.folder / "bodymass")
     serving.live.refresh()
     assert serving.live.problems() == {}
+
+
+def test_a_worker_that_replaces_another_expects_no_more_than_that_one_did(
+    serving, write_model
+) -> None:
+    write_model(serving.folder)
+    serving.look()
+    write_model(serving.folder, "late", metadata=BAD)
+    serving.look(2)
+    assert serving.live.is_ready
+    successor = type(serving)(serving.folder, counters=serving.counters)
+    successor.look()
+    assert successor.live.is_ready
+    assert "late" in successor.live.problems()
+
+
+def test_what_an_operator_should_know_of_the_folder_is_logged_once(
+    serving, write_model, log
+) -> None:
+    write_model(serving.folder)
+    (serving.folder / "no name" / "1").mkdir(parents=True)
+    (serving.folder / "bodymass" / "serving.toml").write_text("live = [1, 9]")
+    serving.look(3)
+    messages = [message for message, *_ in log()]
+    assert messages.count("model folder problem") == 1
+    assert messages.count("versions missing") == 1
+    assert "'no name' is passed over" in serving.live.problems()[""][0]

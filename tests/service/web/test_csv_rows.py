@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
-from service.errors import InvalidRequest, TooManyRows, UnreadableBody
+from service.errors import InvalidRequest, InvalidRows, TooManyRows, UnreadableBody
+from service.model.signature import Feature, Kind, Signature
 from service.web.csv_rows import MISSING, read_csv
 
 
+def requiring(signature: Signature, *names: str) -> Signature:
+    """The same signature, of which only these features are required."""
+    features = [msgspec.structs.replace(f, required=f.name in names) for f in signature.features]
+    return Signature(features, signature.classes)
+
+
+@pytest.fixture
+def mixed_signature(mixed_signature) -> Signature:
+    """Every kind of feature, none of them required, so that a text need not hold them all."""
+    return requiring(mixed_signature)
+
+
 def test_cells_become_values_by_the_kind_of_their_feature(mixed_signature) -> None:
-    text = "age,member,color,size/cm,shape,unknown\n1.5,True,1.5,-2e1,round,3\n"
+    text = "age,member,color,size/cm,shape\n1.5,True,1.5,-2e1,round\n"
     assert read_csv(text, mixed_signature) == [
         {
             "age": 1.5,
@@ -19,7 +33,6 @@ def test_cells_become_values_by_the_kind_of_their_feature(mixed_signature) -> No
             "color": "1.5",
             "size/cm": -20.0,
             "shape": "round",
-            "unknown": "3",
         }
     ]
 
@@ -64,8 +77,33 @@ def test_a_table_that_does_not_add_up_is_refused(mixed_signature, text, message)
         read_csv(text, mixed_signature)
 
 
-def test_a_nameless_column_is_an_unknown_one(mixed_signature) -> None:
-    assert read_csv("age,\n1,2\n", mixed_signature) == [{"age": 1.0, "": "2"}]
+def test_a_nameless_column_is_called_by_its_place() -> None:
+    signature = Signature([Feature(name="column_2", kind=Kind.NUMBER)], ["no", "yes"])
+    assert read_csv('""\n1\n', Signature([Feature(name="column_1", kind=Kind.NUMBER)], ["a"]))
+    with pytest.raises(InvalidRows) as caught:
+        read_csv(",\n1,2\n", signature)
+    (problem,) = caught.value.problems
+    assert (problem.feature, problem.expected) == ("column_1", "a known feature")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_the_one_that_finds_the_features(mixed_signature, delimiter: str) -> None:
+    text = delimiter.join(("age", "shape")) + "\n" + delimiter.join(("1.5", "round")) + "\n"
+    assert read_csv(text, mixed_signature) == [{"age": 1.5, "shape": "round"}]
+
+
+@pytest.mark.parametrize("rows", ["", "1,2,red\n", "1,2,red\n" * 50])
+def test_a_wrong_header_is_told_once_and_without_rows_too(mixed_signature, rows: str) -> None:
+    signature = requiring(mixed_signature, "age", "member", "color", "size/cm")
+    with pytest.raises(InvalidRows) as caught:
+        read_csv("ago,member,price\n" + rows, signature)
+    told = [(p.feature, p.expected, p.did_you_mean) for p in caught.value.problems]
+    assert told == [
+        ("color", "a column of this name", None),
+        ("size/cm", "a column of this name", None),
+        ("ago", "a known feature", "age"),
+        ("price", "a known feature", None),
+    ]
 
 
 @pytest.mark.parametrize("text", ['age\n"1', 'age\n"1"2\n', "age\n" + "1" * 1_000_001])
@@ -84,6 +122,7 @@ def test_rows_are_counted_to_the_end_but_kept_only_to_the_limit(mixed_signature)
 def test_a_header_of_very_many_names_takes_no_longer_for_each(mixed_signature) -> None:
     text = ",".join(f"c{i}" for i in range(200_000))
     started = time.perf_counter()
-    assert read_csv(text, mixed_signature) == []
+    with pytest.raises(InvalidRows):
+        read_csv(text, mixed_signature)
     # Comparing each name with each took several minutes.
     assert time.perf_counter() - started < 10

@@ -3,7 +3,7 @@ import datetime as dt
 import pyarrow as pa
 import pytest
 
-from trainer.data.labels import class_names, labeled
+from trainer.data.labels import class_names, labeled, twins
 from trainer.errors import TableError
 
 
@@ -77,3 +77,10 @@ def test_a_target_of_names_is_refused_as_such(table):
 
 def test_a_target_of_dates_is_refused(table):
     assert "its type is date32" in refusal(table(y=pa.array([dt.date(2020, 1, 1)] * 4)))
+
+
+def test_classes_that_only_case_tells_apart_are_pointed_out() -> None:
+    (finding,) = twins(["No", "Yes", "maybe", "yes"], "answer")
+    assert finding.rule == "case"
+    assert "'Yes' and 'yes'" in finding.text
+    assert twins(["No", "Yes"], "answer") == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import ExportError
-from trainer.export.publish import FILE, publish
+from trainer.export.publish import FILE, check_writable, publish
 
 
 def names(folder: Path) -> set[str]:
@@ -113,6 +113,19 @@ def test_a_folder_that_may_not_be_written_is_refused(unprivileged: Path) -> None
     with pytest.raises(ExportError, match="can't be written: Permission denied"):
         publish(b"a", unprivileged, "m")
     assert names(unprivileged) == set()
+
+
+def test_a_folder_that_could_not_be_written_is_told_before_there_is_anything_to_lose(
+    unprivileged: Path,
+) -> None:
+    check_writable(unprivileged / "models", "m")
+    (unprivileged / "file").write_text("")
+    with pytest.raises(ExportError, match="file is no folder"):
+        check_writable(unprivileged / "file", "m")
+    unprivileged.chmod(0o555)
+    with pytest.raises(ExportError, match="Permission denied in"):
+        check_writable(unprivileged / "models", "m")
+    assert names(unprivileged) == {"file"}
 
 
 def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path: Path) -> None:
