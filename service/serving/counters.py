@@ -4,7 +4,7 @@ Each worker has a slot and is the only one to write there, so counting takes no 
 processes, and a scrape reads every slot at any moment. A worker that takes over the slot of a dead
 one goes on from its totals: they never go back, and nothing is left on disk. (prometheus_client's
 own multi-process mode keeps a file per worker; a worker killed at the wrong moment leaves an empty
-one, after which every scrape fails: prometheus/client_python issue 1199.)
+one, after which every scrape fails: prometheus/client_python#1199.)
 
 A slot holds the keys of its series as text and their values as doubles:
 
