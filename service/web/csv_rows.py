@@ -7,7 +7,7 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from service.errors import InvalidRequest, UnreadableBody
@@ -23,6 +23,12 @@ MISSING = frozenset({"", "na", "n/a", "nan", "?", "null", "none"})
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 """A plain decimal number. Python's float() would take 1_000 and infinity too."""
+
+COMMA_NUMBER = re.compile(r"[+-]?[0-9]+,[0-9]+")
+"""One with a decimal comma."""
+
+Read = Callable[[Feature | None, str], Any]
+"""Gives the value of a cell."""
 
 FIELD_CHARACTERS = 1_000_000
 """Longer cells are refused; the csv module asks for a limit."""
@@ -46,7 +52,8 @@ def read_csv(text: str, signature: Signature, max_rows: int = sys.maxsize) -> li
     delimiter = _delimiter(text, signature)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
-        return _rows((line for line in reader if line), signature, max_rows)
+        read = _value_with_comma if delimiter == ";" else _value
+        return _rows((line for line in reader if line), signature, max_rows, read)
     except csv.Error as error:
         raise UnreadableBody(f"not CSV, line {reader.line_num}: {error}") from None
 
@@ -69,7 +76,9 @@ def _names(header: list[str]) -> list[str]:
     return [name.strip() or f"column_{place}" for place, name in enumerate(header, 1)]
 
 
-def _rows(lines: Iterator[list[str]], signature: Signature, max_rows: int) -> list[dict[str, Any]]:
+def _rows(
+    lines: Iterator[list[str]], signature: Signature, max_rows: int, read: Read
+) -> list[dict[str, Any]]:
     header = _names(next(lines, []))
     if not header:
         raise InvalidRequest("the CSV body is empty, expected a header line with feature names")
@@ -86,10 +95,18 @@ def _rows(lines: Iterator[list[str]], signature: Signature, max_rows: int) -> li
         if index == max_rows:
             check_row_count(index + 1 + sum(1 for _ in lines), max_rows)
         values = (
-            _value(feature, cell.strip()) for feature, cell in zip(features, cells, strict=True)
+            read(feature, cell.strip()) for feature, cell in zip(features, cells, strict=True)
         )
         rows.append(dict(zip(header, values, strict=True)))
     return rows
+
+
+def _value_with_comma(feature: Feature | None, cell: str) -> Any:
+    """The same where semicolons stand between the cells: 1,5 is then a number too."""
+    is_number = feature is not None and feature.kind is Kind.NUMBER
+    if is_number and COMMA_NUMBER.fullmatch(cell):
+        cell = cell.replace(",", ".")
+    return _value(feature, cell)
 
 
 def _value(feature: Feature | None, cell: str) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from trainer.data.text import tidy
@@ -25,6 +26,14 @@ HEAD_RECORDS = 20  # enough to see whether a delimiter splits every row alike
 BLOCK_BYTES = 4 * 2**20  # no row may be longer; smaller blocks cost time, larger ones memory
 
 
+COMMA_NUMBER = r"^[+-]?[0-9]+(,[0-9]+)?$"
+NO_THOUSANDS = r",([0-9]{1,2}|[0-9]{4,})$"
+"""A comma before one, two or more than three digits can't set thousands apart."""
+
+MOSTLY = 0.95
+"""Share of a column's filled cells that must be numbers for it to be one; as in the rules."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a file is laid out: what stands between cells, and its first row."""
@@ -33,8 +42,11 @@ class Layout:
     header: list[str]
 
 
-def read_delimited(path: str) -> pa.Table:
+def read_delimited(path: str) -> tuple[pa.Table, list[str]]:
     """The cells of a CSV file as text columns, trimmed, missing tokens as nulls.
+
+    And the names of the columns whose decimal commas were turned into points: where semicolons
+    stand between the cells, spreadsheets of many countries write 1,5 for 1.5.
 
     Raises:
         TableError: the file is empty, ragged, not UTF-8, or no valid gzip; names the row
@@ -46,7 +58,7 @@ def read_delimited(path: str) -> pa.Table:
         raise TableError(f"the file can't be read: {error}", path=path) from error
 
 
-def _read(path: str) -> pa.Table:
+def _read(path: str) -> tuple[pa.Table, list[str]]:
     layout = _layout(path)
     try:
         cells = _cells(path, layout).rename_columns(layout.header)
@@ -58,7 +70,33 @@ def _read(path: str) -> pa.Table:
             path=path,
             row=cells.num_rows,
         )
-    return cells.slice(1)
+    cells = cells.slice(1)
+    return _with_points(cells) if layout.delimiter == ";" else (cells, [])
+
+
+def _with_points(cells: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Columns of numbers with decimal commas, with points; all others as they are.
+
+    A column is left alone if its commas may as well set thousands apart.
+    """
+    points = [_points(column) for column in cells.columns]
+    columns = [
+        column if changed is None else changed
+        for column, changed in zip(cells.columns, points, strict=True)
+    ]
+    names = cells.column_names
+    changed_names = [n for n, changed in zip(names, points, strict=True) if changed is not None]
+    return pa.Table.from_arrays(columns, names=names), changed_names
+
+
+def _points(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any] | None:
+    """The column with points for commas, or None if it is left alone."""
+    numbers = pc.match_substring_regex(column, COMMA_NUMBER)
+    share = pc.mean(pc.cast(numbers, pa.float32())).as_py() or 0
+    if share < MOSTLY:
+        return None
+    sure = pc.any(pc.match_substring_regex(column.filter(numbers), NO_THOUSANDS)).as_py()
+    return pc.if_else(numbers, pc.replace_substring(column, ",", "."), column) if sure else None
 
 
 def _layout(path: str) -> Layout:

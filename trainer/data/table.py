@@ -107,7 +107,13 @@ def read_table(path: str | Path) -> Table:
         return _named(Table.numbered(name, read_parquet(name), first_row=1))
     if name.endswith(".parquet"):
         raise TableError("this is not a Parquet file, whatever its name says", path=name)
-    return _named(Table.numbered(name, read_delimited(name), first_row=2))
+    cells, commas = read_delimited(name)
+    table = Table.numbered(name, cells, first_row=2)
+    findings = tuple(
+        Finding("decimal-comma", column, f"Column {column!r} is read with decimal commas.")
+        for column in commas
+    )
+    return _named(replace(table, findings=findings))
 
 
 def _opening(path: str) -> bytes:
@@ -142,6 +148,7 @@ def _named(table: Table) -> Table:
         for place, name in enumerate(names, start=1)
         if not given[place - 1]
     )
+    findings = (*table.findings, *findings)
     return replace(table, columns=table.columns.rename_columns(names), findings=findings)
 
 

@@ -126,3 +126,10 @@ def test_a_header_of_very_many_names_takes_no_longer_for_each(mixed_signature) -
         read_csv(text, mixed_signature)
     # Comparing each name with each took several minutes.
     assert time.perf_counter() - started < 10
+
+
+def test_decimal_commas_are_read_where_semicolons_stand_between_the_cells(mixed_signature) -> None:
+    assert read_csv("age;shape\n1,5;1,5\n", mixed_signature) == [{"age": 1.5, "shape": "1,5"}]
+    assert read_csv('age,shape\n"1,5",round\n', mixed_signature) == [
+        {"age": "1,5", "shape": "round"}
+    ]

@@ -254,3 +254,20 @@ def test_a_damaged_parquet_file_is_refused(write):
 
 def test_a_file_that_is_parquet_in_name_only_is_refused(write):
     assert "not a Parquet file" in str(refusal(write("a,b\n1,2\n", "table.parquet")))
+
+
+def test_decimal_commas_are_read_where_semicolons_stand_between_the_cells(tmp_path):
+    path = tmp_path / "werte.csv"
+    path.write_text("a;b;c;d\n1,5;1,500;x,y;3\n-2;2,250;1,5;4\n;3,125;z;5\n")
+    table = read_table(path)
+    assert table.column("a").to_pylist() == ["1.5", "-2", None]
+    assert table.column("b").to_pylist() == ["1,500", "2,250", "3,125"]  # may be thousands
+    assert table.column("c").to_pylist() == ["x,y", "1,5", "z"]
+    assert table.column("d").to_pylist() == ["3", "4", "5"]
+    assert [(f.rule, f.column) for f in table.findings] == [("decimal-comma", "a")]
+
+
+def test_commas_in_quotes_between_commas_are_no_decimal_commas(tmp_path):
+    path = tmp_path / "values.csv"
+    path.write_text('a,b\n"1,5",2\n"2,5",3\n')
+    assert read_table(path).column("a").to_pylist() == ["1,5", "2,5"]
