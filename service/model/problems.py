@@ -49,9 +49,10 @@ class _Collector:
         if self.problems:
             raise InvalidRows(self.problems[:PROBLEM_LIMIT], truncated=self.full)
 
-    def add(self, problem: Problem) -> None:
-        if not self.full:
-            self.problems.append(problem)
+    def add(self, *problems: Problem) -> None:
+        for problem in problems:
+            if not self.full:
+                self.problems.append(problem)
 
 
 Locate = Callable[[int, str | None], str | None]
@@ -115,25 +116,27 @@ def rows_from_columns(
     """
     found = _Collector()
     lists: dict[str, list[Any]] = {}
-    meant = _meant(signature, columns)
+
+    def locate(_row: int, name: str | None) -> str:
+        return f"{pointer}/{escaped(name or '')}"
+
+    unknown = _unknown(signature, columns, 0, locate)
+    meant = {problem.did_you_mean for problem in unknown}
     for feature in signature.features:
-        name, where = feature.name, f"{pointer}/{escaped(feature.name)}"
+        name, where = feature.name, locate(0, feature.name)
         values = columns.get(name)
         if isinstance(values, list):
             lists[name] = values
         elif name in columns and (values is not None or feature.required):
             found.add(Problem(0, name, where, "a list of values", described(values)))
-        elif feature.required and name not in meant.values():
+        elif feature.required and name not in meant:
             found.add(Problem(0, name, where, "a list of values", "nothing"))
-    for name, close in meant.items():
-        where = f"{pointer}/{escaped(name)}"
-        found.add(Problem(0, shown(name), where, "a known feature", shown(name), close))
+    found.add(*unknown)
     longest = max(map(len, lists.values()), default=0)
     for name, values in lists.items():
         if len(values) != longest:
-            where = f"{pointer}/{escaped(name)}"
             expected = f"{_values(longest)}, as in the longest column"
-            found.add(Problem(len(values), name, where, expected, _values(len(values))))
+            found.add(Problem(len(values), name, locate(0, name), expected, _values(len(values))))
     found.raise_if_any()
     return [{name: values[i] for name, values in lists.items()} for i in range(longest)]
 
@@ -145,13 +148,13 @@ def check_names(signature: Signature, names: Sequence[str]) -> None:
         InvalidRows: for unknown names, and features that are needed and missing.
     """
     found = _Collector()
-    meant = _meant(signature, names)
+    there = set(names)
+    unknown = _unknown(signature, names, 0, nowhere)
+    meant = {problem.did_you_mean for problem in unknown}
     for feature in signature.features:
-        missing = feature.name not in names and feature.name not in meant.values()
-        if feature.required and missing:
+        if feature.required and feature.name not in there and feature.name not in meant:
             found.add(Problem(0, feature.name, None, "a column of this name", "nothing"))
-    for name, close in meant.items():
-        found.add(Problem(0, shown(name), None, "a known feature", shown(name), close))
+    found.add(*unknown)
     found.raise_if_any()
 
 
@@ -160,16 +163,15 @@ def _cells(
 ) -> Iterator[tuple[Feature, Any, str | None]]:
     """Each feature of one row with its value and place; problems with the row itself are added."""
     if isinstance(row, Mapping):
-        meant = _meant(signature, row)
+        unknown = _unknown(signature, row, index, locate)
+        meant = {problem.did_you_mean for problem in unknown}
         for feature in signature.features:
             where = locate(index, feature.name)
             if feature.name in row:
                 yield feature, row[feature.name], where
-            elif feature.required and feature.name not in meant.values():
+            elif feature.required and feature.name not in meant:
                 found.add(Problem(index, feature.name, where, EXPECTED[feature.kind], "nothing"))
-        for name, close in meant.items():
-            where = locate(index, name)
-            found.add(Problem(index, shown(name), where, "a known feature", shown(name), close))
+        found.add(*unknown)
     elif isinstance(row, list):
         if len(row) != len(signature.features):
             names = ", ".join(feature.name for feature in signature.features)
@@ -190,19 +192,25 @@ def _cells(
         )
 
 
-def _meant(signature: Signature, names: Iterable[str]) -> dict[str, str | None]:
-    """The unknown among the names, each with the missing name that it resembles.
+def _unknown(signature: Signature, names: Iterable[str], row: int, locate: Locate) -> list[Problem]:
+    """A problem for each unknown name, with the missing one that it resembles.
 
-    Comparing is slow, so no more are looked at than can be reported, and no long ones.
+    Comparing is slow, so no more are looked at than tell that there are too many, and no long ones.
     """
+    unknown = list(islice((n for n in names if n not in signature.by_name), PROBLEM_LIMIT + 1))
+    if not unknown:
+        return []
     there = set(names)
     missing = [name for name in signature.by_name if name not in there]
-    meant: dict[str, str | None] = {}
-    for name in islice((n for n in names if n not in signature.by_name), PROBLEM_LIMIT):
+    problems = []
+    for name in unknown:
         short = len(name) <= COMPARED_CHARACTERS
         close = difflib.get_close_matches(name, missing, n=1) if short else []
-        meant[name] = close[0] if close else None
-    return meant
+        said = shown(name)
+        problems.append(
+            Problem(row, said, locate(row, name), "a known feature", said, next(iter(close), None))
+        )
+    return problems
 
 
 def _refusal(feature: Feature, value: Any) -> str | None:

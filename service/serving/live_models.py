@@ -52,6 +52,10 @@ class ModelState:
         """The live model with the highest version: the one meant where none is named."""
         return self.live[max(self.live)][0] if self.live else None
 
+    def live_number(self, version: str) -> int | None:
+        """The live version that a caller's text means, spelled just so; None where it is none."""
+        return next((number for number in self.live if str(number) == version), None)
+
     def problems(self) -> list[str]:
         """Everything an operator should know, in sentences."""
         said = [f"version {v} is refused: {reason}" for v, (_, reason) in self.rejected.items()]
@@ -108,9 +112,8 @@ class LiveModels:
         if state is None:
             raise UnknownModel(name, sorted(models))
         if version is not None:
-            for number, (model, _) in state.live.items():
-                if str(number) == version:
-                    return model
+            if (number := state.live_number(version)) is not None:
+                return state.live[number][0]
             if not state.live:
                 raise ModelNotReady(name)
             raise UnknownVersion(name, version, sorted(state.live))
@@ -172,10 +175,11 @@ class LiveModels:
                 self._ignored = listing.ignored
                 self._follow(listing)
             self._metrics.ready(self.is_ready)
-            for reason in self._folder_problems():
+            said = self._folder_problems()
+            for reason in said:
                 if reason not in self._told:
                     log.warning("model folder problem", extra={"reason": reason})
-            self._told = self._folder_problems()
+            self._told = said
 
     def _follow(self, listing: Listing) -> None:
         settled = self._settled(listing)

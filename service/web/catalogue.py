@@ -33,10 +33,11 @@ def catalogue_blueprint(live: LiveModels) -> Blueprint:
         if version in {str(rejected) for rejected in state.rejected}:
             only = ModelState(rejected={int(version): state.rejected[int(version)]})
             return _json(_described(name, only, None))
-        for number, entry in state.live.items():
-            if str(number) == version:
-                return _json(_described(name, ModelState(live={number: entry}), entry[0]))
-        raise UnknownVersion(name, version, sorted(state.live))
+        number = state.live_number(version)
+        if number is None:
+            raise UnknownVersion(name, version, sorted(state.live))
+        entry = state.live[number]
+        return _json(_described(name, ModelState(live={number: entry}), entry[0]))
 
     def _state(name: str) -> ModelState:
         states = live.states  # read once: it is replaced whenever a model comes or goes

@@ -60,9 +60,11 @@ def read_csv(text: str, signature: Signature, max_rows: int = sys.maxsize) -> li
 
 def _delimiter(text: str, signature: Signature) -> str:
     """The one that finds most of the features in the header; a comma where it makes no odds."""
+    lines = io.StringIO(text, newline="")
 
     def found(delimiter: str) -> int:
-        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        lines.seek(0)
+        header = next(csv.reader(lines, delimiter=delimiter), [])
         return len(signature.by_name.keys() & set(_names(header)))
 
     try:

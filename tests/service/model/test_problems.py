@@ -228,3 +228,11 @@ def test_zero_rows_are_no_problem() -> None:
     signature = Signature([Feature(name="a", kind=Kind.NUMBER)], ["x"])
     assert len(columns_from_values(signature, [])) == 0
     assert rows_from_columns(signature, {"a": []}, "/inputs") == []
+
+
+def test_more_unknown_names_than_are_told_are_said_to_be_more(mixed_signature) -> None:
+    row = {f"x{index}": 1 for index in range(PROBLEM_LIMIT + 5)}
+    with pytest.raises(InvalidRows) as caught:
+        columns_from_values(mixed_signature, [{**row, **GOOD}])
+    assert len(caught.value.problems) == PROBLEM_LIMIT
+    assert caught.value.truncated
