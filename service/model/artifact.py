@@ -192,11 +192,19 @@ def _replay(session: Session, signature: Signature, golden: tuple[GoldenRow, ...
                 f"golden row {index} got probabilities {got.tolist()}, expected {wanted.tolist()}"
             )
         label = prediction.labels[index]
-        lead = expected.probabilities[expected.label] - expected.probabilities[label]
-        if abs(lead) > 2 * gap:  # else the two are tied, and rounding decides
+        if _margin(signature, expected, label) > GOLDEN_TOLERANCE:  # nearer, rounding decides
             raise ModelRejected(
                 f"golden row {index} got label {label!r}, expected {expected.label!r}"
             )
+
+
+def _margin(signature: Signature, expected: GoldenRow, label: str) -> float:
+    """How far the probabilities of a row are from those that would get it this label instead."""
+    if label == expected.label:
+        return 0.0
+    if (threshold := signature.threshold) is not None:
+        return abs(expected.probabilities[threshold.positive] - threshold.value)
+    return abs(expected.probabilities[expected.label] - expected.probabilities[label]) / 2
 
 
 def _warm_up(session: Session, signature: Signature, golden: tuple[GoldenRow, ...]) -> float:

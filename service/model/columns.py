@@ -14,7 +14,8 @@ class Columns:
     """Rows as two arrays, their columns in the order of the signature.
 
     Attributes:
-        numbers: float64 (rows, numbers); NaN is missing; booleans are 1 and 0.
+        numbers: float64 (rows, numbers); NaN is missing; booleans are 1 and 0, datetimes seconds
+            since 1970-01-01T00:00:00 UTC.
         categories: str objects (rows, categories); the empty text is missing.
     """
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import InvalidRows, Problem
+from service.model import datetimes
 from service.model.columns import Columns
 from service.model.signature import Feature, Kind, Signature, category_text
 
@@ -28,11 +29,16 @@ SHOWN_CHARACTERS = 40
 COMPARED_CHARACTERS = 200
 """Longer unknown names are compared with none of the known."""
 
-EXPECTED = {
-    Kind.NUMBER: "number",
-    Kind.BOOLEAN: "boolean",
-    Kind.CATEGORY: "text",
-}
+
+def expected_of(feature: Feature) -> str:
+    """What a feature asks for, in words."""
+    match feature.kind:
+        case Kind.NUMBER | Kind.BOOLEAN:
+            return feature.kind.value
+        case Kind.DATETIME:
+            return datetimes.expected(feature.format)
+        case Kind.CATEGORY:
+            return "text"
 
 
 class _Collector:
@@ -101,7 +107,8 @@ def columns_from_values(
                 text = "" if value is None else category_text(value)
                 categories[index, category_index[feature.name]] = text
             elif value is not None:
-                numbers[index, number_index[feature.name]] = value
+                number = feature.seconds(value) if feature.kind is Kind.DATETIME else value
+                numbers[index, number_index[feature.name]] = number
     found.raise_if_any()
     return Columns(numbers, categories)
 
@@ -170,7 +177,7 @@ def _cells(
             if feature.name in row:
                 yield feature, row[feature.name], where
             elif feature.required and feature.name not in meant:
-                found.add(Problem(index, feature.name, where, EXPECTED[feature.kind], "nothing"))
+                found.add(Problem(index, feature.name, where, expected_of(feature), "nothing"))
         found.add(*unknown)
     elif isinstance(row, list):
         if len(row) != len(signature.features):
@@ -215,26 +222,28 @@ def _unknown(signature: Signature, names: Iterable[str], row: int, locate: Locat
 
 def _refusal(feature: Feature, value: Any) -> str | None:
     """What was expected where ``value`` won't do for ``feature``; None where it will."""
-    expected = EXPECTED[feature.kind]
+    but = ""
     match value:
         case None:
             fits = not feature.required
+        case _ if feature.kind is Kind.DATETIME:
+            fits = isinstance(value, str) and _is_datetime(feature, value)
         case bool():
             fits = feature.kind is not Kind.NUMBER
         case int() | float() if feature.kind is Kind.BOOLEAN:
             fits = isinstance(value, int) and value in {0, 1}
         case int() | float():
             fits = _is_double(value)
-            expected += " within the range of doubles"
+            but = " within the range of doubles"
         case str() if feature.kind is Kind.CATEGORY and _has_lone_surrogate(value):
             fits = False
-            expected += " without lone surrogates"
+            but = " without lone surrogates"
         case str():
             # Blank text is a missing category.
             fits = feature.kind is Kind.CATEGORY and bool(value.strip() or not feature.required)
         case _:
             fits = False
-    return None if fits else expected
+    return None if fits else expected_of(feature) + but
 
 
 def described(value: Any) -> str:
@@ -275,6 +284,14 @@ def _is_double(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _is_datetime(feature: Feature, text: str) -> bool:
+    try:
+        feature.seconds(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _has_lone_surrogate(text: str) -> bool:

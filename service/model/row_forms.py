@@ -8,7 +8,7 @@ is slow and thorough.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from secrets import token_hex
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ import numpy as np
 
 from service.errors import TooManyRows
 from service.model.columns import Columns
-from service.model.signature import Kind, Signature, category_text
+from service.model.signature import Feature, Kind, Signature, category_text
 
 _WHOLE = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -26,6 +26,7 @@ VALUE_TYPES: dict[Kind, Any] = {
     # msgspec takes whole numbers for float, and refuses true, "1.5", NaN and 1e400 by itself.
     Kind.NUMBER: float,
     Kind.BOOLEAN: bool | Literal[0, 1],
+    Kind.DATETIME: str,
     # Longer whole numbers are left to the thorough way, which knows how large is too large.
     Kind.CATEGORY: str | bool | _WHOLE | float,
 }
@@ -34,6 +35,10 @@ VALUE_TYPES: dict[Kind, Any] = {
 
 UNHOLDABLE = re.compile(r'["\\\x00-\x1f]')
 """What msgspec takes in no field's name: it compares names as they stand in JSON."""
+
+
+Get = Callable[[Any], Sequence[Any]]
+"""Gives the values of some fields of a row."""
 
 
 class RowForms:
@@ -89,7 +94,12 @@ class RowForms:
         }
         self._number_fields = [fields_of[f.name] for f in signature.numbers]
         self._category_fields = [fields_of[f.name] for f in signature.categories]
-        self._get_numbers = _getter(self._number_fields)
+        self._datetimes = {
+            fields_of[f.name]: f for f in signature.numbers if f.kind is Kind.DATETIME
+        }
+        self._get_numbers: Get = _getter(self._number_fields)
+        if self._datetimes:  # decided here once, so that rows without any don't pay for it
+            self._get_numbers = _reading(self._get_numbers, self._number_fields, self._datetimes)
         self._get_categories = _getter(self._category_fields)
         self._required_categories = [
             index for index, feature in enumerate(signature.categories) if feature.required
@@ -98,18 +108,20 @@ class RowForms:
     def from_rows(self, rows: Sequence[msgspec.Struct], max_rows: int) -> Columns | None:
         """Rows of ``named`` or ``listed`` as Columns.
 
-        Returns None when a required category is empty text, which no type can refuse; the slow
-        pass then says where.
+        Returns None when a required category is empty text or a text is no datetime, which no type
+        can refuse; the slow pass then says where.
 
         Raises:
             TooManyRows: for more than ``max_rows``, before any array is made.
         """
         n = len(rows)
         check_row_count(n, max_rows)
-        numbers = np.array(
-            [self._get_numbers(row) for row in rows] if self._number_fields else [],
-            dtype=np.float64,  # None becomes NaN, true becomes 1
-        ).reshape(n, len(self._number_fields))
+        try:
+            values = [self._get_numbers(row) for row in rows] if self._number_fields else []
+        except ValueError:
+            return None
+        # None becomes NaN, true becomes 1
+        numbers = np.array(values, dtype=np.float64).reshape(n, len(self._number_fields))
         categories = np.empty((n, len(self._category_fields)), dtype=object)
         if self._category_fields and n:
             categories[:] = [
@@ -137,6 +149,11 @@ class RowForms:
             return None
         n = max(lengths, default=0)
         check_row_count(n, max_rows)
+        try:
+            for field in self._datetimes.keys() & lists.keys():
+                lists[field] = [_seconds(self._datetimes[field], text) for text in lists[field]]
+        except ValueError:
+            return None
         numbers = np.full((n, len(self._number_fields)), np.nan)
         for index, field in enumerate(self._number_fields):
             if field in lists:
@@ -182,7 +199,24 @@ def _text_or_missing(value: str | bool | float | None) -> str:
     return "" if value is None else category_text(value)
 
 
-def _getter(fields: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+def _seconds(feature: Feature, text: str | None) -> float | None:
+    return None if text is None else feature.seconds(text)
+
+
+def _reading(get: Get, fields: Sequence[str], datetimes: Mapping[str, Feature]) -> Get:
+    """What ``get`` gives of these fields, with the texts of datetimes read as seconds."""
+    places = [(place, datetimes[field]) for place, field in enumerate(fields) if field in datetimes]
+
+    def values(row: Any) -> Sequence[Any]:
+        numbers = list(get(row))
+        for place, feature in places:
+            numbers[place] = _seconds(feature, numbers[place])
+        return numbers
+
+    return values
+
+
+def _getter(fields: Sequence[str]) -> Get:
     if len(fields) == 1:
         (field,) = fields
         return lambda row: (getattr(row, field),)

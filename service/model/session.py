@@ -138,6 +138,7 @@ class Session:
         signature: how its features go into its inputs, in order.
         labeled: whether the graph's ``label`` is one of the signature's classes; in a file
             without metadata the classes are numbered, and its labels are names unknown to them.
+            Where the signature has a threshold, that decides and not the graph.
 
     Raises:
         ModelRejected: when the graph's inputs or outputs don't fit the signature.
@@ -146,12 +147,13 @@ class Session:
     def __init__(self, graph: Graph, signature: Signature, *, labeled: bool = True) -> None:
         self._graph = graph
         self._classes = list(signature.classes)
+        self._threshold = signature.threshold
         self._feeds = _bound(graph.inputs, signature)
         self._probabilities = _probabilities_output(graph.outputs)
         label_type = graph.outputs.get("label")
         self._outputs = (
             ["label", self._probabilities]
-            if labeled and label_type == "tensor(string)"
+            if labeled and label_type == "tensor(string)" and self._threshold is None
             else [self._probabilities]
         )
 
@@ -184,6 +186,8 @@ class Session:
             probabilities = _narrowed(probabilities, np.float32)
         if label:
             return Prediction(label[0].tolist(), probabilities)
+        if self._threshold is not None:
+            return Prediction(self._threshold.labels(probabilities, self._classes), probabilities)
         likeliest = probabilities.argmax(axis=1).tolist()
         return Prediction([self._classes[index] for index in likeliest], probabilities)
 

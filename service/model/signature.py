@@ -6,6 +6,7 @@ OpenAPI document, the pages and every protocol.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
@@ -13,17 +14,20 @@ from functools import cached_property
 import msgspec
 
 from service.errors import ModelRejected
+from service.model import datetimes
+from service.model.threshold import Threshold
 
 
 class Kind(StrEnum):
     """What a feature's values are.
 
-    Numbers and booleans travel in the ``numbers`` tensor (booleans as 1 and 0), categories in the
-    ``categories`` tensor.
+    Numbers, booleans and datetimes travel in the ``numbers`` tensor (booleans as 1 and 0, datetimes
+    as seconds since 1970-01-01T00:00:00 UTC), categories in the ``categories`` tensor.
     """
 
     NUMBER = "number"
     BOOLEAN = "boolean"
+    DATETIME = "datetime"
     CATEGORY = "category"
 
 
@@ -32,13 +36,14 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         name: as callers name it.
-        kind: number, boolean or category.
+        kind: number, boolean, datetime or category.
         required: whether leaving it out, or null, is an error.
         unit: for people, such as ``cm``.
-        minimum: smallest value seen in training; None where unknown.
-        maximum: largest value seen in training; None where unknown.
+        minimum: smallest value seen in training, of datetimes in seconds; None where unknown.
+        maximum: largest value seen in training, of datetimes in seconds; None where unknown.
         categories: each category seen in training with its count; empty where unknown.
         default: what the graph puts where a number is missing, for people.
+        format: how a datetime may be written besides ISO 8601, one of ``datetimes.FORMATS``.
     """
 
     name: str
@@ -49,6 +54,27 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     maximum: float | None = None
     categories: dict[str, int] = {}
     default: float | None = None
+    format: str | None = None
+
+    def seconds(self, text: str) -> float:
+        """The seconds since 1970 that a text means for this datetime; NaN where it is blank.
+
+        Raises:
+            ValueError: for a text that is no datetime, and a blank one where it is required.
+        """
+        text = text.strip()
+        if not text and not self.required:
+            return math.nan
+        return datetimes.seconds_of(text, self.format)
+
+    def readable(self, value: float) -> float | str:
+        """A value of the ``numbers`` tensor as an answer tells it: a datetime as text."""
+        return datetimes.text_of(value, self.format) if self.kind is Kind.DATETIME else value
+
+    def shown(self, value: float) -> str:
+        """The same for people to read."""
+        readable = self.readable(value)
+        return readable if isinstance(readable, str) else f"{readable:g}"
 
 
 class _SignatureMetadata(msgspec.Struct):
@@ -56,6 +82,7 @@ class _SignatureMetadata(msgspec.Struct):
 
     features: list[Feature]
     classes: list[str]
+    threshold: Threshold | None = None
 
 
 class Signature:
@@ -64,13 +91,21 @@ class Signature:
     Args:
         features: at least one, with names all different.
         classes: the class names in the order of the probabilities, all different.
+        threshold: how two classes are decided between; None for the likelier one.
 
     Raises:
-        ModelRejected: for names that repeat, no features or no classes.
+        ModelRejected: for names that repeat, no features or no classes, an unknown format of a
+            datetime, or a threshold that can't decide between the classes.
     """
 
-    def __init__(self, features: Sequence[Feature], classes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        classes: Sequence[str],
+        threshold: Threshold | None = None,
+    ) -> None:
         self.features, self.classes = tuple(features), tuple(classes)
+        self.threshold = threshold
         for what, names in (
             ("feature", [feature.name for feature in self.features]),
             ("class", list(self.classes)),
@@ -79,6 +114,15 @@ class Signature:
                 raise ModelRejected(f"the signature has no {what}")
             if repeated := {name for name in names if names.count(name) > 1}:
                 raise ModelRejected(f"the signature names {what} {min(repeated)!r} twice")
+        for feature in self.features:
+            known = feature.format is None or feature.format in datetimes.FORMATS
+            if feature.kind is Kind.DATETIME and not known:
+                raise ModelRejected(
+                    f"feature {feature.name!r} has format {feature.format!r}, "
+                    f"expected one of {', '.join(datetimes.FORMATS)}"
+                )
+        if threshold is not None:
+            threshold.check(self.classes)
 
     @classmethod
     def from_metadata(cls, text: str) -> Signature:
@@ -91,7 +135,7 @@ class Signature:
             metadata = msgspec.json.decode(text, type=_SignatureMetadata)
         except msgspec.MsgspecError as error:
             raise ModelRejected(f"metadata 'signature': {error}") from None
-        return cls(metadata.features, metadata.classes)
+        return cls(metadata.features, metadata.classes, metadata.threshold)
 
     @cached_property
     def numbers(self) -> tuple[Feature, ...]:
@@ -102,6 +146,11 @@ class Signature:
     def categories(self) -> tuple[Feature, ...]:
         """The features of the ``categories`` tensor, in the order of its columns."""
         return tuple(f for f in self.features if f.kind is Kind.CATEGORY)
+
+    @cached_property
+    def threshold_json(self) -> msgspec.Raw:
+        """The threshold, or null, as JSON: made once, for it stands in every answer."""
+        return msgspec.Raw(msgspec.json.encode(self.threshold))
 
     @cached_property
     def by_name(self) -> dict[str, Feature]:

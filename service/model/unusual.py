@@ -27,7 +27,7 @@ class Warned:
     Attributes:
         row: index of the row in the request, from 0.
         feature: the feature's name.
-        value: what was sent.
+        value: what was sent; a datetime as text.
         seen: [smallest, largest] seen in training, or the categories seen (the commonest first).
     """
 
@@ -62,8 +62,10 @@ class Watch:
         if outside.any():
             for row, index in np.argwhere(outside)[:WARNING_LIMIT].tolist():
                 feature = self._signature.numbers[index]
-                seen = [feature.minimum, feature.maximum]
-                found.append(Warned(row, feature.name, float(numbers[row, index]), seen))
+                limits = (feature.minimum, feature.maximum)
+                seen = [None if limit is None else feature.readable(limit) for limit in limits]
+                value = feature.readable(float(numbers[row, index]))
+                found.append(Warned(row, feature.name, value, seen))
         for index, known in self._known:
             values = columns.categories[:, index]
             if known.issuperset(values):

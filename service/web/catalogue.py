@@ -68,12 +68,17 @@ def _described(name: str, state: ModelState, model: Model | None) -> dict[str, A
             "features": [_feature(feature) for feature in model.signature.features],
             "classes": model.signature.classes,
         }
+        if model.signature.threshold is not None:
+            answer["threshold"] = model.signature.threshold
     return answer
 
 
 def _feature(feature: Feature) -> dict[str, Any]:
     """A feature as callers need it: what is not known of it is left out."""
-    facts = {name: getattr(feature, name) for name in feature.__struct_fields__}
+    facts = {
+        name: feature.readable(value) if isinstance(value, float) else value
+        for name, value in msgspec.structs.asdict(feature).items()
+    }
     return {name: value for name, value in facts.items() if value not in (None, {})}
 
 

@@ -115,8 +115,9 @@ def _value(feature: Feature | None, cell: str) -> Any:
     """A cell's value; text that does not fit stays text, for the signature to refuse."""
     if cell.lower() in MISSING:
         return None
-    if feature is None or feature.kind is Kind.CATEGORY:
-        return cell
-    if feature.kind is Kind.BOOLEAN:
+    kind = feature.kind if feature is not None else Kind.CATEGORY
+    if kind is Kind.NUMBER:
+        return float(cell) if NUMBER.fullmatch(cell) else cell
+    if kind is Kind.BOOLEAN:
         return {"true": True, "false": False, "1": True, "0": False}.get(cell.lower(), cell)
-    return float(cell) if NUMBER.fullmatch(cell) else cell
+    return cell

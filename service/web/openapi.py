@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 
 from service import __version__
 from service.errors import Problem
+from service.model import datetimes
 from service.model.artifact import Model
 from service.model.signature import Feature, Kind
 from service.serving.live_models import LiveModels
@@ -20,6 +21,8 @@ MISSING = {"type": "null"}
 
 LARGEST = sys.float_info.max
 """JSON knows no largest number, doubles do."""
+
+SECONDS_A_DAY = 86_400
 
 NOT_BLANK = "[^\\s\\u001c-\\u001f\\u0085]"
 """A character that is not trimmed: Python trims the separators of ASCII too."""
@@ -51,7 +54,11 @@ def openapi_document(live: LiveModels, max_rows: int) -> dict[str, Any]:
     default = live.default_model()
     states = live.states  # read once: it is replaced whenever a model comes or goes
     paths: dict[str, Any] = {}
-    schemas = {"Error": _error_schema(), "Status": _status_schema()}
+    schemas = {
+        "Error": _error_schema(),
+        "Status": _status_schema(),
+        "Threshold": _threshold_schema(),
+    }
     if default is not None:
         paths["/predict"] = {"post": _predict(default, "predict", max_rows)}
         schemas[_schema_name(default)] = _row_schema(default)
@@ -111,10 +118,16 @@ def _predict(model: Model, operation: str, max_rows: int) -> dict[str, Any]:
     if examples:
         content["examples"] = examples
     classes = ", ".join(signature.classes)
+    decision = ""
+    if (threshold := signature.threshold) is not None:
+        decision = (
+            f"It is {threshold.positive} where the probability of that is at least "
+            f"{threshold.value:g}. "
+        )
     return {
         "operationId": operation,
         "summary": f"Predict with model {model.name}, version {model.version}",
-        "description": f"Tells for each row which it is of: {classes}. "
+        "description": f"Tells for each row which it is of: {classes}. {decision}"
         "Columns under `inputs` and `text/csv` are taken too.",
         "requestBody": {"required": True, "content": {JSON: content}},
         "responses": {
@@ -145,13 +158,12 @@ def _value_schema(feature: Feature) -> dict[str, Any]:
     match feature.kind:
         case Kind.NUMBER:
             schema: dict[str, Any] = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
-            if feature.minimum is not None and feature.maximum is not None:
-                unit = f" {feature.unit}" if feature.unit else ""
-                schema["description"] = (
-                    f"Seen in training: {feature.minimum:g} to {feature.maximum:g}{unit}."
-                )
+            if seen := _seen(feature):
+                schema["description"] = seen
         case Kind.BOOLEAN:
             schema = {"type": "boolean"}
+        case Kind.DATETIME:
+            schema = _datetime_schema(feature)
         case Kind.CATEGORY:
             schema = {"type": "string"}
             if feature.required:
@@ -160,6 +172,30 @@ def _value_schema(feature: Feature) -> dict[str, Any]:
                 known = sorted(feature.categories, key=lambda c: -feature.categories[c])
                 schema["description"] = "Seen in training: " + ", ".join(known[:20])
     return schema if feature.required else {"anyOf": [schema, MISSING]}
+
+
+def _datetime_schema(feature: Feature) -> dict[str, Any]:
+    """A date where training saw whole days only, else a date with its time; the other is taken too."""
+    limits = [limit for limit in (feature.minimum, feature.maximum) if limit is not None]
+    whole_days = bool(limits) and all(limit % SECONDS_A_DAY == 0 for limit in limits)
+    formats = "ISO 8601" if feature.format is None else f"{feature.format} or ISO 8601"
+    said = [f"Expected is {datetimes.expected(feature.format)} ({formats}, UTC without an offset)."]
+    if seen := _seen(feature):
+        said.append(seen)
+    return {
+        "type": "string",
+        "format": "date" if whole_days else "date-time",
+        "description": " ".join(said),
+    }
+
+
+def _seen(feature: Feature) -> str:
+    """The range that training saw, as a sentence; empty where it is not known."""
+    if feature.minimum is None or feature.maximum is None:
+        return ""
+    low, high = map(feature.shown, (feature.minimum, feature.maximum))
+    unit = f" {feature.unit}" if feature.unit else ""
+    return f"Seen in training: {low} to {high}{unit}."
 
 
 def _answer_schema(model: Model) -> dict[str, Any]:
@@ -178,13 +214,22 @@ def _answer_schema(model: Model) -> dict[str, Any]:
             },
         },
     }
+    required = ["model", "version", "id", "predictions"]
+    properties: dict[str, Any] = {}
+    if (threshold := model.signature.threshold) is not None:
+        required.append("threshold")
+        properties["threshold"] = {
+            "$ref": "#/components/schemas/Threshold",
+            "const": msgspec.to_builtins(threshold),
+        }
     return {
         "type": "object",
-        "required": ["model", "version", "id", "predictions"],
+        "required": required,
         "properties": {
             "model": {"type": "string"},
             "version": {"type": "string"},
             "id": {"type": "string"},
+            **properties,
             "predictions": {"type": "array", "items": prediction},
             "warnings": {
                 "type": "array",
@@ -200,6 +245,20 @@ def _answer_schema(model: Model) -> dict[str, Any]:
                     },
                 },
             },
+        },
+    }
+
+
+def _threshold_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": "How a model with two classes decides: the label is `class` where its "
+        "probability is at least `value`, else the other class.",
+        "required": ["class", "value", "metric"],
+        "properties": {
+            "class": {"type": "string"},
+            "value": {"type": "number", "minimum": 0, "maximum": 1},
+            "metric": {"type": "string", "description": "What the value was chosen for."},
         },
     }
 
@@ -244,6 +303,7 @@ def _status_schema() -> dict[str, Any]:
             "name": {"type": "string"},
             "ready": {"type": "boolean"},
             "model_version_status": {"type": "array", "items": {"type": "object"}},
+            "threshold": {"$ref": "#/components/schemas/Threshold"},
         },
     }
 

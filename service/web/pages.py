@@ -14,6 +14,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from service.model import datetimes
 from service.model.artifact import Model
 from service.model.signature import Kind
 from service.serving.live_models import LiveModels
@@ -61,12 +62,14 @@ def _shown(model: Model) -> dict[str, Any]:
             "required": feature.required,
             "range": (
                 None
-                if feature.minimum is None
-                else (f"{feature.minimum:g}", f"{feature.maximum:g}")
+                if feature.minimum is None or feature.maximum is None
+                else (feature.shown(feature.minimum), feature.shown(feature.maximum))
             ),
             "categories": sorted(feature.categories, key=lambda c: -feature.categories[c]),
             "example": _text(example.get(feature.name)),
-            "is_category": feature.kind is Kind.CATEGORY,
+            "placeholder": (
+                datetimes.example(feature.format) if feature.kind is Kind.DATETIME else ""
+            ),
         }
         for feature in model.signature.features
     ]
@@ -74,6 +77,7 @@ def _shown(model: Model) -> dict[str, Any]:
         "name": model.name,
         "version": model.version,
         "classes": model.signature.classes,
+        "threshold": model.signature.threshold,
         "features": features,
         "path": f"/v1/models/{model.name}:predict",
         # Quoted, for what stands in a model file must not become a command of its reader's.

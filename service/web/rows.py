@@ -90,6 +90,8 @@ class RowsProtocol:
             "version": str(answered.model.version),
             "id": answered.request_id,
         }
+        if answered.model.signature.threshold is not None:
+            answer["threshold"] = answered.model.signature.threshold_json
         if answered.form is Form.COLUMNS:
             columns = list(map(list, zip(*probabilities, strict=True))) or [[] for _ in classes]
             answer["outputs"] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +122,7 @@ def test_the_metadata_has_every_entry_of_the_contract(trained: Path) -> None:
         *("pigeonhole", "signature", "golden", "evaluation", "reference", "training"),
     }
     assert 3 <= len(metadata["golden"]) <= 10
-    assert set(metadata["evaluation"]) == {"test", "baselines"}
+    assert set(metadata["evaluation"]) == {"test", "baselines", "temperatures"}
     assert metadata["reference"]["features"]["age"]["missing"] == pytest.approx(0.1, abs=0.05)
     assert sum(metadata["reference"]["classes"].values()) == pytest.approx(1)
 
@@ -128,6 +130,71 @@ def test_the_metadata_has_every_entry_of_the_contract(trained: Path) -> None:
 def test_golden_rows_are_nobodys(trained: Path, mixed_table: Path) -> None:
     golden = json.loads(ExportedModel(trained.read_bytes()).metadata["golden"])
     assert golden[-1]["row"] == {k: golden[-1]["row"][k] for k in ("member", "color")}
+
+
+@pytest.fixture(scope="module")
+def careful_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 rows with dates in a format of their own, of which one class is rarer."""
+    rng = np.random.default_rng(6)
+    start = datetime(2023, 1, 1, tzinfo=UTC)
+    lines = ["joined,opened,age,left"]
+    for _ in range(400):
+        day, age = int(rng.integers(0, 700)), rng.normal(40, 12)
+        left = "yes" if rng.random() < 1 / (1 + np.exp((age + day / 20 - 45) / 4)) else "no"
+        joined = "" if rng.random() < 0.1 else (start + timedelta(days=day)).strftime("%d.%m.%Y")
+        opened = (start + timedelta(minutes=int(rng.integers(0, 10**6)))).isoformat()
+        lines.append(f"{joined},{opened},{age:.1f},{left}")
+    path = tmp_path_factory.mktemp("careful") / "left.csv"
+    path.write_text("\n".join(lines), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def careful(careful_table: Path) -> Path:
+    """The file that the trainer makes of it, with a threshold."""
+    folder = careful_table.parent / "models"
+    flags = {"table": str(careful_table), "target": "left", "name": "left", "models": str(folder)}
+    flags |= {"threshold": "f1", "positive": "yes"}
+    run = train(Settings.read({**flags, "epochs": "20"}), progress=io.StringIO())
+    assert run is not None
+    return run.path
+
+
+def test_the_service_decides_by_the_threshold_as_the_graph_does(careful, careful_table) -> None:
+    model = load(careful)
+    threshold = model.signature.threshold
+    assert threshold is not None
+    assert (threshold.positive, threshold.metric) == ("yes", "f1")
+    assert 0 < threshold.value < 1
+    lines = careful_table.read_text("utf-8").splitlines()
+    body = "\n".join(line.rpartition(",")[0] for line in lines)
+    columns = columns_from_values(model.signature, csv_rows.read_csv(body, model.signature))
+    served = model.session.run(columns)
+
+    from trainer.data.cleaning import clean  # noqa: PLC0415 - beside its use
+    from trainer.data.table import read_table  # noqa: PLC0415
+
+    examples = clean(read_table(str(careful_table)), "left").examples
+    np.testing.assert_array_equal(columns.numbers, examples.numbers)
+    labels, probabilities = ExportedModel(careful.read_bytes()).run(examples)
+    assert served.labels == labels.tolist()
+    np.testing.assert_array_equal(served.probabilities, probabilities)
+    assert {"yes", "no"} == set(served.labels)
+
+
+def test_the_service_reads_datetimes_by_the_trainers_signature(careful) -> None:
+    signature = load(careful).signature
+    joined, opened = signature.by_name["joined"], signature.by_name["opened"]
+    assert (joined.kind.value, joined.format, joined.required) == ("datetime", "%d.%m.%Y", False)
+    assert (opened.kind.value, opened.format, opened.required) == ("datetime", None, True)
+    assert joined.minimum is not None
+    assert joined.minimum >= joined.seconds("2023-01-01")
+
+
+def test_golden_rows_hold_datetimes_as_text_that_the_service_reads(careful) -> None:
+    model = load(careful)
+    for golden in model.golden:
+        assert math.isfinite(model.signature.by_name["opened"].seconds(golden.row["opened"]))
 
 
 def test_a_parquet_table_trains_the_same_as_its_csv(mixed_table: Path, tmp_path: Path) -> None:

@@ -101,6 +101,19 @@ def start(tmp_path: Path) -> Iterator[Callable[..., FlaskClient]]:
 
 
 @pytest.fixture(scope="session")
+def dated_client(
+    tmp_path_factory: pytest.TempPathFactory, write_dated_model, write_careful_model
+) -> Iterator[FlaskClient]:
+    """A client of a service on dated, the default, and careful, for tests that only ask."""
+    models = tmp_path_factory.mktemp("models")
+    write_dated_model(models)
+    write_careful_model(models)
+    service = Service(Settings(models=models, default_model="dated", reload_seconds=3600))
+    yield service.flask.test_client()
+    service.close()
+
+
+@pytest.fixture(scope="session")
 def lasting_client(
     tmp_path_factory: pytest.TempPathFactory, write_model, write_mixed_model
 ) -> Iterator[FlaskClient]:
@@ -159,6 +172,109 @@ def write_small_mixed_model(
     aside.mkdir(parents=True)
     (aside / "model.onnx").write_bytes(content)
     aside.rename(path.parent)
+    return path
+
+
+THRESHOLD = {"class": "overweight", "value": 0.9, "metric": "f1"}
+
+
+@pytest.fixture(scope="session")
+def write_careful_model(write_model) -> Callable[..., Path]:
+    """Writes bodymass so that it says overweight only where that is all but sure."""
+
+    def write(folder: Path, name: str = "careful", version: int = 1) -> Path:
+        features = [{"name": n, "kind": "number"} for n in ("height_cm", "weight_kg")]
+        signature = {
+            "features": features,
+            "classes": ["underweight", "overweight"],
+            "threshold": THRESHOLD,
+        }
+        golden = {
+            "row": {"height_cm": 172, "weight_kg": 65},
+            "label": "underweight",
+            "probabilities": {"underweight": 0.5, "overweight": 0.5},
+        }
+        metadata = {"signature": json.dumps(signature), "golden": json.dumps([golden])}
+        return write_model(folder, name, version, metadata=metadata)
+
+    return write
+
+
+@pytest.fixture
+def dated_signature() -> Signature:
+    """Datetimes of every form, required and not, between a number and a category."""
+    return Signature(DATED_FEATURES, ["early", "late"])
+
+
+DATED_FEATURES = [
+    Feature(name="size", kind=Kind.NUMBER),
+    Feature(
+        name="seen",
+        kind=Kind.DATETIME,
+        minimum=1704067200,  # 2024-01-01
+        maximum=1719705600,  # 2024-06-30
+    ),
+    Feature(name="color", kind=Kind.CATEGORY, required=False),
+    Feature(
+        name="paid",
+        kind=Kind.DATETIME,
+        required=False,
+        format="%d/%m/%Y %H:%M",
+        minimum=1704099600,  # 2024-01-01T09:00
+        default=1709287200,  # 2024-03-01T10:00
+    ),
+    Feature(
+        name="opens",
+        kind=Kind.DATETIME,
+        required=False,
+        format="%H:%M",
+        minimum=28800,  # 08:00
+        maximum=43200,  # 12:00
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def write_dated_model() -> Callable[..., Path]:
+    """Writes a model that takes datetimes: see `write_small_dated_model`."""
+    return write_small_dated_model
+
+
+def write_small_dated_model(folder: Path, name: str = "dated", version: int = 1) -> Path:
+    """Write a model that says late from 2024-04-01 on: it looks at ``seen`` alone."""
+    graph = Graph("dated")
+    numbers = graph.input("numbers", "double", 4)
+    graph.input("categories", "string", 1)
+    seen = graph.add("Gather", numbers, graph.constant(np.array([1]), "seen"), axis=1)
+    since = graph.add("Sub", seen, graph.constant(np.array([1711929600.0]), "april"))
+    days = graph.add("Div", since, graph.constant(np.array([86400.0]), "day"))
+    bounded = graph.add(
+        "Clip", days, *(graph.constant(np.float64(bound), "bound") for bound in (-1e6, 1e6))
+    )
+    z = graph.add("Cast", bounded, to=1)
+    logits = graph.add("MatMul", z, graph.constant(np.array([[-0.5, 0.5]], np.float32), "kernel"))
+    graph.output(graph.add("Softmax", logits, axis=1), "probabilities", "float", 2)
+    late = float(1 / (1 + np.exp(-2)))
+    golden = [
+        {
+            "row": {"size": 1, "seen": "2024-04-03", "paid": "2024-04-03T12:30", "opens": "09:30"},
+            "label": "late",
+            "probabilities": {"early": 1 - late, "late": late},
+        },
+        {
+            "row": {"size": 1, "seen": "2024-03-30"},
+            "label": "early",
+            "probabilities": {"early": late, "late": 1 - late},
+        },
+    ]
+    signature = {"features": DATED_FEATURES, "classes": ["early", "late"]}
+    metadata = {"pigeonhole": 1, "signature": signature, "golden": golden}
+    content = graph.model(
+        {key: msgspec.json.encode(value).decode() for key, value in metadata.items()}, "test"
+    ).SerializeToString()
+    path = folder / name / str(version) / "model.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
     return path
 
 

@@ -25,7 +25,11 @@ function inputs(form) {
   return [...form.querySelectorAll("input")];
 }
 
-function showPrediction(place, answer) {
+function inputOf(form, feature) {
+  return inputs(form).find((field) => field.dataset.feature === feature);
+}
+
+function showPrediction(form, place, answer) {
   const prediction = answer.predictions[0];
   place.append(element("p", prediction.label, "label"));
   const shares = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]);
@@ -38,7 +42,8 @@ function showPrediction(place, answer) {
     place.append(line);
   }
   for (const warning of answer.warnings || []) {
-    const seen = typeof warning.seen[0] === "number" ? warning.seen.join(" to ") : warning.seen.join(", ");
+    const kind = inputOf(form, warning.feature)?.dataset.kind;
+    const seen = warning.seen.join(kind === "category" ? ", " : " to ");
     place.append(element("p", `Unusual: ${warning.feature} is ${warning.value}; training saw ${seen}.`));
   }
 }
@@ -48,7 +53,7 @@ function showFailure(form, place, answer) {
   place.append(element("p", answer.error));
   for (const problem of answer.problems || []) {
     place.append(element("p", `${problem.feature}: expected ${problem.expected}, got ${problem.got}`));
-    const input = inputs(form).find((field) => field.dataset.feature === problem.feature);
+    const input = inputOf(form, problem.feature);
     if (input) input.setAttribute("aria-invalid", "true");
   }
 }
@@ -72,7 +77,7 @@ async function predict(event) {
       body: JSON.stringify({ instances: [row] }),
     });
     const answer = await response.json();
-    if (response.ok) showPrediction(place, answer);
+    if (response.ok) showPrediction(form, place, answer);
     else showFailure(form, place, answer);
   } catch (error) {
     showFailure(form, place, { error: `No answer: ${error.message}` });

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +17,14 @@ WEIGHT = {"name": "weight_kg", "kind": "number"}
 
 def signature(*features, classes=("underweight", "overweight")) -> dict[str, str]:
     return {"signature": json.dumps({"features": features, "classes": classes})}
+
+
+def thresholded(value, positive="overweight", **changes) -> dict[str, str]:
+    threshold = {"class": positive, "value": value, "metric": "f1"} | changes
+    features, classes = [HEIGHT, WEIGHT], ["underweight", "overweight"]
+    return {
+        "signature": json.dumps({"features": features, "classes": classes, "threshold": threshold})
+    }
 
 
 def golden(**changes) -> dict[str, str]:
@@ -176,7 +185,13 @@ def test_a_file_that_is_not_what_it_says_is_refused(
 def test_a_golden_row_between_two_classes_may_fall_either_way(
     load, write_model, tmp_path: Path, label
 ) -> None:
-    assert load(write_model(tmp_path, metadata=golden(label=label))).golden[0].label == label
+    # The file answers one half to both; what is stated may be a rounding away to either side.
+    for version, more in enumerate((0, 0.00008, -0.00008), 1):
+        stated = golden(
+            label=label, probabilities={"underweight": 0.5 + more, "overweight": 0.5 - more}
+        )
+        model = load(write_model(tmp_path, version=version, metadata=stated))
+        assert model.golden[0].label == label
 
 
 def test_a_golden_probability_may_be_a_rounding_away_and_no_more(
@@ -187,6 +202,66 @@ def test_a_golden_probability_may_be_a_rounding_away_and_no_more(
     assert load(write_model(tmp_path, version=1, metadata=near))
     with pytest.raises(ModelRejected, match="golden row 0 got probabilities"):
         load(write_model(tmp_path, version=2, metadata=far))
+
+
+def overweight(probability: float, label: str) -> dict[str, str]:
+    """A golden row that the small model answers with this probability of overweight."""
+    weight = 65 + 5 * math.log(probability / (1 - probability))
+    return golden(
+        row={"height_cm": 172, "weight_kg": weight},
+        label=label,
+        probabilities={"underweight": 1 - probability, "overweight": probability},
+    )
+
+
+def test_golden_rows_are_held_against_the_threshold(load, write_model, tmp_path: Path) -> None:
+    said = {1: ("overweight", 0.2), 2: ("underweight", 0.9)}
+    for version, (label, value) in said.items():
+        metadata = thresholded(value) | overweight(0.5 if label == "overweight" else 0.8, label)
+        model = load(write_model(tmp_path, version=version, metadata=metadata))
+        assert model.golden[0].label == label
+        assert model.signature.threshold is not None
+    with pytest.raises(ModelRejected, match="got label 'overweight', expected 'underweight'"):
+        load(
+            write_model(
+                tmp_path,
+                version=3,
+                metadata=thresholded(0.2) | overweight(0.4, "underweight"),
+            )
+        )
+
+
+@pytest.mark.parametrize("label", ["underweight", "overweight"])
+def test_a_golden_row_at_the_threshold_may_fall_either_way_and_no_other(
+    load, write_model, tmp_path: Path, label
+) -> None:
+    metadata = overweight(0.3, label)
+    for version, value in enumerate((0.29995, 0.3, 0.30005), 1):
+        assert load(write_model(tmp_path, version=version, metadata=thresholded(value) | metadata))
+    beyond = 0.2998 if label == "underweight" else 0.3002
+    with pytest.raises(ModelRejected, match=f"expected '{label}'"):
+        load(write_model(tmp_path, version=4, metadata=thresholded(beyond) | metadata))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        (thresholded(0.5, "fat"), "of class 'fat', expected 'underweight' or 'overweight'"),
+        (thresholded(1.5), "the threshold is 1.5, expected 0 to 1"),
+        (thresholded("0.5"), r"Expected `float`, got `str` - at `\$.threshold.value`"),
+        (thresholded(0.5, metric=None), r"Expected `str`, got `null` - at `\$.threshold.metric`"),
+    ],
+)
+def test_a_threshold_that_cannot_decide_is_refused(
+    load, write_model, tmp_path: Path, metadata, reason
+) -> None:
+    with pytest.raises(ModelRejected, match=reason):
+        load(write_model(tmp_path, metadata=metadata))
+
+
+def test_golden_rows_hold_datetimes_as_texts(load, write_dated_model, tmp_path: Path) -> None:
+    model = load(write_dated_model(tmp_path))
+    assert [g.row["seen"] for g in model.golden] == ["2024-04-03", "2024-03-30"]
 
 
 def test_a_model_goes_on_answering_when_its_file_is_gone(load, write_model, tmp_path: Path) -> None:

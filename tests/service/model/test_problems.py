@@ -109,6 +109,50 @@ def test_a_category_may_come_as_a_number_or_boolean(mixed_signature, value, text
     assert columns.categories[0].tolist() == [text, "round"]
 
 
+DATED = {"size": 1, "seen": "2024-05-01"}
+
+
+def test_texts_of_datetimes_become_seconds_and_blanks_are_missing(dated_signature) -> None:
+    named = {**DATED, "seen": " 2024-05-01T13:45+02:00\t", "paid": "1/5/2024 9:05", "opens": "8:30"}
+    listed = [2, "2024-05-01", None, " ", None]
+    columns = columns_from_values(dated_signature, [named, listed])
+    np.testing.assert_array_equal(
+        columns.numbers,
+        [[1, 1714563900, 1714554300, 30600], [2, 1714521600, np.nan, np.nan]],
+    )
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "expected", "got"),
+    [
+        ("seen", "yesterday", "a date such as 2024-05-01 or 2024-05-01T13:45", '"yesterday"'),
+        ("seen", "2023-02-29", "a date such as 2024-05-01 or 2024-05-01T13:45", '"2023-02-29"'),
+        ("seen", "01/05/2024", "a date such as 2024-05-01 or 2024-05-01T13:45", '"01/05/2024"'),
+        ("seen", 1714521600, "a date such as 2024-05-01 or 2024-05-01T13:45", "number 1714521600"),
+        ("seen", 1.5, "a date such as 2024-05-01 or 2024-05-01T13:45", "number 1.5"),
+        ("seen", True, "a date such as 2024-05-01 or 2024-05-01T13:45", "true"),
+        ("seen", None, "a date such as 2024-05-01 or 2024-05-01T13:45", "null"),
+        ("seen", " ", "a date such as 2024-05-01 or 2024-05-01T13:45", 'string " "'),
+        ("seen", ["2024-05-01"], "a date such as 2024-05-01 or 2024-05-01T13:45", "array of 1"),
+        ("paid", "5/1", "a date such as 31/12/2024 13:45 or 2024-12-31T13:45", 'string "5/1"'),
+        ("opens", "24:00", "a time such as 13:45 or 1970-01-01T13:45", 'string "24:00"'),
+        ("opens", 8, "a time such as 13:45 or 1970-01-01T13:45", "number 8"),
+    ],
+)
+def test_what_is_no_datetime_is_told_with_an_example(
+    dated_signature, feature, value, expected, got
+) -> None:
+    (problem,) = problems(dated_signature, {**DATED, feature: value})
+    assert (problem.row, problem.feature, problem.expected) == (0, feature, expected)
+    assert problem.got.endswith(got)
+
+
+def test_a_missing_datetime_is_asked_for_with_an_example(dated_signature) -> None:
+    (problem,) = problems(dated_signature, {"size": 1})
+    assert (problem.feature, problem.got) == ("seen", "nothing")
+    assert problem.expected == "a date such as 2024-05-01 or 2024-05-01T13:45"
+
+
 def test_problems_beyond_the_cap_are_cut_and_that_is_said(mixed_signature) -> None:
     bad = {**GOOD, "age": "old", "member": "?"}
     rows = [bad] * PROBLEM_LIMIT

@@ -120,6 +120,19 @@ def test_a_model_that_cannot_be_read_is_that_models_problem_alone(unprivileged: 
     assert set(listing.models["b"].versions) == {1}
 
 
+def test_other_files_beside_the_model_are_nobodys_business(tmp_path: Path) -> None:
+    publish(tmp_path, "a", "1")
+    before = only(tmp_path)
+    (tmp_path / "a" / "1" / "report.html").write_text("<!doctype html>")
+    assert only(tmp_path) == before
+    publish(tmp_path, "b", "1")
+    (tmp_path / "b" / "2").mkdir()
+    (tmp_path / "b" / "2" / "report.html").write_text("<!doctype html>")
+    listing = list_models(tmp_path)
+    assert set(listing.models["b"].versions) == {1}
+    assert listing.ignored == {}
+
+
 @pytest.mark.parametrize(
     ("text", "live"),
     [

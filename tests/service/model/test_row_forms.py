@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -146,6 +147,59 @@ def test_listed_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signa
 def test_columns_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, columns) -> None:
     forms, text = RowForms(mixed_signature), json.dumps(columns)
     assert_same(quick_columns(forms, text), thorough_columns(mixed_signature, text))
+
+
+MOMENTS = st.datetimes(timezones=st.none() | st.just(UTC)).map(datetime.isoformat)
+
+NO_MOMENTS = ANYTHING | st.sampled_from(["2024-02-30", "24:00", "20240501", "31/12/2024", "5/1"])
+
+DATED: dict[str, st.SearchStrategy[Any]] = {
+    "size": st.floats(allow_nan=False, allow_infinity=False),
+    "seen": mostly(MOMENTS | st.dates().map(str), NO_MOMENTS),
+    "color": st.none() | st.just("red"),
+    "paid": mostly(MOMENTS | st.sampled_from([None, "", " 1/5/2024 9:05"]), NO_MOMENTS),
+    "opens": mostly(st.sampled_from([None, " ", "8:30", "2024-05-01 08:30Z"]), NO_MOMENTS),
+}
+
+
+@examples
+@given(rows=st.lists(st.tuples(*DATED.values()), max_size=3))
+def test_datetimes_mean_the_same_to_every_form_and_way(dated_signature, rows) -> None:
+    forms = RowForms(dated_signature)
+    named = json.dumps([dict(zip(DATED, row, strict=True)) for row in rows])
+    listed = json.dumps(rows)
+    columns = json.dumps({name: [row[i] for row in rows] for i, name in enumerate(DATED)})
+    thorough = thorough_rows(dated_signature, named)
+    assert_same(quick_rows(forms, forms.named, named), thorough)
+    assert_same(quick_rows(forms, forms.listed, listed), thorough)
+    assert_same(quick_columns(forms, columns), thorough)
+
+
+def test_datetimes_are_read_the_quick_way(dated_signature) -> None:
+    forms = RowForms(dated_signature)
+    text = '[{"size": 1, "seen": "2024-05-01", "opens": "08:30"}]'
+    columns = quick_rows(forms, forms.named, text)
+    assert columns is not None
+    np.testing.assert_array_equal(columns.numbers, [[1, 1714521600, np.nan, 30600]])
+
+
+@pytest.mark.parametrize("seen", ["yesterday", "2024-02-30", "", " "])
+def test_a_text_that_is_no_datetime_is_left_to_the_thorough_way(dated_signature, seen) -> None:
+    forms = RowForms(dated_signature)
+    row = {"size": 1, "seen": seen}
+    assert quick_rows(forms, forms.named, json.dumps([row])) is None
+    assert quick_columns(forms, json.dumps({name: [v] for name, v in row.items()})) is None
+    assert thorough_rows(dated_signature, json.dumps([row])) is None
+
+
+def test_a_datetime_alone_still_gives_whole_columns() -> None:
+    forms = RowForms(Signature([Feature(name="seen", kind=Kind.DATETIME)], ["x"]))
+    for got in (
+        quick_rows(forms, forms.named, '[{"seen": "1970-01-02"}]'),
+        quick_columns(forms, '{"seen": ["1970-01-02"]}'),
+    ):
+        assert got is not None
+        assert got.numbers.tolist() == [[86400]]
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 400, "1" + "0" * 309])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -303,6 +304,48 @@ def test_numbered_labels_beside_the_probabilities_are_passed_over(load, write_gr
         {"kernel": KERNEL},
     )
     assert load(path).session.run(columns([[1, 1]])).labels == ["0"]
+
+
+@pytest.mark.parametrize("value", [0.01, 0.5, 0.99])
+@pytest.mark.parametrize("positive", [0, 1])
+def test_a_threshold_decides_whatever_the_graphs_label_says(
+    load, write_model, tmp_path, positive, value
+) -> None:
+    features = [{"name": name, "kind": "number"} for name in ("height_cm", "weight_kg")]
+    classes = ["underweight", "overweight"]
+    threshold = {"class": classes[positive], "value": value, "metric": "accuracy"}
+    signature = {"features": features, "classes": classes, "threshold": threshold}
+    golden = {
+        "row": {"height_cm": 172, "weight_kg": 65},
+        "probabilities": dict.fromkeys(classes, 0.5),
+    }
+    golden["label"] = classes[positive if value <= 0.5 else 1 - positive]
+    path = write_model(
+        tmp_path,
+        metadata={"signature": json.dumps(signature), "golden": json.dumps([golden])},
+    )
+    prediction = load(path).session.run(columns([[172, w] for w in range(30, 100, 5)]))
+    reached = prediction.probabilities[:, positive].astype(float) >= value
+    assert 0 < reached.sum() < len(reached)
+    assert prediction.labels == [classes[positive if r else 1 - positive] for r in reached]
+
+
+def test_a_threshold_decides_where_the_graph_has_no_label(load, write_graph) -> None:
+    features = [{"name": name, "kind": "number"} for name in ("x", "y")]
+    row = {"row": {"x": 0, "y": 0}, "label": "b", "probabilities": {"a": 0.5, "b": 0.5}}
+    threshold = {"class": "b", "value": 0.2, "metric": "recall at precision 0.9"}
+    signature = {"features": features, "classes": ["a", "b"], "threshold": threshold}
+    metadata = {
+        "pigeonhole": "1",
+        "signature": json.dumps(signature),
+        "golden": json.dumps([row]),
+    }
+    path = write_graph(
+        LINEAR, {"x": (F, ["N", 2])}, {"p": (F, ["N", 2])}, {"kernel": KERNEL}, metadata
+    )
+    session = load(path).session
+    assert session.run(columns([[0, 0], [1, 0]])).labels == ["b", "a"]
+    assert session.run(columns(np.empty((0, 2)))).labels == []
 
 
 def test_a_bare_file_with_text_labels_still_answers_its_numbered_classes(

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import ModelRejected
+from service.model.datetimes import FORMATS
 from service.model.signature import Feature, Kind, Signature, category_text
+from service.model.threshold import Threshold
 
 HEIGHT = {"name": "height", "kind": "number"}
 
@@ -31,7 +34,9 @@ def test_everything_in_the_metadata_is_read() -> None:
                 },
                 {"name": "color", "kind": "category", "categories": {"red": 5, "blue": 3}},
                 {"name": "member", "kind": "boolean"},
-            ]
+                {"name": "seen", "kind": "datetime", "format": "%d.%m.%Y", "minimum": 86400},
+            ],
+            threshold={"class": "yes", "value": 0.37, "metric": "f1"},
         )
     )
     assert signature.classes == ("no", "yes")
@@ -46,17 +51,31 @@ def test_everything_in_the_metadata_is_read() -> None:
     )
     assert signature.by_name["color"].categories == {"red": 5, "blue": 3}
     assert signature.by_name["member"].required
+    assert signature.by_name["seen"] == Feature(
+        name="seen", kind=Kind.DATETIME, format="%d.%m.%Y", minimum=86400.0
+    )
+    assert signature.threshold == Threshold(positive="yes", value=0.37, metric="f1")
+
+
+def test_a_signature_needs_no_threshold() -> None:
+    assert Signature.from_metadata(metadata()).threshold is None
 
 
 def test_entries_of_later_contracts_are_passed_over() -> None:
-    text = metadata(features=[{**HEIGHT, "color_of_chart": "red"}], threshold=0.4)
+    text = metadata(features=[{**HEIGHT, "color_of_chart": "red"}], costs=[0, 1])
     assert Signature.from_metadata(text).features == (Feature(name="height", kind=Kind.NUMBER),)
 
 
-def test_booleans_go_with_the_numbers_and_the_order_is_kept() -> None:
-    kinds = {"a": Kind.CATEGORY, "b": Kind.BOOLEAN, "c": Kind.CATEGORY, "d": Kind.NUMBER}
+def test_booleans_and_datetimes_go_with_the_numbers_and_the_order_is_kept() -> None:
+    kinds = {
+        "a": Kind.CATEGORY,
+        "b": Kind.BOOLEAN,
+        "c": Kind.CATEGORY,
+        "d": Kind.NUMBER,
+        "e": Kind.DATETIME,
+    }
     signature = Signature([Feature(name=n, kind=k) for n, k in kinds.items()], ["x"])
-    assert [f.name for f in signature.numbers] == ["b", "d"]
+    assert [f.name for f in signature.numbers] == ["b", "d", "e"]
     assert [f.name for f in signature.categories] == ["a", "c"]
 
 
@@ -70,6 +89,38 @@ def test_booleans_go_with_the_numbers_and_the_order_is_kept() -> None:
         (metadata(features=[{"name": "a", "kind": "color"}]), r"'color' - at `\$.features\[0\]"),
         (metadata(features=[{"kind": "number"}]), "missing required field `name`"),
         (metadata(features=[{**HEIGHT, "minimum": "low"}]), "Expected `float | null`, got `str`"),
+        (
+            metadata(features=[{"name": "seen", "kind": "datetime", "format": "%Y"}]),
+            "feature 'seen' has format '%Y', expected one of %d/%m/%Y, %m/%d/%Y, ",
+        ),
+        (
+            metadata(features=[{"name": "seen", "kind": "datetime", "format": 1}]),
+            r"Expected `str | null`, got `int` - at `\$.features\[0\].format`",
+        ),
+        (
+            metadata(threshold={"class": "maybe", "value": 0.5, "metric": "f1"}),
+            "the threshold is of class 'maybe', expected 'no' or 'yes'",
+        ),
+        (
+            metadata(
+                threshold={"class": "a", "value": 0.5, "metric": "f1"}, classes=["a", "b", "c"]
+            ),
+            "has a threshold and 3 classes, expected two",
+        ),
+        (
+            metadata(threshold={"class": "a", "value": 0.5, "metric": "f1"}, classes=["a"]),
+            "has a threshold and 1 classes, expected two",
+        ),
+        (
+            metadata(threshold={"class": "yes", "value": 1.01, "metric": "f1"}),
+            "the threshold is 1.01, expected 0 to 1",
+        ),
+        (
+            metadata(threshold={"class": "yes", "value": -0.01, "metric": "f1"}),
+            "the threshold is -0.01, expected 0 to 1",
+        ),
+        (metadata(threshold=0.4), r"Expected `object | null`, got `float` - at `\$.threshold`"),
+        (metadata(threshold={"value": 0.4, "metric": "f1"}), "missing required field `class`"),
         (metadata(classes="no"), "metadata 'signature': Expected `array`, got `str`"),
         ("", "metadata 'signature': Input data was truncated"),
         ("[" * 100_000, "metadata 'signature'"),
@@ -79,6 +130,33 @@ def test_booleans_go_with_the_numbers_and_the_order_is_kept() -> None:
 def test_a_signature_that_breaks_the_contract_is_refused_with_a_reason(text, reason) -> None:
     with pytest.raises(ModelRejected, match=reason):
         Signature.from_metadata(text)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_every_format_of_the_contract_is_known(format_: str) -> None:
+    feature = {"name": "seen", "kind": "datetime", "format": format_}
+    (read,) = Signature.from_metadata(metadata(features=[feature])).features
+    assert read.format == format_
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_threshold_may_be_at_either_end(value: float) -> None:
+    threshold = {"class": "no", "value": value, "metric": "recall at precision 0.9"}
+    signature = Signature.from_metadata(metadata(threshold=threshold))
+    assert signature.threshold is not None
+    assert signature.threshold.value == value
+
+
+def test_a_blank_text_is_a_missing_datetime_where_one_may_be_missing() -> None:
+    assert math.isnan(Feature(name="a", kind=Kind.DATETIME, required=False).seconds(" "))
+    with pytest.raises(ValueError, match="no date or time"):
+        Feature(name="a", kind=Kind.DATETIME).seconds(" ")
+
+
+def test_numbers_are_told_as_numbers_and_datetimes_as_texts() -> None:
+    number, datetime = (Feature(name="a", kind=kind) for kind in (Kind.NUMBER, Kind.DATETIME))
+    assert (number.readable(86400.0), number.shown(86400.0)) == (86400.0, "86400")
+    assert datetime.readable(86400.0) == datetime.shown(86400.0) == "1970-01-02"
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,26 @@ def test_a_range_may_be_open_on_one_side() -> None:
     assert watch.unusual(rows) == [Warned(0, "n", -1.0, [0, None])]
 
 
+def test_datetimes_outside_the_range_are_named_as_texts(dated_signature: Signature) -> None:
+    rows = Columns(
+        np.array(
+            [
+                [1, 1719705600, 1704099600, 28800],  # size, seen, paid, opens: at the limits
+                [1, 1719705600.5, 1704099599, 43260],
+                [1, -1e15, np.nan, 1704099600],
+            ]
+        ),
+        np.full((3, 1), "red", dtype=object),
+    )
+    assert Watch(dated_signature).unusual(rows) == [
+        Warned(1, "seen", "2024-06-30T00:00:00.500000", ["2024-01-01", "2024-06-30"]),
+        Warned(1, "paid", "2024-01-01T08:59:59", ["2024-01-01T09:00", None]),
+        Warned(1, "opens", "12:01", ["08:00", "12:00"]),
+        Warned(2, "seen", "0001-01-01", ["2024-01-01", "2024-06-30"]),
+        Warned(2, "opens", "2024-01-01T09:00", ["08:00", "12:00"]),
+    ]
+
+
 def test_warnings_come_in_row_order_whatever_kind_they_are_of(watch: Watch) -> None:
     rows = columns(
         [USUAL, [99, 1, 5], USUAL, [5, 1, 99]],

@@ -63,6 +63,15 @@ def test_of_several_versions_only_the_newest_is_loaded(serving, write_model) -> 
     assert serving.loads == [("bodymass", 10)]
 
 
+def test_a_report_beside_the_model_is_passed_over_whenever_it_comes(serving, write_model) -> None:
+    path = write_model(serving.folder)
+    serving.look()
+    path.with_name("report.html").write_text("<!doctype html>")
+    serving.look(2)
+    assert serving.loads == [("bodymass", 1)]
+    assert serving.live.problems() == {}
+
+
 def test_a_new_version_goes_live_and_the_old_one_retires(serving, write_model, log) -> None:
     write_model(serving.folder)
     serving.look()

@@ -105,6 +105,18 @@ def test_rows_labels_and_unusual_values_are_counted(counters, scrape, model) -> 
     assert figures["pigeonhole_unusual_values_total", "bodymass", "3", "height_cm"] == 4
 
 
+def test_rows_are_counted_by_the_label_that_the_threshold_gave_them(
+    counters, scrape, write_careful_model, tmp_path
+) -> None:
+    path = write_careful_model(tmp_path)
+    careful = load_model(path, name="careful", version=1, threads=1, max_bytes=2**20)
+    rows = Columns(np.array([[172.0, 70], [172, 95]]), np.empty((2, 0), object))
+    Metrics(counters.worker(0)).predicted(careful, careful.session.run(rows), [])
+    figures = scrape(counters)
+    for label in ("underweight", "overweight"):
+        assert figures["pigeonhole_predictions_total", "careful", "1", label] == 1
+
+
 def test_each_worker_that_serves_or_refuses_a_version_is_counted(counters, scrape, model) -> None:
     first, second = Metrics(counters.worker(0)), Metrics(counters.worker(1))
     first.model_live(model)

@@ -36,6 +36,28 @@ def test_a_model_tells_its_state_and_its_signature(lasting_client) -> None:
     }
 
 
+def test_datetimes_tell_their_range_as_texts(dated_client) -> None:
+    answer = dated_client.get("/v1/models/dated").json
+    _, seen, _, paid, opens = answer["features"]
+    assert seen == {
+        "name": "seen",
+        "kind": "datetime",
+        "required": True,
+        "minimum": "2024-01-01",
+        "maximum": "2024-06-30",
+    }
+    assert (paid["format"], paid["minimum"]) == ("%d/%m/%Y %H:%M", "2024-01-01T09:00")
+    assert paid["default"] == "2024-03-01T10:00"
+    assert (opens["minimum"], opens["maximum"]) == ("08:00", "12:00")
+    assert "threshold" not in answer
+
+
+def test_a_model_tells_its_threshold(dated_client) -> None:
+    threshold = {"class": "overweight", "value": 0.9, "metric": "f1"}
+    for path in ("/v1/models/careful", "/v1/models/careful/versions/1"):
+        assert dated_client.get(path).json["threshold"] == threshold
+
+
 def test_a_version_tells_of_itself_alone(start, models, write_model) -> None:
     write_model(models, version=2, bias=5)
     (models / "bodymass" / "serving.toml").write_text("live = [1, 2]")

@@ -128,6 +128,14 @@ def test_a_header_of_very_many_names_takes_no_longer_for_each(mixed_signature) -
     assert time.perf_counter() - started < 10
 
 
+def test_datetimes_stay_text_and_may_be_missing(dated_signature) -> None:
+    text = "size,seen,paid,opens\n1,2024-05-01,01/05/2024 09:00,n/a\n1,2024,1e3,8\n"
+    assert read_csv(text, dated_signature) == [
+        {"size": 1.0, "seen": "2024-05-01", "paid": "01/05/2024 09:00", "opens": None},
+        {"size": 1.0, "seen": "2024", "paid": "1e3", "opens": "8"},
+    ]
+
+
 def test_decimal_commas_are_read_where_semicolons_stand_between_the_cells(mixed_signature) -> None:
     assert read_csv("age;shape\n1,5;1,5\n", mixed_signature) == [{"age": 1.5, "shape": "1,5"}]
     assert read_csv('age,shape\n"1,5",round\n', mixed_signature) == [

@@ -144,6 +144,30 @@ def test_arbitrary_compressed_bytes_are_answered_or_refused(
     answered_or_refused("/predict", body, headers={"Content-Encoding": encoding})
 
 
+@given(
+    rows=st.lists(
+        st.tuples(
+            JSON,
+            *[JSON | st.sampled_from(["2024-05-01", "1/5/2024 9:00", "8:30"]) for _ in range(4)],
+        ),
+        max_size=3,
+    ),
+    csv=st.booleans(),
+)
+def test_arbitrary_values_for_datetimes_are_answered_or_refused(
+    dated_client, failed, rows, csv
+) -> None:
+    if csv:
+        lines = ["size,seen,color,paid,opens", *(",".join(map(str, row)) for row in rows)]
+        body, content_type = "\n".join(lines).encode("utf-8", "replace"), "text/csv"
+    else:
+        body, content_type = json.dumps({"instances": rows}).encode(), "application/json"
+    answer = dated_client.post("/predict", data=body, content_type=content_type)
+    if answer.status_code != 200:
+        assert answer.status_code == 400
+        failed(answer)
+
+
 def test_the_limit_holds_before_and_after_inflating(start, models, failed) -> None:
     client = start(models=models, max_body_bytes=200)
     body = json.dumps({"instances": [ROW]}).encode()

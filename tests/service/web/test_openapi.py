@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
@@ -31,14 +33,24 @@ UNLISTED = {
 DESCRIBED = ["/predict", "/v1/models/mixed:predict", "/v1/models/mixed/versions/1:predict"]
 
 
-@pytest.fixture(scope="module")
-def described(lasting_client):
-    """The service as its document describes it, ready to be asked."""
+# RFC 3339 has a year 0 and leap seconds, which Python's calendar has not.
+schemathesis.openapi.format("date", st.dates().map(str))
+schemathesis.openapi.format(
+    "date-time", st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
+)
+
+
+def described_by(client):
+    """A service as its document describes it, ready to be asked."""
     # More is taken than is advertised: a category as a number, a boolean as 0 or 1, columns.
     liberal = {"checks": {"negative_data_rejection": {"enabled": False}}}
     config = schemathesis.Config.from_dict(liberal)
-    app = lasting_client.application
-    return schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
+    return schemathesis.openapi.from_wsgi("/openapi.json", client.application, config=config)
+
+
+@pytest.fixture(scope="module")
+def described(lasting_client):
+    return described_by(lasting_client)
 
 
 def ask(operation, mode: GenerationMode, examples: int, *, answered: bool = False) -> None:
@@ -58,6 +70,39 @@ def ask(operation, mode: GenerationMode, examples: int, *, answered: bool = Fals
 @pytest.mark.parametrize("path", DESCRIBED)
 def test_rows_that_satisfy_the_schema_are_answered(described, path: str) -> None:
     ask(described[path]["POST"], GenerationMode.POSITIVE, 60, answered=True)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v1/models/careful:predict"])
+def test_datetimes_and_thresholds_are_as_described(dated_client, path: str) -> None:
+    ask(described_by(dated_client)[path]["POST"], GenerationMode.POSITIVE, 60, answered=True)
+
+
+def test_a_datetime_is_described_by_its_range_and_its_format(dated_client) -> None:
+    row = document_of(dated_client)["components"]["schemas"]["Row.dated.1"]["properties"]
+    assert row["seen"] == {
+        "type": "string",
+        "format": "date",
+        "description": "Expected is a date such as 2024-05-01 or 2024-05-01T13:45 (ISO 8601, UTC "
+        "without an offset). Seen in training: 2024-01-01 to 2024-06-30.",
+    }
+    paid, opens = (row[name]["anyOf"][0] for name in ("paid", "opens"))
+    assert paid["format"] == "date-time"
+    assert "31/12/2024 13:45 or 2024-12-31T13:45 (%d/%m/%Y %H:%M or ISO 8601" in paid["description"]
+    assert opens["description"].endswith("Seen in training: 08:00 to 12:00.")
+
+
+def test_a_threshold_is_described_where_there_is_one(dated_client) -> None:
+    paths = document_of(dated_client)["paths"]
+    said = {}
+    for path in ("/predict", "/v1/models/careful:predict"):
+        operation = paths[path]["post"]
+        answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        said[path] = (answer["properties"].get("threshold"), operation["description"])
+        assert ("threshold" in answer["required"]) == ("threshold" in answer["properties"])
+    assert said["/predict"][0] is None
+    described, text = said["/v1/models/careful:predict"]
+    assert described["const"] == {"class": "overweight", "value": 0.9, "metric": "f1"}
+    assert "It is overweight where the probability of that is at least 0.9." in text
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
@@ -90,8 +135,10 @@ def many_models(start, tmp_path, write_model, write_mixed_model):
     return start()
 
 
-def test_the_document_is_valid_openapi(lasting_client, many_models, start, tmp_path) -> None:
-    for client in (lasting_client, many_models, start(models=tmp_path / "none")):
+def test_the_document_is_valid_openapi(
+    lasting_client, dated_client, many_models, start, tmp_path
+) -> None:
+    for client in (lasting_client, dated_client, many_models, start(models=tmp_path / "none")):
         document = document_of(client)
         assert document["openapi"] == "3.1.0"
         assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
@@ -124,9 +171,9 @@ def test_every_version_is_described_by_its_own_features(many_models) -> None:
     assert features["/v1/models/a.1:predict"] == small
 
 
-def test_every_example_is_answered(many_models, lasting_client) -> None:
+def test_every_example_is_answered(many_models, lasting_client, dated_client) -> None:
     answered = 0
-    for client in (many_models, lasting_client):
+    for client in (many_models, lasting_client, dated_client):
         for path, method, operation in operations(document_of(client)):
             if method == "post":
                 content = operation["requestBody"]["content"]["application/json"]

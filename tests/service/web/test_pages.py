@@ -53,8 +53,13 @@ def hostile_page(start, tmp_path, write_model, write_mixed_model):
         "label": "overweight",
         "probabilities": {"underweight": 0.0024726, "overweight": 0.9975274},
     }
+    signature = {
+        "features": features,
+        "classes": ["underweight", "overweight"],
+        "threshold": {"class": "overweight", "value": 0.5, "metric": HOSTILE},
+    }
     metadata = {
-        "signature": json.dumps({"features": features, "classes": ["underweight", "overweight"]}),
+        "signature": json.dumps(signature),
         "golden": json.dumps([golden]),
     }
     write_model(tmp_path / "models", "features", metadata=metadata)
@@ -67,7 +72,7 @@ def test_names_with_markup_are_shown_as_text(hostile_page) -> None:
     assert len(page.all("script")) == 1
     assert "<script>alert" not in hostile_page.text
     assert [field["data-feature"] for field in page.all("input")][:2] == [HOSTILE, "weight_kg"]
-    assert hostile_page.text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 4
+    assert hostile_page.text.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5
 
 
 def test_the_line_for_curl_is_one_command_whatever_stands_in_a_model(hostile_page) -> None:
@@ -85,11 +90,13 @@ def test_the_line_for_curl_is_one_command_whatever_stands_in_a_model(hostile_pag
     assert len(shlex.split(line)) == 4
 
 
-def test_the_line_for_curl_is_a_request_that_is_answered(lasting_client) -> None:
-    for line in Page(lasting_client.get("/docs").text).code:
-        if line.startswith("curl "):
+def test_the_line_for_curl_is_a_request_that_is_answered(lasting_client, dated_client) -> None:
+    for client in (lasting_client, dated_client):
+        lines = [code for code in Page(client.get("/docs").text).code if code.startswith("curl ")]
+        assert len(lines) == 2
+        for line in lines:
             _, url, _, body = shlex.split(line)
-            assert lasting_client.post(urlsplit(url).path, data=body).status_code == 200
+            assert client.post(urlsplit(url).path, data=body).status_code == 200
 
 
 def test_the_page_has_no_references_to_the_outside(lasting_client) -> None:
@@ -130,6 +137,25 @@ def test_the_page_shows_every_feature_with_what_training_saw(lasting_client) -> 
         "color category red, blue",
     ):
         assert said in text
+
+
+def test_a_datetime_has_a_field_with_an_example_and_its_range(dated_client) -> None:
+    answer = dated_client.get("/docs")
+    fields = {f["data-feature"]: f for f in Page(answer.text).all("input")}
+    assert fields["seen"]["placeholder"] == "2024-05-01T13:45"
+    assert fields["seen"]["value"] == "2024-04-03"
+    assert fields["paid"]["placeholder"] == "31/12/2024 13:45"
+    assert fields["opens"]["placeholder"] == "13:45"
+    assert "placeholder" not in fields["size"]
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text))
+    assert "seen datetime 2024-01-01 to 2024-06-30" in text
+    assert "opens datetime, may be missing 08:00 to 12:00" in text
+
+
+def test_a_threshold_is_said_where_there_is_one(dated_client, lasting_client) -> None:
+    said = "Says <b>overweight</b> where its probability is at least 0.9 (chosen for f1)."
+    assert dated_client.get("/docs").text.count(said) == 1
+    assert "Says <b>" not in lasting_client.get("/docs").text
 
 
 def test_every_field_has_a_label_of_its_own(lasting_client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import tracemalloc
 
 import pytest
@@ -144,6 +145,80 @@ def test_unusual_values_are_answered_with_a_warning(client) -> None:
     assert answer.json["warnings"] == [
         {"row": 1, "feature": "height_cm", "value": 1.72, "seen": [140.0, 200.0]}
     ]
+
+
+DATED_FORMS = {
+    "objects": '{"instances": [{"size": 1, "seen": "2024-04-02T12:00", "opens": "9:00"}]}',
+    "another offset": '{"instances": [{"size": 1, "seen": "2024-04-02 14:00:00+02:00"}]}',
+    "lists": '{"instances": [[1, "2024-04-02T12:00Z", null, null, ""]]}',
+    "columns": '{"inputs": {"size": [1], "seen": ["2024-04-02T12:00:00.000"], "paid": [null]}}',
+    "csv": "size,seen,paid\n1, 2024-04-02T12:00 ,NA\n",
+    "csv of Germany": "size;seen;paid\n1,5;2024-04-02 12:00;\n",
+}
+
+
+@pytest.mark.parametrize("form", DATED_FORMS)
+def test_a_datetime_means_the_same_in_every_form(dated_client, form: str) -> None:
+    content_type = "text/csv" if form.startswith("csv") else "application/json"
+    answer = predict(dated_client, DATED_FORMS[form], content_type)
+    assert answer.status_code == 200, answer.json
+    if "outputs" in answer.json:
+        (got,) = answer.json["outputs"]["probability"]
+    else:
+        got = answer.json["predictions"][0]["probabilities"]["late"]
+    assert got == pytest.approx(1 / (1 + math.exp(-1.5)), abs=1e-6)
+    assert "warnings" not in answer.json
+
+
+WRONG_DATES = {
+    "objects": ('{"instances": [{"size": 1, "seen": "tomorrow"}]}', "/instances/0/seen"),
+    "lists": ('{"instances": [[1, "tomorrow", "red", null, null]]}', "/instances/0/1"),
+    "columns": ('{"inputs": {"size": [1], "seen": ["tomorrow"]}}', "/inputs/seen/0"),
+    "csv": ("size,seen\n1,tomorrow\n", None),
+}
+
+
+@pytest.mark.parametrize("form", WRONG_DATES)
+def test_what_is_no_datetime_is_named_with_an_example(dated_client, failed, form: str) -> None:
+    body, pointer = WRONG_DATES[form]
+    answer = predict(dated_client, body, "text/csv" if form == "csv" else "application/json")
+    (problem,) = failed(answer, 400, "invalid_rows")["problems"]
+    assert problem == {
+        "row": 0,
+        "feature": "seen",
+        "expected": "a date such as 2024-05-01 or 2024-05-01T13:45",
+        "got": 'string "tomorrow"',
+    } | ({"pointer": pointer} if pointer else {})
+
+
+def test_unusual_datetimes_are_told_as_texts(dated_client) -> None:
+    answer = predict_rows(dated_client, {"size": 1, "seen": "2025-01-01", "opens": "7:59"})
+    assert answer.json["warnings"] == [
+        {"row": 0, "feature": "seen", "value": "2025-01-01", "seen": ["2024-01-01", "2024-06-30"]},
+        {"row": 0, "feature": "opens", "value": "07:59", "seen": ["08:00", "12:00"]},
+    ]
+
+
+CAREFUL = "/v1/models/careful:predict"
+
+
+def test_an_answer_follows_the_threshold_and_tells_it(dated_client) -> None:
+    body = json.dumps({"instances": [[172, 70], [172, 95]]})
+    answer = predict(dated_client, body, path=CAREFUL).json
+    assert list(answer) == ["model", "version", "id", "threshold", "predictions"]
+    assert answer["threshold"] == {"class": "overweight", "value": 0.9, "metric": "f1"}
+    unsure, sure = answer["predictions"]
+    assert (unsure["label"], sure["label"]) == ("underweight", "overweight")
+    probabilities = unsure["probabilities"]
+    assert 0.5 < probabilities["overweight"] < 0.9
+    assert unsure["probability"] == probabilities["underweight"]
+
+
+def test_columns_follow_the_threshold_too(dated_client) -> None:
+    body = '{"inputs": {"height_cm": [172, 172], "weight_kg": [70, 95]}}'
+    answer = predict(dated_client, body, path=CAREFUL).json
+    assert answer["threshold"]["value"] == 0.9
+    assert answer["outputs"]["label"] == ["underweight", "overweight"]
 
 
 def test_of_a_key_that_stands_twice_the_last_counts(lasting_client) -> None:

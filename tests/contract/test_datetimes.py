@@ -1,0 +1,85 @@
+"""Trainer and service read the same texts as dates and times, and as the same moments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.model import datetimes
+from trainer.data import moments
+
+EXACT = st.datetimes(
+    datetime(1900, 1, 1),  # noqa: DTZ001 - the zone is drawn apart
+    datetime(2200, 1, 1),  # noqa: DTZ001
+    timezones=st.none()
+    | st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+)
+"""Moments whose every microsecond is a double of its own."""
+
+FORMATS = st.sampled_from([None, *datetimes.FORMATS])
+
+NEARLY = st.from_regex(
+    r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}([T ][0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2})?Z?)?",
+    fullmatch=True,
+) | st.from_regex(r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2})?", fullmatch=True)
+"""What may be a date or a time, or look like one."""
+
+
+def read_by_both(texts: list[str], format_: str | None) -> tuple[list[float], list[float]]:
+    """What the service and the trainer make of them; NaN where they refuse one."""
+
+    def served(text: str) -> float:
+        try:
+            return datetimes.seconds_of(text, format_)
+        except ValueError:
+            return float("nan")
+
+    cells = pa.chunked_array([texts], pa.string())
+    return [served(text) for text in texts], moments.read_moments(cells, format_).values.tolist()
+
+
+def test_both_know_the_same_formats() -> None:
+    assert set(moments.FORMATS) == set(datetimes.FORMATS)
+
+
+@given(st.lists(EXACT, min_size=1, max_size=20), st.sampled_from(["T", " "]), FORMATS)
+def test_both_read_iso_8601_as_the_same_doubles(dates, separator: str, format_) -> None:
+    served, trained = read_by_both([date.isoformat(separator) for date in dates], format_)
+    assert served == trained
+
+
+@given(st.lists(EXACT, min_size=1, max_size=20), st.sampled_from(list(datetimes.FORMATS)))
+def test_both_read_each_format_as_the_same_doubles(dates, format_: str) -> None:
+    served, trained = read_by_both([date.strftime(format_) for date in dates], format_)
+    assert served == trained
+    assert not np.isnan(served).any()
+
+
+@given(st.lists(NEARLY, min_size=1, max_size=20), FORMATS)
+def test_both_refuse_the_same_texts(texts, format_) -> None:
+    np.testing.assert_array_equal(*read_by_both(texts, format_))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2024-02-29", "2023-02-29", "0000-01-01", "0001-01-01", "9999-12-31T23:59:59Z"),
+        *("2024-05-01T24:00", "2024-05-01T13:45:60", "2024-05-01T13:45+24:00", "20240501"),
+        *("2024-05-01T13:45:30.1234567", "2024-05-01T13:45:30,5", "2024-05-01t13:45", "2024-W18"),
+        *("0001-01-01T00:00+23:59", "2024-05-01Z", "2024-05-01T13", "2024-05-01T13:45+0200", ""),
+    ],
+)
+def test_both_draw_the_line_at_the_same_place(text: str) -> None:
+    np.testing.assert_array_equal(*read_by_both([text], None))
+
+
+@given(EXACT)
+def test_what_the_trainer_writes_reads_back_in_the_service(date: datetime) -> None:
+    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+    seconds = (aware - datetimes.EPOCH).total_seconds()
+    assert datetimes.seconds_of(moments.moment_text(seconds)) == seconds
