@@ -3,8 +3,8 @@
 What is found on the way, with up to three of the rows:
 
     unlabeled   rows without a label, which are dropped
-    unparsable  cells that are no numbers in a column of numbers, or not true or false in one of
-                booleans; they count as missing
+    unparsable  cells that are no numbers in a column of numbers, not true or false in one of
+                booleans, or no dates or times in one of datetimes; they count as missing
     infinite    infinite numbers, or numbers too large for float64; they count as missing
 """
 
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.columns import is_readable
+from trainer.data.columns import is_readable, read_values
 from trainer.data.findings import Finding, counted
 from trainer.data.labels import labeled, labels_of
 from trainer.data.levels import Levels
-from trainer.data.numbers import Numbers, read_booleans, read_numbers
+from trainer.data.numbers import Numbers
 from trainer.data.schema import Examples, Feature, Kind, Schema
 from trainer.data.table import Table
 from trainer.errors import TableError
@@ -42,6 +42,8 @@ def encode(table: Table, schema: Schema) -> Encoded:
         TableError: a column of the schema is missing or can't be read, no row has a label, or a
             label is none of the classes.
     """
+    spelled = [feature.name for feature in schema.features if feature.kind is not Kind.NUMBER]
+    table = table.as_written([schema.target, *spelled])
     for feature in schema.features:
         _check_readable(table, feature)
     labeled_table, findings = labeled(table, schema.target)
@@ -56,7 +58,7 @@ def encode(table: Table, schema: Schema) -> Encoded:
 
 def _check_readable(table: Table, feature: Feature) -> None:
     kind = table.column(feature.name).type
-    if not is_readable(kind):
+    if not is_readable(kind, feature.kind):
         raise TableError(
             f"its type is {kind}, and values of kind {feature.kind} are expected",
             path=table.path,
@@ -71,8 +73,7 @@ def _number_columns(
     columns = np.empty((len(table), len(features)), np.float64, order="F")
     findings: list[Finding] = []
     for place, feature in enumerate(features):
-        read = read_booleans if feature.kind == Kind.BOOLEAN else read_numbers
-        numbers = read(table.columns[feature.name])
+        numbers = read_values(table.columns[feature.name], feature.kind, feature.format)
         columns[:, place] = numbers.values
         findings += _number_findings(table, feature, numbers)
     return columns, findings

@@ -25,6 +25,12 @@ MOST_CLASSES = 1000
 MOST_DECIMAL_CLASSES = 20
 FEW_ROWS = 20
 
+RARE = 0.05
+"""The share below which a class is pointed out as rare..."""
+
+EVEN = 0.5
+"""...if it has less than half of the rows that it would have if all classes had as many."""
+
 
 def labeled(table: Table, target: str) -> tuple[Table, list[Finding]]:
     """The rows that have a label, and a finding if there are others.
@@ -66,6 +72,29 @@ def twins(classes: Sequence[str], target: str) -> list[Finding]:
         f"{listed(alike[:SHOWN], len(alike))}; spell them alike if they are one."
     )
     return [Finding("case", target, text)]
+
+
+def imbalance(labels: NDArray[np.int64], classes: Sequence[str], target: str) -> list[Finding]:
+    """A finding for a class so rare that a classifier may do well and never name it.
+
+    Args:
+        labels: int64 (rows,), places in ``classes``.
+        classes: the class names.
+        target: the column they come from.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    rarest = int(counts.argmin())
+    share = counts[rarest] / len(labels)
+    # Of many classes each is rare, without being rarer than the others.
+    if share >= RARE or share * len(classes) >= EVEN:
+        return []
+    threshold = " and --threshold" if len(classes) == 2 else ""  # noqa: PLR2004 - yes or no
+    text = (
+        f"The class {classes[rarest]!r} has {counted(int(counts[rarest]), 'row')} of "
+        f"{len(labels):,} ({share:.1%}): accuracy says little about it; see --class-weight "
+        f"balanced{threshold}."
+    )
+    return [Finding("imbalance", target, text)]
 
 
 def class_names(table: Table, target: str) -> tuple[str, ...]:

@@ -32,11 +32,14 @@ class Levels:
     def of(cls, column: pa.ChunkedArray[Any]) -> Self:
         """The levels of a column of text, numbers or booleans."""
         encoded: Any = column.dictionary_encode().combine_chunks()
+        indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+        if _is_spelled(encoded.dictionary):  # a million texts are not looked at one by one
+            names = encoded.dictionary.to_numpy(zero_copy_only=False)
+            return cls(names, indices.astype(np.int64))
         spelled = [category_text(value) for value in encoded.dictionary.to_pylist()]
         # Two values may share a spelling (0.0 and -0.0) or have none (infinity).
         places = {name: place for place, name in enumerate(dict.fromkeys(filter(None, spelled)))}
         codes = np.array([places.get(name, -1) for name in spelled] + [-1], np.int64)
-        indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
         return cls(np.array(list(places), object), codes[indices])
 
     @property
@@ -60,3 +63,11 @@ class Levels:
     def share(self, pattern: str) -> float:
         """The share of filled cells that match a regular expression."""
         return float(self.counts()[self.matching(pattern)].sum()) / max(self.filled, 1)
+
+
+def _is_spelled(values: pa.Array[Any]) -> bool:
+    """Whether values are texts that are their own spelling."""
+    if not pa.types.is_string(values.type):
+        return False
+    is_tidy = pc.equal(pc.utf8_trim_whitespace(values), values)
+    return bool(pc.all(pc.and_(is_tidy, pc.not_equal(values, ""))).as_py())

@@ -53,19 +53,18 @@ def read_booleans(column: pa.ChunkedArray[Any]) -> Numbers:
     return Numbers(values, unparsable, infinite=np.empty(0, np.int64))
 
 
+def parse(cells: pa.Array[Any] | pa.ChunkedArray[Any]) -> NDArray[np.float64]:
+    """Tidy text as float64 (rows,), NaN where a cell is missing or no number."""
+    numeric = pc.match_substring_regex(cells, NUMBER_OR_INFINITE)
+    # Not every release of pyarrow takes a plus for a sign.
+    plain = pc.utf8_ltrim(pc.if_else(numeric, cells, None), "+")
+    return np.asarray(plain.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+
+
 def _cast(column: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
     """The cells as float64 (rows,), a fresh array; NaN where a cell holds no number."""
     try:
         values = column.cast(pa.float64(), safe=False)
-    except pa.ArrowInvalid:  # one cell is enough to get here
-        levels = Levels.of(column)
-        return levels.spread(_parse(levels), np.nan)
+    except pa.ArrowInvalid:  # text, and one cell that is no number is enough to get here
+        return np.array(parse(column))
     return np.array(values.to_numpy(), np.float64)
-
-
-def _parse(levels: Levels) -> NDArray[np.float64]:
-    """The levels as float64 (levels,), NaN where they are no number."""
-    values = np.full(len(levels.names), np.nan)
-    numeric = levels.matching(NUMBER_OR_INFINITE)
-    values[numeric] = [float(name) for name in levels.names[numeric]]
-    return values

@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 from trainer.data.text import tidy
 from trainer.errors import TableError
 
+BUFFER_BYTES = 2**16
+"""How much of a file is read at a time; by itself pyarrow reads all that a column takes."""
+
 
 def read_parquet(path: str) -> pa.Table:
     """The columns of a Parquet file, with their types.
@@ -22,12 +25,19 @@ def read_parquet(path: str) -> pa.Table:
         TableError: the file is damaged.
     """
     try:
-        columns = pq.ParquetFile(path).read()
+        with pq.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+            names = file.schema_arrow.names
+            columns = [_plain(_column(file, name)) for name in names]
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"the Parquet file is damaged: {error}", path=path) from error
-    return pa.Table.from_arrays(
-        [_plain(column) for column in columns.columns], names=columns.column_names
-    )
+    return pa.Table.from_arrays(columns, names=names)
+
+
+def _column(file: pq.ParquetFile, name: str) -> pa.ChunkedArray[Any]:
+    """One column; what lies between the file and its cells is gone before the next is read."""
+    # By the name "a" pyarrow finds a column "a.b" too, as if that were part of a struct.
+    found = file.read(columns=[name], use_threads=False)
+    return found.columns[found.column_names.index(name)]
 
 
 def _plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
@@ -35,7 +45,7 @@ def _plain(column: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
         column = column.cast(column.type.value_type)
     if _is_text(column.type):
         return tidy(column.cast(pa.string()))
-    if pa.types.is_floating(column.type):
+    if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
         column = pc.if_else(pc.is_nan(column), None, column)
     return column
 

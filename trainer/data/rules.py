@@ -4,9 +4,10 @@ A column is left out by the first of these rules that speaks. "Filled" cells are
 missing; a rule that reasons from how often values repeat holds from 20 filled cells on.
 
     type         its type is a list, a struct, bytes or the like
-    date         its type is a date or time, or 95 % of the filled cells are ISO dates or times
     empty        every cell is missing, or holds no finite number
     constant     one value, and never missing
+    date         95 % or more of the filled cells look like dates or times, but not in one of the
+                 spellings that are read; or they lie outside of the years 1 to 9999
     identifier   whole numbers, all different, that (a) rise or fall all the way down the file, or
                  (b) lie in a range so narrow that chance would have made ten pairs of them equal,
                  or (c) stand in a column called "id" or "key", or ending so ("PassengerId")
@@ -20,14 +21,25 @@ n (n - 1) / 2w equal pairs on average, and no fewer if some numbers are likelier
 numbers are found after shuffling too, and in a part of a larger table; body masses in grams or
 prices, spread wider than they are many, are kept.
 
-What remains is a number (95 % or more of the filled cells are plain decimal numbers), a boolean
-(true and false only, in any case; 0 and 1 are numbers, yes and no are categories) or a category.
-Where text looks as if it was meant to be numbers, it stays text and a finding says so:
+What remains is, by 95 % or more of its filled cells,
 
+    number       plain decimal numbers; but a category where they are codes: whole numbers of one
+                 width, some with zeros in front
+    boolean      true and false only, in any case; 0 and 1 are numbers, yes and no are categories
+    datetime     dates, times or both, in ISO 8601 or in one of a few other spellings, all in the
+                 same; or its type says so
+    category     anything else
+
+Whoever knows better says what a column is: then it is left out only if it is empty or constant.
+What is pointed out about a column that is kept:
+
+    code           it is taken for codes
+    datetime       the moments it spans: the network has seen no others
+    day-month      day and month can't be told apart, and which one was taken to be first
     number-format  95 % or more of the filled cells are numbers with separators of thousands, a
-                   decimal comma, a currency or a percent sign
+                   decimal comma, a currency or a percent sign; it stays text
     mixed          more than half of the filled cells are plain numbers, but fewer than 95 %, and
-                   one word makes up half of the others or more, as "unknown" would
+                   one word makes up half of the others or more, as "unknown" would; it stays text
 """
 
 from __future__ import annotations
@@ -40,6 +52,7 @@ from numpy.typing import NDArray
 
 from trainer.data.columns import NEARLY_ALL, Column, is_readable
 from trainer.data.findings import Finding
+from trainer.data.moments import FIRST_S, LAST_S, TIMES, moment_text
 from trainer.data.numbers import NUMBER
 from trainer.data.schema import Feature, Kind
 
@@ -49,9 +62,19 @@ HALF = 0.5
 LONG_WORDS = 5
 LONG_CHARACTERS = 50
 
-ISO_DATE = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?$"
+MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+DATE_LIKE = "|".join(
+    (
+        # Digits: with four of a year, or between slashes. So 1.2.3, a release, is none.
+        r"^[0-9]{4}[-./][0-9]{1,2}[-./][0-9]{1,2}([T ,].*)?$",
+        r"^[0-9]{1,2}[-./][0-9]{1,2}[-./][0-9]{4}([T ,].*)?$",
+        r"^[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}([T ,].*)?$",
+        # The month's name, behind the day or before it, after a weekday or not.
+        rf"^(?i:([a-z]+,? )?[0-9]{{1,2}}(st|nd|rd|th)?[-. ]{MONTH}[-., ]+[0-9]{{2,4}}([T ,].*)?)$",
+        rf"^(?i:([a-z]+,? )?{MONTH} [0-9]{{1,2}}(st|nd|rd|th)?,?( .*)? [0-9]{{2,4}}([T ,].*)?)$",
+        # A time of day in twelve hours.
+        r"^(?i:[0-9]{1,2}(:[0-9]{2}){1,2} ?[ap]\.?m\.?)$",
+    )
 )
 FORMATTED_NUMBER = (
     r"^[$€£¥]? ?[+-]?"
@@ -64,58 +87,77 @@ IDENTIFIER_NAME = re.compile(r"(^|[\W_])(?i:id|key)$|[a-z](Id|ID|Key)$")
 def understand(column: Column) -> tuple[Feature | None, list[Finding]]:
     """The feature a column makes, or None if it is left out, and what was found in it."""
     for rule, reason in LEFT_OUT:
+        if column.given and rule not in ALWAYS_LEFT_OUT:
+            continue
         if why := reason(column):
             text = f"Column {column.name!r} is left out: {why}."
             return None, [Finding(rule, column.name, text), *_advice(column)]
-    return Feature(column.name, _kind(column), required=not column.has_gaps), _advice(column)
+    feature = Feature(column.name, column.kind, not column.has_gaps, _format(column))
+    return feature, [*_remarks(column), *_advice(column)]
 
 
-def _kind(column: Column) -> Kind:
-    if column.is_number:
-        return Kind.NUMBER
-    return Kind.BOOLEAN if column.is_boolean else Kind.CATEGORY
+def _format(column: Column) -> str | None:
+    """How its dates and times are written, if it holds any and that is not ISO 8601."""
+    if column.kind is not Kind.DATETIME or column.notation is None:
+        return None
+    return column.notation.format
 
 
 def _unreadable(column: Column) -> str | None:
-    if is_readable(column.type) or pa.types.is_temporal(column.type):
+    if is_readable(column.type) or is_readable(column.type, Kind.DATETIME):
         return None
-    return f"its type, {column.type}, is neither numbers nor text"
-
-
-def _date(column: Column) -> str | None:
-    if pa.types.is_temporal(column.type):
-        return f"its type is {column.type}, and dates and times are not learned from yet"
-    if column.is_number or column.levels.share(ISO_DATE) < NEARLY_ALL:
-        return None
-    return "it holds dates or times, which are not learned from yet"
+    return f"its type, {column.type}, is neither numbers, text, dates nor times"
 
 
 def _empty(column: Column) -> str | None:
     if column.filled == 0:
         return "every cell is missing"
-    return "it holds no finite number" if column.is_number and not len(column.finite) else None
+    if column.kind is Kind.CATEGORY or len(column.known):
+        return None
+    return f"it holds no {'finite number' if column.kind is Kind.NUMBER else column.kind}"
 
 
 def _constant(column: Column) -> str | None:
     if column.has_gaps:
         return None  # then whether it is missing may tell something
-    if column.is_number:
-        value, single = f"{column.finite[0]:g}", column.finite.min() == column.finite.max()
+    if column.kind in {Kind.NUMBER, Kind.DATETIME}:
+        low, high = column.known.min(), column.known.max()
+        value = f"{low:g}" if column.kind is Kind.NUMBER else moment_text(low)
+        single = low == high
     else:
         value, single = column.levels.names[0], len(column.levels.names) == 1
     return f"every row has the same value, {value}" if single else None
 
 
+def _date(column: Column) -> str | None:
+    if column.kind is Kind.DATETIME:
+        # Text can't say so, but a type that counts seconds can.
+        in_text = pa.types.is_string(column.type)
+        if in_text or (column.known.min() >= FIRST_S and column.known.max() < LAST_S):
+            return None
+        return "it holds moments outside of the years 1 to 9999"
+    if column.kind is not Kind.CATEGORY or column.levels.share(DATE_LIKE) < NEARLY_ALL:
+        return None
+    example = column.levels.names[column.levels.matching(DATE_LIKE)][0]
+    return (
+        f"it holds dates or times, but not all in one spelling that is read, such as {example!r}; "
+        "written as 2024-05-01 or 2024-05-01T13:45 they would be learned from"
+    )
+
+
 def _numbered(column: Column) -> str | None:
     """Whole numbers that name a row rather than measure it."""
-    values = column.finite if column.is_number else np.empty(0)
-    if len(values) < FEW_CELLS or not _whole_and_different(values):
+    if column.kind is not Kind.NUMBER or len(column.known) < FEW_CELLS:
+        return None
+    values = column.known
+    if not _whole_and_different(values):
         return None
     steps = np.diff(values)
     if (steps > 0).all() or (steps < 0).all():
         return "its whole numbers are all different and in order down the file, as row numbers are"
     pairs = len(values) * (len(values) - 1) / 2
-    if pairs >= PAIRS_BY_CHANCE * (np.ptp(values) + 1):
+    # Half the range, which float64 can hold even from -1.7e308 to 1.7e308.
+    if pairs / PAIRS_BY_CHANCE / 2 >= values.max() / 2 - values.min() / 2 + 0.5:
         return (
             "its whole numbers are all different, though close together, as numbers given out in "
             "turn are"
@@ -131,7 +173,9 @@ def _whole_and_different(values: NDArray[np.float64]) -> bool:
 
 def _repeats_little(column: Column) -> bool:
     """Whether this is text whose levels have fewer than two rows each, on average."""
-    return not column.is_number and column.filled >= FEW_CELLS and column.share_different > HALF
+    if column.kind is not Kind.CATEGORY or column.filled < FEW_CELLS:
+        return False
+    return column.share_different > HALF
 
 
 def _free_text(column: Column) -> str | None:
@@ -142,7 +186,10 @@ def _free_text(column: Column) -> str | None:
     characters = np.mean([len(name) for name in names])
     if words <= LONG_WORDS and characters <= LONG_CHARACTERS:
         return None
-    return f"it is free text, {words:.0f} words long on average; make columns of what matters in it"
+    return (
+        f"it is free text, {words:.0f} words long on average; what matters in it can be learned "
+        "from once it stands in columns of its own, such as whether a word occurs"
+    )
 
 
 def _named(column: Column) -> str | None:
@@ -163,9 +210,9 @@ def _proportion(column: Column) -> str:
 
 LEFT_OUT = (
     ("type", _unreadable),
-    ("date", _date),
     ("empty", _empty),
     ("constant", _constant),
+    ("date", _date),
     ("identifier", _numbered),
     ("free-text", _free_text),
     ("identifier", _named),
@@ -173,10 +220,51 @@ LEFT_OUT = (
 )
 """The rules in the order they are asked, each a name and a function: why it is left out, if so."""
 
+ALWAYS_LEFT_OUT = {"empty", "constant"}
+"""The rules that hold whatever a column was said to be: there is nothing to learn from it."""
+
+
+def _remarks(column: Column) -> list[Finding]:
+    """How a column was read, where that may surprise."""
+    if column.given is None and column.kind is Kind.CATEGORY and column.is_code:
+        text = (
+            f"Column {column.name!r} is read as categories, not as numbers: all its cells have as "
+            f"many digits, some with zeros in front, as codes have."
+        )
+        return [Finding("code", column.name, text)]
+    if column.kind is not Kind.DATETIME:
+        return []
+    return [*_doubtful_order(column), *_span(column)]
+
+
+def _doubtful_order(column: Column) -> list[Finding]:
+    """Whether day and month may have been taken for one another."""
+    if column.notation is None or column.notation.rival is None:
+        return []
+    first = "month" if str(column.notation.format).startswith("%m") else "day"
+    place = int(np.flatnonzero(~np.isnan(column.values.values))[0])
+    text = (
+        f"Column {column.name!r}: nothing tells day and month apart; the {first} is taken to come "
+        f"first, so that {column.cells[place].as_py()} is {moment_text(column.known[0])}. Write "
+        "dates as 2024-05-01 to be sure."
+    )
+    return [Finding("day-month", column.name, text)]
+
+
+def _span(column: Column) -> list[Finding]:
+    if _format(column) in TIMES or pa.types.is_time(column.type):
+        return []  # times of day come back
+    low, high = moment_text(column.known.min()), moment_text(column.known.max())
+    text = (
+        f"Column {column.name!r} holds dates or times from {low} to {high}; what was true then may "
+        "not be so later, which no score on these rows can show."
+    )
+    return [Finding("datetime", column.name, text)]
+
 
 def _advice(column: Column) -> list[Finding]:
     """What to change in text that looks as if it was meant to be numbers."""
-    if not pa.types.is_string(column.type) or column.is_number:
+    if not pa.types.is_string(column.type) or column.kind is not Kind.CATEGORY or column.is_number:
         return []
     if column.levels.share(FORMATTED_NUMBER) >= NEARLY_ALL:
         example = column.levels.names[~column.levels.matching(NUMBER)][0]

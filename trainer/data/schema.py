@@ -16,6 +16,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     CATEGORY = "category"
+    DATETIME = "datetime"
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,14 @@ class Feature:
         name: the column's name.
         kind: what its values are.
         required: true if it was never missing in the table the schema was made from.
+        format: how a datetime is written where it is not ISO 8601, one of
+            ``trainer.data.moments.FORMATS``.
     """
 
     name: str
     kind: Kind
     required: bool
+    format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Schema:
 
     @property
     def numbers(self) -> tuple[Feature, ...]:
-        """The features of kind number or boolean, in order."""
+        """The features of kind number, boolean or datetime, in order."""
         return tuple(feature for feature in self.features if feature.kind != Kind.CATEGORY)
 
     @property
@@ -63,7 +67,8 @@ class Examples:
     """Rows to learn from, as arrays.
 
     Attributes:
-        numbers: float64 (rows, len(schema.numbers)); missing is NaN, booleans are 1.0 and 0.0.
+        numbers: float64 (rows, len(schema.numbers)); missing is NaN, booleans are 1.0 and 0.0,
+            datetimes are seconds since 1970-01-01T00:00:00 UTC.
         categories: str objects (rows, len(schema.categories)); missing is "".
         labels: int64 (rows,), places in ``schema.classes``.
     """
@@ -75,6 +80,17 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: NDArray[Any]) -> Self:
-        """The rows at ``indices``, int (part,), or where a mask, bool (rows,), is true."""
+    def take(self, indices: NDArray[Any] | slice) -> Self:
+        """The rows at ``indices``, int (part,), or where a mask, bool (rows,), is true.
+
+        The rows of a slice are a view of these.
+        """
         return type(self)(self.numbers[indices], self.categories[indices], self.labels[indices])
+
+    def joined(self, others: Self) -> Self:
+        """These rows, then the others."""
+        return type(self)(
+            np.concatenate([self.numbers, others.numbers]),
+            np.concatenate([self.categories, others.categories]),
+            np.concatenate([self.labels, others.labels]),
+        )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
+
+from trainer.data.schema import Examples
 
 
 def stratified_split(
@@ -41,3 +45,27 @@ def _shares(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
     short = round(float(ideal.sum())) - int(shares.sum())
     shares[np.argsort(shares - ideal, kind="stable")[:short]] += 1
     return np.where(counts > 1, np.clip(shares, 1, np.maximum(counts - 1, 1)), 0)
+
+
+def parted(examples: Examples, *parts: NDArray[np.int64]) -> list[Examples]:
+    """The examples of each part, in the memory of the whole.
+
+    The whole is put in the order of its parts, column by column, and is not to be used any more:
+    of a large table there is no room for a second copy.
+
+    Args:
+        examples: the whole.
+        parts: int64 row indices of each part; together every row once.
+
+    Raises:
+        ValueError: they are not.
+    """
+    order = np.concatenate(parts)
+    if not np.array_equal(np.bincount(order, minlength=len(examples)), np.ones(len(examples))):
+        raise ValueError("the parts must hold every row once")
+    for array in (examples.numbers, examples.categories):
+        for column in array.T:
+            column[:] = column[order]
+    examples.labels[:] = examples.labels[order]
+    ends = np.cumsum([0, *map(len, parts)]).tolist()
+    return [examples.take(slice(*bounds)) for bounds in pairwise(ends)]

@@ -50,7 +50,9 @@ class RobustScaler:
                 continue
             # Of the quarters, which is exact: two values of 1e308 may lie more apart than float64
             # can hold.
-            low, q25, median, q75, high = np.quantile(known / 4, [0, 0.25, 0.5, 0.75, 1])
+            low, q25, median, q75, high = np.quantile(
+                known / 4, [0, 0.25, 0.5, 0.75, 1], overwrite_input=True
+            )
             spread = (q75 - q25) or (high - low) / 2
             center[index] = 4 * median
             # A spread of a few denormals would give an infinite factor.
@@ -81,3 +83,13 @@ class RobustScaler:
         square = graph.add("Mul", bent, bent)
         root = graph.add("Sqrt", graph.add("Add", square, graph.constant(np.float32(1), "one")))
         return graph.add("Div", u, root)
+
+
+def two_valued(numbers: NDArray[np.float64]) -> tuple[int, ...]:
+    """The columns of (rows, columns) that hold no more than two numbers, as booleans do."""
+    found = []
+    for index, column in enumerate(numbers.T):
+        low, high = np.fmin.reduce(column, initial=np.nan), np.fmax.reduce(column, initial=np.nan)
+        if ((column == low) | (column == high) | np.isnan(column)).all():
+            found.append(index)
+    return tuple(found)

@@ -1,9 +1,10 @@
 import datetime as dt
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.data.labels import class_names, labeled, twins
+from trainer.data.labels import class_names, imbalance, labeled, twins
 from trainer.errors import TableError
 
 
@@ -84,3 +85,23 @@ def test_classes_that_only_case_tells_apart_are_pointed_out() -> None:
     assert finding.rule == "case"
     assert "'Yes' and 'yes'" in finding.text
     assert twins(["No", "Yes"], "answer") == []
+
+
+def imbalanced(*counts: int) -> list[str]:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    classes = [f"c{i}" for i in range(len(counts))]
+    return [finding.text for finding in imbalance(labels, classes, "y")]
+
+
+def test_a_rare_class_is_pointed_out_with_what_helps():
+    [text] = imbalanced(960, 40)
+    assert text.startswith("The class 'c1' has 40 rows of 1,000 (4.0%)")
+    assert "--class-weight balanced and --threshold" in text
+    [text] = imbalanced(500, 480, 20)
+    assert "'c2'" in text
+    assert "--threshold" not in text
+
+
+@pytest.mark.parametrize("counts", [(950, 50), (500, 500), (30,) * 26])
+def test_classes_of_a_fair_share_are_not_called_rare(counts):
+    assert imbalanced(*counts) == []

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from trainer.data.cleaning import clean
-from trainer.data.oddities import far_out
+from trainer.data.oddities import LOOKED_AT, far_out, gives_away
 
 
 def texts(values) -> list[str]:
@@ -73,3 +73,94 @@ def test_the_count_of_repeated_rows_is_exact(table, seed):
     different = len(set(zip(*columns.values(), labels, strict=True)))
     [text] = found(table(**columns, y=labels), "duplicate")
     assert text.startswith(f"{2000 - different:,} rows")
+
+
+def test_numbers_further_apart_than_a_float_can_hold_are_judged_without_a_warning():
+    ends = np.array([-1.7e308, 1.7e308] * 20)
+    assert not len(far_out(ends)[1])
+    assert far_out(np.array([*range(40), 1.7e308], float))[1].tolist() == [40]
+    assert far_out(np.array([*range(40), -1.7e308, 1.7e308], float))[0] == 19.5
+
+
+def test_moments_far_out_are_named_as_moments(table):
+    days = [f"2020-01-{1 + i % 28:02}" for i in range(60)]
+    days[7] = "9999-12-31"
+    [text] = found(table(x=days, y=["a", "b"] * 30), "outlier")
+    assert "from the median, 2020-01-1" in text
+    assert ": 9999-12-31 (row 9); kept" in text
+
+
+def test_rows_alike_but_of_another_class_are_counted(table):
+    data = table(
+        x=["1", "1", "1", "2", "2", "3", "3"],
+        c=["r", "r", "r", "g", "g", "r", ""],
+        y=["a", "a", "b", "a", "a", "b", "a"],
+    )
+    [text] = found(data, "conflict")
+    assert text.startswith("3 rows are alike in every feature to a row of another class")
+    assert "at least 1 can't be told right" in text
+
+
+def test_rows_that_differ_somewhere_are_no_conflict(table):
+    assert not found(
+        table(x=["1", "1", "2", "3"], c=["r", "g", "r", ""], y=["a", "b"] * 2), "conflict"
+    )
+
+
+def test_a_copy_of_the_target_is_pointed_out_and_kept(table):
+    rng = np.random.default_rng(0)
+    y = rng.choice(["a", "b", "c"], 300)
+    columns = {
+        "copy": [{"a": "x", "b": "y", "c": "z"}[label] for label in y],
+        "noise": rng.choice(["p", "q"], 300).tolist(),
+        "score": texts(np.round(np.searchsorted(["a", "b", "c"], y) + rng.random(300) * 0.9, 3)),
+    }
+    data = table(**columns, y=y.tolist())
+    told = [finding.column for finding in clean(data, "y").findings if finding.rule == "giveaway"]
+    assert told == ["score", "copy"]
+    assert len(clean(data, "y").schema.features) == 3
+
+
+LABELS = np.arange(400) % 2
+RNG = np.random.default_rng(0)
+
+
+def flipped(labels: np.ndarray, count: int) -> np.ndarray:
+    return np.where(np.arange(len(labels)) < count, 1 - labels, labels)
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (LABELS * 1.0, True),
+        (flipped(LABELS, 1) * 1.0, True),  # one row in 200 of the other class is wrong
+        (flipped(LABELS, 4) * 1.0, False),
+        (np.where(LABELS, np.nan, 1.0), True),  # missing for one class alone
+        (LABELS + RNG.random(400) * 0.9, True),  # a threshold
+        (LABELS + RNG.random(400) * 1.5, False),
+        (RNG.random(400), False),
+        (np.full(400, 7.0), False),
+        (np.array(["no", "yes"], object)[LABELS], True),
+        (np.array([f"{i}" for i in range(400)], object), False),  # each value once tells nothing
+    ],
+)
+def test_a_column_gives_the_class_away_if_next_to_no_error_is_left(column, expected):
+    assert gives_away(column, LABELS) == expected
+
+
+def test_a_rare_class_has_to_be_told_too():
+    labels = (np.arange(5000) < 50).astype(int)
+    assert gives_away(labels * 1.0, labels)
+    # Right in 99.5 % of the rows, yet by always saying the same it would be in 99 %.
+    assert not gives_away((np.arange(5000) < 25) * 1.0, labels)
+
+
+def test_a_handful_of_rows_gives_nothing_away():
+    labels = np.arange(30) % 2
+    assert not gives_away(labels * 1.0, labels)
+
+
+def test_many_rows_are_looked_at_in_part(table):
+    rows = LOOKED_AT + 10
+    data = table(x=texts(np.arange(rows) % 2), y=["ab"[i % 2] for i in range(rows)])
+    assert len(found(data, "giveaway")) == 1

@@ -137,24 +137,155 @@ def test_a_column_of_one_value_and_gaps_is_kept(cells):
 
 
 @pytest.mark.parametrize(
-    "cells",
+    ("cells", "format_"),
     [
-        ["2020-01-31", "2020-02-01", "2020-02-01"],
-        ["2020-01-31 12:30", "2020-02-01T12:30:05.25Z", "2020-02-01 12:30:05+02:00"],
-        pa.array([dt.date(2020, 1, 31), None]),
-        pa.array([1, None], pa.timestamp("us", "UTC")),
-        pa.array([1, 2], pa.time32("s")),
-        pa.array([1, 2], pa.duration("s")),
+        (["2020-01-31", "2020-02-01", "2020-02-01"], None),
+        (["2020-01-31 12:30", "2020-02-01T12:30:05.25Z", "2020-02-01 12:30:05+02:00"], None),
+        (["31/01/2020", "1/2/2020"], "%d/%m/%Y"),
+        (["31.01.2020 12:30", "01.02.2020 01:00"], "%d.%m.%Y %H:%M"),
+        (["12:30", "7:05", "07:00"], "%H:%M"),
+        (pa.array([dt.date(2020, 1, 31), None]), None),
+        (pa.array([1, None], pa.timestamp("us", "UTC")), None),
+        (pa.array([1, 2], pa.time32("s")), None),
     ],
 )
-def test_dates_and_times_are_left_out(cells):
-    assert left_out(cells) == "date"
+def test_dates_and_times_are_datetimes(cells, format_):
+    feature, _ = understand(column(cells))
+    assert (feature.kind, feature.format) == (Kind.DATETIME, format_)
+
+
+def test_moments_all_different_and_in_order_are_no_identifier():
+    days = [f"2020-{1 + i // 28:02}-{1 + i % 28:02}" for i in range(ROWS)]
+    assert kind(days, "id") == Kind.DATETIME
+
+
+def test_five_percent_of_the_cells_may_be_no_moments():
+    days = [f"2020-01-{1 + i % 28:02}" for i in range(95)]
+    feature, _ = understand(column([*days, *["soon"] * 5]))
+    assert (feature.kind, feature.required) == (Kind.DATETIME, False)
+    assert kind([*days[:94], *["soon"] * 6]) == Kind.CATEGORY
+
+
+def test_the_moments_a_column_spans_are_said():
+    _, findings = understand(column(["2020-01-31T12:30", "2021-01-01", "2019-05-01"]))
+    assert [finding.rule for finding in findings] == ["datetime"]
+    assert "from 2019-05-01 to 2021-01-01" in findings[0].text
+    assert advice(["12:30", "13:00"]) == advice(pa.array([1, 2], pa.time32("s"))) == []
 
 
 @pytest.mark.parametrize(
-    "values", [pa.array([[1], [2]]), pa.array([{"a": 1}, {"a": 2}]), pa.array([b"x", b"y"])]
+    ("cells", "said"),
+    [
+        (["", "03/04/2020", "05/06/2020"], "the month is taken to come first, so that 03/04/2020 is 2020-03-04"),
+        (["3-4-2020", "05-06-2020"], "the day is taken to come first, so that 3-4-2020 is 2020-04-03"),
+    ],
+)  # fmt: skip
+def test_it_is_said_how_days_and_months_are_read_that_nothing_tells_apart(cells, said):
+    _, findings = understand(column(cells))
+    assert findings[0].rule == "day-month"
+    assert said in findings[0].text
+    assert advice(["13/04/2020", "05/06/2020"]) == ["datetime"]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1 May 2020", "12 Jun 2020"],
+        ["01-May-20", "12-Jun-20"],
+        ["May 1, 2020", "June 12, 2020"],
+        ["Fri, 01 May 2020 12:30:00 GMT", "Fri, 12 Jun 2020 12:30:00 GMT"],
+        ["Fri May 01 12:30:00 2020", "Fri Jun 12 12:30:00 2020"],
+        ["1/5/20", "12/6/20"],
+        ["2020-05-01T12:30+0200", "2020-06-12T12:30+0200"],
+        ["2020-05-01", "12/31/2020"],
+        ["7:30 pm", "8:00 AM"],
+    ],
 )
-def test_nested_and_binary_columns_are_left_out(values):
+def test_dates_that_are_not_read_are_left_out_with_how_to_write_them(cells):
+    assert left_out(cells) == "date"
+    text = understand(column(cells))[1][0].text
+    assert repr(cells[0]) in text
+    assert "2024-05-01T13:45" in text
+
+
+@pytest.mark.parametrize("cells", [["1.2.3", "1.10.0"], ["3-1", "2-2"], ["may", "june"], ["10.0.0.1", "10.0.0.2"]])  # fmt: skip
+def test_what_only_looks_a_little_like_a_date_is_a_category(cells):
+    assert kind(cells) == Kind.CATEGORY
+
+
+def test_moments_outside_of_all_years_are_left_out():
+    assert left_out(pa.array([0, 10**14], pa.timestamp("s"))) == "date"
+
+
+def test_a_single_moment_is_constant():
+    _, findings = understand(column(["2020-01-31"] * 3))
+    assert findings[0].text.endswith("every row has the same value, 2020-01-31.")
+
+
+@pytest.mark.parametrize("cells", [["007", "100", "007"], ["100", "", "007"], ["01", "10", "00"]])
+def test_digits_of_one_width_some_with_zeros_in_front_are_codes(cells):
+    feature, findings = understand(column(cells))
+    assert feature.kind == Kind.CATEGORY
+    assert [finding.rule for finding in findings] == ["code"]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["7", "10", "08"],
+        ["100", "200"],
+        ["0", "1"],
+        ["0.5", "1.5"],
+        ["-07", "012"],
+        ["0e1", "100"],
+    ],
+)
+def test_other_digits_are_numbers(cells):
+    assert kind(cells) == Kind.NUMBER
+
+
+def given_kind(values, kind) -> tuple:
+    array = pa.array(values)
+    cells = pa.chunked_array([tidy(array) if array.type == pa.string() else array])
+    return understand(Column("id", cells, kind))
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (texts(range(ROWS)), Kind.NUMBER),  # in order
+        (texts(range(ROWS)), Kind.CATEGORY),  # all different
+        (["01067", "10115"], Kind.NUMBER),
+        ([f"free text of some length {i} and more" for i in range(ROWS)], Kind.CATEGORY),
+        (["2020-01-31", "2020-02-01"], Kind.CATEGORY),
+        (["1 May 2020", "12 Jun 2020"], Kind.CATEGORY),
+        (["2020-01-31", "2020-02-01", "soon"], Kind.DATETIME),
+        (["true", "false", "maybe"], Kind.BOOLEAN),
+    ],
+)
+def test_a_column_is_what_it_is_said_to_be(cells, kind):
+    feature, findings = given_kind(cells, kind)
+    assert feature.kind == kind
+    assert {finding.rule for finding in findings} <= {"datetime"}
+
+
+@pytest.mark.parametrize(("cells", "rule"), [([""] * 3, "empty"), (["5"] * 3, "constant")])
+def test_a_column_that_says_nothing_is_left_out_whatever_it_is_said_to_be(cells, rule):
+    feature, findings = given_kind(cells, Kind.CATEGORY)
+    assert feature is None
+    assert findings[0].rule == rule
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([[1], [2]]),
+        pa.array([{"a": 1}, {"a": 2}]),
+        pa.array([b"x", b"y"]),
+        pa.array([1, 2], pa.duration("s")),
+    ],
+)
+def test_nested_and_binary_columns_and_durations_are_left_out(values):
     assert left_out(values) == "type"
 
 

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.split import stratified_split
+from trainer.data.schema import Examples
+from trainer.data.split import parted, stratified_split
 
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=200).map(np.array)
 fractions = st.floats(0.01, 0.99)
@@ -59,3 +61,34 @@ def test_every_row_of_a_class_is_as_likely_to_be_set_aside():
     for _ in range(2000):
         counts[stratified_split(labels, 0.3, rng)[1]] += 1
     np.testing.assert_allclose(counts / 2000, 0.3, atol=0.05)
+
+
+def examples(rows: int) -> Examples:
+    numbers = np.asfortranarray(np.arange(3.0 * rows).reshape(rows, 3))
+    categories = np.array([[f"{row}", f"{-row}"] for row in range(rows)], object)
+    return Examples(numbers, categories.reshape(rows, 2), np.arange(rows))
+
+
+@given(labels, fractions, seeds)
+def test_parts_are_the_rows_that_taking_them_would_give(labels, fraction, seed):
+    parts = stratified_split(labels, fraction, np.random.default_rng(seed))
+    expected = [examples(len(labels)).take(rows) for rows in parts]
+    for one, other in zip(parted(examples(len(labels)), *parts), expected, strict=True):
+        np.testing.assert_array_equal(one.numbers, other.numbers)
+        np.testing.assert_array_equal(one.categories, other.categories)
+        np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_parts_lie_in_the_memory_of_the_whole():
+    whole = examples(6)
+    for part in parted(whole, np.array([5, 0, 2]), np.array([1]), np.array([3, 4])):
+        assert np.shares_memory(part.numbers, whole.numbers)
+        assert np.shares_memory(part.categories, whole.categories)
+        assert np.shares_memory(part.labels, whole.labels)
+
+
+def test_parts_that_are_not_every_row_once_are_refused():
+    with pytest.raises(ValueError, match="every row once"):
+        parted(examples(3), np.array([0, 1]), np.array([1, 2]))
+    with pytest.raises(ValueError, match="every row once"):
+        parted(examples(3), np.array([0, 1]))

@@ -240,12 +240,37 @@ def test_a_parquet_nan_is_missing(tmp_path):
     assert table.columns["real"].to_pylist() == [None, 1.0]
 
 
+def test_parquet_columns_with_dots_in_their_names_are_told_from_structs(tmp_path):
+    columns = {
+        "a.b": pa.array([1, 2]),
+        "a": pa.array([{"b": 3}, {"b": 4}]),
+        "b.c": pa.array(["x", "y"]),
+        "b": pa.array([0.5, 1.5]),
+    }
+    read = cells(read_table(parquet(tmp_path, **columns)))
+    assert read == {name: column.to_pylist() for name, column in columns.items()}
+
+
+def test_two_parquet_columns_of_one_name_are_refused_by_name(tmp_path):
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
+    assert refusal(path).column == "a"
+
+
 def test_parquet_rows_are_numbered_from_1(tmp_path):
     assert read_table(parquet(tmp_path, a=[5, 6])).rows.tolist() == [1, 2]
 
 
 def test_a_parquet_file_without_rows_is_refused(tmp_path):
     assert "no rows" in str(refusal(parquet(tmp_path, a=pa.array([], pa.int64()))))
+
+
+def test_a_parquet_file_damaged_in_the_middle_is_refused(tmp_path):
+    path = parquet(tmp_path, a=pa.array(range(10_000)))
+    content = bytearray(path.read_bytes())
+    content[4:60] = bytes(56)
+    path.write_bytes(content)
+    assert "Parquet file is damaged" in str(refusal(path))
 
 
 def test_a_damaged_parquet_file_is_refused(write):
@@ -265,6 +290,11 @@ def test_decimal_commas_are_read_where_semicolons_stand_between_the_cells(tmp_pa
     assert table.column("c").to_pylist() == ["x,y", "1,5", "z"]
     assert table.column("d").to_pylist() == ["3", "4", "5"]
     assert [(f.rule, f.column) for f in table.findings] == [("decimal-comma", "a")]
+
+
+def test_decimal_commas_are_reported_by_the_name_the_column_goes_by(write):
+    table = read_table(write(" a ;\n1,5;2,5\n"))
+    assert [found.column for found in table.findings][:2] == ["a", "column_2"] == table.names
 
 
 def test_commas_in_quotes_between_commas_are_no_decimal_commas(tmp_path):

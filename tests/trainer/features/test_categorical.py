@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.features.categorical import SEPARATOR, OneHotEncoder
+from trainer.features.categorical import EMBEDDED_FROM, SEPARATOR, CategoryEncoder, Vocabulary
+from trainer.features.missing import FEW_ROWS
 from trainer.graph import Graph
 
 TEXTS = st.one_of(
@@ -20,95 +21,171 @@ TEXTS = st.one_of(
 )
 
 
-def tables(columns: int) -> st.SearchStrategy[np.ndarray]:
-    """Any texts, (rows, columns)."""
+@st.composite
+def tables(draw: st.DrawFn, columns: int) -> np.ndarray:
+    """Any texts, (rows, columns), some of them in many rows."""
     row = st.lists(TEXTS, min_size=columns, max_size=columns)
-    return st.lists(row, max_size=8).map(lambda rows: texts(*rows).reshape(len(rows), columns))
+    rows = draw(st.lists(row, max_size=8))
+    repeats = [draw(st.integers(1, 2 * FEW_ROWS)) for _ in rows]
+    return texts(*rows).reshape(len(rows), columns).repeat(repeats, axis=0)
 
 
 def texts(*rows: list[str]) -> np.ndarray:
     return np.array(rows, dtype=object)
 
 
-def runner(encoder: OneHotEncoder) -> Callable[[np.ndarray], np.ndarray]:
+def column(**counts: int) -> np.ndarray:
+    """A column with each of these texts so many times; "missing" stands for the empty one."""
+    cells = [["" if name == "missing" else name] * count for name, count in counts.items()]
+    return texts(*([cell] for group in cells for cell in group))
+
+
+def runner(encoder: CategoryEncoder) -> Callable[[np.ndarray], np.ndarray]:
     """The encoder's graph alone, run by onnxruntime."""
     graph = Graph("encoder")
-    columns = len(encoder.levels)
-    hot = encoder.emit(graph, graph.input("categories", "string", columns))
-    graph.output(hot, "inputs", "float", encoder.size)
+    columns = len(encoder.vocabularies)
+    parts = encoder.emit(graph, graph.input("categories", "string", columns))
+    graph.output(graph.add("Concat", *parts, axis=1), "inputs", "float", encoder.size)
     content = graph.model({}, "test").SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda categories: session.run(["inputs"], {"categories": categories})[0]
 
 
+def encoded(encoder: CategoryEncoder, *rows: list[str]) -> list[list[float]]:
+    """What numpy makes of these rows, and onnxruntime too."""
+    found = encoder.transform(texts(*rows))
+    np.testing.assert_array_equal(runner(encoder)(texts(*rows)), found)
+    return found.tolist()
+
+
 def test_each_level_has_a_place_in_the_order_of_its_letters() -> None:
-    encoder = OneHotEncoder.fit(texts(["red"], ["blue"], ["green"], ["red"]))
-    assert encoder.levels == (("blue", "green", "red"),)
-    assert encoder.transform(texts(["red"], ["blue"], ["green"])).tolist() == [
-        [0, 0, 1],
-        [1, 0, 0],
-        [0, 1, 0],
-    ]
+    encoder = CategoryEncoder.fit(texts(["red"], ["blue"], ["green"]))
+    assert encoder.vocabularies == (Vocabulary(("blue", "green", "red")),)
+    assert encoded(encoder, ["red"], ["blue"], ["green"]) == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
 def test_two_levels_share_a_place_as_plus_and_minus_one() -> None:
-    encoder = OneHotEncoder.fit(texts(["yes"], ["no"]))
+    encoder = CategoryEncoder.fit(texts(["yes"], ["no"]))
     assert encoder.size == 1
-    assert encoder.transform(texts(["no"], ["yes"])).tolist() == [[1], [-1]]
+    assert encoded(encoder, ["no"], ["yes"]) == [[1], [-1]]
 
 
 def test_columns_stand_side_by_side_in_their_order() -> None:
-    encoder = OneHotEncoder.fit(texts(["a", "x", "p"], ["b", "y", "p"], ["c", "x", "p"]))
+    encoder = CategoryEncoder.fit(texts(["a", "x", "p"], ["b", "y", "p"], ["c", "x", "p"]))
     assert encoder.size == 3 + 1 + 1
-    assert encoder.transform(texts(["b", "y", "p"])).tolist() == [[0, 1, 0, -1, 1]]
+    assert encoded(encoder, ["b", "y", "p"]) == [[0, 1, 0, -1, 1]]
 
 
 @pytest.mark.parametrize("text", ["", "unseen", "A", " a", "a ", "nan", "None"])
-def test_missing_and_unseen_categories_are_all_zeros(text: str) -> None:
-    encoder = OneHotEncoder.fit(texts(["a", "x"], ["b", "y"], ["c", ""]))
-    found = encoder.transform(texts([text, text]))
-    assert not found.any()
-    np.testing.assert_array_equal(runner(encoder)(texts([text, text])), found)
+def test_missing_and_unseen_categories_are_all_zeros_where_training_had_hardly_any(
+    text: str,
+) -> None:
+    encoder = CategoryEncoder.fit(texts(["a", "x"], ["b", "y"], ["c", ""]))
+    assert encoded(encoder, [text, text]) == [[0, 0, 0, 0]]
+
+
+def test_rare_levels_share_a_place_which_unseen_ones_take_too() -> None:
+    encoder = CategoryEncoder.fit(column(a=50, b=20, c=FEW_ROWS, d=FEW_ROWS - 1, e=1))
+    assert encoder.vocabularies == (Vocabulary(("a", "b", "c"), rare=True),)
+    assert encoded(encoder, ["c"], ["d"], ["e"], ["new"], [""]) == [
+        [0, 0, 1, 0],
+        *[[0, 0, 0, 1]] * 3,
+        [0, 0, 0, 0],
+    ]
+
+
+def test_one_common_level_and_rare_ones_are_plus_and_minus_one() -> None:
+    encoder = CategoryEncoder.fit(column(a=50, b=2, c=1))
+    assert encoded(encoder, ["a"], ["b"], ["new"], [""]) == [[1], [-1], [-1], [0]]
+
+
+@pytest.mark.parametrize("counts", [{"a": 99, "b": 1}, {"a": 99, "b": 50, "c": 1}])
+def test_a_single_rare_level_keeps_its_place(counts: dict[str, int]) -> None:
+    assert Vocabulary.fit(column(**counts)[:, 0]) == Vocabulary(tuple(counts))
+
+
+def test_levels_are_not_pooled_where_most_rows_would_lose_theirs() -> None:
+    # No level has 5 of the 12 rows; the levels of fewer than 4 hold a third of them.
+    assert Vocabulary.fit(column(a=4, b=4, c=2, d=2)[:, 0]) == Vocabulary(("a", "b"), rare=True)
+    few = column(**{f"l{i}": 3 for i in range(9)})
+    assert Vocabulary.fit(few[:, 0]) == Vocabulary(tuple(f"l{i}" for i in range(9)))
+
+
+def test_missing_has_a_place_of_its_own_once_it_was_seen_often_enough() -> None:
+    three = {"a": 9, "b": 9, "c": 9}
+    assert not Vocabulary.fit(column(**three, missing=FEW_ROWS - 1)[:, 0]).missing
+    encoder = CategoryEncoder.fit(column(**three, missing=FEW_ROWS))
+    assert encoded(encoder, ["a"], [""], ["new"]) == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+
+
+def test_of_two_levels_missing_has_a_place_beside_theirs() -> None:
+    encoder = CategoryEncoder.fit(column(a=9, b=9, missing=9))
+    assert encoded(encoder, ["a"], ["b"], [""], ["new"]) == [[1, 0], [-1, 0], [0, 1], [0, 0]]
+
+
+def test_a_column_that_was_always_missing_has_no_place() -> None:
+    encoder = CategoryEncoder.fit(texts(*[["", "x"], ["", "y"]] * 9))
+    assert encoder.size == 1
+    assert encoded(encoder, ["", "y"], ["new", "x"]) == [[-1], [1]]
+
+
+def many(levels: int, rows: int = FEW_ROWS) -> dict[str, int]:
+    return {f"l{i:02}": rows for i in range(levels)}
+
+
+def test_many_levels_are_one_input_an_index_after_all_places() -> None:
+    wide = column(**many(EMBEDDED_FROM))
+    narrow = texts(*(["xyz"[i % 3]] for i in range(len(wide))))
+    encoder = CategoryEncoder.fit(np.hstack([wide, narrow]))
+    assert (encoder.places, encoder.indices) == (3, (EMBEDDED_FROM + 1,))
+    last = f"l{EMBEDDED_FROM - 1:02}"
+    assert encoded(encoder, ["l00", "y"], [last, "z"], ["new", "x"], ["", ""]) == [
+        [0, 1, 0, 1],
+        [0, 0, 1, EMBEDDED_FROM],
+        [1, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]
+
+
+def test_one_level_fewer_is_one_hot() -> None:
+    assert CategoryEncoder.fit(column(**many(EMBEDDED_FROM - 1))).indices == ()
+
+
+def test_of_many_levels_rare_ones_are_index_zero_and_missing_has_its_own() -> None:
+    encoder = CategoryEncoder.fit(column(**many(40), p=2, q=2, missing=FEW_ROWS))
+    assert encoder.indices == (42,)
+    assert encoded(encoder, ["l39"], ["p"], ["new"], [""]) == [[40], [0], [0], [41]]
 
 
 def test_a_level_spelled_like_another_columns_key_is_only_itself() -> None:
-    encoder = OneHotEncoder.fit(
+    encoder = CategoryEncoder.fit(
         texts(
             ["a", f"0{SEPARATOR}a", "1"],
             [f"1{SEPARATOR}a", "a", f"{SEPARATOR}1"],
             [f"1{SEPARATOR}0{SEPARATOR}a", SEPARATOR, "2"],
         )
     )
-    rows = texts(
-        ["a", "a", "a"], [f"0{SEPARATOR}a"] * 3, [f"1{SEPARATOR}a"] * 3, [SEPARATOR] * 3, ["1"] * 3
+    found = encoded(
+        encoder,
+        *(["a", "a", "a"], [f"0{SEPARATOR}a"] * 3, [f"1{SEPARATOR}a"] * 3),
+        *([SEPARATOR] * 3, ["1"] * 3),
     )
-    found = encoder.transform(rows)
     # Of the three columns, the rows' texts are known to the first two, the second, ...
-    assert found.sum(axis=1).tolist() == [2, 1, 1, 1, 1]
-    np.testing.assert_array_equal(runner(encoder)(rows), found)
+    assert np.sum(found, axis=1).tolist() == [2, 1, 1, 1, 1]
 
 
 def test_eleven_columns_do_not_mix_up_one_and_ten() -> None:
     training = texts(*[[f"{column}:{row}" for column in range(11)] for row in range(3)])
-    encoder = OneHotEncoder.fit(training)
-    found = encoder.transform(training)
-    np.testing.assert_array_equal(found, np.tile(np.eye(3), 11))
-    np.testing.assert_array_equal(runner(encoder)(training), found)
+    encoder = CategoryEncoder.fit(training)
+    np.testing.assert_array_equal(encoded(encoder, *training.tolist()), np.tile(np.eye(3), 11))
 
 
-def test_a_column_without_levels_has_no_place() -> None:
-    encoder = OneHotEncoder.fit(texts(["", "x"], ["", "y"]))
-    assert encoder.size == 1
-    rows = texts(["", "y"], ["new", "x"])
-    assert encoder.transform(rows).tolist() == [[-1], [1]]
-    np.testing.assert_array_equal(runner(encoder)(rows), encoder.transform(rows))
-
-
-def test_the_graph_is_as_long_for_one_column_as_for_many() -> None:
+@pytest.mark.parametrize("rows", [["a", "b"], [f"l{i}" for i in range(EMBEDDED_FROM)]])
+def test_the_graph_is_as_long_for_one_column_as_for_many(rows: list[str]) -> None:
     lengths = set()
     for columns in (1, 50):
         graph = Graph("encoder")
-        encoder = OneHotEncoder.fit(texts(["a"] * columns, ["b"] * columns))
+        encoder = CategoryEncoder.fit(texts(*([row] * columns for row in rows)))
         encoder.emit(graph, graph.input("categories", "string", columns))
         lengths.add(len(graph.model({}, "test").graph.node))
     assert len(lengths) == 1
@@ -117,7 +194,10 @@ def test_the_graph_is_as_long_for_one_column_as_for_many() -> None:
 @given(st.integers(1, 3).flatmap(lambda columns: st.tuples(tables(columns), tables(columns))))
 def test_numpy_and_the_graph_agree_on_any_texts(pair: tuple[np.ndarray, np.ndarray]) -> None:
     training, categories = pair
-    encoder = OneHotEncoder.fit(training)
+    encoder = CategoryEncoder.fit(training)
+    if not encoder.size:
+        assert not encoder.transform(training).size
+        return
     run = runner(encoder)
     for rows in (training, categories):
         np.testing.assert_array_equal(run(rows), encoder.transform(rows))

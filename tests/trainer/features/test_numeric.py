@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from trainer.features.numeric import BEND, RobustScaler
+from trainer.features.numeric import BEND, RobustScaler, two_valued
 from trainer.graph import Graph
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=False)
@@ -117,6 +117,15 @@ def test_what_is_scaled_is_left_as_it_was() -> None:
     numbers = column(1, np.nan, 3)
     RobustScaler.fit(numbers).transform(numbers)
     np.testing.assert_array_equal(numbers, column(1, np.nan, 3))
+
+
+@pytest.mark.parametrize("values", [(0, 1, 1), (5, np.nan, 7), (3, 3), (np.nan,), (), (-0.0, 0.0)])
+def test_a_column_of_two_numbers_is_found_out(values: tuple[float, ...]) -> None:
+    assert two_valued(column(*values)) == (0,)
+
+
+def test_a_column_of_three_numbers_is_not_two_valued() -> None:
+    assert two_valued(np.hstack([column(1, 2, 3), column(1, 2, 1), column(-1e308, 1, 1e308)])) == (1,)  # fmt: skip
 
 
 @given(st.integers(1, 3).flatmap(lambda columns: st.tuples(tables(columns), tables(columns))))

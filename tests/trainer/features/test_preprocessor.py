@@ -6,16 +6,25 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trainer.data.schema import Examples
-from trainer.features.preprocessor import Preprocessor
+from trainer.data.schema import Examples, Feature, Kind, Schema
+from trainer.features.categorical import EMBEDDED_FROM
+from trainer.features.preprocessor import BLOCK_CELLS, InputLayout, Preprocessor
 from trainer.graph import Graph
 
-NUMBERS = st.one_of(st.just(float("nan")), st.floats(allow_nan=False, allow_infinity=False))
+DAY = 86_400.0
+
+NUMBERS = st.one_of(
+    st.just(float("nan")),
+    st.sampled_from([0.0, 1.0]),
+    st.floats(-6.3e10, 2.6e11),  # the years 1 to 9999 in seconds
+    st.floats(allow_nan=False, allow_infinity=False),
+)
 TEXTS = st.one_of(
     st.sampled_from(["", "a", "b", "0\x1fa"]),
+    st.integers(0, EMBEDDED_FROM + 5).map(str),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
 )
 
@@ -29,18 +38,33 @@ def examples(numbers: list[list[float]], categories: list[list[str]], n: int, m:
     )
 
 
+def described(kinds: list[Kind], m: int) -> Schema:
+    names = [*kinds, *[Kind.CATEGORY] * m]
+    features = (Feature(f"f{i}", kind, required=False) for i, kind in enumerate(names))
+    return Schema(tuple(features), "y", ("a", "b"))
+
+
 @st.composite
-def parts(draw: st.DrawFn) -> tuple[Examples, Examples]:
+def parts(draw: st.DrawFn) -> tuple[Schema, Examples, Examples]:
     """Rows to fit and rows to transform, of the same columns."""
-    n = draw(st.integers(0, 2))
-    m = draw(st.integers(0 if n else 1, 2))
+    kinds = draw(st.lists(st.sampled_from([Kind.NUMBER, Kind.DATETIME, Kind.BOOLEAN]), max_size=3))
+    n, m = len(kinds), draw(st.integers(0 if kinds else 1, 2))
     number_row = st.lists(NUMBERS, min_size=n, max_size=n)
     text_row = st.lists(TEXTS, min_size=m, max_size=m)
     found = []
     for _ in range(2):
         rows = draw(st.lists(st.tuples(number_row, text_row), max_size=6))
+        rows = [row for row in rows for _ in range(draw(st.integers(1, 6)))]
         found.append(examples([row[0] for row in rows], [row[1] for row in rows], n, m))
-    return found[0], found[1]
+    if m and draw(st.booleans()):  # as many levels as are embedded
+        levels = [[f"l{i}"] * m for i in range(EMBEDDED_FROM)]
+        more = examples([[1.5 * i] * n for i in range(EMBEDDED_FROM)], levels, n, m)
+        found[0] = Examples(
+            np.vstack([found[0].numbers, more.numbers]),
+            np.vstack([found[0].categories, more.categories]),
+            np.concatenate([found[0].labels, more.labels]),
+        )
+    return described(kinds, m), found[0], found[1]
 
 
 def model(preprocessor: Preprocessor) -> onnx.ModelProto:
@@ -71,6 +95,40 @@ def test_numbers_come_first_then_categories() -> None:
     assert found.dtype == np.float32
 
 
+def test_the_layout_says_which_inputs_are_what() -> None:
+    rows = EMBEDDED_FROM * 6
+    i = np.arange(rows)
+    numbers = np.stack(
+        [
+            i % 2,  # two values: among the others
+            np.where(i < 7, np.nan, i * 1.5),  # a number, and whether it is missing
+            1.7e9 + i * 3600.0,  # a datetime within less than two weeks: a time of day
+        ],
+        axis=1,
+    ).astype(np.float64)
+    texts = [[f"{j % EMBEDDED_FROM}", "rgb"[j % 3], "yn"[j % 2]] for j in range(rows)]
+    training = examples(numbers.tolist(), texts, 3, 3)
+    schema = described([Kind.BOOLEAN, Kind.NUMBER, Kind.DATETIME], 3)
+    preprocessor = Preprocessor.fit(training, schema)
+    waves = 4
+    assert preprocessor.layout == InputLayout(
+        numbers=2, others=1 + 1 + waves + 3 + 1, levels=(EMBEDDED_FROM + 1,)
+    )
+    assert preprocessor.size == preprocessor.layout.size
+    found = preprocessor.transform(training)
+    assert len(np.unique(found[:, 0])) > 2
+    assert (np.diff(found[:, 1]) > 0).all()  # the time goes on
+    assert len(np.unique(found[:, 2])) == 2
+    assert found[:, 3].tolist() == [1.0] * 7 + [0.0] * (rows - 7)
+    assert sorted(set(found[:, -1].tolist())) == list(range(1, EMBEDDED_FROM + 1))
+    np.testing.assert_allclose(runner(preprocessor)(training), found, atol=1e-6)
+
+
+def test_without_a_schema_no_number_is_taken_for_a_moment() -> None:
+    training = examples([[1.7e9 + i * 3600.0] for i in range(99)], [[]] * 99, 1, 0)
+    assert Preprocessor.fit(training).layout == InputLayout(numbers=1, others=0, levels=())
+
+
 @pytest.mark.parametrize(
     ("n", "m", "inputs"),
     [(2, 0, ["numbers"]), (0, 2, ["categories"]), (1, 1, ["numbers", "categories"])],
@@ -78,6 +136,14 @@ def test_numbers_come_first_then_categories() -> None:
 def test_an_input_without_columns_is_left_out(n: int, m: int, inputs: list[str]) -> None:
     preprocessor = Preprocessor.fit(examples([[1.0] * n, [2.0] * n], [["a"] * m, ["b"] * m], n, m))
     assert [declared.name for declared in model(preprocessor).graph.input] == inputs
+
+
+def test_an_input_is_declared_even_if_its_columns_say_nothing() -> None:
+    preprocessor = Preprocessor.fit(examples([[1.0], [2.0], [3.0]], [[""]] * 3, 1, 1))
+    declared = [value.name for value in model(preprocessor).graph.input]
+    assert declared == ["numbers", "categories"]
+    rows = examples([[2.0]], [["new"]], 1, 1)
+    assert runner(preprocessor)(rows).tolist() == [[0]]
 
 
 def test_zero_rows_give_zero_rows() -> None:
@@ -95,12 +161,28 @@ def test_rows_after_the_fit_change_nothing() -> None:
     np.testing.assert_array_equal(preprocessor.transform(row), before)
 
 
+def test_more_rows_than_are_made_at_a_time_come_back_in_order() -> None:
+    columns = 64
+    rows = BLOCK_CELLS // columns + 7
+    numbers = np.random.default_rng(0).normal(size=(rows, columns))
+    many = Examples(numbers, np.empty((rows, 0), object), np.zeros(rows, np.int64))
+    preprocessor = Preprocessor.fit(many.take(np.arange(50)))
+    found = preprocessor.transform(many)
+    for place in (0, rows - 8, rows - 7, rows - 1):
+        alone = preprocessor.transform(many.take(np.array([place])))
+        np.testing.assert_array_equal(found[place], alone[0])
+
+
 @given(parts())
-def test_numpy_and_the_graph_agree_on_any_rows(pair: tuple[Examples, Examples]) -> None:
-    training, rows = pair
-    preprocessor = Preprocessor.fit(training)
+def test_numpy_and_the_graph_agree_on_any_rows(trio: tuple[Schema, Examples, Examples]) -> None:
+    schema, training, rows = trio
+    preprocessor = Preprocessor.fit(training, schema)
+    assume(preprocessor.size)
     run = runner(preprocessor)
-    for part in (training, rows):
+    indices = len(preprocessor.layout.levels)
+    for part in (training, rows, rows.take(np.arange(0))):
         found = preprocessor.transform(part)
         assert found.shape == (len(part), preprocessor.size)
-        np.testing.assert_allclose(run(part), found, rtol=1e-6, atol=0)
+        assert np.isfinite(found).all()
+        assert (np.abs(found[:, : preprocessor.size - indices]) <= 3).all()
+        np.testing.assert_allclose(run(part), found, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,217 @@
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.data.moments import (
+    FIRST_S,
+    FORMATS,
+    LAST_S,
+    TIMES,
+    Notation,
+    moment_text,
+    notation,
+    read_moments,
+)
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def cells(*texts: str | None) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def seconds(text: str, format_: str | None = None) -> float:
+    return read_moments(cells(text), format_).values[0]
+
+
+def since_1970(*parts: int) -> float:
+    return (dt.datetime(*parts, tzinfo=dt.UTC) - EPOCH).total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1970-01-01", (1970, 1, 1)),
+        ("2024-05-01", (2024, 5, 1)),
+        ("2024-05-01T13:45", (2024, 5, 1, 13, 45)),
+        ("2024-05-01 13:45:30", (2024, 5, 1, 13, 45, 30)),
+        ("2024-05-01T13:45:30.5", (2024, 5, 1, 13, 45, 30, 500_000)),
+        ("2024-05-01T13:45:30.123456", (2024, 5, 1, 13, 45, 30, 123_456)),
+        ("2024-05-01T13:45:30.123456999", (2024, 5, 1, 13, 45, 30, 123_456)),
+        ("2024-05-01T13:45Z", (2024, 5, 1, 13, 45)),
+        ("2024-05-01T13:45+02:00", (2024, 5, 1, 11, 45)),
+        ("2024-05-01T13:45:30-09:30", (2024, 5, 1, 23, 15, 30)),
+        ("1969-12-31T23:59:59.25", (1969, 12, 31, 23, 59, 59, 250_000)),
+        ("2024-02-29", (2024, 2, 29)),
+        ("0001-01-01", (1, 1, 1)),
+        ("9999-12-31T23:59:59.999", (9999, 12, 31, 23, 59, 59, 999_000)),
+    ],
+)
+def test_iso_8601_is_read_as_seconds_since_1970(text, moment):
+    assert seconds(text) == since_1970(*moment)
+    assert seconds(text, "%d.%m.%Y") == since_1970(*moment)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2024-5-1", "2024-13-01", "2023-02-29", "2024-04-31", "0000-01-01", "20240501", "2024"),
+        *("2024-05-01T13", "2024-05-01T24:00", "2024-05-01T13:60", "2024-05-01T13:45:60"),
+        *("2024-05-01t13:45", "2024-05-01T13:45:30,5", "2024-05-01T13:45+02", "2024-05-01Z"),
+        *("2024-05-01T13:45+24:00", "2024-05-01T13:45 Z", "2024-05-01T13:45:", "1/5/2024", "x"),
+        *("2024-05-01\n", " 2024-05-01", "2024-05-0１"),  # noqa: RUF001 - another digit one
+    ],
+)
+def test_what_is_no_iso_8601_is_not_read(text):
+    read = read_moments(cells("2024-05-01", text, None))
+    assert np.isnan(read.values[1:]).all()
+    assert read.unparsable.tolist() == [1]
+    assert not len(read.infinite)
+
+
+@pytest.mark.parametrize(
+    ("text", "format_", "moment"),
+    [
+        ("31/12/2023", "%d/%m/%Y", (2023, 12, 31)),
+        ("1/2/2023", "%d/%m/%Y", (2023, 2, 1)),
+        ("1/2/2023", "%m/%d/%Y", (2023, 1, 2)),
+        ("01.02.2023 5:07", "%d.%m.%Y %H:%M", (2023, 2, 1, 5, 7)),
+        ("01-02-2023 05:07:09", "%d-%m-%Y %H:%M:%S", (2023, 2, 1, 5, 7, 9)),
+        ("2023/02/01", "%Y/%m/%d", (2023, 2, 1)),
+        ("05:07", "%H:%M", (1970, 1, 1, 5, 7)),
+        ("23:59:59", "%H:%M:%S", (1970, 1, 1, 23, 59, 59)),
+    ],
+)
+def test_other_formats_are_read_where_they_are_named(text, format_, moment):
+    assert seconds(text, format_) == since_1970(*moment)
+    assert np.isnan(seconds(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "format_"),
+    [
+        ("31/12/2023", "%m/%d/%Y"),
+        ("31.02.2023", "%d.%m.%Y"),
+        ("01x02x2023", "%d.%m.%Y"),
+        ("01.02.23", "%d.%m.%Y"),
+        ("2:1", "%H:%M"),  # a score
+        ("24:00", "%H:%M"),
+    ],
+)
+def test_days_and_times_that_there_are_not_are_not_read(text, format_):
+    assert np.isnan(seconds(text, format_))
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@given(moment=st.datetimes(timezones=st.just(dt.UTC)))
+def test_what_strftime_writes_is_read_back(format_, moment):
+    # strftime may write a year before 1000 with fewer digits.
+    text = moment.strftime(format_.replace("%Y", f"{moment.year:04}"))
+    day = EPOCH if format_ in TIMES else moment
+    wanted = dt.datetime.combine(day, dt.time(0), dt.UTC)
+    if "%H" in format_:
+        wanted = wanted.replace(hour=moment.hour, minute=moment.minute)
+    if "%S" in format_:
+        wanted = wanted.replace(second=moment.second)
+    assert seconds(text, format_) == (wanted - EPOCH).total_seconds()
+
+
+@given(st.datetimes(timezones=st.sampled_from([dt.UTC, dt.timezone(dt.timedelta(hours=-3.5))])))
+def test_what_isoformat_writes_is_read_back(moment):
+    wanted = (moment - EPOCH).total_seconds()
+    assert seconds(moment.isoformat()) == pytest.approx(wanted, abs=1e-7, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (pa.array([dt.date(2024, 5, 1), None]), [since_1970(2024, 5, 1), np.nan]),
+        (pa.array([dt.date(1969, 12, 31)], pa.date64()), [-86_400.0]),
+        (pa.array([1500, None], pa.timestamp("ms")), [1.5, np.nan]),
+        (pa.array([-1], pa.timestamp("s", "Europe/Paris")), [-1.0]),
+        (pa.array([1_700_000_000_123_456], pa.timestamp("us")), [1_700_000_000.123456]),
+        (pa.array([1_500_000_001], pa.timestamp("ns", "UTC")), [1.500000001]),
+        (pa.array([3600], pa.time32("s")), [3600.0]),
+        (pa.array([1500], pa.time32("ms")), [1.5]),
+        (pa.array([1_500_000], pa.time64("us")), [1.5]),
+        (pa.array([1_500_000_000], pa.time64("ns")), [1.5]),
+        (pa.nulls(2), [np.nan, np.nan]),
+    ],
+)
+def test_typed_columns_are_read_in_their_unit(column, values):
+    read = read_moments(pa.chunked_array([column]))
+    np.testing.assert_array_equal(read.values, values)
+    assert not len(read.unparsable)
+
+
+def found(*texts: str | None) -> Notation | None:
+    return notation(cells(*texts))
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_the_format_of_a_column_is_found_out(format_):
+    moments = [dt.datetime(2020, 1 + i % 12, 1 + i % 28, i % 24, i % 60, i) for i in range(50)]  # noqa: DTZ001
+    assert found(*(m.strftime(format_) for m in moments), None) == Notation(format_)
+
+
+def test_iso_8601_has_no_format_and_may_be_mixed():
+    assert found("2024-05-01", "2024-05-01T13:45", "2024-05-01 13:45:30Z") == Notation(None)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (("01/02/2023", "3/4/2023"), Notation("%m/%d/%Y", "%d/%m/%Y")),
+        (("01-02-2023", "3-4-2023"), Notation("%d-%m-%Y", "%m-%d-%Y")),
+        (
+            ("01-02-2023 10:00", "03-04-2023 10:00"),
+            Notation("%d-%m-%Y %H:%M", "%m-%d-%Y %H:%M"),
+        ),
+        (("01/02/2023", "1/3/2023", "13/4/2023"), Notation("%d/%m/%Y")),
+        (("01-02-2023", "1-3-2023", "3-14-2023"), Notation("%m-%d-%Y")),
+        (("01.02.2023", "3.4.2023"), Notation("%d.%m.%Y")),
+    ],
+)
+def test_where_day_and_month_cant_be_told_apart_both_are_named(texts, expected):
+    assert found(*texts) == expected
+
+
+def test_one_day_after_the_twelfth_in_a_whole_column_tells_day_and_month_apart():
+    assert found(*["01/02/2023"] * 5_555, "13/02/2023", *["03/02/2023"] * 5_555) == Notation(
+        "%d/%m/%Y"
+    )
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        *((), (None,), ("red", "blue"), ("1.2.3", "1.10.0"), ("2:1", "0:0")),
+        (*["2024-05-01"] * 5, *["soon"] * 5),
+    ],
+)
+def test_where_less_than_half_are_moments_there_is_no_notation(texts):
+    assert found(*texts) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "1970-01-01"),
+        (45_000.0, "1970-01-01T12:30"),
+        (1.0, "1970-01-01T00:00:01"),
+        (0.5, "1970-01-01T00:00:00.500000"),
+        (-1e300, "0001-01-01"),
+        (LAST_S + 1.0, "9999-12-31T23:59:59.999999"),
+    ],
+)
+def test_moments_are_written_as_short_as_can_be(value, text):
+    assert moment_text(value) == text
+
+
+@given(st.floats(FIRST_S, LAST_S - 1))
+def test_what_is_written_reads_back_to_the_microsecond(value):
+    assert seconds(moment_text(value)) == pytest.approx(value, abs=1e-6, rel=1e-15)

@@ -1,0 +1,51 @@
+"""Decimal commas: spreadsheets of many countries write 1,5 for 1.5.
+
+They do so where semicolons stand between the cells. A column is read with decimal commas where
+95 % of its filled cells are whole numbers or numbers with one comma, and at least one of those
+commas can't set thousands apart, as the one of 1,500 may.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trainer.data.columns import NEARLY_ALL
+
+COMMA_NUMBER = r"^[+-]?[0-9]+(,[0-9]+)?$"
+NO_THOUSANDS = r",([0-9]{1,2}|[0-9]{4,})$"
+"""A comma before one, two or more than three digits."""
+
+Cells = TypeVar("Cells", "pa.Array[Any]", "pa.ChunkedArray[Any]")
+
+
+class CommaCount:
+    """What the cells of a column say of its commas; it may be shown them block by block."""
+
+    def __init__(self) -> None:
+        self.filled = 0
+        self.numbers = 0
+        self.is_sure = False
+
+    def see(self, cells: Cells) -> Cells:
+        """Counts more cells of the column, tidy text, and says which are such numbers."""
+        numbers: Cells = pc.match_substring_regex(cells, COMMA_NUMBER)
+        self.filled += len(cells) - cells.null_count
+        self.numbers += pc.sum(numbers).as_py() or 0
+        if not self.is_sure:
+            unlike_thousands = pc.match_substring_regex(cells.filter(numbers), NO_THOUSANDS)
+            self.is_sure = bool(pc.any(unlike_thousands).as_py())
+        return numbers
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether nearly all filled cells may be numbers with a decimal comma."""
+        return self.numbers > 0 and self.numbers / self.filled >= NEARLY_ALL
+
+
+def with_points(cells: Cells, numbers: Cells) -> Cells:
+    """The same cells, tidy text, with points for commas where ``numbers``, booleans, is true."""
+    pointed: Cells = pc.if_else(numbers, pc.replace_substring(cells, ",", "."), cells)
+    return pointed

@@ -1,0 +1,189 @@
+"""Cells read as dates and times: seconds since 1970-01-01T00:00:00 UTC.
+
+A column is written in ISO 8601 or in one of ``FORMATS``. ISO 8601 here is ``2024-05-01``,
+``2024-05-01T13:45``, with ``:30``, ``.123456``, ``Z`` or ``+02:00`` at the end, a blank for the T,
+and the years 0001 to 9999; without an offset it is UTC, and what is finer than microseconds is cut
+off. Of the formats, days, months and hours may have one digit; times without a date belong to
+1970-01-01.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from trainer.data.numbers import Numbers
+
+_DATES = ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d")
+
+TIMES = ("%H:%M", "%H:%M:%S")
+"""The formats of times without a date."""
+
+FORMATS = (*_DATES, *(f"{day} {hour}" for day in _DATES for hour in TIMES), *TIMES)
+"""The formats of ``strptime`` that a column may be written in, beside ISO 8601.
+
+Where day and month can't be told apart the one that stands first is taken: with slashes the month
+goes first, as in the United States, where most tables with slashes come from; with dashes the day.
+"""
+
+ISO = (
+    r"^(?P<year>[0-9]{4})-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12][0-9]|3[01])"
+    r"(?:[T ](?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9])"
+    r"(?::(?P<second>[0-5][0-9])(?:\.(?P<fraction>[0-9]+))?)?"
+    r"(?:Z|(?P<ahead>[+-])(?P<zone_hour>[01][0-9]|2[0-3]):(?P<zone_minute>[0-5][0-9]))?)?$"
+)
+
+_PARTS = {
+    "%Y": r"(?P<year>[0-9]{4})",
+    "%m": r"(?P<month>0?[1-9]|1[0-2])",
+    "%d": r"(?P<day>0?[1-9]|[12][0-9]|3[01])",
+    "%H": r"(?P<hour>[01]?[0-9]|2[0-3])",
+    "%M": r"(?P<minute>[0-5][0-9])",  # two digits, for 2:1 is how a match ended
+    "%S": r"(?P<second>[0-5][0-9])",
+}
+
+
+def _pattern(format_: str) -> str:
+    pattern = format_.replace(".", r"\.")
+    for part, digits in _PARTS.items():
+        pattern = pattern.replace(part, digits)
+    return f"^{pattern}$"
+
+
+_PATTERNS = {None: ISO} | {format_: _pattern(format_) for format_ in FORMATS}
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+FIRST_S, LAST_S = -62_135_596_800, 253_402_300_800
+"""Where the year 1 begins and the year 9999 ends."""
+
+SAMPLE = 1000
+"""Cells to try every format on: a whole column is read only by the one or two that suit."""
+
+UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Ticks in a second of pyarrow's types."""
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How the dates and times of a column are written.
+
+    Attributes:
+        format: one of ``FORMATS``, or None for ISO 8601.
+        rival: another format by which as many read, with day and month the other way round.
+    """
+
+    format: str | None
+    rival: str | None = None
+
+
+def notation(column: pa.ChunkedArray[Any]) -> Notation | None:
+    """How most of a text column reads as dates or times, as far as a sample shows; None if not."""
+    filled = column.drop_null()
+    if not len(filled):
+        return None
+    sample = filled.take(np.linspace(0, len(filled) - 1, min(SAMPLE, len(filled)), dtype=np.int64))
+    # Half of a sample is far from nearly all of a column: none that suits is lost by chance.
+    likely = [known for known in (None, *FORMATS) if _count(sample, known) > len(sample) / 2]
+    if len(likely) <= 1:
+        return Notation(likely[0]) if likely else None
+    counts = [_count(filled, known) for known in likely]
+    best, rivals = int(np.argmax(counts)), np.flatnonzero(np.equal(counts, max(counts)))[1:]
+    return Notation(likely[best], likely[rivals[0]] if len(rivals) else None)
+
+
+def read_moments(column: pa.ChunkedArray[Any], format_: str | None = None) -> Numbers:
+    """Reads a column of dates, times or text as seconds since 1970.
+
+    Args:
+        column: text, or any of pyarrow's types of dates, times and timestamps.
+        format_: of text: one of ``FORMATS``; ISO 8601 is read as well.
+    """
+    if not pa.types.is_string(column.type):
+        return _numbers(column, _ticks(column))
+    values = _seconds(column, format_)
+    if format_ is not None:
+        values = np.where(np.isnan(values), _seconds(column, None), values)
+    return _numbers(column, values)
+
+
+def moment_text(seconds: float) -> str:
+    """Seconds since 1970 as the shortest ISO 8601 in UTC: ``2024-05-01``, ``2024-05-01T13:45``.
+
+    What lies outside of the years 1 to 9999 is written as the nearest moment within.
+    """
+    try:
+        moment = EPOCH + timedelta(seconds=seconds)
+    except OverflowError:
+        moment = EPOCH.replace(year=1) if seconds < 0 else datetime.max  # noqa: DTZ901 - UTC
+    moment = moment.replace(tzinfo=None)
+    if moment.time() == time.min:
+        return moment.date().isoformat()
+    full = moment.second or moment.microsecond
+    return moment.isoformat(timespec="auto" if full else "minutes")
+
+
+def _numbers(column: pa.ChunkedArray[Any], values: NDArray[np.float64]) -> Numbers:
+    unparsable = np.flatnonzero(np.isnan(values) & pc.is_valid(column).to_numpy())
+    return Numbers(values, unparsable, infinite=np.empty(0, np.int64))
+
+
+def _ticks(column: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
+    """Typed cells as seconds, float64 (rows,)."""
+    kind = column.type
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.nan)
+    if pa.types.is_date32(kind):
+        column, per_second = column.cast(pa.int32()), 1 / DAY_S
+    else:
+        per_second = UNITS["ms" if pa.types.is_date64(kind) else kind.unit]
+        column = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64())
+    ticks = column.cast(pa.float64(), safe=False).to_numpy()
+    return np.asarray(ticks / per_second, np.float64)
+
+
+def _count(cells: Any, format_: str | None) -> int:
+    """How many cells read so."""
+    return int(np.count_nonzero(~np.isnan(_seconds(cells, format_))))
+
+
+def _seconds(cells: Any, format_: str | None) -> NDArray[np.float64]:
+    """Text cells, array or chunked, as seconds, float64 (rows,); NaN where they don't read so."""
+    parts = pc.extract_regex(cells, _PATTERNS[format_])
+    known = pc.is_valid(parts).to_numpy(zero_copy_only=False)
+    if not known.any():
+        return np.full(len(known), np.nan)
+    names = {parts.type.field(i).name for i in range(parts.type.num_fields)}
+
+    def part(name: str, default: int) -> NDArray[np.int64]:
+        """Int64 (rows,), the default where a cell does not say."""
+        if name not in names:
+            return np.full(len(known), default, np.int64)
+        digits = pc.struct_field(parts, name)
+        if name == "fraction":
+            digits = pc.utf8_rpad(pc.utf8_slice_codeunits(digits, 0, 6), 6, "0")
+        digits = pc.if_else(pc.equal(digits, ""), None, digits)
+        return np.asarray(pc.fill_null(digits.cast(pa.int64()), default).to_numpy(), np.int64)
+
+    year, day = part("year", EPOCH.year), part("day", 1)
+    month: NDArray[Any] = ((year - EPOCH.year) * 12 + part("month", 1) - 1).astype("M8[M]")
+    first = month.astype("M8[D]").astype(np.int64)
+    following = (month + 1).astype("M8[D]").astype(np.int64)
+    minutes = part("hour", 0) * 60 + part("minute", 0)
+    if "ahead" in names:
+        behind = pc.equal(pc.struct_field(parts, "ahead"), "-")
+        west = pc.fill_null(behind, fill_value=False).to_numpy(zero_copy_only=False)
+        zone = part("zone_hour", 0) * 60 + part("zone_minute", 0)
+        minutes += np.where(west, zone, -zone)
+    seconds = (first + day - 1) * DAY_S + minutes * 60 + part("second", 0)
+    microseconds = seconds * 10**6 + part("fraction", 0)
+    exists = known & (year >= 1) & (day <= following - first)
+    return np.where(exists, microseconds / 10**6, np.nan)
