@@ -1,0 +1,16 @@
+"""Where the benchmarks read and write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+PEERS = REPOSITORY / "benchmarks" / "peers"
+"""Programs and pinned requirements of the peers."""
+
+BUILD = REPOSITORY / "build" / "benchmarks"
+"""Environments, splits and generated rows: all of it can be made again."""
+
+RESULTS = REPOSITORY / "benchmarks" / "results"
+"""Where results go where no other folder is named."""

@@ -1,0 +1,54 @@
+"""The trainer's own network, run as the trainer runs it: ``python -m ... job.json``."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from benchmarks.peers.epochs import Job
+from trainer.fitting.cores import products_shared
+from trainer.network.layers import Dense
+from trainer.network.optimizers import OPTIMIZERS
+from trainer.network.sequential import Sequential
+
+
+def network(job: Job) -> Sequential:
+    """Dense layers with the first weights of the job."""
+    (below, first), *above, last = (kernel.shape for kernel, _ in job.layers)
+    model = Sequential(
+        [
+            Dense(first, input_shape=(below,), activation="relu"),
+            *(Dense(units, activation="relu") for _, units in above),
+            Dense(last[1], activation="softmax"),
+        ]
+    )
+    model.compile(OPTIMIZERS["adam"](learning_rate=job.learning_rate))
+    model.set_weights(job.weights)
+    return model
+
+
+def fit(job: Job, model: Sequential, epochs: int) -> list[float]:
+    """The seconds of each epoch."""
+    with products_shared(model):
+        history = model.fit(
+            job.x,
+            job.y,
+            epochs=epochs,
+            batch_size=job.batch_size,
+            rng=np.random.default_rng(0),
+        )
+    return [epoch.seconds for epoch in history]
+
+
+def main() -> None:
+    """Do the job in the file that the command line names."""
+    job = Job.read(sys.argv[1])
+    fit(job, network(job), 1)  # warms up
+    model = network(job)
+    seconds = fit(job, model, job.epochs)
+    job.finish(seconds, model.predict(job.x), np.__version__)
+
+
+if __name__ == "__main__":
+    main()
