@@ -1,4 +1,4 @@
-"""The command line of the trainer: ``fit`` a table, ``inspect`` a file, write a ``sample`` table."""
+"""The command line of the trainer: ``fit``, ``evaluate``, ``inspect`` and ``sample``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trainer import __version__
-from trainer.errors import TrainerError
+from trainer.errors import ExportError, TrainerError
+
+if TYPE_CHECKING:
+    from trainer.data.encoding import Encoded
+    from trainer.evaluation.intervals import Answers
+    from trainer.export.published import PublishedModel
 
 REFUSED = 2
 """Exit code of a run that was refused: a table, a setting or a fit that can't be used."""
@@ -54,7 +59,10 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
         text += f" One of {choices}." if choices else ""
         text += f" [default: {shown}]" if shown else ""
         command = click.option(
-            flag_of(setting.name), setting.name, help=text, multiple=setting.name == "drop"
+            flag_of(setting.name),
+            setting.name,
+            help=text,
+            multiple=setting.name in ("drop", "kind"),
         )(command)
     return command
 
@@ -100,6 +108,70 @@ def inspect(file: Path) -> None:
     from trainer.export.inspection import inspection  # noqa: PLC0415
 
     click.echo(inspection(file))
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("table")
+@click.option(
+    "--target", default="", help="Column that holds the class, if the file names another."
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="HTML file to write a report of it to."
+)
+def evaluate(model: Path, table: str, target: str, report: Path | None) -> None:
+    """Score what the file MODEL answers to the rows of the labeled TABLE."""
+    import numpy as np  # noqa: PLC0415
+
+    from trainer.evaluation.intervals import bootstrap  # noqa: PLC0415
+    from trainer.evaluation.scores import score  # noqa: PLC0415
+    from trainer.evaluation.tables import confusion_table, scores_table  # noqa: PLC0415
+    from trainer.export.published import PublishedModel  # noqa: PLC0415
+
+    published = PublishedModel.open(model)
+    encoded = published.read(table, target)
+    rows = encoded.examples
+    answers = published.answers(rows)
+    lines = {"this table": score(rows.labels, answers.probabilities, answers.predicted)}
+    resamples = bootstrap(rows.labels, {"this table": answers}, np.random.default_rng(0))
+    if published.recorded:
+        lines["when it was made"] = published.recorded
+    click.echo(f"{table}: {len(rows):,} labeled rows, answered by {model}")
+    for finding in encoded.findings:
+        click.echo(f"  - {finding.text}")
+    click.echo(f"\n{scores_table(lines, resamples)}\n")
+    click.echo(confusion_table(lines["this table"].confusion, published.schema.classes))
+    if report:
+        _write_report(report, published, encoded, answers, table)
+        click.echo(f"\nWrote {report}")
+
+
+def _write_report(
+    report: Path, published: PublishedModel, encoded: Encoded, answers: Answers, table: str
+) -> None:
+    """What a file answers to a table, for people; what only the fit knew is not in it."""
+    # Matplotlib and Jinja take a while to import: not where there is nothing to write.
+    from trainer.report import page  # noqa: PLC0415
+    from trainer.report.evidence import Evidence  # noqa: PLC0415
+
+    text = page.report(
+        Evidence(
+            name=published.name,
+            table=Path(table).name,
+            schema=published.schema,
+            test=encoded.examples,
+            answers=answers,
+            predict=published.predict,
+            scored="of this table",
+            findings=encoded.findings,
+            threshold=published.threshold,
+            example=published.example,
+        )
+    )
+    try:
+        report.write_text(text, "utf-8")
+    except OSError as error:
+        raise ExportError(f"{report} can't be written: {error.strerror}") from None
 
 
 @main.command()

@@ -31,7 +31,28 @@ def baselines(
         training: network inputs (rows, inputs) and labels (rows,), of two classes or more.
         test: the same of the test rows.
         classes: how many classes there are.
+        rng: as `baseline_answers` takes it.
+    """
+    answers = baseline_answers(training, test[0], classes, rng)
+    return {name: score(test[1], probabilities) for name, probabilities in answers.items()}
+
+
+def baseline_answers(
+    training: tuple[NDArray[np.float32], NDArray[np.int64]],
+    inputs: NDArray[np.float32],
+    classes: int,
+    rng: np.random.Generator,
+) -> dict[str, NDArray[np.float64]]:
+    """What three baselines that were fitted on the training rows say of others.
+
+    Args:
+        training: network inputs (rows, inputs) and labels (rows,), of two classes or more.
+        inputs: of the rows to answer, (rows to answer, inputs).
+        classes: how many classes there are.
         rng: picks the training rows where there are more than ``ROWS``; one of each class, at least.
+
+    Returns:
+        Probabilities, (rows to answer, classes), by the baseline's name.
     """
     # It takes two seconds to import: not before a network was fitted that is to be compared.
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
@@ -39,16 +60,28 @@ def baselines(
 
     x, y = training
     if len(y) > ROWS:
-        _, first_of_class = np.unique(y, return_index=True)
-        picked = np.union1d(rng.choice(len(y), ROWS, replace=False), first_of_class)
+        picked = rows_compared(y, rng)
         x, y = x[picked], y[picked]
     neighbors = KNeighborsClassifier(min(NEIGHBORS, len(y)))
     regression = LogisticRegression(max_iter=ITERATIONS)
     return {
-        "commonest class": score(test[1], _commonest(training[1], len(test[1]), classes)),
-        f"{neighbors.n_neighbors} nearest neighbors": _fitted(neighbors, x, y, test, classes),
-        "logistic regression": _fitted(regression, x, y, test, classes),
+        "commonest class": _commonest(training[1], len(inputs), classes),
+        f"{neighbors.n_neighbors} nearest neighbors": _fitted(neighbors, x, y, inputs, classes),
+        "logistic regression": _fitted(regression, x, y, inputs, classes),
     }
+
+
+def rows_compared(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Places of ``ROWS`` rows, by chance, and of one row of each class; of all where there are fewer.
+
+    Args:
+        labels: the class of each row, (rows,).
+        rng: picks them.
+    """
+    if len(labels) <= ROWS:
+        return np.arange(len(labels))
+    _, first_of_class = np.unique(labels, return_index=True)
+    return np.union1d(rng.choice(len(labels), ROWS, replace=False), first_of_class)
 
 
 def _commonest(labels: NDArray[np.int64], rows: int, classes: int) -> NDArray[np.float64]:
@@ -61,16 +94,16 @@ def _fitted(
     estimator: Any,
     x: NDArray[np.float32],
     y: NDArray[np.int64],
-    test: tuple[NDArray[np.float32], NDArray[np.int64]],
+    inputs: NDArray[np.float32],
     classes: int,
-) -> Scores:
-    """The scores of a scikit-learn classifier; a class that it was not shown has probability 0."""
+) -> NDArray[np.float64]:
+    """What a scikit-learn classifier says; a class that it was not shown has probability 0."""
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - see above
 
     with warnings.catch_warnings():
         # Stopping at ITERATIONS is meant.
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(x, y)
-    probabilities = np.zeros((len(test[1]), classes))
-    probabilities[:, estimator.classes_] = estimator.predict_proba(test[0])
-    return score(test[1], probabilities)
+    probabilities = np.zeros((len(inputs), classes))
+    probabilities[:, estimator.classes_] = estimator.predict_proba(inputs)
+    return probabilities

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.evaluation.intervals import LEVEL, Resamples
 from trainer.evaluation.scores import Scores
 
 SHOWN_CLASSES = 15
@@ -21,17 +22,36 @@ COLUMNS = {
     "log loss": "log_loss",
     "macro F1": "macro_f1",
     "ROC AUC": "roc_auc",
+    "ECE": "expected_calibration_error",
 }
 """Headings and the scores below them."""
 
 
-def scores_table(scores: Mapping[str, Scores]) -> str:
-    """One line of figures for each name."""
-    rows = [
-        [name, *(f"{getattr(line, attribute):.4f}" for attribute in COLUMNS.values())]
-        for name, line in scores.items()
-    ]
+def scores_table(
+    scores: Mapping[str, Scores], resamples: Mapping[str, Resamples] | None = None
+) -> str:
+    """One line of figures for each name, above its intervals where it has resamples."""
+    rows = []
+    for name, line in scores.items():
+        rows.append([name, *_figures(getattr(line, column) for column in COLUMNS.values())])
+        if resamples and name in resamples:
+            found = [resamples[name].interval(column) for column in COLUMNS.values()]
+            rows.append([f"  {LEVEL:.0%} from", *_figures(one.lower for one in found)])
+            rows.append(["  to", *_figures(one.upper for one in found)])
     return aligned([["", *COLUMNS], *rows])
+
+
+def _figures(values: Iterable[float]) -> list[str]:
+    return [f"{value:.4f}" for value in values]
+
+
+def spread_table(spread: Mapping[str, tuple[float, float]]) -> str:
+    """One line for each score: its mean and its standard deviation."""
+    rows = [
+        [heading, *(f"{figure:.4f}" for figure in spread[attribute])]
+        for heading, attribute in COLUMNS.items()
+    ]
+    return aligned([["", "mean", "spread"], *rows])
 
 
 def confusion_table(confusion: NDArray[np.int64], classes: Sequence[str]) -> str:
@@ -46,10 +66,14 @@ def confusion_table(confusion: NDArray[np.int64], classes: Sequence[str]) -> str
     return aligned([["true \\ predicted", *names], *rows])
 
 
-def shortened(name: str) -> str:
-    """A name from a table as a cell shows it: on one line, and cut off where it is long."""
+def shortened(name: str, most: int = SHOWN_CHARACTERS) -> str:
+    """A name from a table as a cell shows it: on one line, and cut off where it is long.
+
+    What can't be printed, such as a sign that turns the direction of writing, shows as a mark.
+    """
     line = " ".join(name.split())
-    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
+    line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from trainer.evaluation.baselines import ITERATIONS, NEIGHBORS, ROWS, baselines
+from trainer.evaluation.baselines import ITERATIONS, NEIGHBORS, ROWS, baseline_answers, baselines
 from trainer.evaluation.scores import Scores, score
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -76,3 +76,14 @@ def test_the_same_seed_picks_the_same_rows_of_a_large_table() -> None:
         baselines((x, y), (x[:50], y[:50]), 2, np.random.default_rng(3)) for _ in range(2)
     )
     assert all(same(first[name], second[name]) for name in first)
+
+
+def test_answers_are_what_the_scores_are_of() -> None:
+    rng = np.random.default_rng(0)
+    training, test = blobs(rng, 60), blobs(rng, 20)
+    answers = baseline_answers(training, test[0], 2, np.random.default_rng(1))
+    scores = baselines(training, test, 2, np.random.default_rng(1))
+    assert list(answers) == list(scores)
+    for name, probabilities in answers.items():
+        assert probabilities.shape == (20, 2)
+        assert same(score(test[1], probabilities), scores[name])

@@ -31,6 +31,7 @@ def test_the_figures_are_those_worked_out_by_hand() -> None:
 
 def test_perfect_answers_have_perfect_scores() -> None:
     found = score(labels(2, 0, 1), np.eye(3)[[2, 0, 1]])
+    assert (found.expected_calibration_error, found.brier_score) == (0, 0)
     assert (found.accuracy, found.balanced_accuracy, found.macro_f1, found.roc_auc) == (1, 1, 1, 1)
     assert found.log_loss == pytest.approx(0, abs=1e-6)
 
@@ -97,6 +98,9 @@ def test_the_figures_are_scikit_learns(seed: int, rows: int, classes: int, tied:
     assert found.macro_f1 == pytest.approx(f1)
     confusion = metrics.confusion_matrix(truth, predicted, labels=every)
     np.testing.assert_array_equal(found.confusion, confusion)
+    one_hot = np.eye(classes)[truth]
+    squares = ((probabilities - one_hot) ** 2).sum(axis=1).mean()
+    assert found.brier_score == pytest.approx(squares / 2 if classes == 2 else squares)
     if len(present) > 1:
         areas = [metrics.roc_auc_score(truth == c, probabilities[:, c]) for c in present]
         assert found.roc_auc == pytest.approx(np.mean(areas))

@@ -2,8 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from trainer.evaluation.intervals import Answers, bootstrap
 from trainer.evaluation.scores import score
-from trainer.evaluation.tables import SHOWN_CHARACTERS, aligned, confusion_table, scores_table
+from trainer.evaluation.tables import (
+    SHOWN_CHARACTERS,
+    aligned,
+    confusion_table,
+    scores_table,
+    shortened,
+)
 
 SCORES = score(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]]))
 
@@ -18,14 +25,33 @@ def test_the_first_column_stands_left_and_the_others_right() -> None:
 
 def test_every_line_of_scores_has_its_figures_below_their_headings() -> None:
     table = scores_table({"mine": SCORES, "15 nearest neighbors": SCORES}).splitlines()
-    assert table[0].split() == ["accuracy", "balanced", "log", "loss", "macro", "F1", "ROC", "AUC"]
-    assert table[1].split() == ["mine", "0.6667", "0.7500", "0.6460", "0.6667", "1.0000"]
+    headings = "accuracy balanced log loss macro F1 ROC AUC ECE"
+    assert table[0].split() == headings.split()
+    # Of the three rows two are right with 0.9 and 0.8, and one is wrong with 0.8.
+    figures = "0.6667 0.7500 0.6460 0.6667 1.0000 0.2333"
+    assert table[1].split() == ["mine", *figures.split()]
     assert len({len(line) for line in table}) == 1
 
 
 def test_an_area_that_is_not_known_is_shown_as_such() -> None:
     single = score(np.array([0]), np.array([[0.9, 0.1]]))
-    assert scores_table({"mine": single}).endswith("nan")
+    assert "nan" in scores_table({"mine": single}).splitlines()[1].split()
+
+
+def test_intervals_stand_below_the_scores_they_belong_to() -> None:
+    answers = Answers.likeliest(np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]]))
+    resamples = bootstrap(np.array([0, 1, 1]), {"mine": answers}, np.random.default_rng(0))
+    lines = scores_table({"mine": SCORES, "other": SCORES}, resamples).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["mine", "95%", "to", "other"]
+    lower, figure, upper = (float(lines[i].split()[-6]) for i in (2, 1, 3))
+    assert lower < figure < upper
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_signs_that_would_turn_a_line_round_are_shown_as_marks() -> None:
+    assert (
+        shortened("a\u202eb\x1b[31m") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[31m"
+    )
 
 
 def test_a_confusion_matrix_has_true_classes_down_and_predicted_across() -> None:

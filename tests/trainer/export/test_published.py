@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from trainer.data.samples import SAMPLES, write_csv
+from trainer.data.schema import Kind
+from trainer.errors import ExportError, TableError
+from trainer.evaluation.scores import score
+from trainer.export.published import PublishedModel
+from trainer.run import train
+from trainer.settings import Settings
+
+TABLE = """\
+when,size,color,sold
+2024-05-01,1.5,red,yes
+2024-06-01,,blue,no
+2024-07-01,2.5,red,yes
+2024-08-01,3.5,,no
+"""
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The body mass sample's table."""
+    path = tmp_path_factory.mktemp("published") / "people.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        write_csv(SAMPLES["bodymass"].make(200, np.random.default_rng(0)), stream)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(people: Path) -> Path:
+    """A file fitted briefly to that table."""
+    stated = {"table": str(people), "target": "bodymass", "name": "people", "preset": "classic"}
+    flags = {"models": str(people.parent / "models"), "epochs": "2", "hidden": "3"}
+    trained = train(Settings.read({**stated, **flags, "report": "off"}))
+    assert trained is not None
+    return trained.path
+
+
+def write_model(
+    path: Path, described: Any, target: str | None = "sold", **entries: str | None
+) -> Path:
+    """A model file of the contract's form with this signature; it answers each row alike."""
+    kinds = [feature["kind"] for feature in described["features"]]
+    texts = kinds.count("category")
+    n, m = len(kinds) - texts, texts
+    nodes = [
+        onnx.helper.make_node("Shape", ["numbers"], ["shape"], end=1),
+        onnx.helper.make_node("Expand", ["yes", "shape"], ["label"]),
+        onnx.helper.make_node("Concat", ["shape", "two"], ["shapes"], axis=0),
+        onnx.helper.make_node("Expand", ["halves", "shapes"], ["probabilities"]),
+    ]
+    constants = [
+        onnx.helper.make_tensor("yes", onnx.TensorProto.STRING, [1], [b"yes"]),
+        onnx.helper.make_tensor("two", onnx.TensorProto.INT64, [1], [2]),
+        onnx.helper.make_tensor("halves", onnx.TensorProto.FLOAT, [1, 2], [0.4, 0.6]),
+    ]
+    shapes = [
+        ("numbers", onnx.TensorProto.DOUBLE, ["N", n]),
+        ("categories", onnx.TensorProto.STRING, ["N", m]),
+        ("label", onnx.TensorProto.STRING, ["N"]),
+        ("probabilities", onnx.TensorProto.FLOAT, ["N", 2]),
+    ]
+    values = [onnx.helper.make_tensor_value_info(*one) for one in shapes]
+    graph = onnx.helper.make_graph(nodes, "alike", values[:2], values[2:], constants)
+    made = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10
+    )
+    stated: dict[str, str | None] = {"pigeonhole": "1", "signature": json.dumps(described)}
+    if target:
+        stated["training"] = json.dumps({"settings": {"target": target}})
+    for key, text in (stated | entries).items():
+        if text is not None:
+            made.metadata_props.add(key=key, value=text)
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
+def feature(name: str, kind: str, *, required: bool = False, **more: str) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "required": required, **more}
+
+
+SALES = {
+    "features": [
+        feature("when", "datetime", required=True),
+        feature("size", "number", required=True),
+        feature("color", "category"),
+    ],
+    "classes": ["no", "yes"],
+    "threshold": {"class": "yes", "value": 0.5, "metric": "f1"},
+}
+
+
+def test_the_files_test_rows_have_the_scores_that_it_tells(model: Path, people: Path) -> None:
+    opened = PublishedModel.open(model)
+    recorded = opened.recorded
+    assert recorded is not None
+    assert recorded.rows == 40
+    rows = opened.read(str(people)).examples
+    answers = opened.answers(rows)
+    found = score(rows.labels, answers.probabilities, answers.predicted)
+    assert found.rows == 200
+    assert recorded.confusion.sum() == 40
+    assert (recorded.confusion <= found.confusion).all()
+
+
+def test_a_file_is_called_like_its_folder_or_else_like_itself(model: Path, tmp_path: Path) -> None:
+    assert PublishedModel.open(model).name == "people"
+    copy = tmp_path / "mine.onnx"
+    copy.write_bytes(model.read_bytes())
+    assert PublishedModel.open(copy).name == "mine"
+
+
+def test_a_golden_row_is_an_example_with_its_answer(model: Path) -> None:
+    example = PublishedModel.open(model).example
+    assert example is not None
+    assert set(example["row"]) == {"height_cm", "weight_kg"}
+    assert example["label"] in example["probabilities"]
+
+
+def test_a_table_is_read_by_the_signature(tmp_path: Path) -> None:
+    table = tmp_path / "sales.csv"
+    table.write_text(TABLE)
+    opened = PublishedModel.open(write_model(tmp_path / "m.onnx", SALES))
+    assert [one.kind for one in opened.schema.features] == [
+        *(Kind.DATETIME, Kind.NUMBER, Kind.CATEGORY),
+    ]
+    read = opened.read(str(table))
+    assert read.examples.numbers[0].tolist() == [1714521600, 1.5]
+    assert read.examples.categories[:, 0].tolist() == ["red", "blue", "red", ""]
+    assert read.examples.labels.tolist() == [1, 0, 1, 0]
+    (finding,) = read.findings
+    assert finding.text == (
+        "Column 'size' is missing in 1 row, which are scored; training saw no gap there, and the "
+        "service would refuse such rows."
+    )
+    answers = opened.answers(read.examples)
+    assert answers.predicted.tolist() == [1] * 4
+    assert opened.threshold is not None
+    assert (opened.threshold.positive, opened.threshold.value) == (1, 0.5)
+
+
+def test_another_target_can_be_named(tmp_path: Path) -> None:
+    table = tmp_path / "sales.csv"
+    table.write_text(TABLE.replace("sold", "bought"))
+    opened = PublishedModel.open(write_model(tmp_path / "m.onnx", SALES, target=None))
+    with pytest.raises(ExportError, match="names no target; say which column holds the class"):
+        opened.read(str(table))
+    assert len(opened.read(str(table), "bought").examples) == 4
+    with pytest.raises(TableError, match="'size': the model takes it for a feature"):
+        opened.read(str(table), "size")
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (None, "there is no such file"),
+        ("when,size,color\n2024-05-01,1,red\n", "column 'sold': there is no such column"),
+        ("when,color,sold\n2024-05-01,red,yes\n", "column 'size': there is no such column"),
+        ("when,size,color,sold\n2024-05-01,1,red,maybe\n", "'maybe'"),
+        ("when,size,color,sold\n2024-05-01,1,red,\n", "sold"),
+    ],
+    ids=["no file", "no target", "no column", "unknown class", "no label"],
+)
+def test_what_cannot_be_scored_is_named(tmp_path: Path, table: str | None, expected: str) -> None:
+    path = tmp_path / "sales.csv"
+    if table is not None:
+        path.write_text(table)
+    opened = PublishedModel.open(write_model(tmp_path / "m.onnx", SALES))
+    with pytest.raises(TableError, match=expected) as caught:
+        opened.read(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_what_is_no_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="can't be read: No such file"):
+        PublishedModel.open(tmp_path / "none.onnx")
+    for content in (b"", b"a,b\n1,2\n", bytes(range(256))):
+        path = tmp_path / "other.onnx"
+        path.write_bytes(content)
+        with pytest.raises(ExportError, match="is no ONNX model"):
+            PublishedModel.open(path)
+
+
+@pytest.mark.parametrize("key", ["pigeonhole", "signature"])
+def test_a_file_without_a_signature_is_refused(tmp_path: Path, key: str) -> None:
+    path = write_model(tmp_path / "m.onnx", SALES, **{key: None})
+    with pytest.raises(ExportError, match="has no signature"):
+        PublishedModel.open(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", "null", '{"features": []}', '{"features": [{"name": "a"}], "classes": []}'),
+        json.dumps(SALES | {"features": [feature("a", "color")]}),
+        json.dumps(SALES | {"threshold": {"class": "perhaps", "value": 0.5}}),
+        json.dumps(SALES | {"threshold": {"class": "yes", "value": "half"}}),
+    ],
+)
+def test_a_signature_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
+    path = write_model(tmp_path / "m.onnx", SALES, signature=text)
+    with pytest.raises(ExportError, match=r"its signature is not as the contract"):
+        PublishedModel.open(path)
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"test": {"rows": "many"}}'])
+def test_a_file_that_tells_no_scores_has_none(tmp_path: Path, text: str | None) -> None:
+    path = write_model(tmp_path / "m.onnx", SALES, evaluation=text)
+    assert PublishedModel.open(path).recorded is None
+
+
+def test_scores_that_an_older_file_does_not_tell_are_not_known(tmp_path: Path) -> None:
+    told = {"rows": 4, "accuracy": 0.5, "roc_auc": None, "confusion": [[1, 1], [1, 1]]}
+    path = write_model(tmp_path / "m.onnx", SALES, evaluation=json.dumps({"test": told}))
+    recorded = PublishedModel.open(path).recorded
+    assert recorded is not None
+    assert recorded.accuracy == 0.5
+    assert np.isnan([recorded.roc_auc, recorded.brier_score]).all()

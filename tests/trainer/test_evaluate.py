@@ -1,0 +1,78 @@
+"""``python -m trainer evaluate``, as a user runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from trainer.__main__ import main
+from trainer.data.samples import SAMPLES, write_csv
+from trainer.run import train
+from trainer.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("evaluate") / "people.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        write_csv(SAMPLES["bodymass"].make(200, np.random.default_rng(0)), stream)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(people: Path) -> Path:
+    stated = {"table": str(people), "target": "bodymass", "name": "people", "preset": "classic"}
+    flags = {"models": str(people.parent / "models"), "epochs": "2", "hidden": "3"}
+    trained = train(Settings.read({**stated, **flags, "report": "off"}))
+    assert trained is not None
+    return trained.path
+
+
+def evaluate(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+
+
+def test_it_prints_the_scores_beside_those_of_the_fit(model: Path, people: Path) -> None:
+    ran = evaluate(model, people)
+    assert ran.exit_code == 0, ran.output
+    lines = ran.output.splitlines()
+    assert lines[0] == f"{people}: 200 labeled rows, answered by {model}"
+    assert [line.split("  ")[0] for line in lines if line.startswith(("this", "when"))] == [
+        *("this table", "when it was made"),
+    ]
+    assert any(line.startswith("  95% from") for line in lines)
+    assert any(line.startswith("true \\ predicted") for line in lines)
+
+
+def test_it_writes_a_report_of_the_table(model: Path, people: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    ran = evaluate(model, people, "--report", report)
+    assert ran.output.endswith(f"\nWrote {report}\n")
+    text = report.read_text("utf-8")
+    assert "On 200 rows of this table it was" in text
+    assert "How is it called?" in text
+
+
+def test_the_target_may_have_another_name(model: Path, people: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(people.read_text("utf-8").replace("bodymass", "weight_class"), "utf-8")
+    assert "column 'bodymass': there is no such column" in evaluate(model, other).output
+    assert evaluate(model, other, "--target", "weight_class").exit_code == 0
+
+
+def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
+    model: Path, people: Path, tmp_path: Path
+) -> None:
+    no_table, no_folder = tmp_path / "none.csv", tmp_path / "none" / "report.html"
+    for arguments, expected in (
+        ((people, people), f"{people} is no ONNX model"),
+        ((model, no_table), f"{no_table}: there is no such file"),
+        ((model, people, "--report", no_folder), f"{no_folder} can't be written: No such file"),
+    ):
+        ran = evaluate(*arguments)
+        assert ran.exit_code == 2
+        assert f"Error: {expected}" in ran.stderr
+        assert len(ran.stderr.splitlines()) == 1
