@@ -38,14 +38,14 @@ class ActivationFunction:
         """Write dL/dz to ``out``.
 
         Args:
-            a: f(z), (rows, units).
+            a: f(z), (rows, units); may be overwritten.
             gradient: dL/da, (rows, units).
             out: (rows, units); another array than both.
         """
         raise NotImplementedError
 
     def emit(self, graph: Graph, z: str) -> str:
-        """f(z) as nodes; float32 (N, units) in and out."""
+        """f(z) as nodes; float32 (..., units) in and out."""
         raise NotImplementedError
 
 
@@ -154,7 +154,7 @@ class Softmax(ActivationFunction):
 
     def emit(self, graph: Graph, z: str) -> str:
         """One node."""
-        return graph.add("Softmax", z, axis=1)
+        return graph.add("Softmax", z, axis=-1)
 
 
 class Selu(ActivationFunction):
@@ -178,9 +178,15 @@ class Selu(ActivationFunction):
         out += z
 
     def backward(self, a: Array, gradient: Array, out: Array) -> None:
-        """f'(z) = gamma where a > 0, else a + gamma alpha."""
-        np.add(a, self.gamma * self.alpha, out=out)
-        np.copyto(out, self.gamma, where=a > 0)
+        """f'(z) = gamma where a > 0, else a + gamma alpha.
+
+        As min(a, 0) + gamma alpha + [a > 0] (gamma - gamma alpha), for a choice by a mask takes
+        four times as long.
+        """
+        np.greater(a, 0, out=out)
+        out *= self.gamma - self.gamma * self.alpha
+        out += self.gamma * self.alpha
+        out += np.minimum(a, 0, out=a)
         out *= gradient
 
     def emit(self, graph: Graph, z: str) -> str:

@@ -31,6 +31,11 @@ def ones(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
     return np.ones(shape)
 
 
+def standard_normal(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
+    """Normal with variance 1."""
+    return rng.standard_normal(shape)
+
+
 def glorot_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
     """Uniform within +-sqrt(6 / (inputs + units)) (Glorot, Bengio 2010)."""
     bound = math.sqrt(6 / (shape[0] + shape[-1]))
@@ -61,7 +66,7 @@ def lecun_normal(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[An
 INITIALIZERS: dict[str, Initializer] = {
     function.__name__: function
     for function in (
-        *(zeros, ones, glorot_uniform, glorot_normal, he_uniform, he_normal),
+        *(zeros, ones, standard_normal, glorot_uniform, glorot_normal, he_uniform, he_normal),
         lecun_normal,
     )
 }

@@ -40,16 +40,23 @@ class Optimizer:
         self.steps = 0
         self.moments: dict[str, Vector] = {}
         self._room: Vector = np.empty(0)
+        self._rates: Vector | None = None
 
-    def bind(self, parameters: Vector, decayed: NDArray[np.bool_]) -> None:
+    def bind(
+        self, parameters: Vector, decayed: NDArray[np.bool_], rates: Vector | None = None
+    ) -> None:
         """Make room for a network's parameters and forget all past steps.
 
         Args:
             parameters: (parameters,), for their number and type.
             decayed: (parameters,), true where weight decay is meant.
+            rates: (parameters,), what each one's learning rate is multiplied with; 1 where None.
         """
         del decayed
         self.steps = 0
+        # All ones would cost a pass over the parameters for nothing.
+        given = rates is not None and bool((rates != 1).any())
+        self._rates = np.asarray(rates, parameters.dtype) if given else None
         self.moments = {name: np.zeros_like(parameters) for name in self.remembers}
         self._room = np.empty_like(parameters)
 
@@ -60,6 +67,12 @@ class Optimizer:
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
         raise NotImplementedError
+
+    def _descend(self, parameters: Vector, distance: Vector) -> None:
+        """Take ``distance``, which may be overwritten, from the parameters, each at its rate."""
+        if self._rates is not None:
+            distance *= self._rates
+        parameters -= distance
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, copied: ``steps``, and each moment by its name."""
@@ -102,6 +115,8 @@ class SGD(Optimizer):
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
         velocity, room = self.moments["velocity"], self._room
         np.multiply(gradients, learning_rate, out=room)
+        if self._rates is not None:
+            room *= self._rates
         velocity *= self.momentum
         velocity -= room
         if self.nesterov:
@@ -134,7 +149,7 @@ class AdaGrad(Optimizer):
         room += self.epsilon
         np.divide(gradients, room, out=room)
         room *= learning_rate
-        parameters -= room
+        self._descend(parameters, room)
 
 
 class Adam(Optimizer):
@@ -174,14 +189,17 @@ class Adam(Optimizer):
         room += self.epsilon * correction
         np.divide(mean, room, out=room)
         room *= learning_rate * correction / (1 - self.beta_1**self.steps)
-        parameters -= room
+        self._descend(parameters, room)
 
 
 class AdamW(Adam):
     """Adam after p <- p - rate decay p, a decay that no moment sees (Loshchilov, Hutter 2019).
 
     Only kernels are decayed: a bias or a normalization's scale drawn to 0 would lose what it
-    stands for (arXiv:1711.05101 for the rule).
+    stands for (arXiv:1711.05101 for the rule). The rates of single parameters leave it as it is.
+
+    Attributes:
+        strength: what a schedule multiplies the decay with, from 0 to 1.
     """
 
     name = "adamw"
@@ -198,17 +216,20 @@ class AdamW(Adam):
         if not 0 <= weight_decay < math.inf:
             raise ValueError(f"weight_decay is {weight_decay}, expected at least 0")
         self.weight_decay = weight_decay
+        self.strength = 1.0
         self._decayed: Vector = np.empty(0)
 
-    def bind(self, parameters: Vector, decayed: NDArray[np.bool_]) -> None:
+    def bind(
+        self, parameters: Vector, decayed: NDArray[np.bool_], rates: Vector | None = None
+    ) -> None:
         """See the base class."""
-        super().bind(parameters, decayed)
+        super().bind(parameters, decayed, rates)
         # As numbers of the parameters' type: a product with booleans would convert at each step.
         self._decayed = decayed.astype(parameters.dtype)
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
         np.multiply(parameters, self._decayed, out=self._room)
-        self._room *= learning_rate * self.weight_decay
+        self._room *= learning_rate * self.weight_decay * self.strength
         parameters -= self._room
         super()._step(parameters, gradients, learning_rate)
 

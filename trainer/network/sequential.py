@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trainer.errors import TrainingError
-from trainer.graph import Graph
 from trainer.network import losses, optimizers, schedules
-from trainer.network.arguments import whole
-from trainer.network.layers import ActivatedLayer, Layer
+from trainer.network.activations import Softmax
+from trainer.network.arguments import positive, whole
+from trainer.network.layers import ActivatedLayer, Dense, Dropout, Layer
 from trainer.network.losses import Loss
-from trainer.network.optimizers import Optimizer
+from trainer.network.optimizers import AdamW, Optimizer
 from trainer.network.schedules import Schedule
 
 Array = NDArray[Any]
@@ -72,6 +72,7 @@ class Sequential:
         parameters: every trained value, one flat vector.
         gradients: dL/dparameters, a vector of the same length.
         statistics: what layers learn without gradients, one flat vector.
+        validation_outputs: in `fit`, for the validation rows after the latest epoch, (rows, units).
 
     Raises:
         TypeError: for what is no layer, or another dtype.
@@ -91,6 +92,7 @@ class Sequential:
             layer.gradients[name] = self.gradients[part].reshape(shape)
         for part, layer, name, shape in self._places("statistic"):
             layer.statistics[name] = self.statistics[part].reshape(shape)
+        self.validation_outputs: Array = np.empty((0, self.units), self.dtype)
         self._built = False
         self._room = 0
 
@@ -105,6 +107,7 @@ class Sequential:
         optimizer: str | Optimizer = "adam",
         loss: str | Loss = "categorical_crossentropy",
         schedule: str | Schedule = "constant",
+        regularization: str | Schedule = "constant",
     ) -> None:
         """Say how it is fitted. What the optimizer remembered is forgotten.
 
@@ -112,6 +115,7 @@ class Sequential:
             optimizer: by name, with its usual settings, or as an object.
             loss: the same.
             schedule: of the learning rate over one `fit`; a name or a function.
+            regularization: the same of weight decay and of dropout's rate.
 
         Raises:
             ValueError: for a name that is none, or a loss of another number of classes.
@@ -119,11 +123,14 @@ class Sequential:
         self.optimizer = optimizers.named(optimizer)
         self.loss = losses.named(loss)
         self.loss.check(self.units)
-        self.schedule = schedules.named(schedule)
+        self.schedule = schedules.named("schedule", schedule)
+        self.regularization = schedules.named("regularization", regularization)
         decayed = np.zeros(len(self.parameters), dtype=bool)
+        rates = np.ones(len(self.parameters), dtype=self.dtype)
         for part, layer, name, _ in self._places("parameter"):
             decayed[part] = name in layer.decayed
-        self.optimizer.bind(self.parameters, decayed)
+            rates[part] = layer.rates.get(name, 1)
+        self.optimizer.bind(self.parameters, decayed, rates)
 
     def fit(
         self,
@@ -133,6 +140,7 @@ class Sequential:
         epochs: int,
         batch_size: int,
         rng: np.random.Generator,
+        rows: NDArray[np.int64] | None = None,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         callbacks: Sequence[Callback] = (),
         on_batch: Callable[[int], None] | None = None,
@@ -147,6 +155,7 @@ class Sequential:
             epochs: passes at most.
             batch_size: rows in a step; the last step of an epoch may have fewer.
             rng: shuffles, after it has built the network if that was not done.
+            rows: places of the rows to fit to, at least one; all where None. It saves a copy.
             validation_data: rows to measure by after each epoch, like ``x`` and ``y``.
             callbacks: told of each epoch, in order; any may stop the fit.
             on_batch: told after each step how many rows it took.
@@ -163,8 +172,9 @@ class Sequential:
         whole("epochs", epochs, 1)
         data = self._examples("", x, y)
         validation = validation_data and self._examples("validation ", *validation_data)
-        batch_size = min(whole("batch_size", batch_size, 1), len(data[0]))
-        steps = -(-len(data[0]) // batch_size)
+        places = np.arange(len(data[0])) if rows is None else _checked(rows, len(data[0]))
+        batch_size = min(whole("batch_size", batch_size, 1), len(places))
+        steps = -(-len(places) // batch_size)
         batch = np.empty((batch_size, self.inputs), self.dtype), np.empty(batch_size, np.int64)
         history: list[Epoch] = []
         if not self._built:
@@ -172,7 +182,7 @@ class Sequential:
         for number in range(1, epochs + 1):
             started = time.perf_counter()
             total, rate = 0.0, 0.0
-            order = rng.permutation(len(data[0]))
+            order = rng.permutation(places)
             for step in range(steps):
                 picked = order[step * batch_size : (step + 1) * batch_size]
                 batch_x, batch_y = (
@@ -180,20 +190,24 @@ class Sequential:
                     np.take(source, picked, axis=0, out=target[: len(picked)], mode="clip")
                     for source, target in zip(data, batch, strict=True)
                 )
-                rate = self._rate((number - 1 + step / steps) / epochs)
+                progress = (number - 1 + step / steps) / epochs
+                rate = self.optimizer.learning_rate * self.schedule(progress)
+                self._regularize(self.regularization(progress))
                 value = self._step(batch_x, batch_y, rate)
                 self._refuse_divergence(value, "loss", number)
                 total += value * len(picked)
                 if on_batch:
                     on_batch(len(picked))
-            loss, accuracy = self._measure(*validation) if validation else (None, None)
-            if loss is not None:
+            loss, accuracy = None, None
+            if validation:
+                self.validation_outputs = self._outputs(validation[0])
+                loss, accuracy = self._measured(self.validation_outputs, validation[1])
                 self._refuse_divergence(loss, "validation loss", number)
             # What the last step did, no loss may have seen yet.
             largest = float(np.abs(self.parameters).max(initial=0))
             self._refuse_divergence(largest, "largest weight", number)
             seconds = time.perf_counter() - started
-            history.append(Epoch(number, total / len(data[0]), loss, accuracy, rate, seconds))
+            history.append(Epoch(number, total / len(places), loss, accuracy, rate, seconds))
             answers = [callback(history[-1]) for callback in callbacks]  # each is told
             if any(answers):
                 break
@@ -235,7 +249,8 @@ class Sequential:
         """
         self._need_compiled()
         self._need_built()
-        return self._measure(*self._examples("", x, y), batch_size)
+        rows, labels = self._examples("", x, y)
+        return self._measured(self._outputs(rows, batch_size), labels)
 
     def predict(self, x: ArrayLike, batch_size: int = PREDICTED_ROWS) -> Array:
         """The outputs, a new array (rows, units) for (rows, inputs); zero rows give zero rows.
@@ -248,11 +263,24 @@ class Sequential:
             ValueError: for an array of another shape.
         """
         self._need_built()
-        rows = self._rows("x", x)
-        outputs = np.empty((len(rows), self.units), self.dtype)
-        for part in _parts(len(rows), whole("batch_size", batch_size, 1)):
-            outputs[part] = self._forward(rows[part], training=False)
-        return outputs
+        return self._outputs(self._rows("x", x), batch_size)
+
+    def soften(self, temperature: float) -> None:
+        """Divide what goes into the last layer's softmax, for good: p becomes p^(1 / temperature).
+
+        Up to the factor that makes a row sum to one. The order of a row's probabilities stays
+        (Guo et al. 2017, arXiv:1706.04599).
+
+        Raises:
+            ValueError: for a temperature that is not above 0, or a last layer other than a dense
+                one that ends in softmax.
+        """
+        last = self.layers[-1]
+        if not isinstance(last, Dense) or last.activation.name != Softmax.name:
+            raise ValueError(f"the last layer is {last.kind}, expected Dense, softmax")
+        positive("temperature", temperature)
+        for values in last.parameters.values():
+            np.divide(values, temperature, out=values)
 
     def get_weights(self) -> list[Array]:
         """A copy of each layer's parameters, then of its statistics, layer by layer."""
@@ -274,13 +302,6 @@ class Sequential:
             values[...] = given
         self._built = True
 
-    def emit(self, graph: Graph, x: str) -> str:
-        """The layers as nodes, from float32 (N, inputs) to (N, units)."""
-        self._need_built()
-        for layer in self.layers:
-            x = layer.emit(graph, x)
-        return x
-
     def summary(self, weights: bool | None = None) -> str:
         """The layers with their shapes and numbers of weights, as a text to be printed.
 
@@ -289,7 +310,7 @@ class Sequential:
         """
         rows = [("layer", "kind", "output shape", "weights")]
         for layer in self.layers:
-            count = sum(values.size for values in _weights_of(layer).values())
+            count = sum(values.size for values in layer.values.values())
             rows.append((layer.name, layer.kind, f"(None, {layer.units})", f"{count:,}"))
         total = len(self.parameters) + len(self.statistics)
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -312,7 +333,7 @@ class Sequential:
     def _weight_lines(self) -> list[str]:
         lines = []
         for layer in self.layers:
-            for name, values in _weights_of(layer).items():
+            for name, values in layer.values.items():
                 lines.append(f"\n{layer.name} {name} {values.shape}")
                 lines += ["".join(f"{v:11.4g}" for v in row) for row in np.atleast_2d(values)]
         return lines
@@ -351,10 +372,14 @@ class Sequential:
         return np.zeros(sum(math.prod(shape) for *_, shape in self._places(which)), self.dtype)
 
     def _weights(self) -> list[Array]:
-        return [values for layer in self.layers for values in _weights_of(layer).values()]
+        return [values for layer in self.layers for values in layer.values.values()]
 
-    def _rate(self, progress: float) -> float:
-        return self.optimizer.learning_rate * self.schedule(progress)
+    def _regularize(self, strength: float) -> None:
+        for layer in self.layers:
+            if isinstance(layer, Dropout):
+                layer.strength = strength
+        if isinstance(self.optimizer, AdamW):
+            self.optimizer.strength = strength
 
     def _step(self, x: Array, y: Labels, learning_rate: float) -> float:
         # A diverging fit overflows before its loss shows it; the loss is what is reported.
@@ -365,16 +390,18 @@ class Sequential:
             self.optimizer.step(self.parameters, self.gradients, learning_rate)
         return value
 
-    def _measure(
-        self, x: Array, y: Labels, batch_size: int = PREDICTED_ROWS
-    ) -> tuple[float, float]:
-        total, right = 0.0, 0
+    def _outputs(self, x: Array, batch_size: int = PREDICTED_ROWS) -> Array:
+        outputs = np.empty((len(x), self.units), self.dtype)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for part in _parts(len(x), whole("batch_size", batch_size, 1)):
-                outputs, labels = self._forward(x[part], training=False), y[part]
-                total += self.loss.value(outputs, labels) * len(labels)
-                right += int(np.count_nonzero(outputs.argmax(axis=1) == labels))
-        return total / len(x), right / len(x)
+                outputs[part] = self._forward(x[part], training=False)
+        return outputs
+
+    def _measured(self, outputs: Array, labels: Labels) -> tuple[float, float]:
+        """Mean loss and accuracy."""
+        right = int(np.count_nonzero(outputs.argmax(axis=1) == labels))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return self.loss.value(outputs, labels), right / len(labels)
 
     def _forward(self, x: Array, training: bool) -> Array:
         """Outputs (rows, units), a view of the last layer's buffer."""
@@ -442,8 +469,13 @@ class Sequential:
             raise RuntimeError("the network has no weights yet: call build, fit or set_weights")
 
 
-def _weights_of(layer: Layer) -> dict[str, Array]:
-    return layer.parameters | layer.statistics
+def _checked(places: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Places of rows that can be fitted to."""
+    if not len(places):
+        raise ValueError("rows is empty, expected at least one place")
+    if places.min() < 0 or places.max() >= rows:
+        raise ValueError(f"rows holds {places.min()} to {places.max()}, expected 0 to {rows - 1}")
+    return places
 
 
 def _parts(rows: int, size: int) -> Iterator[slice]:

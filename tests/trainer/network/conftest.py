@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from trainer.graph import Graph
+from trainer.network.ensemble import Ensemble
 from trainer.network.layers import Layer
 from trainer.network.losses import Loss
 from trainer.network.sequential import Sequential
@@ -39,15 +40,24 @@ def central_differences(f: Callable[[], float], at: np.ndarray, width: float = 1
 
 @pytest.fixture
 def gradients_agree():
-    """Asserts that backward and central differences agree, for parameters and for inputs."""
+    """Asserts that backward and central differences agree, for parameters and for inputs.
 
-    def check(layers: list[Layer], loss: str | Loss, rows: int = 5, seed: int = 3) -> None:
+    ``levels`` are those of the last inputs, which are indices: these have no slope.
+    """
+
+    def check(
+        layers: list[Layer],
+        loss: str | Loss = "categorical_crossentropy",
+        rows: int = 5,
+        seed: int = 3,
+        levels: tuple[int, ...] = (),
+    ) -> None:
         rng = np.random.default_rng(seed)
         network = Sequential(layers, dtype=np.float64)
         network.compile(loss=loss)
         network.build(rng)
         network.parameters += 0.1 * rng.normal(size=network.parameters.shape)
-        x = rng.normal(size=(rows, network.inputs))
+        x = with_indices(rng.normal(size=(rows, network.inputs)), levels, rng)
         y = rng.integers(0, network.units, rows)
 
         def value() -> float:
@@ -63,22 +73,89 @@ def gradients_agree():
         network.loss.gradient(outputs, y, gradient)
         for layer in reversed(network.layers):
             gradient = layer.backward(gradient, needs_input=True)
-        computed = gradient.copy()
-        expected = central_differences(value, x)
+        sloping = slice(network.inputs - len(levels))
+        computed = gradient[:, sloping].copy()
+        expected = central_differences(value, x[:, sloping])
         np.testing.assert_allclose(computed, expected, rtol=1e-5, atol=1e-8)
 
     return check
 
 
+def with_indices(x: np.ndarray, levels: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """``x`` with indices of so many levels in its last columns."""
+    if levels:
+        x[:, -len(levels) :] = rng.integers(0, levels, (len(x), len(levels)))
+    return x
+
+
+@pytest.fixture
+def awkward():
+    """(columns) -> rows of zeros, of either sign, tiny, huge, and of all sizes in between."""
+
+    def make(columns: int, largest: float = 1e4) -> np.ndarray:
+        rng = np.random.default_rng(11)
+        rows = [np.zeros((1, columns)), -np.zeros((1, columns)), np.full((1, columns), 1e-30)]
+        rows += [np.full((1, columns), sign * largest) for sign in (1, -1)]
+        sizes = 10 ** rng.uniform(-3, np.log10(largest), size=(20, 1))
+        rows += [np.eye(columns)[:2] * largest, rng.uniform(-1, 1, (20, columns)) * sizes]
+        return np.vstack(rows).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def trained():
+    """(layers, rng) -> a network whose weights and statistics are no longer the first ones."""
+
+    def make(
+        layers: list[Layer], rng: np.random.Generator, levels: tuple[int, ...] = ()
+    ) -> Sequential:
+        network = Sequential(layers)
+        network.compile("adam")
+        x = with_indices(rng.normal(size=(64, network.inputs)), levels, rng)
+        network.fit(x, rng.integers(0, network.units, 64), epochs=2, batch_size=16, rng=rng)
+        return network
+
+    return make
+
+
 @pytest.fixture
 def by_onnxruntime():
-    """(network, x) -> what the network's graph answers in onnxruntime."""
+    """(networks, x) -> what their graph, as one ensemble, answers in onnxruntime."""
 
-    def run(network: Sequential, x: np.ndarray) -> np.ndarray:
-        graph = Graph("network")
-        result = network.emit(graph, graph.input("x", "float", network.inputs))
-        graph.output(result, "y", "float", network.units)
-        session = onnxruntime.InferenceSession(graph.model({}, "test").SerializeToString())
+    def run(networks: Sequential | list[Sequential], x: np.ndarray) -> np.ndarray:
+        ensemble = Ensemble(networks if isinstance(networks, list) else [networks])
+        first, graph = ensemble.members[0], Graph("networks")
+        answer = ensemble.emit(graph, graph.input("x", "float", first.inputs))
+        graph.output(answer, "y", "float", first.units)
+        content = graph.model({}, "test").SerializeToString()
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         return session.run(None, {"x": x.astype(np.float32)})[0]
 
     return run
+
+
+@pytest.fixture
+def onnxruntime_agrees(trained, by_onnxruntime, awkward):
+    """Asserts that a network's graph answers as it does: alone and in an ensemble of three.
+
+    For many rows, for one and for none.
+    """
+
+    def check(
+        make: Callable[[], list[Layer]],
+        levels: tuple[int, ...] = (),
+        largest: float = 1e4,
+        tolerance: float = 1e-5,
+    ) -> None:
+        rng = np.random.default_rng(7)
+        networks = [trained(make(), rng, levels) for _ in range(3)]
+        x = with_indices(awkward(networks[0].inputs, largest), levels, rng)
+        for members in (networks[:1], networks):
+            for rows in (x, x[:1], x[:0]):
+                wanted = Ensemble(members).predict(rows)
+                got = by_onnxruntime(members, rows)
+                assert got.shape == (len(rows), networks[0].units)
+                np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)
+
+    return check

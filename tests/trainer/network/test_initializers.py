@@ -16,6 +16,7 @@ VARIANCES = {
     "he_uniform": 2 / 300,
     "he_normal": 2 / 300,
     "lecun_normal": 1 / 300,
+    "standard_normal": 1,
 }
 
 
@@ -53,6 +54,15 @@ def test_a_kernel_starts_as_suits_its_activation(activation: str, suited: str) -
     expected = INITIALIZERS[suited]((3, 4), np.random.default_rng(1))
     np.testing.assert_array_equal(network.layers[0].parameters["kernel"], expected)
     assert not network.layers[0].parameters["bias"].any()
+
+
+@pytest.mark.parametrize("activation", ["relu", "selu", "tanh"])
+def test_a_neural_tangent_kernel_starts_alike_whatever_its_activation(activation: str) -> None:
+    layers = [Dense(4, activation, neural_tangent=True, input_shape=(3,))]
+    network = Sequential(layers, dtype=np.float64)
+    network.build(np.random.default_rng(1))
+    expected = np.random.default_rng(1).standard_normal((3, 4)) / math.sqrt(3)
+    np.testing.assert_allclose(network.layers[0].parameters["kernel"], expected)
 
 
 def test_a_function_of_ones_own_serves_and_a_wrong_name_is_named(rng) -> None:

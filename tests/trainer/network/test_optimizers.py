@@ -89,6 +89,56 @@ def test_adamw_decays_kernels_alone_and_not_through_the_moments() -> None:
     assert stepped(AdamW(weight_decay=0.3))[2] == stepped(Adam())[2]
 
 
+RATES = np.array([1.0, 0.25, 6.0])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_rate_multiplies_the_learning_rate_of_its_parameter_alone(name: str) -> None:
+    together, optimizer = START.copy(), named(name)
+    optimizer.bind(together, DECAYED, RATES)
+    for gradient in GRADIENTS:
+        optimizer.step(together, gradient, 0.1)
+    for place, rate in enumerate(RATES):
+        alone, optimizer = START[[place]], named(name)
+        if isinstance(optimizer, AdamW):
+            # The decay is by the learning rate as it is: rate times a decay divided by it.
+            optimizer.weight_decay /= rate
+        optimizer.bind(alone, DECAYED[[place]])
+        for gradient in GRADIENTS:
+            optimizer.step(alone, gradient[[place]], 0.1 * rate)
+        assert together[place] == pytest.approx(alone[0], rel=1e-12)
+
+
+def test_nesterovs_rates_multiply_both_of_its_terms() -> None:
+    together, optimizer = START.copy(), SGD(momentum=0.9, nesterov=True)
+    optimizer.bind(together, DECAYED, RATES)
+    for gradient in GRADIENTS:
+        optimizer.step(together, gradient, 0.1)
+    for place, rate in enumerate(RATES):
+        alone, optimizer = START[[place]], SGD(momentum=0.9, nesterov=True)
+        optimizer.bind(alone, DECAYED[[place]])
+        for gradient in GRADIENTS:
+            optimizer.step(alone, gradient[[place]], 0.1 * rate)
+        assert together[place] == pytest.approx(alone[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_rates_of_1_change_nothing(name: str) -> None:
+    parameters, optimizer = START.copy(), named(name)
+    optimizer.bind(parameters, DECAYED, np.ones(3))
+    for gradient in GRADIENTS:
+        optimizer.step(parameters, gradient, 0.1)
+    np.testing.assert_array_equal(parameters, stepped(named(name)))
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_strength_multiplies_the_decay(strength: float) -> None:
+    optimizer = AdamW(weight_decay=0.3)
+    optimizer.strength = strength
+    expected = stepped(AdamW(weight_decay=0.3 * strength))
+    np.testing.assert_allclose(stepped(optimizer), expected, rtol=1e-12)
+
+
 def test_adams_first_step_is_the_rate_whatever_the_gradients_size() -> None:
     parameters = np.zeros(3)
     optimizer = Adam()

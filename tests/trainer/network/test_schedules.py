@@ -2,20 +2,40 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trainer.network.layers import Dense
-from trainer.network.schedules import SCHEDULES, named
+from trainer.network.layers import Dense, Dropout
+from trainer.network.optimizers import AdamW
+from trainer.network.schedules import SCHEDULES, cosine, coslog4, flat_cosine, named
 from trainer.network.sequential import Sequential
 
 
-def test_every_schedule_starts_at_1() -> None:
-    for factor in SCHEDULES.values():
-        assert factor(0) == 1
+@pytest.mark.parametrize("name", SCHEDULES)
+@given(t=st.floats(0, 1))
+def test_a_factor_is_never_below_0_or_above_1(name: str, t: float) -> None:
+    assert -1e-12 <= SCHEDULES[name](t) <= 1 + 1e-12
+
+
+def test_all_but_one_start_at_1() -> None:
+    assert {name for name, factor in SCHEDULES.items() if factor(0) != 1} == {"coslog4"}
 
 
 def test_cosine_falls_by_half_a_wave() -> None:
-    cosine = named("cosine")
     assert [cosine(t) for t in (0, 1 / 3, 0.5, 1)] == pytest.approx([1, 0.75, 0.5, 0])
+
+
+def test_flat_cosine_falls_in_its_second_half() -> None:
+    factors = [flat_cosine(t) for t in (0, 0.3, 0.5, 2 / 3, 0.75, 1)]
+    assert factors == pytest.approx([1, 1, 1, 0.75, 0.5, 0])
+
+
+def test_coslog4_rises_from_0_and_falls_back_to_it_four_times() -> None:
+    # log2(1 + 15 t) is whole at t = 0, 1 / 15, 3 / 15, 7 / 15, 1: there it is 0; half way between
+    # two whole numbers it is 1.
+    assert [coslog4(t / 15) for t in (0, 1, 3, 7, 15)] == pytest.approx([0] * 5, abs=1e-12)
+    tops = [(2 ** (wave + 0.5) - 1) / 15 for wave in range(4)]
+    assert [coslog4(t) for t in tops] == pytest.approx([1] * 4)
 
 
 def test_a_fit_takes_its_rates_from_the_schedule(rng) -> None:
@@ -28,6 +48,29 @@ def test_a_fit_takes_its_rates_from_the_schedule(rng) -> None:
     assert [epoch.learning_rate for epoch in epochs] == pytest.approx(expected)
 
 
-def test_a_name_that_is_none_is_answered_with_those_there_are() -> None:
+def test_a_fit_takes_the_strength_of_decay_and_dropout_from_the_schedule(rng) -> None:
+    x, y = rng.normal(size=(8, 2)), np.arange(8) % 2
+    noise, optimizer = Dropout(0.5), AdamW(0.01)
+    network = Sequential([Dense(4, "relu", input_shape=(2,)), noise, Dense(2, "softmax")])
+    network.compile(optimizer, regularization="flat_cosine")
+    used: list[tuple[float, float]] = []
+
+    def note(_rows: int) -> None:
+        used.append((noise.strength, optimizer.strength))
+
+    network.fit(x, y, epochs=4, batch_size=4, rng=rng, on_batch=note)
+    assert used == [(flat_cosine(step / 8),) * 2 for step in range(8)]
+    assert used[0] != used[-1]
+
+
+def test_a_function_of_ones_own_serves_and_a_wrong_name_is_named() -> None:
+    def half(t: float) -> float:
+        return 0.5 * t
+
+    assert named("schedule", half) is half
+    assert named("schedule", "coslog4") is coslog4
     with pytest.raises(ValueError, match="schedule is 'linear', expected one of constant, cosine"):
-        named("linear")
+        named("schedule", "linear")
+    network = Sequential([Dense(2, "softmax", input_shape=(2,))])
+    with pytest.raises(ValueError, match="regularization is 'linear', expected one of constant"):
+        network.compile(regularization="linear")

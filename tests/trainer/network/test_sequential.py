@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import TrainingError
-from trainer.network.layers import BatchNormalization, Dense, Dropout
+from trainer.network.layers import BatchNormalization, Dense, Dropout, Scaling
 from trainer.network.optimizers import SGD, Adam
 from trainer.network.sequential import Sequential
 
@@ -296,6 +296,73 @@ def test_decay_is_for_kernels_alone() -> None:
     assert len(decayed) == decayed.sum() + 16 + 2 * 16 + 8 + 3
 
 
+def test_rates_are_those_that_the_layers_state() -> None:
+    network = Sequential(
+        [
+            Scaling(input_shape=(4,), rates={"scale": 6}),
+            Dense(9, "selu", neural_tangent=True, rates={"kernel": 2, "bias": 0.1}),
+            Dense(3, "softmax"),
+        ]
+    )
+    network.compile("adam")
+    # Neural tangent: a step is a sqrt(4)-th of what is stated.
+    expected = [6] * 4 + [1] * 36 + [0.1] * 9 + [1] * 30
+    np.testing.assert_allclose(network.optimizer._rates, expected, rtol=1e-6)
+
+
+def test_rows_of_their_own_are_fitted_to_as_if_there_were_no_others() -> None:
+    x, y = blobs(60)
+    rows = np.random.default_rng(3).permutation(60)[:41]
+    some, alone = every_kind(), every_kind()
+    for network, arrays, places in ((some, (x, y), rows), (alone, (x[rows], y[rows]), None)):
+        network.compile("adam")
+        network.fit(*arrays, epochs=2, batch_size=16, rng=np.random.default_rng(1), rows=places)
+    np.testing.assert_array_equal(some.parameters, alone.parameters)
+    np.testing.assert_array_equal(some.statistics, alone.statistics)
+
+
+def test_the_outputs_for_validation_rows_are_there_after_each_epoch(rng) -> None:
+    x, y = blobs(40)
+    network = every_kind()
+    network.compile("adam")
+    seen = []
+
+    def compare(_epoch) -> bool:
+        seen.append(network.validation_outputs)
+        np.testing.assert_array_equal(seen[-1], network.predict(x[:7]))
+        return False
+
+    assert network.validation_outputs.shape == (0, 3)
+    settings = {"epochs": 2, "batch_size": 16, "rng": rng, "callbacks": (compare,)}
+    network.fit(x, y, validation_data=(x[:7], y[:7]), **settings)
+    assert (seen[0] != seen[1]).any()
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1, 4.0])
+def test_softening_takes_probabilities_to_the_power_of_1_over_the_temperature(
+    temperature: float,
+) -> None:
+    network, (x, _) = fitted(1), blobs(30)
+    before = network.predict(x).astype(np.float64)
+    network.soften(temperature)
+    expected = before ** (1 / temperature)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(network.predict(x), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(network.predict(x).argmax(axis=1), before.argmax(axis=1))
+
+
+def test_what_can_not_be_softened_is_refused() -> None:
+    network = small()
+    for temperature in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(
+            ValueError, match=r"temperature is .*, expected a finite number above 0"
+        ):
+            network.soften(temperature)
+    linear = Sequential([Dense(2, "sigmoid", input_shape=(2,))])
+    with pytest.raises(ValueError, match="layer is Dense, sigmoid, expected Dense, softmax"):
+        linear.soften(2)
+
+
 def test_a_summary_lists_layers_shapes_and_numbers_of_weights(rng) -> None:
     network = every_kind()
     network.build(rng)
@@ -370,6 +437,9 @@ X, Y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
         ({"batch_size": 0}, ValueError, "batch_size is 0, expected at least 1"),
         ({"batch_size": 1.5}, TypeError, "batch_size is 1.5"),
         ({"validation_data": (X[:0], Y[:0])}, ValueError, "validation x has no rows"),
+        ({"rows": np.arange(0)}, ValueError, "rows is empty, expected at least one place"),
+        ({"rows": np.array([0, 4])}, ValueError, "rows holds 0 to 4, expected 0 to 3"),
+        ({"rows": np.array([-1, 3])}, ValueError, "rows holds -1 to 3, expected 0 to 3"),
     ],
 )
 def test_what_can_not_be_fitted_to_is_named(given_, error, message: str, rng) -> None:

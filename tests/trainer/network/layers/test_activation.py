@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainer.network.activations import ACTIVATIONS
+from trainer.network.layers import Activation, Dense
+from trainer.network.sequential import Sequential
+
+SMOOTH = sorted(set(ACTIVATIONS) - {"threshold", "straight_through_threshold"})
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_gradients_agree_with_differences(activation: str, gradients_agree) -> None:
+    layers = [Dense(3, input_shape=(2,)), Activation(activation), Dense(3), Activation("softmax")]
+    gradients_agree(layers)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_onnxruntime_agrees_on_an_activation_by_itself(activation: str, onnxruntime_agrees) -> None:
+    onnxruntime_agrees(lambda: [Activation(activation, input_shape=(4,))])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_rows_to_answer_stay_as_they_are(activation: str, rng, awkward) -> None:
+    network = Sequential([Activation(activation, input_shape=(4,))])
+    network.build(rng)
+    x = awkward(4)
+    before = x.copy()
+    network.predict(x)
+    np.testing.assert_array_equal(x, before)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainer.graph import Graph
+from trainer.network.ensemble import Ensemble
+from trainer.network.layers import (
+    Activation,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Embedding,
+    Layer,
+    PeriodicEmbedding,
+    Scaling,
+)
+from trainer.network.sequential import Sequential
+
+LEVELS = (3, 40)
+
+
+def every_kind() -> list[Layer]:
+    return [
+        Embedding(LEVELS, 2, input_shape=(6,)),
+        PeriodicEmbedding(3, 2, frequencies=4),
+        Scaling(),
+        Dense(8, "selu", neural_tangent=True),
+        *(BatchNormalization(), Dropout(0.3), Dense(5), Activation("tanh"), Scaling()),
+        Dense(3, "softmax", use_bias=False),
+    ]
+
+
+def small(seed: int, units: int = 3) -> Sequential:
+    network = Sequential([Dense(units, "relu", input_shape=(4,)), Dense(2, "softmax")])
+    network.build(np.random.default_rng(seed))
+    return network
+
+
+def test_onnxruntime_agrees_on_every_layer_together(onnxruntime_agrees) -> None:
+    onnxruntime_agrees(every_kind, levels=LEVELS, largest=10)
+
+
+def test_the_answer_is_the_mean_of_the_members_answers(rng) -> None:
+    members, x = [small(seed) for seed in range(3)], rng.normal(size=(5, 4))
+    before = [member.predict(x) for member in members]
+    np.testing.assert_allclose(Ensemble(members).predict(x), np.mean(before, axis=0), rtol=1e-6)
+    for member, answer in zip(members, before, strict=True):
+        np.testing.assert_array_equal(member.predict(x), answer)
+
+
+def test_one_member_answers_as_it_does_alone(rng) -> None:
+    member, x = small(0), rng.normal(size=(5, 4))
+    np.testing.assert_array_equal(Ensemble([member]).predict(x), member.predict(x))
+    assert Ensemble([member]).summary() == member.summary()
+
+
+def test_the_graph_is_as_long_for_ten_members_as_for_two(rng, trained) -> None:
+    networks = [trained(every_kind(), rng, LEVELS) for _ in range(10)]
+
+    def nodes(members: list[Sequential]) -> list[str]:
+        graph = Graph("members")
+        Ensemble(members).emit(graph, graph.input("x", "float", 6))
+        return [node.op_type for node in graph.model({}, "test").graph.node]
+
+    assert nodes(networks) == nodes(networks[:2])
+
+
+def test_one_member_has_no_node_for_members(rng, trained) -> None:
+    graph = Graph("one")
+    layers = [Scaling(input_shape=(4,)), Dense(5, "selu"), Dropout(0.1), Dense(2, "softmax")]
+    Ensemble([trained(layers, rng)]).emit(graph, graph.input("x", "float", 4))
+    operators = [node.op_type for node in graph.model({}, "test").graph.node]
+    assert operators == ["Gemm", "Selu", "Gemm", "Softmax"]
+
+
+def test_a_summary_says_how_many_members_there_are_and_shows_one() -> None:
+    members = [small(seed) for seed in range(2)]
+    text = Ensemble(members).summary()
+    assert text == f"2 members, each:\n{members[0].summary(weights=False)}"
+    assert "kernel" not in text
+
+
+def test_no_members_or_unlike_ones_are_refused() -> None:
+    with pytest.raises(ValueError, match="members is empty, expected at least one network"):
+        Ensemble([])
+    with pytest.raises(ValueError, match="members differ in their layers"):
+        Ensemble([small(0), small(1, units=4)])

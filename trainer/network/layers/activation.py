@@ -1,0 +1,46 @@
+"""Activation: a layer that is nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from trainer.graph import Graph
+from trainer.network.activations import ActivationFunction
+from trainer.network.layers.layer import ActivatedLayer, Array
+
+
+class Activation(ActivatedLayer):
+    """a = f(x).
+
+    Args:
+        activation: f, by name or as an object.
+        input_shape: (inputs,), for the first layer.
+
+    Raises:
+        ValueError: for a name that is none.
+    """
+
+    def __init__(
+        self, activation: str | ActivationFunction, *, input_shape: tuple[int] | None = None
+    ) -> None:
+        super().__init__(activation, input_shape)
+
+    def forward(self, x: Array, training: bool) -> Array:
+        """See the base class."""
+        del training
+        z, a = self._z[: len(x)], self._a[: len(x)]
+        np.copyto(z, x)  # f may overwrite its z, and x is another layer's
+        self.activation.forward(z, a)
+        return a
+
+    def backward_from_logits(self, gradient: Array, needs_input: bool) -> Array:
+        """Nothing is left to do: x is z."""
+        del needs_input
+        return gradient
+
+    def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
+        """The nodes of f."""
+        del values
+        return self.activation.emit(graph, x)

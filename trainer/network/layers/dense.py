@@ -1,0 +1,123 @@
+"""Dense: every output hears every input."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trainer.graph import Graph
+from trainer.network import initializers
+from trainer.network.activations import ActivationFunction
+from trainer.network.arguments import whole
+from trainer.network.initializers import SUITED, Initializer
+from trainer.network.layers.layer import ActivatedLayer, Array, over_rows
+
+KERNEL_AXES = 2
+"""A kernel is (inputs, units); one of an ensemble has members in front."""
+
+
+class Dense(ActivatedLayer):
+    """a = f(x W + b), with kernel W (inputs, units) and bias b (units,).
+
+    Args:
+        units: how many outputs.
+        activation: f, by name or as an object; linear where None.
+        kernel_initializer: by name or as a function; one that suits f where None.
+        bias_initializer: by name or as a function.
+        use_bias: whether there is a b.
+        neural_tangent: fits as if W were V / sqrt(inputs) and V were the parameter (Jacot et al.
+            2018, arXiv:1806.07572): its first values are normal with variance 1 / inputs, and its
+            steps a sqrt(inputs)-th, which under Adam comes to the same.
+        input_shape: (inputs,), for the first layer.
+        rates: see the base class.
+
+    Raises:
+        TypeError: for units that are no whole number.
+        ValueError: for fewer units than 1, or a name that is none.
+    """
+
+    decayed = ("kernel",)
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | ActivationFunction | None = None,
+        *,
+        kernel_initializer: str | Initializer | None = None,
+        bias_initializer: str | Initializer = "zeros",
+        use_bias: bool = True,
+        neural_tangent: bool = False,
+        input_shape: tuple[int] | None = None,
+        rates: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(activation, input_shape, rates)
+        self.units = whole("units", units, 1)
+        self.neural_tangent = neural_tangent
+        suited = SUITED.get(self.activation.name, "glorot_uniform")
+        if neural_tangent:
+            suited = "lecun_normal"
+        self.kernel_initializer = initializers.named(
+            "kernel_initializer", suited if kernel_initializer is None else kernel_initializer
+        )
+        self.bias_initializer = initializers.named("bias_initializer", bias_initializer)
+        self.use_bias = use_bias
+
+    def build(self, inputs: int, name: str) -> None:
+        """See the base class."""
+        super().build(inputs, name)
+        if self.neural_tangent:
+            self.rates["kernel"] = self.rates.get("kernel", 1) / math.sqrt(inputs)
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See the base class."""
+        kernel: dict[str, tuple[int, ...]] = {"kernel": (self.inputs, self.units)}
+        return kernel | ({"bias": (self.units,)} if self.use_bias else {})
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """See the base class."""
+        kernel = self.parameters["kernel"]
+        kernel[...] = self.kernel_initializer(kernel.shape, rng)
+        if self.use_bias:
+            bias = self.parameters["bias"]
+            bias[...] = self.bias_initializer(bias.shape, rng)
+
+    def allocate(self, rows: int, dtype: Any) -> None:
+        """See the base class."""
+        super().allocate(rows, dtype)
+        self._dx = np.empty((rows, self.inputs), dtype)
+        self._ones = np.ones(rows, dtype)
+
+    def forward(self, x: Array, training: bool) -> Array:
+        """See the base class."""
+        z, a = self._z[: len(x)], self._a[: len(x)]
+        np.matmul(x, self.parameters["kernel"], out=z)
+        if self.use_bias:
+            z += self.parameters["bias"]
+        self.activation.forward(z, a)
+        if training:
+            self._x = x
+        return a
+
+    def backward_from_logits(self, gradient: Array, needs_input: bool) -> Array:
+        """In formulas: dW = x^T dz, db = sum over rows of dz, dx = dz W^T."""
+        np.matmul(self._x.T, gradient, out=self.gradients["kernel"])
+        if self.use_bias:
+            # A product with ones is a sum over the rows, several times faster than `np.sum`.
+            np.matmul(self._ones[: len(gradient)], gradient, out=self.gradients["bias"])
+        if not needs_input:
+            return gradient
+        return np.matmul(gradient, self.parameters["kernel"].T, out=self._dx[: len(gradient)])
+
+    def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
+        """One Gemm (which takes no bias as well), of an ensemble one product for all; then f."""
+        kernel = graph.constant(values["kernel"], "kernel")
+        if values["kernel"].ndim == KERNEL_AXES:
+            bias = [graph.constant(values["bias"], "bias")] if self.use_bias else []
+            return self.activation.emit(graph, graph.add("Gemm", x, kernel, *bias))
+        z = graph.add("MatMul", x, kernel)
+        if self.use_bias:
+            z = graph.add("Add", z, graph.constant(over_rows(values["bias"]), "bias"))
+        return self.activation.emit(graph, z)
