@@ -19,17 +19,17 @@ class Progress:
     Args:
         epochs: how many there are at most.
         rows: training rows, each seen once an epoch.
-        stream: where it is drawn.
+        stream: where it is drawn; nowhere where None.
     """
 
-    def __init__(self, epochs: int, rows: int, stream: TextIO) -> None:
+    def __init__(self, epochs: int, rows: int, stream: TextIO | None) -> None:
         self._epochs = epochs
         self._bar = tqdm(
             total=epochs * rows,
             desc=self._description(0),
             bar_format=FORMAT,
             file=stream,
-            disable=not stream.isatty(),
+            disable=stream is None or not stream.isatty(),
             dynamic_ncols=True,
             leave=False,
         )

@@ -1,0 +1,230 @@
+"""Fits of networks that answer together, side by side where there are cores for them.
+
+Each member leaves out a part of the rows, fits to the others and is measured by its part; so it ends
+with weights that were good for rows it has not seen, and calibrated: the temperature that suits
+these rows is part of its last layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from threading import Event
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.errors import TrainingError
+from trainer.fitting.cores import products_shared, workers
+from trainer.fitting.early_stopping import EarlyStopping
+from trainer.fitting.history import INTERRUPTION, History
+from trainer.fitting.loop import Plan, Rows, early_stopping, fit_network
+from trainer.fitting.temperature import temperature
+from trainer.network.sequential import Epoch, Sequential
+
+Make = Callable[[np.random.Generator], Sequential]
+"""Makes a new network, compiled and with its first weights."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Networks that answer together, and what is known of them.
+
+    Attributes:
+        networks: calibrated, if that was asked for.
+        histories: of each network; of the first fit where there was a refit.
+        temperatures: by which each network's answers were divided; 1 where it was not asked for.
+        held_out: the probabilities of the rows that each member left out, part by part,
+            (rows, classes).
+        labels: the classes of these rows, (rows,).
+        saw_all: whether the networks together have been fitted to every row.
+    """
+
+    networks: tuple[Sequential, ...]
+    histories: tuple[History, ...]
+    temperatures: tuple[float, ...]
+    held_out: NDArray[Any]
+    labels: NDArray[np.int64]
+    saw_all: bool
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended one of the fits, or a refit."""
+        return any(history.stopped_by == INTERRUPTION for history in self.histories)
+
+
+def fit_members(
+    make: Make,
+    rows: Rows,
+    parts: Sequence[NDArray[np.int64]],
+    plan: Plan,
+    rng: np.random.Generator,
+    stream: TextIO | None = None,
+    *,
+    calibrate: bool = True,
+    refit: bool = False,
+) -> Fitted:
+    """Fit a network for each part: to the other rows, measured by the part.
+
+    Args:
+        make: a network.
+        rows: all of them.
+        parts: places of the rows that each member leaves out.
+        plan: of each fit.
+        rng: draws first weights and shuffles.
+        stream: where the first member's progress is drawn.
+        calibrate: whether a temperature is sought for each.
+        refit: for a single member: whether a second network, fitted to all rows beside the first
+            and kept as of the epoch that was best for it, takes its place. After Ctrl-C it doesn't.
+
+    Raises:
+        TrainingError: when a loss is no longer a finite number.
+        KeyboardInterrupt: by Ctrl-C before every member's first epoch has ended.
+        ValueError: for a refit of more than one member.
+    """
+    if refit and len(parts) > 1:
+        raise ValueError(f"refit is for one member; there are {len(parts)}")
+    (x, y), seeds = rows, rng.spawn(2 * len(parts))
+    networks = [make(seed) for seed in seeds[::2]]
+    stopping = [
+        early_stopping(network, plan, y[part])
+        for network, part in zip(networks, parts, strict=True)
+    ]
+    fits = [
+        partial(
+            fit_network,
+            network,
+            rows,
+            (x[part], y[part]),
+            plan,
+            seed,
+            stream if place == 0 else None,
+            rows=np.setdiff1d(np.arange(len(y)), part),
+            stopping=stopping[place],
+        )
+        for place, (network, part, seed) in enumerate(
+            zip(networks, parts, seeds[1::2], strict=True)
+        )
+    ]
+    answering = networks
+    with products_shared(networks[0], len(parts) + refit):
+        if refit:
+            again, ended = make(rng.spawn(1)[0]), Event()
+            following = partial(_follow, again, rows, plan, rng.spawn(1)[0], stopping[0], ended)
+            leading = partial(_leading, fits[0], ended)
+            history, followed = _side_by_side([leading, following], networks[0])
+            if followed:
+                answering = [again]
+            else:  # by Ctrl-C, which the first fit need not have met
+                history = replace(history, stopped_by=INTERRUPTION)
+            histories = [history]
+        else:
+            histories = _side_by_side(fits, networks[0])
+    temperatures = [1.0] * len(parts)
+    if calibrate:
+        temperatures = [
+            temperature(network.predict(x[part]), y[part])
+            for network, part in zip(networks, parts, strict=True)
+        ]
+    for network, t in zip(networks, temperatures, strict=True):
+        network.soften(t)
+    if answering is not networks:
+        answering[0].soften(temperatures[0])
+    held_out = [network.predict(x[part]) for network, part in zip(networks, parts, strict=True)]
+    return Fitted(
+        tuple(answering),
+        tuple(histories),
+        tuple(temperatures),
+        np.concatenate(held_out),
+        np.concatenate([y[part] for part in parts]),
+        saw_all=answering is not networks or not len(left_out(parts)),
+    )
+
+
+def left_out(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Places of the rows that every member leaves out."""
+    return reduce(np.intersect1d, parts)
+
+
+def _leading(fit: Callable[..., History], ended: Event, halt: Event) -> History:
+    try:
+        return fit(halt=halt)
+    finally:
+        ended.set()
+
+
+def _follow(
+    network: Sequential,
+    rows: Rows,
+    plan: Plan,
+    rng: np.random.Generator,
+    leader: EarlyStopping,
+    leader_ended: Event,
+    halt: Event,
+) -> bool:
+    """Fit to all rows, and end with the weights of the epoch that is best for the leader.
+
+    Returns:
+        Whether it got there: not, if it was halted before.
+    """
+    kept: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
+
+    def keep(epoch: Epoch) -> bool:
+        kept[epoch.number] = network.parameters.copy(), network.statistics.copy()
+        # In this order: what the leader has passed by when its best is looked up is settled.
+        ended, passed = leader_ended.is_set(), leader.passed
+        best = leader.best.number if leader.best else 0
+        for number in [n for n in kept if n < best or best < n <= passed]:
+            del kept[number]
+        return ended and epoch.number >= best
+
+    def check(_count: int) -> None:
+        if halt.is_set():
+            raise KeyboardInterrupt
+
+    try:
+        network.fit(
+            *rows,
+            epochs=plan.epochs,
+            batch_size=plan.batch_size,
+            rng=rng,
+            callbacks=(keep,),
+            on_batch=check,
+        )
+    except KeyboardInterrupt:
+        return False
+    except TrainingError:
+        # It may have gone on beyond the epoch that counts: whether it did is only a matter of time.
+        leader_ended.wait()
+        if leader.best is None or leader.best.number not in kept:
+            raise
+    leader_ended.wait()
+    best = leader.best.number if leader.best else 0
+    if best in kept:
+        network.parameters[...], network.statistics[...] = kept[best]
+    return best in kept
+
+
+def _side_by_side(fits: Sequence[Callable[..., Any]], network: Sequential) -> list[Any]:
+    """The answers of fits of networks like that one, each told by an event when to halt.
+
+    Ctrl-C reaches only the thread that waits here; it halts the fits, which answer with what they
+    have.
+
+    Raises:
+        KeyboardInterrupt: by Ctrl-C, if one of them has nothing yet.
+        TrainingError: the first one's of those that failed; the others are halted then.
+    """
+    halt = Event()
+    with ThreadPoolExecutor(workers(network, len(fits))) as pool:
+        futures = [pool.submit(fit, halt=halt) for fit in fits]
+        try:
+            return [future.result() for future in futures]
+        except KeyboardInterrupt:
+            halt.set()
+            return [future.result() for future in futures]
+        finally:
+            halt.set()
