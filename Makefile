@@ -6,13 +6,14 @@ WORKERS ?=
 MODELS ?= models
 DEFAULT_MODEL ?= $(if $(filter models,$(MODELS)),bodymass)
 PYTHON ?= python3
+TABLES ?= tables
 
 VENV := .venv
 PY := $(VENV)/bin/python
 REQUIREMENTS := deploy/requirements
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
 
-.PHONY: help serve install test check format train lock clean
+.PHONY: help serve install test check format train bench bench-quality lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -67,9 +68,15 @@ format: $(VENV)/dev.stamp ## format the code
 train: $(VENV)/trainer.stamp ## fit the two sample models again, each as its next version
 	@mkdir -p build
 	@$(PY) -m trainer sample bodymass > build/bodymass.csv
-	@$(PY) -m trainer fit build/bodymass.csv --target bodymass --name bodymass --hidden 3 --models $(MODELS)
+	@$(PY) -m trainer fit build/bodymass.csv --target bodymass --name bodymass --preset classic --hidden 3 --models $(MODELS)
 	@$(PY) -m trainer sample animals > build/animals.csv
-	@$(PY) -m trainer fit build/animals.csv --target animal --name animals --hidden 6,6 --models $(MODELS)
+	@$(PY) -m trainer fit build/animals.csv --target animal --name animals --preset classic --hidden 6,6 --models $(MODELS)
+
+bench: $(VENV)/trainer.stamp ## measure the trainer beside its peers (about an hour, 3 GB of peers)
+	@$(PY) -m benchmarks.trainer
+
+bench-quality: $(VENV)/trainer.stamp ## compare scores with its peers on a folder of tables (TABLES)
+	@$(PY) -m benchmarks.quality $(TABLES)
 
 lock: $(VENV)/dev.stamp ## resolve the requirements again, with hashes
 	@for extra in service trainer dev; do \

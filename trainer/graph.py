@@ -70,6 +70,11 @@ class Graph:
         )
         return name
 
+    def columns(self, value: str, start: int, stop: int) -> str:
+        """Cut columns ``start`` to ``stop`` of the last axis out, and return their name."""
+        bounds = [self.constant(np.array([bound]), "bound") for bound in (start, stop, -1)]
+        return self.add("Slice", value, *bounds)
+
     def model(self, metadata: dict[str, str], producer_version: str) -> onnx.ModelProto:
         """The finished model, with ``metadata`` as its metadata_props, not yet checked."""
         graph = helper.make_graph(

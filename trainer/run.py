@@ -12,46 +12,43 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from numpy.typing import NDArray
 
 from trainer import __version__
 from trainer.classifier import FittedClassifier
+from trainer.cross_validation import cross_validate, mean_and_spread
 from trainer.data.cleaning import clean
 from trainer.data.encoding import encode
 from trainer.data.findings import Finding
 from trainer.data.schema import Examples, Schema
-from trainer.data.split import stratified_split
+from trainer.data.split import parted, stratified_split
 from trainer.data.table import read_table
 from trainer.errors import TableError
-from trainer.evaluation.baselines import baselines
+from trainer.evaluation.baselines import baseline_answers, rows_compared
+from trainer.evaluation.intervals import Answers
 from trainer.evaluation.scores import Scores, score
-from trainer.evaluation.tables import confusion_table, scores_table
+from trainer.evaluation.tables import confusion_table, scores_table, spread_table
 from trainer.export import model as model_file
 from trainer.export.parity import ExportedModel, check_parity
-from trainer.export.publish import check_writable, publish
-from trainer.features.preprocessor import Preprocessor
+from trainer.export.publish import REPORT, check_writable, publish
 from trainer.fitting.history import History
-from trainer.fitting.loop import INTERRUPTION, fit_network
-from trainer.network.layers import BatchNormalization, Dense, Dropout, Layer
-from trainer.network.losses import CategoricalCrossentropy
-from trainer.network.optimizers import OPTIMIZERS
-from trainer.network.sequential import Sequential
-from trainer.settings import Settings
-
-STEPS_PER_EPOCH = 50
-"""What the batch size is chosen for: enough steps to learn, on small tables too."""
-
-SMALLEST_BATCH, LARGEST_BATCH = 16, 256
-
-Say = Callable[[str], None]
+from trainer.recipe import Outcome, Say, fit_classifier
+from trainer.settings import Settings, column_kinds
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The labeled rows of a run: fitted on, stopped by, scored on."""
+    """The labeled rows of a run.
 
-    training: Examples
-    validation: Examples
+    Attributes:
+        seen: fitted on, and stopped by.
+        validation: how many of them, the last ones, are only for stopping; where 0, parts for that
+            are dealt from all of them.
+        test: scored on.
+    """
+
+    seen: Examples
+    validation: int
     test: Examples
 
 
@@ -63,7 +60,7 @@ class Trained:
         path: the published file.
         scores: of the exported file on the test part.
         baselines: the baselines' scores on the same rows.
-        history: epoch by epoch.
+        history: epoch by epoch; of the first member of an ensemble.
         findings: what was found in the table and done about it.
     """
 
@@ -96,165 +93,208 @@ def train(
         TrainerError: for whatever stops the run; nothing is published then.
     """
     check_writable(Path(settings.models), settings.name)
-    # Layers of this size gain nothing from more threads and lose much where another process has a
-    # core: 20 epochs of 157,000 rows took 2.5 s with one, 10 s with two beside a busy one.
-    with threadpool_limits(1, user_api="blas"):
-        return _train(settings, say, progress or sys.stderr, keep_interrupted)
-
-
-def _train(
-    settings: Settings, say: Say, progress: TextIO, keep_interrupted: Callable[[], bool]
-) -> Trained | None:
     rng = np.random.default_rng(settings.seed)
+    stream = progress or sys.stderr
     schema, parts, findings = _read(settings, rng, say)
-    preprocessor = Preprocessor.fit(parts.training)
-    if not preprocessor.size:
-        raise TableError("no row to fit has any category to learn from", path=settings.table)
-    network = _network(settings, preprocessor.size, len(schema.classes), rng)
-    batch_size = settings.batch_size or _batch_size(len(parts.training))
-    layers = network.summary(weights=False)
-    say(f"\n{layers}\n")
-    history = fit_network(
-        network,
-        (preprocessor.transform(parts.training), parts.training.labels),
-        (preprocessor.transform(parts.validation), parts.validation.labels),
-        epochs=settings.epochs,
-        batch_size=batch_size,
-        patience=settings.patience,
-        rng=rng,
-        stream=progress,
-    )
-    say(_fit_sentence(history))
-    if (weights := network.summary()) != layers:  # it is small enough to show what it learned
-        say(f"\n{weights}")
-    if history.stopped_by == INTERRUPTION and not keep_interrupted():
+    spread = _cross_validated(settings, schema, parts, rng, say, stream) if settings.cv else None
+    outcome = fit_classifier(settings, schema, parts.seen, parts.validation, rng, say, stream)
+    history = outcome.fitted.histories[0]
+    if outcome.fitted.interrupted and not keep_interrupted():
         return None
-    classifier = FittedClassifier(schema, preprocessor, network)
-    scores, against, content = _exported(settings, classifier, parts, rng, batch_size, say)
-    path = publish(content, Path(settings.models), settings.name)
+    exported = _exported(settings, outcome, parts, spread, rng, say)
+    beside = {}
+    if settings.report:
+        beside[REPORT] = _report(settings, outcome, parts, exported, spread, findings).encode()
+    path = publish(exported.content, Path(settings.models), settings.name, beside)
     say(f"\nPublished {path}")
-    return Trained(path, scores, against, history, tuple(findings))
+    return Trained(path, exported.scores, exported.baselines, history, tuple(findings))
 
 
 def _read(
     settings: Settings, rng: np.random.Generator, say: Say
 ) -> tuple[Schema, Parts, list[Finding]]:
-    """The tables as examples in three parts, with what was found said."""
-    cleaned = clean(read_table(settings.table), settings.target, settings.drop)
-    schema, findings = cleaned.schema, list(cleaned.findings)
+    """The tables as examples in parts, with what was found said."""
+    kinds = column_kinds(settings.kind)
+    cleaned = clean(
+        read_table(settings.table, as_text=[settings.target]), settings.target, settings.drop, kinds
+    )
+    schema, findings, rows = cleaned.schema, list(cleaned.findings), cleaned.examples
     say(
-        f"{settings.table}: {len(cleaned.examples):,} labeled rows, "
+        f"{settings.table}: {len(rows):,} labeled rows, "
         f"{len(schema.numbers)} numbers and {len(schema.categories)} categories, "
         f"{len(schema.classes)} classes"
     )
-    training = cleaned.examples
-    parts: dict[str, Examples] = {}
-    for part, path, share in (
-        ("test", settings.test, settings.test_share),
-        ("validation", settings.validation, settings.validation_share),
-    ):
+    del cleaned  # a large table is in memory once
+    given: dict[str, Examples] = {}
+    for part, path in (("test", settings.test), ("validation", settings.validation)):
         if path:
-            encoded = encode(read_table(path), schema)
-            parts[part] = encoded.examples
+            encoded = encode(read_table(path, as_text=[schema.target]), schema)
+            given[part] = encoded.examples
             findings += [
                 dataclasses.replace(finding, text=f"{path}: {finding.text}")
                 for finding in encoded.findings
             ]
-        else:
-            rest, taken = stratified_split(training.labels, share, rng)
-            training, parts[part] = training.take(rest), training.take(taken)
-        if not len(parts[part]):
-            raise TableError(
-                f"no row is left for the {part} part; give more rows or a table of its own",
-                path=path or settings.table,
-            )
+    if "test" in given:
+        seen, test = rows, given["test"]
+    else:
+        rest, picked = stratified_split(rows.labels, settings.test_share, rng)
+        seen, test = parted(rows, rest, picked)
+    del rows
+    if not len(test):
+        raise TableError(
+            "no row is left for the test part; give more rows or a table of its own",
+            path=settings.test or settings.table,
+        )
+    if "validation" in given:
+        seen = seen.joined(given["validation"])
     for finding in findings:
         say(f"  - {finding.text}")
-    say(
-        f"Rows: {len(training):,} to fit, {len(parts['validation']):,} to stop by, "
-        f"{len(parts['test']):,} to score on"
-    )
-    return schema, Parts(training, parts["validation"], parts["test"]), findings
+    validation = len(given.get("validation", ()))
+    by = f"{validation:,} of them to stop by" if validation else "which includes those to stop by"
+    say(f"Rows: {len(seen):,} to fit, {by}; {len(test):,} to score on")
+    return schema, Parts(seen, validation, test), findings
 
 
-def _network(settings: Settings, inputs: int, classes: int, rng: np.random.Generator) -> Sequential:
-    """The plain multilayer perceptron of the settings, compiled and initialized."""
-    layers: list[Layer] = []
-    shape: dict[str, Any] = {"input_shape": (inputs,)}
-    for units in settings.hidden:
-        layers.append(Dense(units, activation=settings.activation, **shape))
-        shape = {}
-        if settings.batch_normalization:
-            layers.append(BatchNormalization())
-        if settings.dropout:
-            layers.append(Dropout(settings.dropout))
-    layers.append(Dense(classes, activation="softmax", **shape))
-    network = Sequential(layers)
-    decay = {"weight_decay": settings.weight_decay} if settings.optimizer == "adamw" else {}
-    network.compile(
-        OPTIMIZERS[settings.optimizer](learning_rate=settings.learning_rate, **decay),
-        CategoricalCrossentropy(settings.label_smoothing),
-        settings.schedule,
-    )
-    network.build(rng)
-    return network
+def _cross_validated(
+    settings: Settings,
+    schema: Schema,
+    parts: Parts,
+    rng: np.random.Generator,
+    say: Say,
+    stream: TextIO,
+) -> dict[str, tuple[float, float]]:
+    """Each score's mean and spread over folds of all rows but the test rows."""
+    folds = cross_validate(settings, schema, parts.seen, rng, stream)
+    spread = mean_and_spread(folds)
+    say(f"\nCross-validation, {len(folds)} folds (mean and standard deviation):")
+    say(spread_table(spread))
+    return spread
 
 
-def _batch_size(rows: int) -> int:
-    """The power of two that gives about ``STEPS_PER_EPOCH`` steps, within bounds."""
-    size = 2 ** round(np.log2(max(rows / STEPS_PER_EPOCH, 1)))
-    return int(min(max(size, SMALLEST_BATCH), LARGEST_BATCH))
+@dataclass(frozen=True)
+class _Exported:
+    """The file, and what it and the baselines say of the test rows."""
+
+    content: bytes
+    model: ExportedModel
+    answers: Answers
+    scores: Scores
+    baseline_answers: dict[str, NDArray[np.float64]]
+    baselines: dict[str, Scores]
+    golden: list[dict[str, Any]]
 
 
 def _exported(
     settings: Settings,
-    classifier: FittedClassifier,
+    outcome: Outcome,
     parts: Parts,
+    spread: dict[str, tuple[float, float]] | None,
     rng: np.random.Generator,
-    batch_size: int,
     say: Say,
-) -> tuple[Scores, dict[str, Scores], bytes]:
+) -> _Exported:
     """The checked file, and the scores of what it - not the network - says of the test part."""
+    classifier, test = outcome.classifier, parts.test
     bare = ExportedModel(model_file.export(classifier, {}))
-    gap = check_parity(classifier, bare, parts.test)
-    _, probabilities = bare.run(parts.test)
-    scores = score(parts.test.labels, probabilities)
-    against = baselines(
-        (classifier.preprocessor.transform(parts.training), parts.training.labels),
-        (classifier.preprocessor.transform(parts.test), parts.test.labels),
-        len(classifier.schema.classes),
-        rng,
-    )
+    gap = check_parity(classifier, bare, test)
+    _, probabilities = bare.run(test)
+    answers = Answers(probabilities, classifier.predicted(probabilities))
+    scores = score(test.labels, probabilities, answers.predicted)
+    compared = _baseline_answers(classifier, parts, rng)
+    against = {name: score(test.labels, said) for name, said in compared.items()}
     say(f"\nOn {scores.rows:,} test rows, answered by the exported file:")
     say(scores_table({settings.name: scores, **against}))
     say("")
     say(confusion_table(scores.confusion, classifier.schema.classes))
     if better := [name for name, line in against.items() if line.accuracy > scores.accuracy]:
         say(f"\nMore accurate than the network on these rows: {', '.join(better)}.")
+    learned = outcome.learned
+    golden = model_file.golden_rows(classifier, bare, learned)
     content = model_file.export(
         classifier,
         {
-            "signature": model_file.signature(classifier, parts.training),
-            "reference": model_file.reference(classifier, parts.training),
-            "evaluation": model_file.evaluation(scores, against),
-            "golden": model_file.golden_rows(classifier, bare, parts.training),
-            "training": _facts(settings, parts, batch_size, gap),
+            "signature": model_file.signature(classifier, learned),
+            "reference": model_file.reference(classifier, learned),
+            "evaluation": model_file.evaluation(
+                scores, against, outcome.fitted.temperatures, spread
+            ),
+            "golden": golden,
+            "training": _facts(settings, outcome, parts, gap),
         },
     )
-    ExportedModel(content)  # the very bytes that are published can be opened
-    return scores, against, content
+    model = ExportedModel(content)  # the very bytes that are published can be opened
+    return _Exported(content, model, answers, scores, compared, against, golden)
 
 
-def _facts(settings: Settings, parts: Parts, batch_size: int, gap: float) -> dict[str, Any]:
+def _baseline_answers(
+    classifier: FittedClassifier, parts: Parts, rng: np.random.Generator
+) -> dict[str, NDArray[np.float64]]:
+    """What simple methods make of the same inputs, but for indices that only a network looks up."""
+    layout = classifier.preprocessor.layout
+    inputs = slice(layout.numbers + layout.others)
+    compared = parts.seen.take(rows_compared(parts.seen.labels, rng))
+    seen, test = (classifier.preprocessor.transform(rows) for rows in (compared, parts.test))
+    return baseline_answers(
+        (seen[:, inputs], compared.labels), test[:, inputs], len(classifier.schema.classes), rng
+    )
+
+
+def _report(
+    settings: Settings,
+    outcome: Outcome,
+    parts: Parts,
+    exported: _Exported,
+    spread: dict[str, tuple[float, float]] | None,
+    findings: list[Finding],
+) -> str:
+    """All of this for people, as one HTML text."""
+    # Matplotlib and Jinja take a while to import: not before there is something to show.
+    from trainer.report.evidence import DrawnLayer, Evidence  # noqa: PLC0415
+    from trainer.report.page import report  # noqa: PLC0415
+
+    members = outcome.classifier.network.members
+    return report(
+        Evidence(
+            name=settings.name,
+            table=Path(settings.table).name,
+            schema=outcome.classifier.schema,
+            test=parts.test,
+            answers=exported.answers,
+            predict=lambda rows: exported.model.run(rows)[1],
+            rows={"to fit": len(parts.seen) - parts.validation}
+            | ({"to stop by": parts.validation} if parts.validation else {})
+            | {"to score on": len(parts.test)},
+            baselines=exported.baseline_answers,
+            spread=spread,
+            history=outcome.fitted.histories[0],
+            layers=(
+                DrawnLayer("Inputs", members[0].inputs),
+                *(
+                    DrawnLayer(layer.kind, layer.units, layer.parameters.get("kernel"))
+                    for layer in members[0].layers
+                    if layer.values
+                ),
+            ),
+            members=len(members),
+            findings=findings,
+            temperatures=outcome.fitted.temperatures if settings.calibrate else (),
+            threshold=outcome.classifier.threshold,
+            example=exported.golden[0],
+            settings=_settings(settings, outcome),
+        )
+    )
+
+
+def _facts(settings: Settings, outcome: Outcome, parts: Parts, gap: float) -> dict[str, Any]:
     """How the file came about; nothing that changes from one run to the next."""
-    chosen = dataclasses.asdict(settings) | {"batch_size": batch_size}
-    # Where the tables lay and what the model is called are no facts of the fit.
-    for key in ("table", "validation", "test", "models", "name"):
-        del chosen[key]
+    held_out = len(outcome.fitted.labels) // len(outcome.fitted.histories)
     return {
-        "rows": {part: len(getattr(parts, part)) for part in ("training", "validation", "test")},
-        "sha256": hashlib.sha256(Path(settings.table).read_bytes()).hexdigest(),
-        "settings": chosen,
+        "rows": {
+            "training": len(parts.seen) - held_out,
+            "validation": held_out,
+            "test": len(parts.test),
+        },
+        "sha256": _digest(Path(settings.table)),
+        "settings": _settings(settings, outcome),
         "parity": gap,
         "versions": {
             "pigeonhole": __version__,
@@ -263,8 +303,16 @@ def _facts(settings: Settings, parts: Parts, batch_size: int, gap: float) -> dic
     }
 
 
-def _fit_sentence(history: History) -> str:
-    return (
-        f"Fitted {len(history.loss)} epochs in {sum(history.seconds):.1f} s, "
-        f"ended by {history.stopped_by}; the weights are those of epoch {history.best_epoch}"
-    )
+def _settings(settings: Settings, outcome: Outcome) -> dict[str, Any]:
+    """What was set, and chosen where that was left open."""
+    chosen = dataclasses.asdict(settings) | dataclasses.asdict(outcome.plan)
+    # Where the tables lay, what the model is called and who reads of it are no facts of the fit.
+    for key in ("table", "validation", "test", "models", "name", "report"):
+        del chosen[key]
+    return chosen
+
+
+def _digest(path: Path) -> str:
+    """The sha256 of a file, which may be larger than the memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

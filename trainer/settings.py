@@ -1,6 +1,7 @@
 """Every setting of a training run in one table: name with unit, default, limits, one line of help.
 
-A setting comes from its flag, else from the settings file, else it has its default.
+A setting comes from its flag, else from the settings file, else from the preset, else it has its
+default.
 """
 
 from __future__ import annotations
@@ -8,20 +9,30 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from trainer.data.schema import Kind
 from trainer.errors import SettingError
+from trainer.evaluation.threshold import check_metric
 from trainer.export.publish import NAME
+from trainer.fitting.early_stopping import CRITERIA
 from trainer.network.activations import ACTIVATIONS
 from trainer.network.optimizers import OPTIMIZERS
 from trainer.network.schedules import SCHEDULES
+from trainer.presets import PRESETS
 
 
 def _setting(default: Any, help_text: str, **facts: Any) -> Any:
     """A field with its help; ``minimum``, ``maximum``, ``above`` and ``choices`` are its limits."""
     return field(default=default, metadata={"help": help_text, **facts})
+
+
+def _preset(name: str, help_text: str, **facts: Any) -> Any:
+    """A field that the preset has a value for; without one, that of the first preset."""
+    first = next(iter(PRESETS.values()))
+    return _setting(first[name], help_text, **facts)
 
 
 @dataclass(frozen=True)
@@ -39,34 +50,102 @@ class Settings:
         0.2, "Share of the rows not tested on to stop by.", above=0, maximum=0.5
     )
     test_share: float = _setting(0.2, "Share of TABLE to score on.", above=0, maximum=0.5)
-    hidden: tuple[int, ...] = _setting(
-        (64, 64), "Units of each hidden layer; empty for none.", minimum=1, maximum=8192
+    preset: str = _setting(
+        "default", "Set of values for the settings that follow.", choices=tuple(PRESETS)
     )
-    activation: str = _setting(
-        "relu", "Activation of the hidden layers.", choices=tuple(ACTIVATIONS)
+    hidden: tuple[int, ...] = _preset(
+        "hidden", "Units of each hidden layer; empty for none.", minimum=1, maximum=8192
     )
-    dropout: float = _setting(
-        0.0, "Share of hidden units left out in each step.", minimum=0, maximum=0.9
+    activation: str = _preset(
+        "activation", "Activation of the hidden layers.", choices=tuple(ACTIVATIONS)
     )
-    batch_normalization: bool = _setting(False, "Normalize each hidden layer over the batch.")
-    optimizer: str = _setting("adam", "Optimizer.", choices=tuple(OPTIMIZERS))
-    learning_rate: float = _setting(0.005, "Learning rate at the start.", above=0, maximum=100)
-    schedule: str = _setting(
-        "cosine", "How the learning rate goes on from there.", choices=tuple(SCHEDULES)
+    periodic_embedding: bool = _preset(
+        "periodic_embedding", "Give the network learned waves of each number beside the number."
     )
-    weight_decay: float = _setting(
-        0.0, "Weight decay; for the optimizer adamw.", minimum=0, maximum=10
+    input_scaling: bool = _preset("input_scaling", "Learn a factor for each input.")
+    neural_tangent: bool = _preset(
+        "neural_tangent", "Scale first weights and steps by each layer's width."
     )
-    label_smoothing: float = _setting(
-        0.0, "Share of each label spread over all classes.", minimum=0, maximum=0.5
+    embedding_width: int = _preset(
+        "embedding_width",
+        "Numbers that stand for a category in a column of many.",
+        minimum=1,
+        maximum=256,
     )
-    epochs: int = _setting(50, "Passes over the training rows at most.", minimum=1)
-    patience: int = _setting(
-        20, "Epochs without a better validation loss before stopping.", minimum=1
+    dropout: float = _preset(
+        "dropout", "Share of hidden units left out in each step.", minimum=0, maximum=0.9
     )
-    batch_size: int = _setting(
-        0, "Rows in a step; 0 for a number that suits the table.", minimum=0, maximum=65536
+    batch_normalization: bool = _preset(
+        "batch_normalization", "Normalize each hidden layer over the batch."
     )
+    optimizer: str = _preset("optimizer", "Optimizer.", choices=tuple(OPTIMIZERS))
+    learning_rate: float = _preset(
+        "learning_rate", "Learning rate; the schedule multiplies it.", above=0, maximum=100
+    )
+    schedule: str = _preset(
+        "schedule", "How the learning rate goes on from there.", choices=tuple(SCHEDULES)
+    )
+    beta_2: float = _preset(
+        "beta_2",
+        "What a step of adam or adamw keeps of the mean square of gradients.",
+        minimum=0,
+        maximum=0.99999,
+    )
+    weight_decay: float = _preset(
+        "weight_decay", "Weight decay; for the optimizer adamw.", minimum=0, maximum=10
+    )
+    regularization: str = _preset(
+        "regularization", "How dropout and weight decay go on.", choices=tuple(SCHEDULES)
+    )
+    label_smoothing: float = _preset(
+        "label_smoothing", "Share of each label spread over all classes.", minimum=0, maximum=0.5
+    )
+    epochs: int = _preset(
+        "epochs",
+        "Passes over the training rows at most; 0 for a number that suits the table.",
+        minimum=0,
+    )
+    patience: int = _preset(
+        "patience",
+        "Epochs without a better validation figure before stopping; 0 for three fifths of those done, "
+        "from the middle on.",
+        minimum=0,
+    )
+    batch_size: int = _preset(
+        "batch_size",
+        "Rows in a step; 0 for a number that suits the table.",
+        minimum=0,
+        maximum=65536,
+    )
+    select: str = _preset(
+        "select", "Validation figure by which the epoch is chosen.", choices=tuple(CRITERIA)
+    )
+    calibrate: bool = _preset(
+        "calibrate", "Make the probabilities as sure as they are right on validation rows."
+    )
+    refit: bool = _preset(
+        "refit", "Publish a second network, fitted to training and validation rows as long."
+    )
+    ensemble: int = _preset(
+        "ensemble",
+        "Networks that leave different rows out to stop by, and whose mean answers.",
+        minimum=1,
+        maximum=50,
+    )
+    cv: int = _setting(
+        0, "Folds of a cross-validation before the fit; 0 for none.", minimum=0, maximum=50
+    )
+    class_weight: str = _setting(
+        "", "Weight of each class in the fit: balanced, or as in yes=3,no=1."
+    )
+    threshold: str = _setting(
+        "",
+        "Of two classes: choose the probability from which POSITIVE is answered for the best "
+        "accuracy, f1, or recall at a precision, as in recall@0.9.",
+    )
+    positive: str = _setting("", "The class that the threshold is for; the rarer one if not given.")
+    kind: tuple[str, ...] = _setting((), "A column's kind, as in zip=category; may be repeated.")
+    report: bool = _setting(True, "Write report.html beside the model.")
     seed: int = _setting(0, "Seed: the same seed gives the same file.", minimum=0, maximum=2**32)
 
     @classmethod
@@ -91,21 +170,57 @@ class Settings:
             )
             if given is not None:
                 values[setting.name] = _parsed(source, given, setting.default, setting.metadata)
-        settings = cls(**values)
+        preset = PRESETS[values.get("preset", cls.preset)]
+        settings = cls(**preset | values)
+        settings._check()
+        if settings.optimizer != "adamw":
+            if values.get("weight_decay"):
+                raise SettingError(
+                    "--weight-decay", f"is for the optimizer adamw; {settings.optimizer} has none"
+                )
+            settings = replace(settings, weight_decay=0.0)  # the preset's
+        return settings
+
+    def _check(self) -> None:
+        """Refuse settings that are missing, or don't go together."""
         for name in ("table", "target", "name"):
-            if not getattr(settings, name):
+            if not getattr(self, name):
                 raise SettingError(flag_of(name), "is needed, as a flag or in the settings file")
-        if not NAME.fullmatch(settings.name):
+        if not NAME.fullmatch(self.name):
             raise SettingError(
                 "--name",
-                f"is {settings.name!r}, expected a letter or digit, then letters, digits and ._-, "
+                f"is {self.name!r}, expected a letter or digit, then letters, digits and ._-, "
                 "at most 100 in all",
             )
-        if settings.weight_decay and settings.optimizer != "adamw":
+        column_kinds(self.kind)
+        if self.threshold:
+            check_metric(self.threshold)
+        elif self.positive:
+            raise SettingError("--positive", "is for a threshold; there is no --threshold")
+        if self.ensemble > 1 and self.refit:
+            raise SettingError("--refit", "is for one network; say --ensemble 1 as well")
+        if self.cv == 1:
+            raise SettingError("--cv", "is 1, expected 0 for none, or at least 2 folds")
+
+
+def column_kinds(stated: Sequence[str]) -> dict[str, Kind]:
+    """The kinds that ``--kind`` states, by column.
+
+    Args:
+        stated: as in ``zip=category``.
+
+    Raises:
+        SettingError: for what is no such statement.
+    """
+    kinds = {}
+    for text in stated:
+        column, _, kind = text.rpartition("=")
+        if not column or kind not in tuple(Kind):
             raise SettingError(
-                "--weight-decay", f"is for the optimizer adamw; {settings.optimizer} has none"
+                "--kind", f"is {text!r}, expected COLUMN=KIND with one of {', '.join(Kind)}"
             )
-        return settings
+        kinds[column] = Kind(kind)
+    return kinds
 
 
 def flag_of(name: str) -> str:

@@ -36,6 +36,7 @@ FLOORS: dict[str, set[str]] = {
         *("trainer.features", "trainer.network", "trainer.data", "trainer.graph"),
     },
     "trainer.evaluation": {"trainer.errors"},
+    "trainer.report": {"trainer.evaluation", "trainer.fitting", "trainer.data"},
     "trainer.export": {
         *("trainer", "trainer.classifier", "trainer.graph", "trainer.evaluation"),
         *("trainer.data", "trainer.errors"),
@@ -62,6 +63,8 @@ LIBRARIES: dict[str, set[str]] = {
     "prometheus_client": {"service.serving.metrics", "service.web.exposition"},
     "pyarrow": {"trainer.data"},
     "sklearn": {"trainer.evaluation"},
+    "matplotlib": {"trainer.report"},
+    "jinja2": {"trainer.report"},
     "threadpoolctl": {"trainer.run"},
     "tqdm": {"trainer.fitting"},
     "click": {"service.__main__", "trainer.__main__"},

@@ -33,6 +33,7 @@ def test_a_sample_fitted_anew_answers_as_the_one_in_the_repository(
         "target": sample.target,
         "name": name,
         "models": str(tmp_path / "models"),
+        "preset": "classic",
         "hidden": ",".join(map(str, sample.hidden)),
     }
     fitted = train(Settings.read(flags), progress=io.StringIO())

@@ -35,7 +35,8 @@ def stratified_parts(
     Args:
         labels: int64 (rows,), the class of each row.
         count: how many parts.
-        share: of all rows in each part; at most 1 / count.
+        share: of all rows in each part; at most 1 / count. What would be left over is dealt out as
+            well where it is less than half a part.
         rng: decides which rows; the same state gives the same parts.
 
     Returns:

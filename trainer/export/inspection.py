@@ -11,6 +11,8 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
+from trainer.data.moments import moment_text
+from trainer.data.schema import Kind
 from trainer.errors import ExportError
 from trainer.evaluation.tables import aligned, shortened
 
@@ -59,10 +61,18 @@ def _signature(signature: dict[str, Any]) -> str:
     for feature in signature["features"]:
         seen = _listed(list(feature.get("categories", {})), SHOWN_CATEGORIES)
         if "minimum" in feature:
-            seen = f"{feature['minimum']:g} to {feature['maximum']:g}"
+            shown = moment_text if feature["kind"] == Kind.DATETIME else "{:g}".format
+            seen = f"{shown(feature['minimum'])} to {shown(feature['maximum'])}"
         required = "yes" if feature["required"] else "no"
         rows.append([shortened(feature["name"]), feature["kind"], required, seen])
-    return f"Classes: {_listed(signature['classes'], SHOWN_CLASSES)}\n{aligned(rows)}"
+    lines = [f"Classes: {_listed(signature['classes'], SHOWN_CLASSES)}"]
+    if threshold := signature.get("threshold"):
+        name, value = shortened(threshold["class"]), threshold["value"]
+        lines.append(
+            f"Threshold: {name} from a probability of {value:.4f} on, for the best "
+            f"{threshold['metric']}"
+        )
+    return "\n".join([*lines, aligned(rows)])
 
 
 def _listed(names: list[str], most: int) -> str:

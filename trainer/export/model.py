@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trainer import __version__
 from trainer.classifier import FittedClassifier
+from trainer.data.moments import moment_text
 from trainer.data.schema import Examples, Feature, Kind
 from trainer.errors import ExportError
 from trainer.evaluation.scores import Scores
@@ -69,6 +70,8 @@ def signature(classifier: FittedClassifier, training: Examples) -> dict[str, Any
             "kind": feature.kind.value,
             "required": feature.required,
         }
+        if feature.format:
+            facts["format"] = feature.format
         if feature.kind is Kind.CATEGORY:
             facts["categories"] = _counted(training.categories[:, categories[feature.name]])
         else:
@@ -80,7 +83,14 @@ def signature(classifier: FittedClassifier, training: Examples) -> dict[str, Any
                 center = classifier.preprocessor.numeric.center[numbers[feature.name]]
                 facts["default"] = float(center)
         features.append(facts)
-    return {"features": features, "classes": list(schema.classes)}
+    stated: dict[str, Any] = {"features": features, "classes": list(schema.classes)}
+    if threshold := classifier.threshold:
+        stated["threshold"] = {
+            "class": schema.classes[threshold.positive],
+            "value": threshold.value,
+            "metric": threshold.metric,
+        }
+    return stated
 
 
 def reference(classifier: FittedClassifier, training: Examples) -> dict[str, Any]:
@@ -115,12 +125,32 @@ def reference(classifier: FittedClassifier, training: Examples) -> dict[str, Any
     }
 
 
-def evaluation(scores: Scores, baselines: Mapping[str, Scores]) -> dict[str, Any]:
-    """The test part's scores, and the baselines'."""
-    return {
+def evaluation(
+    scores: Scores,
+    baselines: Mapping[str, Scores],
+    temperatures: Sequence[float],
+    spread: Mapping[str, tuple[float, float]] | None,
+) -> dict[str, Any]:
+    """The test part's scores, the baselines', and what else is known of how good it is.
+
+    Args:
+        scores: of the file on the test part.
+        baselines: of simple methods on the same rows.
+        temperatures: by which each member's answers were calibrated.
+        spread: mean and standard deviation of each score in a cross-validation, if there was one.
+    """
+    found: dict[str, Any] = {
         "test": _scores(scores) | {"confusion": scores.confusion.tolist()},
         "baselines": {name: _scores(line) for name, line in baselines.items()},
+        "temperatures": list(temperatures),
     }
+    if spread:
+        found["cross_validation"] = {
+            name: {"mean": mean, "spread": deviation}
+            for name, (mean, deviation) in spread.items()
+            if mean == mean  # noqa: PLR0124 - NaN is no JSON
+        }
+    return found
 
 
 def golden_rows(
@@ -132,10 +162,8 @@ def golden_rows(
     for a file that travels should not carry people's records. The last has every gap it may have.
     """
     schema = classifier.schema
-    groups = [
-        training.take(np.flatnonzero(training.labels == c)) for c in range(len(schema.classes))
-    ]
-    typical = [_typical(group) for group in groups if len(group)][: GOLDEN_ROWS - 1]
+    present = np.unique(training.labels)[: GOLDEN_ROWS - 1]
+    typical = [_typical(training.take(training.labels == c)) for c in present]
     whole = _typical(training)
     while len(typical) < FEWEST_GOLDEN_ROWS - 1:
         typical.append(whole)
@@ -184,14 +212,20 @@ def _raw_row(classifier: FittedClassifier, rows: Examples, index: int) -> dict[s
     values: dict[str, Any] = {}
     for feature, number in zip(schema.numbers, rows.numbers[index].tolist(), strict=True):
         if not np.isnan(number):
-            whole = number.is_integer() and abs(number) < 2**53
-            values[feature.name] = (
-                bool(number) if feature.kind is Kind.BOOLEAN else int(number) if whole else number
-            )
+            values[feature.name] = _raw_number(feature.kind, number)
     for feature, text in zip(schema.categories, rows.categories[index], strict=True):
         if text:
             values[feature.name] = text
     return {f.name: values[f.name] for f in schema.features if f.name in values}
+
+
+def _raw_number(kind: Kind, number: float) -> Any:
+    """A number as a caller writes it in JSON."""
+    if kind is Kind.BOOLEAN:
+        return bool(number)
+    if kind is Kind.DATETIME:
+        return moment_text(number)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _counted(texts: NDArray[Any]) -> dict[str, int]:

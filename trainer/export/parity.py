@@ -105,9 +105,19 @@ def check_parity(classifier: FittedClassifier, exported: ExportedModel, rows: Ex
                 "learning rate"
             )
         names = np.array(classifier.schema.classes, dtype=object)
-        second, first = np.sort(wanted, axis=1)[:, -2:].T
-        differs = (labels != names[wanted.argmax(axis=1)]) & (first - second > 2 * TOLERANCE)
+        differs = (labels != names[classifier.predicted(wanted)]) & ~_tied(classifier, wanted)
         if differs.any():
             raise ExportError(f"the file labels row {int(differs.argmax())} differently")
         largest = max(largest, gap)
     return largest
+
+
+def _tied(classifier: FittedClassifier, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """For which rows a difference within tolerance may change the answer, (rows,)."""
+    if threshold := classifier.threshold:
+        margins = np.abs(probabilities[:, threshold.positive] - threshold.value)
+    else:
+        second, first = np.sort(probabilities, axis=1)[:, -2:].T
+        margins = first - second
+    tied: NDArray[np.bool_] = margins <= 2 * TOLERANCE
+    return tied

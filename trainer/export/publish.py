@@ -7,11 +7,14 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from trainer.errors import ExportError
 
 FILE = "model.onnx"
+
+REPORT = "report.html"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What a model may be called: the contract's rule."""
@@ -37,7 +40,9 @@ def check_writable(folder: Path, name: str) -> None:
         raise ExportError(f"{model} can't be written: Permission denied in {there}")
 
 
-def publish(content: bytes, folder: Path, name: str) -> Path:
+def publish(
+    content: bytes, folder: Path, name: str, beside: Mapping[str, bytes] | None = None
+) -> Path:
     """Write a model file as the next version of ``name`` and return its path.
 
     Where the newest version is this very file already, that one is returned and nothing written:
@@ -50,6 +55,7 @@ def publish(content: bytes, folder: Path, name: str) -> Path:
         content: the bytes of the file.
         folder: the model folder; made where it is missing.
         name: the model's name, as `NAME` has it.
+        beside: other files of this version, by name; nobody but people reads them.
 
     Raises:
         ExportError: when the folder can't be written.
@@ -66,6 +72,8 @@ def publish(content: bytes, folder: Path, name: str) -> Path:
         digest = hashlib.sha256(content).hexdigest()
         _write(aside / FILE, content)
         _write(aside / f"{FILE}.sha256", f"{digest}  {FILE}\n".encode())
+        for other, text in (beside or {}).items():
+            _write(aside / other, text)
         aside.chmod(0o755)  # mkdtemp makes it private, but the service is somebody else
         _flush_folder(aside)
         version = _rename(aside, model)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainer.classifier import FittedClassifier, Threshold
+from trainer.export.model import export
+from trainer.export.parity import ExportedModel
+from trainer.features.preprocessor import Preprocessor
+from trainer.network.ensemble import Ensemble
+from trainer.network.layers import Dense
+from trainer.network.sequential import Sequential
+
+HALF = float(np.float32(0.37))
+ABOVE, BELOW = (float(np.nextafter(np.float32(HALF), side)) for side in (1, 0))
+
+
+@pytest.fixture
+def fitted(schema, examples):
+    """(threshold, members) -> a classifier with first weights."""
+
+    def make(threshold: Threshold | None = None, members: int = 1) -> FittedClassifier:
+        preprocessor = Preprocessor.fit(examples(60), schema)
+        networks = []
+        for seed in range(members):
+            network = Sequential([Dense(2, "softmax", input_shape=(preprocessor.size,))])
+            network.build(np.random.default_rng(seed))
+            networks.append(network)
+        return FittedClassifier(schema, preprocessor, Ensemble(networks), threshold)
+
+    return make
+
+
+def test_without_a_threshold_the_likeliest_class_is_the_answer(fitted) -> None:
+    p = np.array([[0.6, 0.4], [0.4, 0.6], [0.5, 0.5]], np.float32)
+    assert fitted().predicted(p).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+def test_from_the_threshold_on_the_positive_class_is_the_answer(fitted, positive: int) -> None:
+    chances = np.array([0, BELOW, HALF, ABOVE, 0.5, 1], np.float32)
+    p = np.stack([1 - chances, chances], axis=1)[:, :: 1 if positive else -1]
+    predicted = fitted(Threshold(positive, HALF, "f1")).predicted(p)
+    assert (predicted == positive).tolist() == [False, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("positive", [0, 1])
+def test_onnxruntimes_labels_follow_the_threshold_ties_included(
+    fitted, examples, positive: int, members: int
+) -> None:
+    rows = examples(300, seed=1)
+    _, probabilities = ExportedModel(export(fitted(members=members), {})).run(rows)
+    # A threshold that is one row's probability to the bit, and its two neighbors.
+    tie = np.sort(probabilities[:, positive])[150]
+    for value in (tie, np.nextafter(tie, np.float32(1)), np.nextafter(tie, np.float32(0))):
+        classifier = fitted(Threshold(positive, float(value), "f1"), members)
+        labels, again = ExportedModel(export(classifier, {})).run(rows)
+        np.testing.assert_array_equal(again, probabilities)
+        names = np.array(classifier.schema.classes, dtype=object)
+        np.testing.assert_array_equal(labels, names[classifier.predicted(probabilities)])
+        expected = probabilities[:, positive].astype(np.float64) >= float(value)
+        np.testing.assert_array_equal(labels == names[positive], expected)
+        assert 0 < expected.sum() < 300
+
+
+def test_a_threshold_answers_no_rows_with_no_labels(fitted, examples) -> None:
+    none = examples(3).take(np.arange(0))
+    labels, p = ExportedModel(export(fitted(Threshold(1, HALF, "f1")), {})).run(none)
+    assert (labels.shape, p.shape) == ((0,), (0, 2))
+
+
+def test_a_threshold_of_0_or_1_is_one_too(fitted, examples) -> None:
+    rows = examples(40)
+    for value, answered in ((0.0, True), (1.0, False)):
+        labels, _ = ExportedModel(export(fitted(Threshold(1, value, "f1")), {})).run(rows)
+        assert ((labels == "light") == answered).all()
+
+
+def test_probabilities_are_the_mean_of_the_members(fitted, examples) -> None:
+    classifier, rows = fitted(members=3), examples(20)
+    x = classifier.preprocessor.transform(rows)
+    each = [member.predict(x) for member in classifier.network.members]
+    found = classifier.probabilities(rows)
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-6)
+    assert found.dtype == np.float32
