@@ -48,12 +48,20 @@ def main() -> None:
 
 def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     """A flag for every setting but the table, made from the table of settings."""
+    from trainer.presets import PRESETS  # noqa: PLC0415
     from trainer.settings import Settings, flag_of  # noqa: PLC0415
 
     for setting in reversed(fields(Settings)):
         if setting.name == "table":
             continue
-        shown = _shown(setting.default)
+        shown = "; ".join(
+            [_shown(setting.default)]
+            + [
+                f"{name}: {_shown(preset[setting.name])}"
+                for name, preset in PRESETS.items()
+                if preset.get(setting.name, setting.default) != setting.default
+            ]
+        )
         choices = ", ".join(setting.metadata.get("choices", ()))
         text = setting.metadata["help"]
         text += f" One of {choices}." if choices else ""

@@ -89,7 +89,8 @@ def fit_classifier(
     else:
         share = min(settings.validation_share, 1 / settings.ensemble)
         parts = stratified_parts(labels, settings.ensemble, share, rng)
-    if not all(map(len, parts)):
+    parts = [part for part in parts if len(part)]  # a tiny table has rows for few members
+    if not parts:
         raise TableError("no row is left to stop by; give more rows", path=settings.table)
     learned = rows
     if not settings.refit and len(unseen := left_out(parts)):
@@ -108,7 +109,8 @@ def fit_classifier(
     )
     make = partial(network, settings, preprocessor.layout, len(schema.classes), weights)
     layers = make(np.random.default_rng(0)).summary(weights=False)
-    say(f"\n{layers}\n")
+    each = f"{len(parts)} networks, each:\n" if len(parts) > 1 else ""
+    say(f"\n{each}{layers}\n")
     fitted = fit_members(
         *(make, (x, labels), parts, plan, rng, stream),
         calibrate=settings.calibrate,

@@ -150,8 +150,9 @@ def _read(
     for finding in findings:
         say(f"  - {finding.text}")
     validation = len(given.get("validation", ()))
-    by = f"{validation:,} of them to stop by" if validation else "which includes those to stop by"
-    say(f"Rows: {len(seen):,} to fit, {by}; {len(test):,} to score on")
+    fit = f"{len(seen) - validation:,} to fit"
+    stop = f", {validation:,} to stop by" if validation else " and stop by"
+    say(f"Rows: {fit}{stop}, {len(test):,} to score on")
     return schema, Parts(seen, validation, test), findings
 
 
@@ -230,12 +231,13 @@ def _baseline_answers(
 ) -> dict[str, NDArray[np.float64]]:
     """What simple methods make of the same inputs, but for indices that only a network looks up."""
     layout = classifier.preprocessor.layout
-    inputs = slice(layout.numbers + layout.others)
+    inputs, classes = slice(layout.numbers + layout.others), len(classifier.schema.classes)
+    if not inputs.stop:  # there is nothing to compare by
+        shares = np.bincount(parts.seen.labels, minlength=classes) / len(parts.seen)
+        return {"commonest class": np.tile(shares, (len(parts.test), 1))}
     compared = parts.seen.take(rows_compared(parts.seen.labels, rng))
     seen, test = (classifier.preprocessor.transform(rows) for rows in (compared, parts.test))
-    return baseline_answers(
-        (seen[:, inputs], compared.labels), test[:, inputs], len(classifier.schema.classes), rng
-    )
+    return baseline_answers((seen[:, inputs], compared.labels), test[:, inputs], classes, rng)
 
 
 def _report(
@@ -260,9 +262,12 @@ def _report(
             test=parts.test,
             answers=exported.answers,
             predict=lambda rows: exported.model.run(rows)[1],
-            rows={"to fit": len(parts.seen) - parts.validation}
-            | ({"to stop by": parts.validation} if parts.validation else {})
-            | {"to score on": len(parts.test)},
+            rows={
+                "to fit" if parts.validation else "to fit and stop by": len(parts.seen)
+                - parts.validation,
+                **({"to stop by": parts.validation} if parts.validation else {}),
+                "to score on": len(parts.test),
+            },
             baselines=exported.baseline_answers,
             spread=spread,
             history=outcome.fitted.histories[0],

@@ -34,6 +34,7 @@ FLOORS: dict[str, set[str]] = {
     "trainer.fitting": {"trainer.network", "trainer.errors"},
     "trainer.classifier": {
         *("trainer.features", "trainer.network", "trainer.data", "trainer.graph"),
+        "trainer.evaluation",
     },
     "trainer.evaluation": {"trainer.errors"},
     "trainer.report": {"trainer.evaluation", "trainer.fitting", "trainer.data"},
@@ -41,15 +42,30 @@ FLOORS: dict[str, set[str]] = {
         *("trainer", "trainer.classifier", "trainer.graph", "trainer.evaluation"),
         *("trainer.data", "trainer.errors"),
     },
-    "trainer.settings": {"trainer.errors", "trainer.export", "trainer.network"},
-    "trainer.run": {
-        *("trainer", "trainer.settings", "trainer.classifier", "trainer.data", "trainer.features"),
-        *("trainer.network", "trainer.fitting", "trainer.evaluation", "trainer.export"),
+    "trainer.presets": set(),
+    "trainer.settings": {
+        *("trainer.presets", "trainer.data", "trainer.network", "trainer.fitting"),
+        *("trainer.evaluation", "trainer.export", "trainer.errors"),
+    },
+    "trainer.architecture": {"trainer.settings", "trainer.features", "trainer.network"},
+    "trainer.recipe": {
+        *("trainer.settings", "trainer.architecture", "trainer.classifier", "trainer.data"),
+        *("trainer.features", "trainer.network", "trainer.fitting", "trainer.evaluation"),
         "trainer.errors",
     },
-    "trainer.__main__": {
-        *("trainer", "trainer.run", "trainer.settings", "trainer.data", "trainer.export"),
+    "trainer.cross_validation": {
+        *("trainer.recipe", "trainer.settings", "trainer.data", "trainer.evaluation"),
         "trainer.errors",
+    },
+    "trainer.run": {
+        *("trainer", "trainer.settings", "trainer.recipe", "trainer.cross_validation"),
+        *("trainer.classifier", "trainer.data", "trainer.fitting", "trainer.evaluation"),
+        *("trainer.export", "trainer.report", "trainer.errors"),
+    },
+    "trainer.__main__": {
+        *("trainer", "trainer.run", "trainer.settings", "trainer.presets", "trainer.data"),
+        "trainer.evaluation",
+        *("trainer.export", "trainer.report", "trainer.errors"),
     },
 }
 
@@ -65,7 +81,7 @@ LIBRARIES: dict[str, set[str]] = {
     "sklearn": {"trainer.evaluation"},
     "matplotlib": {"trainer.report"},
     "jinja2": {"trainer.report"},
-    "threadpoolctl": {"trainer.run"},
+    "threadpoolctl": {"trainer.fitting.cores"},
     "tqdm": {"trainer.fitting"},
     "click": {"service.__main__", "trainer.__main__"},
 }

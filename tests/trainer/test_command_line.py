@@ -81,20 +81,21 @@ def test_a_fit_says_what_it_found_fitted_scored_and_published(
     table.write_text(people.read_text("utf-8") + "170,,overweight\n,80,\n", "utf-8")
     fitted = run(
         *("fit", table, "--target", "bodymass", "--name", "people", "--models", models),
-        *("--hidden", "", "--epochs", "30", "--drop", "height_cm"),
+        *("--preset", "classic", "--hidden", "", "--epochs", "30", "--drop", "height_cm"),
     )
     assert (fitted.returncode, fitted.stderr) == (0, "")
     said = fitted.stdout
     assert f"{table}: 301 labeled rows, 1 numbers and 0 categories, 2 classes\n" in said
     assert "  - Dropped 1 row without a label in 'bodymass'" in said
     assert "  - 1 cell missing in 1 row of 301: 'weight_kg' 1.\n" in said
-    assert "Rows: 193 to fit, 48 to stop by, 60 to score on\n" in said
+    assert "Rows: 241 to fit and stop by, 60 to score on\n" in said
     assert "1  Dense, softmax  (None, 2)           4" in said
     assert re.search(r"Fitted \d+ epochs in [\d.]+ s, ended by (all epochs|patience)", said)
     for method in ("people", "commonest class", "15 nearest neighbors", "logistic regression"):
         assert re.search(rf"^{method} +([01]\.\d{{4}} +){{2}}\d+\.\d{{4}}", said, re.MULTILINE)
     assert re.search(r"^true \\ predicted +overweight +underweight$", said, re.MULTILINE)
     path = models / "people" / "1" / "model.onnx"
+    assert "people" in path.with_name("report.html").read_text("utf-8")
     assert said.endswith(f"\nPublished {path}\n")
     inspected = run("inspect", path)
     assert (inspected.returncode, inspected.stderr) == (0, "")
@@ -106,12 +107,28 @@ def test_a_settings_file_is_read_and_a_flag_goes_first(
 ) -> None:
     file = tmp_path / "people.toml"
     file.write_text(
-        f'target = "bodymass"\nname = "people"\nhidden = [3]\nepochs = 2\nmodels = "{models}"\n'
+        'preset = "classic"\nhidden = [3]\nepochs = 2\nreport = false\n'
+        f'target = "bodymass"\nname = "people"\nmodels = "{models}"\n'
     )
     fitted = run("fit", people, "--settings", file, "--name", "others")
     assert (fitted.returncode, fitted.stderr) == (0, "")
     assert "1  Dense, relu     (None, 3)" in fitted.stdout
     assert f"Published {models / 'others' / '1' / 'model.onnx'}" in fitted.stdout
+
+
+def test_flags_of_a_fit_are_told_of_in_what_it_says(run: Run, people: Path, models: Path) -> None:
+    fitted = run(
+        *("fit", people, "--target", "bodymass", "--name", "people", "--models", models),
+        *("--hidden", "4", "--epochs", "2", "--ensemble", "3", "--cv", "2", "--report", "off"),
+        *("--threshold", "f1", "--positive", "underweight", "--kind", "height_cm=category"),
+    )
+    assert (fitted.returncode, fitted.stderr) == (0, "")
+    said = fitted.stdout
+    assert "1 numbers and 1 categories" in said
+    assert "Cross-validation, 2 folds (mean and standard deviation):" in said
+    assert "(the first of 3 members)" in said
+    assert re.search(r"'underweight' is answered from a probability of [01]\.\d{4} on\.", said)
+    assert not (models / "people" / "1" / "report.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -129,12 +146,17 @@ def test_a_settings_file_is_read_and_a_flag_goes_first(
         ("a,y\n1,x\n2,z\n", ("--drop", "b"), "column 'b': there is no such column"),
         ("a,y\n1,x\n2,z\n3,x\n4,z\n", ("--test", "none.csv"), "none.csv: there is no such file"),
         ("a,y\n1,x\n2,z\n", ("--dropout", "2"), "--dropout: is '2', expected a number of at"),
+        ("a,y\n1,x\n2,z\n", ("--preset", "new"), "--preset: is 'new', expected one of default, cl"),
+        ("a,y\n1,x\n2,z\n", ("--refit", "on"), "--refit: is for one network; say --ensemble 1"),
+        ("a,y\n1,x\n2,z\n", ("--cv", "1"), "--cv: is 1, expected 0 for none, or at least 2 folds"),
+        ("a,y\n1,x\n2,z\n", ("--kind", "a=text"), "--kind: is 'a=text', expected COLUMN=KIND"),
         ("a,y\n1,x\n2,z\n", ("--name", "a/b"), "--name: is 'a/b', expected a letter or digit"),
         ("a,y\n1,x\n2,z\n", ("--settings", "none.toml"), "none.toml can't be read: No such file"),
     ],
     ids=[
         *("no file", "no column", "similar column", "one class", "single row", "ragged"),
-        *("not UTF-8", "no rows", "constant", "drop", "no test table", "setting", "name"),
+        *("not UTF-8", "no rows", "constant", "drop", "no test table", "setting"),
+        *("preset", "refit", "cross-validation", "kind", "name"),
         "no settings file",
     ],
 )
@@ -181,8 +203,10 @@ def test_help_lists_every_setting_with_its_default(run: Run) -> None:
         if setting.name != "table":
             assert f" {flag_of(setting.name)} " in text
             assert setting.metadata["help"] in text
-    assert "[default: 64,64]" in text
-    assert "One of constant, cosine." in text
+    assert "[default: 256,256,256; classic: 64,64]" in text
+    assert (
+        "One of constant, cosine, flat_cosine, coslog4. [default: coslog4; classic: cosine]" in text
+    )
     assert "[default: off]" in text
 
 

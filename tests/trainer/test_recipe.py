@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +11,17 @@ import pytest
 from trainer.data.schema import Examples, Schema
 from trainer.errors import SettingError, TableError
 from trainer.evaluation.threshold import best_threshold
-from trainer.recipe import Outcome, class_weights, fit_classifier, positive_class
+from trainer.fitting.loop import Plan
+from trainer.recipe import (
+    EPOCHS,
+    LARGEST_BATCH,
+    MOST_EPOCHS,
+    SMALLEST_BATCH,
+    Outcome,
+    class_weights,
+    fit_classifier,
+    positive_class,
+)
 
 CLASSES = ("maybe", "no", "yes")
 
@@ -125,6 +138,12 @@ def test_members_leave_out_parts_of_their_own_and_have_seen_all_together(
     assert outcome.fitted.saw_all
 
 
+@pytest.mark.parametrize(("rows", "members"), [(4, 1), (20, 20)])
+def test_a_tiny_table_has_fewer_members(fit, examples, rows: int, members: int) -> None:
+    few = replace(examples(rows), labels=np.arange(rows) % 2)
+    assert len(fit(few, ensemble="2" if rows == 4 else "50").fitted.networks) == members
+
+
 @pytest.mark.parametrize("ensemble", ["1", "2"])
 def test_rows_that_are_only_for_choosing_are_seen_by_no_encoder(
     fit, examples, ensemble: str
@@ -147,13 +166,26 @@ def test_a_refit_has_seen_the_rows_for_choosing_too(fit) -> None:
     assert outcome.fitted.saw_all
 
 
-def test_epochs_and_batch_size_follow_from_the_table_where_they_are_left_open(
-    fit, examples
+@pytest.mark.parametrize(
+    ("rows", "epochs", "batch_size"),
+    # A fifth is left out: 400, 4,000 and 16,000 rows are fitted to.
+    [
+        (500, MOST_EPOCHS, SMALLEST_BATCH),
+        (5_000, EPOCHS, 64),
+        (20_000, round(EPOCHS * 0.5**0.5), LARGEST_BATCH),
+    ],
+)
+def test_epochs_and_batch_size_that_are_left_open_follow_from_the_table(
+    fit, examples, rows: int, epochs: int, batch_size: int
 ) -> None:
-    outcome = fit(examples(500), epochs="0", batch_size="0", hidden="", ensemble="1")
-    assert (outcome.plan.epochs, outcome.plan.batch_size) == (64, 16)
-    stated = fit(epochs="2", batch_size="7")
-    assert (stated.plan.epochs, stated.plan.batch_size) == (2, 7)
+    left_open = {"epochs": "0", "batch_size": "0"}
+    outcome = fit(examples(rows), patience="1", hidden="", ensemble="1", **left_open)
+    assert (outcome.plan.epochs, outcome.plan.batch_size) == (epochs, batch_size)
+
+
+def test_stated_epochs_and_batch_size_are_kept(fit) -> None:
+    plan = fit(epochs="2", batch_size="7", patience="3", select="error").plan
+    assert plan == Plan(epochs=2, batch_size=7, patience=3, select="error")
 
 
 def test_the_same_generator_gives_the_same_classifier(fit, examples) -> None:
@@ -182,8 +214,6 @@ def test_too_few_rows_to_leave_any_out_are_refused(fit, examples) -> None:
     rows = replace(examples(2), labels=np.array([0, 1]))
     with pytest.raises(TableError, match="no row is left to stop by; give more rows"):
         fit(rows)
-    with pytest.raises(TableError, match="no row is left to stop by; give more rows"):
-        fit(examples(20), ensemble="50")
 
 
 @pytest.mark.parametrize(
@@ -206,3 +236,30 @@ def test_what_was_fitted_is_said(brief, schema, examples, flags: dict[str, str],
     assert line.endswith(said.format(best=best, t=t))
     assert "Fitted 3 epochs in" in line
     assert "ended by all epochs" in line
+
+
+class Impatient(io.StringIO):
+    """A terminal whose user presses Ctrl-C as soon as it shows a loss."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if "loss=" in text:
+            os.kill(os.getpid(), signal.SIGINT)
+        return len(text)
+
+
+def test_an_interrupted_refit_is_not_said_to_be_one(brief, schema, examples) -> None:
+    lines: list[str] = []
+    endless = {"epochs": "1000000", "patience": "1000000", "ensemble": "1", "refit": "on"}
+    fitting = (brief(**endless), schema, examples(80), 0, np.random.default_rng(0))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        outcome = fit_classifier(*fitting, lines.append, Impatient())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert outcome.fitted.interrupted
+    (line,) = [line for line in lines if line.startswith("Fitted ")]
+    assert "ended by interruption" in line
+    assert "second fit" not in line

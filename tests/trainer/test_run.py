@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from trainer.data.cleaning import clean
 from trainer.data.encoding import encode
 from trainer.data.split import stratified_split
 from trainer.data.table import read_table
-from trainer.errors import TableError, TrainingError
+from trainer.errors import SettingError, TableError, TrainingError
 from trainer.evaluation.scores import Scores, score
 from trainer.evaluation.tables import scores_table
 from trainer.export.parity import ExportedModel
@@ -51,7 +52,7 @@ def fit(tmp_path: Path) -> Fit:
         if isinstance(table, list):
             table = write(tmp_path / "table.csv", table)
         stated = {"table": str(table), "target": "size", "name": "m", "epochs": "4"}
-        stated |= {"models": str(tmp_path / "models"), "hidden": "8"}
+        stated |= {"models": str(tmp_path / "models"), "hidden": "8", "report": "off"}
         trained = train(Settings.read({**stated, **flags}))
         assert trained is not None
         return trained
@@ -138,6 +139,7 @@ def test_the_scores_said_written_and_computed_from_the_file_are_one(
     test = write(tmp_path / "test.csv", rows_of(40, seed=2))
     said: list[str] = []
     flags = {"table": str(table), "test": str(test), "target": "size", "name": "m", "epochs": "4"}
+    flags |= {"hidden": "8", "report": "off"}
     trained = train(Settings.read({**flags, "models": str(tmp_path / "models")}), said.append)
     assert trained is not None
     schema = clean(read_table(table), "size").schema
@@ -184,7 +186,7 @@ def test_a_tiny_table_is_fitted(fit: Fit, rows: int) -> None:
 
 def test_a_table_too_small_for_three_parts_is_refused(fit: Fit, tmp_path: Path) -> None:
     tiny = [(str(n), "red" if n % 3 else "blue", "ab"[n % 2]) for n in range(4)]
-    with pytest.raises(TableError, match="no row is left for the validation part"):
+    with pytest.raises(TableError, match="no row is left to stop by"):
         fit(tiny)
     assert not (tmp_path / "models").exists()
     table = write(tmp_path / "stop.csv", tiny)
@@ -245,14 +247,22 @@ def test_numbers_of_any_size_are_fitted_to(fit: Fit) -> None:
 
 def test_a_fit_that_breaks_down_publishes_nothing(fit: Fit, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="lower the learning rate"):
-        fit(rows_of(100), optimizer="sgd", learning_rate="100", activation="linear", hidden="64,64")
+        fit(
+            rows_of(100),
+            preset="classic",
+            optimizer="sgd",
+            learning_rate="100",
+            activation="linear",
+            hidden="64,64",
+        )
     assert not (tmp_path / "models").exists()
 
 
 def test_the_facts_of_a_run_do_not_say_where_its_files_lay(fit: Fit) -> None:
-    facts = metadata(fit(rows_of(60)))["training"]
-    assert facts["settings"]["batch_size"] == 16
+    facts = metadata(fit(rows_of(60), batch_size="0"))["training"]
+    assert facts["settings"]["batch_size"] == 16  # what was chosen
     assert facts["settings"]["hidden"] == [8]
+    assert facts["settings"]["preset"] == "default"
     assert not {"table", "test", "validation", "models", "name"} & set(facts["settings"])
 
 
@@ -267,18 +277,31 @@ class Terminal(io.StringIO):
     def write(self, text: str) -> int:
         if "loss=" in text and not self.pressed:
             self.pressed = True
-            signal.raise_signal(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
         return len(text)
 
 
+MANNERS = {
+    "members": {"ensemble": "2"},
+    "alone": {"ensemble": "1"},
+    "refit": {"ensemble": "1", "refit": "on"},
+    "side by side": {"ensemble": "2", "hidden": "128"},
+    "classic": {"preset": "classic"},
+}
+
+
+@pytest.mark.parametrize("flags", MANNERS.values(), ids=MANNERS)
 @pytest.mark.parametrize("keep", [False, True])
-def test_an_interrupted_run_publishes_only_what_is_kept(tmp_path: Path, keep: bool) -> None:
+def test_an_interrupted_run_publishes_only_what_is_kept(
+    tmp_path: Path, keep: bool, flags: dict[str, str]
+) -> None:
     table = write(tmp_path / "table.csv", rows_of(100))
-    flags = {"table": str(table), "target": "size", "name": "m", "hidden": "8"}
-    flags |= {"models": str(tmp_path / "models"), "epochs": "1000000", "patience": "1000000"}
+    stated = {"table": str(table), "target": "size", "name": "m", "hidden": "8", "report": "off"}
+    stated |= {"models": str(tmp_path / "models"), "epochs": "1000000", "patience": "1000000"}
+    settings = Settings.read(stated | flags)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        trained = train(Settings.read(flags), progress=Terminal(), keep_interrupted=lambda: keep)
+        trained = train(settings, progress=Terminal(), keep_interrupted=lambda: keep)
     finally:
         signal.signal(signal.SIGINT, before)
     if not keep:
@@ -288,5 +311,90 @@ def test_an_interrupted_run_publishes_only_what_is_kept(tmp_path: Path, keep: bo
     assert trained is not None
     assert trained.history.stopped_by == "interruption"
     assert trained.path.exists()
-    best = trained.history.validation_loss.argmin() + 1
-    assert trained.history.best_epoch == best
+
+
+def test_an_interrupted_cross_validation_publishes_nothing(tmp_path: Path) -> None:
+    table = write(tmp_path / "table.csv", rows_of(100))
+    stated = {"table": str(table), "target": "size", "name": "m", "hidden": "8", "cv": "2"}
+    stated |= {"models": str(tmp_path / "models"), "epochs": "1000000", "patience": "1000000"}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(Settings.read(stated), progress=Terminal(), keep_interrupted=lambda: True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"ensemble": "1", "refit": "on"},
+        {"ensemble": "5"},
+        {"ensemble": "3", "hidden": "128"},
+        {"ensemble": "1", "refit": "on", "hidden": "128"},
+        {"threshold": "f1", "class_weight": "balanced", "cv": "2"},
+    ],
+)
+def test_the_same_seed_gives_the_same_bytes_however_it_is_fitted(
+    fit: Fit, flags: dict[str, str]
+) -> None:
+    first, again = (fit(rows_of(80), name=name, **flags) for name in ("first", "again"))
+    assert first.path.read_bytes() == again.path.read_bytes()
+
+
+def test_a_file_with_a_threshold_says_it_and_is_scored_by_it(fit: Fit) -> None:
+    # A threshold that answers nearly every row with its class, whatever the network says.
+    trained = fit(rows_of(150), threshold="recall@0", positive="light")
+    found = metadata(trained)
+    threshold = found["signature"]["threshold"]
+    assert (threshold["class"], threshold["metric"]) == ("light", "recall@0")
+    assert threshold["value"] == float(np.float32(threshold["value"]))
+    assert trained.scores.confusion[1, 1] >= trained.scores.confusion[1, 0]
+    for line in found["golden"]:
+        said = "light" if line["probabilities"]["light"] >= threshold["value"] else "heavy"
+        assert line["label"] == said
+
+
+def test_a_threshold_of_more_than_two_classes_publishes_nothing(fit: Fit, tmp_path: Path) -> None:
+    rows = [*rows_of(60), *[("300", "red", "giant")] * 5]
+    with pytest.raises(SettingError, match="--threshold: is for two classes; there are 3"):
+        fit(rows, threshold="f1")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_cross_validation_stands_in_the_file_and_leaves_the_scores_alone(fit: Fit) -> None:
+    rows = rows_of(100)
+    plain, validated = fit(rows, name="plain"), fit(rows, name="validated", cv="3")
+    found = metadata(validated)["evaluation"]
+    assert set(found["cross_validation"]) == {
+        *("accuracy", "balanced_accuracy", "log_loss", "macro_f1", "roc_auc"),
+        *("expected_calibration_error", "brier_score"),
+    }
+    for line in found["cross_validation"].values():
+        assert set(line) == {"mean", "spread"}
+    assert "cross_validation" not in metadata(plain)["evaluation"]
+    assert plain.scores.rows == validated.scores.rows == 20
+
+
+def test_each_members_temperature_stands_in_the_file(fit: Fit) -> None:
+    calibrated, bare = fit(rows_of(80), ensemble="3"), fit(rows_of(80), calibrate="off")
+    temperatures = metadata(calibrated)["evaluation"]["temperatures"]
+    assert len(temperatures) == 3
+    assert all(t > 0 for t in temperatures)
+    assert metadata(bare)["evaluation"]["temperatures"] == [1.0, 1.0]
+
+
+def test_a_column_of_many_categories_alone_is_fitted(fit: Fit) -> None:
+    # It is embedded: what the baselines are compared on has no inputs at all.
+    rows = [("", f"color {n % 40}", "ab"[n % 40 < 20]) for n in range(400)]
+    trained = fit(rows, drop=["weight"], epochs="20", report="on")
+    assert trained.scores.accuracy > 0.9
+    assert set(trained.baselines) == {"commonest class"}
+
+
+def test_a_report_lies_beside_the_file_unless_it_is_turned_off(fit: Fit) -> None:
+    with_report, without = fit(rows_of(60), name="a", report="on"), fit(rows_of(60), name="b")
+    assert (with_report.path.parent / "report.html").exists()
+    assert not (without.path.parent / "report.html").exists()
+    assert with_report.path.read_bytes() == without.path.read_bytes()

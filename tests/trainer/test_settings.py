@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from trainer.data.schema import Kind
 from trainer.errors import SettingError
-from trainer.settings import Settings, flag_of
+from trainer.presets import PRESETS
+from trainer.settings import Settings, column_kinds, flag_of
 
 NEEDED = {"table": "t.csv", "target": "y", "name": "m"}
 
@@ -33,6 +35,21 @@ def test_a_flag_goes_before_the_file_and_the_file_before_the_default(write) -> N
     settings = read(file, epochs="9", hidden=None, drop=())
     assert (settings.epochs, settings.patience, settings.hidden) == (9, 3, (5,))
     assert settings.seed == Settings.seed == 0
+
+
+def test_a_preset_goes_before_the_defaults_and_after_file_and_flag(write) -> None:
+    classic = PRESETS["classic"]
+    file = write('preset = "classic"\nhidden = [5]\nlearning-rate = 0.5')
+    settings = read(file, learning_rate="0.25")
+    assert (settings.hidden, settings.learning_rate) == ((5,), 0.25)
+    assert (settings.optimizer, settings.activation) == (classic["optimizer"], "relu")
+    assert read(file, preset="default").activation == PRESETS["default"]["activation"]
+    assert read(preset="classic").hidden == classic["hidden"] != read().hidden
+
+
+def test_a_preset_that_is_none_is_named_with_those_there_are() -> None:
+    with pytest.raises(SettingError, match="--preset: is 'modern', expected one of default, class"):
+        read(preset="modern")
 
 
 def test_a_file_may_hold_everything(write) -> None:
@@ -80,11 +97,23 @@ def test_a_switch_is_on_or_off(text: str, value: bool) -> None:
 @pytest.mark.parametrize(
     ("setting", "text", "expected"),
     [
-        ("epochs", "0", "a whole number of at least 1"),
-        ("epochs", "1.5", "a whole number of at least 1"),
-        ("epochs", "many", "a whole number of at least 1"),
-        ("epochs", "", "a whole number of at least 1"),
-        ("patience", "-1", "a whole number of at least 1"),
+        ("epochs", "-1", "a whole number of at least 0"),
+        ("epochs", "1.5", "a whole number of at least 0"),
+        ("epochs", "many", "a whole number of at least 0"),
+        ("epochs", "", "a whole number of at least 0"),
+        ("patience", "-1", "a whole number of at least 0"),
+        ("ensemble", "0", "a whole number of at least 1 and at most 50"),
+        ("ensemble", "51", "a whole number of at least 1 and at most 50"),
+        ("cv", "51", "a whole number of at least 0 and at most 50"),
+        ("embedding_width", "0", "a whole number of at least 1 and at most 256"),
+        ("beta_2", "1", "a number of at least 0 and at most 0.99999"),
+        ("select", "accuracy", "one of loss, error, calibrated_loss"),
+        ("regularization", "linear", "one of constant, cosine"),
+        ("refit", "maybe", "on or off"),
+        ("kind", ["zip"], "expected COLUMN=KIND with one of number, "),
+        ("kind", ["zip=text"], "expected COLUMN=KIND with one of number, "),
+        ("kind", ["=number"], "expected COLUMN=KIND with one of number, "),
+        ("threshold", "F1", "accuracy, f1, or recall at a precision"),
         ("batch_size", "65537", "a whole number of at least 0 and at most 65536"),
         ("seed", "-1", "a whole number of at least 0 and at most 4294967296"),
         ("hidden", "64,0", "a whole number of at least 1 and at most 8192"),
@@ -181,11 +210,41 @@ def test_table_target_and_name_are_needed(missing: str) -> None:
     assert caught.value.setting == flag_of(missing)
 
 
-def test_weight_decay_is_refused_where_the_optimizer_has_none() -> None:
+def test_weight_decay_is_refused_where_the_optimizer_has_none(write) -> None:
     with pytest.raises(SettingError, match="--weight-decay: is for the optimizer adamw; adam has"):
-        read(weight_decay="0.1")
+        read(weight_decay="0.1", optimizer="adam")
+    with pytest.raises(SettingError, match="--weight-decay: is for the optimizer adamw; adam has"):
+        read(write("weight-decay = 0.1"), preset="classic")
     assert read(weight_decay="0", optimizer="sgd").weight_decay == 0
     assert read(weight_decay="0.1", optimizer="adamw").weight_decay == 0.1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+def test_another_optimizer_is_fine_with_a_preset_that_decays(optimizer: str) -> None:
+    assert PRESETS["default"]["weight_decay"] > 0
+    assert read(optimizer=optimizer).weight_decay == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"refit": "on", "ensemble": "2"}, "--refit: is for one network; say --ensemble 1 as well"),
+        ({"positive": "yes"}, "--positive: is for a threshold; there is no --threshold"),
+        ({"cv": "1"}, "--cv: is 1, expected 0 for none, or at least 2 folds"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(flags, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        read(**flags)
+
+
+def test_a_kind_is_stated_by_column_which_may_hold_an_equals_sign() -> None:
+    settings = read(kind=("zip=category", "a=b=number"))
+    assert column_kinds(settings.kind) == {"zip": Kind.CATEGORY, "a=b": Kind.NUMBER}
+
+
+def test_kinds_stand_in_a_file_as_a_list(write) -> None:
+    assert read(write('kind = ["zip=category"]')).kind == ("zip=category",)
 
 
 def test_every_default_is_within_its_own_limits() -> None:
@@ -194,7 +253,7 @@ def test_every_default_is_within_its_own_limits() -> None:
         if isinstance(setting.default, tuple)
         else str(setting.default)
         for setting in fields(Settings)
-        if setting.name not in {*NEEDED, "drop"}
+        if setting.name not in {*NEEDED, "drop", "kind"}
     }
     assert read(**defaults) == read()
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from trainer.network.layers import Dense
 from trainer.network.sequential import Sequential
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Where a container's processes find their share of the processor (cgroup version 2)."""
 
 WIDE = 128
 """Units of the widest layer from which a fit makes use of more than one core.
@@ -22,9 +26,18 @@ Beside another busy process that loses instead: there, `--ensemble` makes better
 """
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(quota: Path = QUOTA) -> int:
+    """Cores that this process may use, whole ones of a container's share; at least 1.
+
+    Args:
+        quota: where the kernel tells the share, as microseconds of each period.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        granted, period = map(int, quota.read_text("ascii").split())
+    except (OSError, ValueError):  # no such file, or "max"
+        return allowed or 1
+    return max(min(allowed or 1, granted // period), 1)
 
 
 def widest(network: Sequential) -> int:
@@ -46,6 +59,10 @@ def products_shared(network: Sequential, members: int = 1) -> Iterator[None]:
         members: networks like it that are fitted as well.
     """
     alone = workers(network, members) == 1
-    threads = cores() if alone and widest(network) >= WIDE else 1
+    threads = 1
+    if alone and widest(network) >= WIDE:
+        # Never more than the library was told by its environment.
+        told = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        threads = min(cores(), *told) if told else cores()
     with threadpool_limits(threads, user_api="blas"):
         yield

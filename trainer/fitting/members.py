@@ -8,7 +8,7 @@ these rows is part of its last layer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from threading import Event
@@ -38,9 +38,10 @@ class Fitted:
         histories: of each network; of the first fit where there was a refit.
         temperatures: by which each network's answers were divided; 1 where it was not asked for.
         held_out: the probabilities of the rows that each member left out, part by part,
-            (rows, classes).
+            (rows, classes); by all members where they left out the same rows.
         labels: the classes of these rows, (rows,).
         saw_all: whether the networks together have been fitted to every row.
+        interrupted: whether Ctrl-C ended one of the fits.
     """
 
     networks: tuple[Sequential, ...]
@@ -49,11 +50,7 @@ class Fitted:
     held_out: NDArray[Any]
     labels: NDArray[np.int64]
     saw_all: bool
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C ended one of the fits, or a refit."""
-        return any(history.stopped_by == INTERRUPTION for history in self.histories)
+    interrupted: bool
 
 
 def fit_members(
@@ -82,7 +79,8 @@ def fit_members(
 
     Raises:
         TrainingError: when a loss is no longer a finite number.
-        KeyboardInterrupt: by Ctrl-C before every member's first epoch has ended.
+        KeyboardInterrupt: by Ctrl-C before any member's first epoch has ended; later, the members
+            that have ended one are what comes out.
         ValueError: for a refit of more than one member.
     """
     if refit and len(parts) > 1:
@@ -118,12 +116,41 @@ def fit_members(
             history, followed = _side_by_side([leading, following], networks[0])
             if followed:
                 answering = [again]
-            else:  # by Ctrl-C, which the first fit need not have met
+            elif history:  # Ctrl-C need not have met the first fit
                 history = replace(history, stopped_by=INTERRUPTION)
-            histories = [history]
+            ends: list[History | None] = [history]
         else:
-            histories = _side_by_side(fits, networks[0])
-    temperatures = [1.0] * len(parts)
+            ends = _side_by_side(fits, networks[0])
+    histories = [end for end in ends if end]
+    if not histories:
+        raise KeyboardInterrupt
+    if len(histories) < len(ends):
+        networks = [network for network, end in zip(networks, ends, strict=True) if end]
+        parts = [part for part, end in zip(parts, ends, strict=True) if end]
+        answering = networks
+    temperatures, held_out = _calibrated(networks, rows, parts, calibrate)
+    if answering is not networks:
+        answering[0].soften(temperatures[0])
+    return Fitted(
+        tuple(answering),
+        tuple(histories),
+        tuple(temperatures),
+        held_out,
+        np.concatenate([y[part] for part in parts]),
+        saw_all=answering is not networks or not len(left_out(parts)),
+        interrupted=len(histories) < len(ends)
+        or any(history.stopped_by == INTERRUPTION for history in histories),
+    )
+
+
+def _calibrated(
+    networks: Sequence[Sequential],
+    rows: Rows,
+    parts: Sequence[NDArray[np.int64]],
+    calibrate: bool,
+) -> tuple[list[float], NDArray[Any]]:
+    """The temperatures, which are then the networks', and what these say of the rows left out."""
+    (x, y), temperatures = rows, [1.0] * len(parts)
     if calibrate:
         temperatures = [
             temperature(network.predict(x[part]), y[part])
@@ -131,17 +158,10 @@ def fit_members(
         ]
     for network, t in zip(networks, temperatures, strict=True):
         network.soften(t)
-    if answering is not networks:
-        answering[0].soften(temperatures[0])
     held_out = [network.predict(x[part]) for network, part in zip(networks, parts, strict=True)]
-    return Fitted(
-        tuple(answering),
-        tuple(histories),
-        tuple(temperatures),
-        np.concatenate(held_out),
-        np.concatenate([y[part] for part in parts]),
-        saw_all=answering is not networks or not len(left_out(parts)),
-    )
+    if all(np.array_equal(part, parts[0]) for part in parts):  # none has seen them: all may answer
+        held_out = [np.mean(held_out, axis=0)] * len(parts)
+    return temperatures, np.concatenate(held_out)
 
 
 def left_out(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -212,19 +232,27 @@ def _side_by_side(fits: Sequence[Callable[..., Any]], network: Sequential) -> li
     """The answers of fits of networks like that one, each told by an event when to halt.
 
     Ctrl-C reaches only the thread that waits here; it halts the fits, which answer with what they
-    have.
+    have. None is the answer of those that have nothing yet.
 
     Raises:
-        KeyboardInterrupt: by Ctrl-C, if one of them has nothing yet.
         TrainingError: the first one's of those that failed; the others are halted then.
     """
-    halt = Event()
+    halt, futures = Event(), list[Future[Any]]()
     with ThreadPoolExecutor(workers(network, len(fits))) as pool:
-        futures = [pool.submit(fit, halt=halt) for fit in fits]
         try:
+            for fit in fits:
+                futures.append(pool.submit(fit, halt=halt))  # Ctrl-C may come as early as this
             return [future.result() for future in futures]
         except KeyboardInterrupt:
             halt.set()
-            return [future.result() for future in futures]
+            unasked = [None] * (len(fits) - len(futures))
+            return [_answer(future) for future in futures] + unasked
         finally:
             halt.set()
+
+
+def _answer(halted: Future[Any]) -> Any:
+    try:
+        return halted.result()
+    except KeyboardInterrupt:
+        return None

@@ -18,7 +18,8 @@ def fitted(folder: Path, name: str, **flags: str) -> Path:
     table = folder / f"{name}.csv"
     with table.open("w", encoding="utf-8", newline="") as stream:
         write_csv(SAMPLES[name].make(200, np.random.default_rng(0)), stream)
-    stated = {"table": str(table), "target": SAMPLES[name].target, "name": name, "epochs": "2"}
+    stated = {"table": str(table), "target": SAMPLES[name].target, "name": name}
+    stated |= {"preset": "classic", "epochs": "2"}
     trained = train(Settings.read({**stated, "models": str(folder / "models"), **flags}))
     assert trained is not None
     return trained.path
@@ -60,6 +61,22 @@ def test_the_animals_sample_says_what_it_is(animals: Path) -> None:
     assert "Classes: cat, dog, lizard, llama" in lines
     assert sum(" number yes " in line for line in lines) == 8
     assert {"hidden 64, 64", "center_1: 8", "kernel_3: 64 x 4", "classes_1: 4"} <= set(lines)
+
+
+def test_dates_and_a_threshold_are_told_as_people_read_them(tmp_path: Path) -> None:
+    table = tmp_path / "visits.csv"
+    days = [f"2024-{month:02}-{day:02}" for month in range(1, 6) for day in range(1, 21)]
+    rows = [
+        f"{day},{place % 7},{'yes' if place % 3 == 0 else 'no'}" for place, day in enumerate(days)
+    ]
+    table.write_text("\n".join(["day,count,again", *rows]) + "\n", "utf-8")
+    stated = {"table": str(table), "target": "again", "name": "visits", "preset": "classic"}
+    stated |= {"epochs": "2", "threshold": "f1", "models": str(tmp_path / "models")}
+    trained = train(Settings.read(stated))
+    assert trained is not None
+    lines = tidy(inspection(trained.path))
+    assert any(line.startswith("day datetime yes 2024-01-") for line in lines)
+    assert any(line.startswith("Threshold: yes from a probability of 0.") for line in lines)
 
 
 def written(folder: Path, metadata: dict[str, str]) -> Path:

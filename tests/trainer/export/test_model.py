@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from trainer.classifier import FittedClassifier
+from trainer.classifier import FittedClassifier, Threshold
 from trainer.data.schema import Examples, Feature, Kind, Schema
 from trainer.errors import ExportError
 from trainer.evaluation.scores import score
@@ -17,6 +18,7 @@ from trainer.export import model as model_file
 from trainer.export.parity import ExportedModel
 from trainer.features.preprocessor import Preprocessor
 from trainer.graph import Graph
+from trainer.network.ensemble import Ensemble
 from trainer.network.layers import Dense
 from trainer.network.sequential import Sequential
 
@@ -61,7 +63,7 @@ def classifier(training: Examples, described: Schema) -> FittedClassifier:
     outputs = Dense(len(described.classes), activation="softmax")
     network = Sequential([Dense(5, "relu", input_shape=(preprocessor.size,)), outputs])
     network.build(np.random.default_rng(0))
-    return FittedClassifier(described, preprocessor, network)
+    return FittedClassifier(described, preprocessor, Ensemble([network]))
 
 
 def small(
@@ -243,11 +245,33 @@ def test_metadata_of_extreme_numbers_is_still_json() -> None:
 
 def test_a_score_that_is_not_known_is_null() -> None:
     scores = score(np.array([1]), np.array([[0.2, 0.8]]))
-    written = model_file.evaluation(scores, {"commonest class": scores})
+    written = model_file.evaluation(scores, {"commonest class": scores}, [0.8], None)
     assert written["test"]["roc_auc"] is None
     assert written["test"]["confusion"] == [[0, 0], [0, 1]]
     assert "confusion" not in written["baselines"]["commonest class"]
     assert written["baselines"]["commonest class"]["accuracy"] == 1.0
+
+
+def test_a_cross_validation_is_written_as_mean_and_spread_of_each_known_score() -> None:
+    scores = score(np.array([1]), np.array([[0.2, 0.8]]))
+    spread = {"accuracy": (0.75, 0.25), "roc_auc": (float("nan"), float("nan"))}
+    written = model_file.evaluation(scores, {}, [0.8, 1.5], spread)
+    assert written["cross_validation"] == {"accuracy": {"mean": 0.75, "spread": 0.25}}
+    assert written["temperatures"] == [0.8, 1.5]
+    assert "cross_validation" not in model_file.evaluation(scores, {}, [1.0], None)
+    strict(json.dumps(written))
+
+
+def test_a_threshold_stands_in_the_signature_by_its_class() -> None:
+    fitted, training = small("nc")
+    assert "threshold" not in model_file.signature(fitted, training)
+    value = float(np.float32(0.37))
+    decided = replace(fitted, threshold=Threshold(1, value, "recall@0.9"))
+    stated = model_file.signature(decided, training)["threshold"]
+    assert stated == {"class": "yes", "value": value, "metric": "recall@0.9"}
+    bare = ExportedModel(model_file.export(decided, {}))
+    for line in model_file.golden_rows(decided, bare, training):
+        assert (line["label"] == "yes") == (line["probabilities"]["yes"] >= value)
 
 
 def test_metadata_that_is_no_json_is_refused_before_it_is_written() -> None:

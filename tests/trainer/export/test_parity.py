@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.classifier import FittedClassifier
+from trainer.classifier import FittedClassifier, Threshold
 from trainer.data.schema import Examples, Feature, Kind, Schema
 from trainer.errors import ExportError
 from trainer.export.model import export
@@ -11,6 +11,7 @@ from trainer.export.parity import BATCH, TOLERANCE, ExportedModel, awkward_rows,
 from trainer.features.numeric import RobustScaler
 from trainer.features.preprocessor import Preprocessor
 from trainer.graph import Graph
+from trainer.network.ensemble import Ensemble
 from trainer.network.layers import Dense
 from trainer.network.sequential import Sequential
 
@@ -41,7 +42,7 @@ def fitted(rows: Examples) -> FittedClassifier:
     first = Dense(6, "relu", input_shape=(preprocessor.size,))
     network = Sequential([first, Dense(3, activation="softmax")])
     network.build(np.random.default_rng(1))
-    return FittedClassifier(SCHEMA, preprocessor, network)
+    return FittedClassifier(SCHEMA, preprocessor, Ensemble([network]))
 
 
 def test_a_faithful_file_agrees_to_the_rounding(fitted, rows) -> None:
@@ -50,14 +51,14 @@ def test_a_faithful_file_agrees_to_the_rounding(fitted, rows) -> None:
 
 def test_a_weight_changed_after_the_export_is_found_out(fitted, rows) -> None:
     exported = ExportedModel(export(fitted, {}))
-    fitted.network.parameters[3] += 1e-3
+    fitted.network.members[0].parameters[3] += 1e-3
     with pytest.raises(ExportError, match=r"probabilities are up to .* from the network's"):
         check_parity(fitted, exported, rows)
 
 
 def test_a_network_that_says_nothing_is_found_out(fitted, rows) -> None:
     exported = ExportedModel(export(fitted, {}))
-    fitted.network.parameters[-1] = np.nan
+    fitted.network.members[0].parameters[-1] = np.nan
     with pytest.raises(ExportError, match="up to nan from"):
         check_parity(fitted, exported, rows)
 
@@ -107,7 +108,7 @@ def test_another_label_is_found_out(fitted, rows) -> None:
 
 
 def test_a_tie_may_go_either_way(fitted, rows) -> None:
-    fitted.network.parameters[:] = 0  # every class has the same probability
+    fitted.network.members[0].parameters[:] = 0  # every class has the same probability
     unlike = OtherNames(fitted.schema, fitted.preprocessor, fitted.network)
     assert check_parity(unlike, ExportedModel(export(unlike, {})), rows) < TOLERANCE
 
@@ -163,5 +164,55 @@ def test_a_classifier_of_one_kind_of_column_is_checked_too(kinds: Kind, rows: Ex
     preprocessor = Preprocessor.fit(only)
     network = Sequential([Dense(3, activation="softmax", input_shape=(preprocessor.size,))])
     network.build(np.random.default_rng(0))
-    fitted = FittedClassifier(described, preprocessor, network)
+    fitted = FittedClassifier(described, preprocessor, Ensemble([network]))
     assert check_parity(fitted, ExportedModel(export(fitted, {})), only) < TOLERANCE
+
+
+TWO = Schema(SCHEMA.features, SCHEMA.target, ("no", "yes"))
+
+
+@pytest.fixture
+def decided(rows):
+    """(value, members) -> a classifier of two classes with a threshold for the second."""
+    preprocessor = Preprocessor.fit(rows)
+
+    def make(value: float, members: int = 1) -> FittedClassifier:
+        networks = []
+        for seed in range(members):
+            first = Dense(6, "relu", input_shape=(preprocessor.size,))
+            networks.append(Sequential([first, Dense(2, activation="softmax")]))
+            networks[-1].build(np.random.default_rng(seed))
+        threshold = Threshold(1, float(np.float32(value)), "f1")
+        return FittedClassifier(TWO, preprocessor, Ensemble(networks), threshold)
+
+    return make
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("value", [0.0, 0.3, 0.5, 0.9, 1.0])
+def test_a_faithful_file_with_a_threshold_agrees(decided, rows, value: float, members: int) -> None:
+    classifier = decided(value, members)
+    assert check_parity(classifier, ExportedModel(export(classifier, {})), rows) < TOLERANCE
+
+
+def test_a_file_with_another_threshold_is_found_out(decided, rows) -> None:
+    chances = np.sort(decided(0.5).probabilities(rows)[:, 1])
+    assert chances[10] < chances[30] - 1e-3
+    exported = ExportedModel(export(decided(chances[10]), {}))
+    with pytest.raises(ExportError, match=r"the file labels row \d+ differently"):
+        check_parity(decided(chances[30]), exported, rows)
+
+
+def test_a_file_without_the_threshold_is_found_out(decided, rows) -> None:
+    classifier = decided(np.quantile(decided(0.5).probabilities(rows)[:, 1], 0.2))
+    plain = FittedClassifier(TWO, classifier.preprocessor, classifier.network)
+    with pytest.raises(ExportError, match=r"the file labels row \d+ differently"):
+        check_parity(classifier, ExportedModel(export(plain, {})), rows)
+
+
+def test_a_probability_at_the_threshold_may_go_either_way(decided, rows) -> None:
+    row = rows.take(np.arange(1))
+    chance = decided(0.5).probabilities(row)[0, 1]
+    for value in (chance, chance - TOLERANCE, chance + TOLERANCE):
+        exported = ExportedModel(export(decided(chance), {}))
+        assert check_parity(decided(value), exported, row) < TOLERANCE

@@ -75,7 +75,7 @@ def ctrl_c() -> Iterator[Callable[[], None]]:
     def press() -> None:
         os.kill(os.getpid(), signal.SIGINT)  # to the process: its main thread hears it
         if threading.current_thread() is not threading.main_thread():
-            assert heard.wait(10)
+            assert heard.wait(60)
             time.sleep(0.02)  # for what follows from it
 
     before = signal.signal(signal.SIGINT, interrupt)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from threadpoolctl import threadpool_info
 
@@ -41,3 +44,13 @@ def test_the_products_of_a_single_fit_are_shared_out_where_that_pays(
 def test_where_networks_share_the_cores_their_products_do_not() -> None:
     with products_shared(of_width(WIDE), 3):
         assert blas_threads() == {1 if workers(of_width(WIDE), 3) > 1 else cores()}
+
+
+def test_a_containers_share_counts_in_whole_cores_and_is_one_at_least(tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    for text, expected in (("50000 100000", 1), ("100000 100000", 1), ("max 100000", cores())):
+        quota.write_text(f"{text}\n", "ascii")
+        assert cores(quota) == expected
+    quota.write_text("100000000 100000\n", "ascii")
+    assert cores(quota) == len(os.sched_getaffinity(0))
+    assert cores(tmp_path / "none") == len(os.sched_getaffinity(0))
