@@ -22,7 +22,7 @@ from trainer.data.encoding import encode
 from trainer.data.findings import Finding
 from trainer.data.schema import Examples, Schema
 from trainer.data.split import parted, stratified_split
-from trainer.data.table import read_table
+from trainer.data.table import read_table, release_memory
 from trainer.errors import TableError
 from trainer.evaluation.baselines import baseline_answers, rows_compared
 from trainer.evaluation.intervals import Answers
@@ -125,6 +125,7 @@ def _read(
         f"{len(schema.classes)} classes"
     )
     del cleaned  # a large table is in memory once
+    release_memory()
     given: dict[str, Examples] = {}
     for part, path in (("test", settings.test), ("validation", settings.validation)):
         if path:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from trainer.data.cleaning import clean
-from trainer.data.split import stratified_split
+from trainer.data.split import parted, stratified_split
 from trainer.data.table import read_table
 from trainer.features.preprocessor import Preprocessor
 
@@ -32,12 +32,13 @@ def main() -> None:
         seconds[step] = time.perf_counter() - started
         return result
 
-    read = timed("read", lambda: read_table(table))
-    examples = timed("clean", lambda: clean(read, target).examples)
-    labels, rng = examples.labels, np.random.default_rng(0)
-    rest, _ = timed("split", lambda: stratified_split(labels, SHARE, rng))
-    training = timed("take", lambda: examples.take(rest))
-    preprocessor = timed("fit preprocessing", lambda: Preprocessor.fit(training))
+    # As the run does it: nothing holds on to what the next step has made its own of.
+    held = [timed("read", lambda: read_table(table, as_text=[target]))]
+    cleaned = timed("clean", lambda: clean(held.pop(), target))
+    examples, rng = cleaned.examples, np.random.default_rng(0)
+    parts = timed("split", lambda: stratified_split(examples.labels, SHARE, rng))
+    training, _ = timed("take", lambda: parted(examples, *parts))
+    preprocessor = timed("fit preprocessing", lambda: Preprocessor.fit(training, cleaned.schema))
     timed("preprocess", lambda: preprocessor.transform(training))
     Path(answer).write_text(json.dumps(seconds), "utf-8")
 

@@ -150,6 +150,11 @@ def _are_numbers(column: pa.ChunkedArray[Any]) -> bool:
     return bool(words <= (1 - NEARLY_ALL) * (len(column) - column.null_count))
 
 
+def release_memory() -> None:
+    """Give back to the system what tables that are no more have held: pyarrow keeps it for others."""
+    pa.default_memory_pool().release_unused()
+
+
 def read_table(
     path: str | Path, as_text: Collection[str] | None = None, block_bytes: int | None = None
 ) -> Table:
