@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trainer import __version__
-from trainer.errors import ExportError, TrainerError
+from trainer.errors import ExportError, SettingError, TrainerError
 
 if TYPE_CHECKING:
     from trainer.data.encoding import Encoded
@@ -136,6 +136,8 @@ def evaluate(model: Path, table: str, target: str, report: Path | None) -> None:
     from trainer.evaluation.tables import confusion_table, scores_table  # noqa: PLC0415
     from trainer.export.published import PublishedModel  # noqa: PLC0415
 
+    if report and report.suffix.lower() not in (".html", ".htm"):
+        raise SettingError("--report", f"is {str(report)!r}, expected a name that ends in .html")
     published = PublishedModel.open(model)
     encoded = published.read(table, target)
     rows = encoded.examples

@@ -23,7 +23,7 @@ from trainer.data.findings import Finding
 from trainer.data.schema import Examples, Schema
 from trainer.data.split import parted, stratified_split
 from trainer.data.table import read_table, release_memory
-from trainer.errors import TableError
+from trainer.errors import SettingError, TableError
 from trainer.evaluation.baselines import baseline_answers, rows_compared
 from trainer.evaluation.intervals import Answers
 from trainer.evaluation.scores import Scores, score
@@ -131,6 +131,10 @@ def _read(
         if path:
             encoded = encode(read_table(path, as_text=[schema.target]), schema)
             given[part] = encoded.examples
+            if _digest(Path(path)) == _digest(Path(settings.table)):
+                raise SettingError(
+                    f"--{part}", f"is {path!r}, which holds the very rows that are learned from"
+                )
             findings += [
                 dataclasses.replace(finding, text=f"{path}: {finding.text}")
                 for finding in encoded.findings
@@ -204,7 +208,10 @@ def _exported(
     compared = _baseline_answers(classifier, parts, rng)
     against = {name: score(test.labels, said) for name, said in compared.items()}
     say(f"\nOn {scores.rows:,} test rows, answered by the exported file:")
-    say(scores_table({settings.name: scores, **against}))
+    lines = {settings.name: scores}
+    if classifier.threshold:
+        lines["without the threshold"] = score(test.labels, probabilities)
+    say(scores_table(lines | against))
     say("")
     say(confusion_table(scores.confusion, classifier.schema.classes))
     if better := [name for name, line in against.items() if line.accuracy > scores.accuracy]:

@@ -76,3 +76,13 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
         assert ran.exit_code == 2
         assert f"Error: {expected}" in ran.stderr
         assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_report_takes_no_other_files_place(model: Path, people: Path) -> None:
+    before = model.read_bytes(), people.read_bytes()
+    for target in (model, people):
+        ran = evaluate(model, people, "--report", target)
+        assert ran.exit_code == 2
+        assert "--report: is " in ran.output
+        assert "expected a name that ends in .html" in ran.output
+    assert (model.read_bytes(), people.read_bytes()) == before

@@ -189,7 +189,7 @@ def test_a_table_too_small_for_three_parts_is_refused(fit: Fit, tmp_path: Path) 
     with pytest.raises(TableError, match="no row is left to stop by"):
         fit(tiny)
     assert not (tmp_path / "models").exists()
-    table = write(tmp_path / "stop.csv", tiny)
+    table = write(tmp_path / "stop.csv", tiny[::-1])
     assert fit(tiny, validation=str(table)).scores.rows == 2
 
 
@@ -398,3 +398,20 @@ def test_a_report_lies_beside_the_file_unless_it_is_turned_off(fit: Fit) -> None
     assert (with_report.path.parent / "report.html").exists()
     assert not (without.path.parent / "report.html").exists()
     assert with_report.path.read_bytes() == without.path.read_bytes()
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_part_that_is_the_table_itself_is_refused(fit: Fit, tmp_path: Path, part: str) -> None:
+    copy = write(tmp_path / "copy.csv", rows_of(60))
+    with pytest.raises(SettingError, match=f"--{part}: is .*which holds the very rows"):
+        fit(rows_of(60), **{part: str(copy)})
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_threshold_is_scored_beside_the_same_file_without_it(tmp_path: Path) -> None:
+    table = write(tmp_path / "table.csv", rows_of(120))
+    said: list[str] = []
+    flags = {"table": str(table), "target": "size", "name": "m", "preset": "classic"}
+    flags |= {"epochs": "3", "threshold": "f1", "report": "off"}
+    assert train(Settings.read({**flags, "models": str(tmp_path / "models")}), said.append)
+    assert any("\nwithout the threshold " in text for text in said)

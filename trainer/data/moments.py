@@ -97,6 +97,8 @@ def notation(column: pa.ChunkedArray[Any]) -> Notation | None:
         return Notation(likely[0]) if likely else None
     counts = [_count(filled, known) for known in likely]
     best, rivals = int(np.argmax(counts)), np.flatnonzero(np.equal(counts, max(counts)))[1:]
+    if len(rivals) and _count(filled, None):
+        return None  # two spellings in one column, and a guess at one of them: that is no reading
     return Notation(likely[best], likely[rivals[0]] if len(rivals) else None)
 
 

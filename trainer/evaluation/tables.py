@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,15 +43,12 @@ def scores_table(
 
 
 def _figures(values: Iterable[float]) -> list[str]:
-    return [f"{value:.4f}" for value in values]
+    return ["-" if isnan(value) else f"{value:.4f}" for value in values]
 
 
 def spread_table(spread: Mapping[str, tuple[float, float]]) -> str:
     """One line for each score: its mean and its standard deviation."""
-    rows = [
-        [heading, *(f"{figure:.4f}" for figure in spread[attribute])]
-        for heading, attribute in COLUMNS.items()
-    ]
+    rows = [[heading, *_figures(spread[attribute])] for heading, attribute in COLUMNS.items()]
     return aligned([["", "mean", "spread"], *rows])
 
 

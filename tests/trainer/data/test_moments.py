@@ -215,3 +215,10 @@ def test_moments_are_written_as_short_as_can_be(value, text):
 @given(st.floats(FIRST_S, LAST_S - 1))
 def test_what_is_written_reads_back_to_the_microsecond(value):
     assert seconds(moment_text(value)) == pytest.approx(value, abs=1e-6, rel=1e-15)
+
+
+def test_two_spellings_that_leave_day_and_month_open_are_no_notation() -> None:
+    slashes = [f"{day:02}/03/2024" for day in range(1, 9)]
+    assert found(*slashes) is not None
+    assert found(*slashes, "2024-03-08", "2024-03-09") is None
+    assert found("25/03/2024", *slashes, "2024-03-08") is not None  # this cell tells

@@ -35,7 +35,7 @@ def test_every_line_of_scores_has_its_figures_below_their_headings() -> None:
 
 def test_an_area_that_is_not_known_is_shown_as_such() -> None:
     single = score(np.array([0]), np.array([[0.9, 0.1]]))
-    assert "nan" in scores_table({"mine": single}).splitlines()[1].split()
+    assert "-" in scores_table({"mine": single}).splitlines()[1].split()
 
 
 def test_intervals_stand_below_the_scores_they_belong_to() -> None:
