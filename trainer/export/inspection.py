@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from trainer.data.moments import moment_text
 from trainer.data.schema import Kind
 from trainer.errors import ExportError
 from trainer.evaluation.tables import aligned, shortened
+from trainer.export.reading import read_model
 
 SHOWN_CATEGORIES = 6
 
@@ -29,14 +29,7 @@ def inspection(path: Path) -> str:
     Raises:
         ExportError: when there is no such file, or it is no ONNX model.
     """
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except OSError as error:
-        raise ExportError(f"{path} can't be read: {error.strerror}") from None
-    except (DecodeError, ValueError):
-        model = onnx.ModelProto()
-    if not model.graph.node:  # an empty file, for one, reads as an empty model
-        raise ExportError(f"{path} is no ONNX model")
+    _, model = read_model(path)
     sections = [f"{path}: {path.stat().st_size:,} bytes, ONNX IR version {model.ir_version}"]
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if "pigeonhole" in metadata:  # else entries of these names, if any, mean something else

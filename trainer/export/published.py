@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from trainer.data.encoding import Encoded, encode
@@ -24,6 +23,7 @@ from trainer.evaluation.scores import Scores
 from trainer.evaluation.threshold import Threshold
 from trainer.export.parity import ExportedModel
 from trainer.export.publish import VERSION
+from trainer.export.reading import read_model
 
 FIGURES = tuple(field.name for field in dataclasses.fields(Scores) if field.type == "float")
 """The scores that are one number."""
@@ -55,15 +55,7 @@ class PublishedModel:
             ExportError: when there is no such file, it is no ONNX model, or its signature is
                 missing or not as the contract has it.
         """
-        try:
-            content = path.read_bytes()
-            parsed = onnx.load_model_from_string(content)
-        except OSError as error:
-            raise ExportError(f"{path} can't be read: {error.strerror}") from None
-        except (DecodeError, ValueError):
-            parsed = onnx.ModelProto()
-        if not parsed.graph.node:  # an empty file, for one, reads as an empty model
-            raise ExportError(f"{path} is no ONNX model")
+        content, parsed = read_model(path)
         metadata = _metadata(path, parsed)
         try:
             schema = _schema(metadata)
