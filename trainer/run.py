@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import filecmp
 import hashlib
 import sys
 from collections.abc import Callable
@@ -131,7 +132,7 @@ def _read(
         if path:
             encoded = encode(read_table(path, as_text=[schema.target]), schema)
             given[part] = encoded.examples
-            if _digest(Path(path)) == _digest(Path(settings.table)):
+            if filecmp.cmp(path, settings.table, shallow=False):
                 raise SettingError(
                     f"--{part}", f"is {path!r}, which holds the very rows that are learned from"
                 )

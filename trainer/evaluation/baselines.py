@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.scores import Scores, score
-
 NEIGHBORS = 15
 
 ROWS = 10_000
@@ -17,24 +15,6 @@ ROWS = 10_000
 
 ITERATIONS = 200
 """Of logistic regression at most; more change its scores by less than the split does."""
-
-
-def baselines(
-    training: tuple[NDArray[np.float32], NDArray[np.int64]],
-    test: tuple[NDArray[np.float32], NDArray[np.int64]],
-    classes: int,
-    rng: np.random.Generator,
-) -> dict[str, Scores]:
-    """Three baselines fitted on the training rows and scored on the test rows.
-
-    Args:
-        training: network inputs (rows, inputs) and labels (rows,), of two classes or more.
-        test: the same of the test rows.
-        classes: how many classes there are.
-        rng: as `baseline_answers` takes it.
-    """
-    answers = baseline_answers(training, test[0], classes, rng)
-    return {name: score(test[1], probabilities) for name, probabilities in answers.items()}
 
 
 def baseline_answers(

@@ -5,10 +5,16 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from trainer.evaluation.baselines import ITERATIONS, NEIGHBORS, ROWS, baseline_answers, baselines
+from trainer.evaluation.baselines import ITERATIONS, NEIGHBORS, ROWS, baseline_answers
 from trainer.evaluation.scores import Scores, score
 
 Rows = tuple[np.ndarray, np.ndarray]
+
+
+def baselines(training, test, classes: int, rng: np.random.Generator) -> dict[str, Scores]:
+    """The scores of what the baselines say of the test rows."""
+    answers = baseline_answers(training, test[0], classes, rng)
+    return {name: score(test[1], probabilities) for name, probabilities in answers.items()}
 
 
 def blobs(rng: np.random.Generator, rows: int, classes: int = 2) -> Rows:
