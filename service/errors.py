@@ -14,6 +14,8 @@ The tree, each with when it is raised:
         UnknownVersion       the model is known, that version of it is not live
         NoDefaultModel       the request names no model and there is not just one to mean
       ModelNotReady        the model is known, but none of its versions could be loaded
+      Overloaded           more calls wait for the model than are taken in
+      DeadlineExceeded     the caller's time was over before its turn came
       PredictionFailed     the runtime failed on rows that fit the signature: our fault
 """
 
@@ -147,6 +149,21 @@ class ModelNotReady(PigeonholeError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"Model '{name}' has no version that is ready")
+
+
+class Overloaded(PigeonholeError):
+    """More calls wait than are taken in; ``limit`` is how many may. Nothing was begun."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"{limit} calls wait for their turn already; ask again in a moment")
+
+
+class DeadlineExceeded(PigeonholeError):
+    """The caller's time was over before its turn came; nothing was run for it."""
+
+    def __init__(self) -> None:
+        super().__init__("the time given for this request was over before its turn came")
 
 
 class PredictionFailed(PigeonholeError):

@@ -53,6 +53,8 @@ TABLE: dict[type[Exception], tuple[HTTPStatus, str]] = {
     errors.UnknownVersion: (HTTPStatus.NOT_FOUND, "unknown_version"),
     errors.NoDefaultModel: (HTTPStatus.NOT_FOUND, "no_default_model"),
     errors.ModelNotReady: (HTTPStatus.SERVICE_UNAVAILABLE, "model_not_ready"),
+    errors.Overloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"),
+    errors.DeadlineExceeded: (HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded"),
     errors.PredictionFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "prediction_failed"),
 }
 """Status and code of each error."""

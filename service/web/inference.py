@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from service.errors import PigeonholeError, PredictionFailed
@@ -32,10 +31,17 @@ Header = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A request's rows, and what the protocol wants to remember until it encodes the answer."""
+    """A request's rows, and what the protocol wants to remember until it encodes the answer.
+
+    Attributes:
+        columns: the rows.
+        form: the protocol's own; handed to ``encode`` as it is.
+        timeout_s: seconds that the body gives for the answer; None where it says nothing.
+    """
 
     columns: Columns
     form: Any
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +58,15 @@ class Answered:
 class InferenceProtocol(Protocol):
     """One way to write rows and predictions as bytes."""
 
-    def decode(self, model: Model, body: bytes, content_type: str) -> Decoded:
+    def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
         """The rows in a body, by the model's signature.
 
         Raises:
             RequestError: for whatever is wrong with them.
         """
 
-    def encode(self, answered: Answered) -> tuple[bytes, str]:
-        """The answer's body and its Content-Type."""
+    def encode(self, answered: Answered) -> Reply:
+        """The answer."""
 
 
 class InferenceRoute:
@@ -117,9 +123,6 @@ class InferenceRoute:
         if len(body) > self._max_body_bytes:
             raise BodyTooLarge(self._max_body_bytes)
         plain = inflated(body, header("content-encoding") or "", self._max_body_bytes)
-        decoded = self._protocol.decode(model, plain, header("content-type") or "")
+        decoded = self._protocol.decode(model, plain, header)
         prediction, unusual = self._predictor.predict(model, decoded.columns)
-        answer, content_type = self._protocol.encode(
-            Answered(model, prediction, unusual, identity, decoded.form)
-        )
-        return Reply(HTTPStatus.OK, answer, content_type)
+        return self._protocol.encode(Answered(model, prediction, unusual, identity, decoded.form))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,7 +30,8 @@ from service.model.row_forms import check_row_count
 from service.model.unusual import Warned
 from service.web.csv_rows import read_csv
 from service.web.errors import JSON, UnsupportedMediaType
-from service.web.inference import Answered, Decoded
+from service.web.inference import Answered, Decoded, Header
+from service.web.reply import Reply
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -72,15 +74,16 @@ class RowsProtocol:
         self._decoders: WeakKeyDictionary[Model, _Decoders] = WeakKeyDictionary()
         self._encoder = msgspec.json.Encoder()
 
-    def decode(self, model: Model, body: bytes, content_type: str) -> Decoded:
+    def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
         """The rows in a body: CSV where the Content-Type says so, else JSON."""
+        content_type = header("content-type") or ""
         if _media_type(content_type) == "text/csv":
             rows = read_csv(_text(body), model.signature, self._max_rows)
             return Decoded(columns_from_values(model.signature, rows), Form.ROWS)
         self._refuse_crowds(body)
         return self._quick(model, body) or self._thorough(model, body, content_type)
 
-    def encode(self, answered: Answered) -> tuple[bytes, str]:
+    def encode(self, answered: Answered) -> Reply:
         """Labels and probabilities by class name, and what was unusual in the rows."""
         classes = answered.model.signature.classes
         probabilities = answered.prediction.probabilities.tolist()
@@ -112,7 +115,7 @@ class RowsProtocol:
             answer["predictions"] = predictions
         if answered.unusual:
             answer["warnings"] = [_warning(warned) for warned in answered.unusual]
-        return self._encoder.encode(answer), JSON
+        return Reply(HTTPStatus.OK, self._encoder.encode(answer), JSON)
 
     def _refuse_crowds(self, body: bytes) -> None:
         """Count the rows of a body that may have too many before any becomes an object.
