@@ -11,22 +11,30 @@ from flask import Flask
 
 from service import __version__
 from service.model.artifact import Model, load_model
-from service.serving.counters import CounterMap
+from service.serving.batcher import RunPool
+from service.serving.counters import CounterMap, WorkerCounters
 from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.predictor import Predictor
 from service.serving.reloader import Reloader
 from service.settings import Settings
-from service.web.bridge import Bridge
+from service.web.answer_threads import AnswerThreads
 from service.web.catalogue import catalogue_blueprint
+from service.web.door import Door
 from service.web.exposition import exposition_blueprint
+from service.web.express import Express
+from service.web.flask_door import FlaskDoor
 from service.web.health import health_blueprint
-from service.web.hot_routes import hot_blueprint, rows_routes
+from service.web.hot_routes import hot_blueprint, open_inference_routes, rows_routes
 from service.web.http_app import make_http_app
-from service.web.inference import InferenceRoute
+from service.web.inference import InferenceProtocol, InferenceRoute
+from service.web.open_inference import OpenInferenceProtocol
 from service.web.openapi import openapi_blueprint
 from service.web.pages import pages_blueprint
 from service.web.rows import RowsProtocol
+
+PAGE_THREADS = 2
+"""Threads of whatever is no prediction: health and metrics, above all."""
 
 
 class Service:
@@ -34,39 +42,46 @@ class Service:
 
     Args:
         settings: as read at the start.
-        counters: the map that all workers share; None for one of its own.
-        slot: this worker's slot in it.
+        counters: this worker's slot in the map that all share; None for a map of its own.
 
     Attributes:
         flask: the complete Flask app.
-        asgi: the same behind the bridge, for an ASGI server.
+        door: what answers requests under our own server: Flask, behind the express door or not.
         live: the models.
     """
 
-    def __init__(
-        self, settings: Settings, counters: CounterMap | None = None, slot: int = 0
-    ) -> None:
+    def __init__(self, settings: Settings, counters: WorkerCounters | None = None) -> None:
         if counters is None:
-            counters = CounterMap(slots=1)
-            counters.take(0)
-        metrics = Metrics(counters.worker(slot))
-        draining = Event()
+            alone = CounterMap(slots=1)
+            alone.take(0)
+            counters = alone.worker(0)
+        metrics = Metrics(counters)
+        self._draining = Event()
         load = partial(_load, threads=settings.model_threads, max_bytes=settings.max_model_bytes)
         self.live = LiveModels(settings.models, load, metrics, settings.default_model or None)
-        predictor = Predictor(self.live, [metrics.predicted])
+        self._pool = RunPool(
+            settings.run_threads,
+            max_waiting=settings.max_waiting,
+            max_wait_s=settings.max_wait_seconds,
+        )
+        predictor = Predictor(self.live, self._pool, [metrics.predicted])
         rows = RowsProtocol(settings.max_rows)
 
-        def route(name: str) -> InferenceRoute:
+        def route(name: str, protocol: InferenceProtocol) -> InferenceRoute:
             return InferenceRoute(
-                name, rows, predictor, metrics, max_body_bytes=settings.max_body_bytes
+                name, protocol, predictor, metrics, max_body_bytes=settings.max_body_bytes
             )
 
+        hot = [
+            *rows_routes(route("predict", rows), route("model_predict", rows)),
+            *open_inference_routes(route("infer", OpenInferenceProtocol(settings.max_rows))),
+        ]
         self.flask = make_http_app(
             [
-                hot_blueprint(rows_routes(route("predict"), route("model_predict"))),
+                hot_blueprint(hot),
                 catalogue_blueprint(self.live),
-                health_blueprint(self.live, draining),
-                exposition_blueprint(MetricsCollector(counters, __version__)),
+                health_blueprint(self.live, self._draining),
+                exposition_blueprint(MetricsCollector(counters.shared, __version__)),
                 openapi_blueprint(self.live, settings.max_rows),
                 pages_blueprint(self.live),
             ],
@@ -76,17 +91,25 @@ class Service:
         )
         self._reloader = Reloader(self.live.refresh, settings.reload_seconds)
         self._reloader.start(settings.load_wait_seconds)
-        self.asgi = Bridge(
-            self.flask,
-            threads=settings.request_threads,
-            max_body_bytes=settings.max_body_bytes,
-            draining=draining,
-            on_shutdown=self.close,
-        )
+        self._work = AnswerThreads(settings.request_threads, settings.max_waiting, "request")
+        self._pages = AnswerThreads(PAGE_THREADS, settings.max_waiting, "page")
+        flask = FlaskDoor(self.flask, metrics, work=self._work, pages=self._pages)
+        self.door: Door = flask
+        if settings.front == "express":
+            self.door = Express(
+                hot, flask, predictor, work=self._work, access_log=settings.access_log
+            )
+
+    def drain(self) -> None:
+        """Fail readiness from now on; requests are answered as before."""
+        self._draining.set()
 
     def close(self) -> None:
         """Stop the threads; requests are no longer to come."""
         self._reloader.stop()
+        self._work.close()
+        self._pages.close()
+        self._pool.close()
 
 
 def create_app(settings: Settings | None = None) -> Flask:

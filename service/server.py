@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import mmap
 import os
+import signal
 import sys
-from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+import uvloop
 from gunicorn.app.base import BaseApplication
-from gunicorn.arbiter import Arbiter
-from gunicorn.workers.gasgi import ASGIWorker
+from gunicorn.arbiter import Arbiter as GunicornArbiter
+from gunicorn.workers.base import Worker
 
 from service.logs import logging_table
-from service.serving.counters import CounterMap
+from service.serving.counters import CounterMap, WorkerCounters
 from service.settings import Settings
+from service.web.connection import Limits
+from service.web.http_server import HttpServer
+
+if TYPE_CHECKING:
+    from service.app import Service
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +37,14 @@ TIMEOUT_S = 60
 SPARE_S = 10
 """How much longer than it waits for its models a worker may be silent."""
 
-FLUSH_S = 0.5
-"""Seconds at the end for what the network has not yet taken of the last answers."""
+BEAT_S = 1.0
+"""How often a worker tells the parent that its event loop moves."""
+
+IDLE_S = 1.0
+"""When a worker stops, a connection that was silent for so long is closed without a last answer."""
+
+BACKLOG = 2048
+"""Connections that the system keeps until a worker takes them."""
 
 SWITCH_S = 0.0002
 """How long a thread may keep the interpreter while another waits for it. A request takes about as
@@ -48,24 +62,31 @@ class Server(BaseApplication):  # type: ignore[misc]
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
+        self.ending = mmap.mmap(-1, 1)  # shared with the workers
+        self.share: WorkerCounters | None = None
         self._counters = CounterMap()
-        self._slot: int | None = None
         super().__init__()
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        arbiter = Arbiter(self)
+        # On SIGUSR2 the parent starts itself again, by the command that it was started with: what
+        # gunicorn thinks that was is wrong for ``python -m``.
+        arbiter.START_CTX["args"] = [sys.executable, *sys.orig_argv[1:]]
+        arbiter.run()
 
     def load_config(self) -> None:
         """Tell gunicorn what the settings say."""
-        settings = self._settings
+        settings = self.settings
         options: dict[str, Any] = {
             "bind": f"{settings.host}:{settings.port}",
             "workers": settings.workers,
-            "worker_class": DrainingWorker,
-            # gunicorn's fast parser asks for a newer release than there is to be had.
-            "http_parser": "python",
-            "keepalive": settings.keepalive_seconds,
+            "worker_class": LoopWorker,
+            "backlog": BACKLOG,
             # A worker is silent while it waits for its models.
             "timeout": max(TIMEOUT_S, int(settings.load_wait_seconds) + SPARE_S),
-            "graceful_timeout": int(settings.drain_seconds + settings.graceful_seconds) + 2,
+            "graceful_timeout": int(settings.drain_seconds + settings.graceful_seconds) + 3,
             "logconfig_dict": logging_table(settings.log_level, access_log=settings.access_log),
             "control_socket_disable": True,
             "worker_tmp_dir": SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None,  # noqa: PTH112
@@ -78,15 +99,14 @@ class Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The ASGI application; called in each worker, after the fork."""
+        """One worker's service; called in each, after the fork."""
         sys.setswitchinterval(SWITCH_S)
         # Imported here so that the parent never loads onnxruntime.
         from service.app import Service  # noqa: PLC0415
 
-        if self._slot is None:
+        if self.share is None:
             log.error("more workers than counter slots: this one is not counted")
-            return Service(self._settings).asgi
-        return Service(self._settings, self._counters, self._slot).asgi
+        return Service(self.settings, self.share)
 
     def _pre_fork(self, _arbiter: Arbiter, worker: Any) -> None:
         worker.slot = self._counters.free_slot()
@@ -94,7 +114,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             self._counters.take(worker.slot)
 
     def _post_fork(self, _arbiter: Arbiter, worker: Any) -> None:
-        self._slot = worker.slot
+        if worker.slot is not None:
+            self.share = self._counters.worker(worker.slot)
 
     def _child_exit(self, _arbiter: Arbiter, worker: Any) -> None:
         if worker.slot is not None:
@@ -106,36 +127,82 @@ def _tell_addresses(arbiter: Arbiter) -> None:
     log.info("listening", extra={"addresses": [str(listener) for listener in arbiter.LISTENERS]})
 
 
-class DrainingWorker(ASGIWorker):  # type: ignore[misc]
-    """gunicorn's ASGI worker, which on SIGTERM fails readiness first and stops a little later.
+class Arbiter(GunicornArbiter):  # type: ignore[misc]
+    """gunicorn's parent process, which says so when nobody will listen here after it."""
 
-    In between it takes connections and answers as before, and every answer closes its connection,
-    so that a load balancer can notice before anyone is refused. Then it ends with the last running
-    request: gunicorn itself would wait for idle connections until its graceful time is over.
+    def stop(self, graceful: bool = True) -> None:
+        """End the workers. Not the end, if another parent shares the sockets (SIGUSR2)."""
+        if self.reexec_pid == self.master_pid == 0:
+            self.app.ending[0] = 1
+        super().stop(graceful)
+
+
+class LoopWorker(Worker):  # type: ignore[misc]
+    """A worker process: an event loop with the HTTP server in it.
+
+    On SIGTERM readiness fails first, and every answer says that the connection ends with it, while
+    connections are taken as before: so a load balancer notices, and clients go elsewhere, before
+    anyone is refused. Then no more are taken, and those that are open get their time.
     """
 
-    def handle_exit_signal(self) -> None:
-        """SIGTERM: drain, then stop gracefully as gunicorn does."""
-        log.info("stopping", extra={"drain_seconds": self._settings.drain_seconds})
-        self.asgi.drain()
-        self.loop.call_later(self._settings.drain_seconds, super().handle_exit_signal)
+    def init_signals(self) -> None:
+        """Until the loop runs there is nobody to be polite to."""
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # reopens log files; there are none
 
-    async def _shutdown(self) -> None:
-        for server in self.servers:
-            server.close()
-        await self._until(lambda: self.asgi.running == 0, self._settings.graceful_seconds)
-        await self._until(lambda: self.nr_conns == 0, FLUSH_S)
-        self.nr_conns = 0  # the rest are idle
-        await super()._shutdown()
-        log.info("stopped", extra={"running": self.asgi.running})
+    def run(self) -> None:
+        """Serve until told to stop."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
 
-    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
-        deadline = self.loop.time() + seconds
-        # gunicorn counts its connections without an event to wait for.
-        while not (done() or self._quick_shutdown) and self.loop.time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    async def _serve(self) -> None:
+        settings: Settings = self.app.settings
+        service: Service = self.wsgi
+        loop = asyncio.get_running_loop()
+        self._told, self._hurried = asyncio.Event(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, self._told.set)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self._hurry)
+        server = HttpServer(service.door, _limits(settings), self.app.share)
+        server.listen([listener.sock for listener in self.sockets])
+        beating = loop.create_task(self._beat())
+        await self._told.wait()
+        log.info("stopping", extra={"drain_seconds": settings.drain_seconds})
+        service.drain()
+        server.draining = True
+        await self._sleep(settings.drain_seconds)
+        await server.stop_listening(last=bool(self.app.ending[0]) and not self._hurried.is_set())
+        if not self._hurried.is_set():
+            await server.finish(settings.graceful_seconds, IDLE_S)
+        server.close()
+        service.close()
+        beating.cancel()
+        log.info("stopped")
 
-    @property
-    def _settings(self) -> Settings:
-        settings: Settings = self.app._settings  # noqa: SLF001 - two halves of one thing
-        return settings
+    async def _beat(self) -> None:
+        """Tell the parent that the loop moves; end when there is no parent any more."""
+        while True:
+            self.notify()
+            if os.getppid() != self.ppid:
+                log.warning("the parent process is gone")
+                self._told.set()
+            await asyncio.sleep(BEAT_S)
+
+    def _hurry(self) -> None:
+        self._hurried.set()
+        self._told.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), seconds)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        body_bytes=settings.max_body_bytes,
+        connections=settings.max_connections,
+        head_s=settings.header_seconds,
+        body_s=settings.body_seconds,
+        idle_s=settings.keepalive_seconds,
+    )

@@ -19,6 +19,8 @@ PREFIX = "PIGEONHOLE_"
 SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 """What a setting that is on or off may be."""
 
+FRONTS = ("express", "flask")
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -63,8 +65,25 @@ class Settings:
     workers: int = _setting(
         granted_cores, "Worker processes; one a core granted if not set.", minimum=1, maximum=60
     )
+    front: str = _setting(
+        "express",
+        "What answers predictions: express, the quick way past Flask, or flask itself.",
+        choices=FRONTS,
+    )
     request_threads: int = _setting(
-        4, "Threads that answer requests in each worker.", minimum=1, maximum=256
+        4,
+        "Threads in each worker for large bodies, and for all predictions if the front is flask.",
+        minimum=1,
+        maximum=256,
+    )
+    run_threads: int = _setting(
+        1, "Runs of heavy models at one time in each worker.", minimum=1, maximum=256
+    )
+    max_waiting: int = _setting(
+        128, "Calls that may wait for a thread or a heavy model in each worker.", minimum=1
+    )
+    max_wait_seconds: float = _setting(
+        10.0, "Seconds that a call may wait for a heavy model.", minimum=0.001, maximum=3600
     )
     model_threads: int = _setting(
         1, "Threads that one run of a model may use.", minimum=1, maximum=256
@@ -94,6 +113,15 @@ class Settings:
     )
     keepalive_seconds: int = _setting(
         75, "Seconds that an idle connection stays open.", minimum=1, maximum=3600
+    )
+    header_seconds: float = _setting(
+        10.0, "Seconds that a request's headers may take to arrive.", minimum=0.1, maximum=3600
+    )
+    body_seconds: float = _setting(
+        30.0, "Seconds that a request's body may take to arrive.", minimum=0.1, maximum=3600
+    )
+    max_connections: int = _setting(
+        1000, "Connections that each worker holds open at most.", minimum=1, maximum=100_000
     )
     log_level: str = _setting("info", "Least severe lines that are logged.", choices=LOG_LEVELS)
     access_log: bool = _setting(False, "Whether each request is logged (on or off).")

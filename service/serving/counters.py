@@ -8,7 +8,8 @@ one, after which every scrape fails: prometheus/client_python#1199.)
 
 A slot holds the keys of its series as text and their values as doubles:
 
-    header      4 x int64    alive, bytes of keys, number of values, series refused for want of room
+    header      5 x int64    alive, bytes of keys, number of values, series refused for want of room,
+                             connections open (-1 where none is taken)
     keys        one JSON line per series: [kind, metric, [label values], number of values]
     values      float64, in the order of the keys
 
@@ -31,9 +32,11 @@ KEY_BYTES = 256 * 1024
 VALUES = 64 * 1024
 """Room per slot. Untouched pages of an anonymous map take no memory."""
 
-_HEADER_BYTES = 32
+_HEADER_BYTES = 40
 _SLOT_BYTES = _HEADER_BYTES + KEY_BYTES + 8 * VALUES
-_ALIVE, _KEY_LENGTH, _VALUE_COUNT, _REFUSED = range(4)
+_ALIVE, _KEY_LENGTH, _VALUE_COUNT, _REFUSED, _CONNECTIONS = range(5)
+
+_TAKES_NONE = -1
 
 COUNTER, GAUGE = "counter", "gauge"
 """A counter outlives its worker; a gauge is the worker's own, and ends with it."""
@@ -59,6 +62,7 @@ class CounterMap:
     def __init__(self, slots: int = SLOTS) -> None:
         self.slots = slots
         self._map = mmap.mmap(-1, slots * _SLOT_BYTES)  # anonymous and shared: forks see it
+        self._headers = [self._header(slot) for slot in range(slots)]
 
     def free_slot(self) -> int | None:
         """A slot that no living worker has, or None. Only the parent of the workers asks."""
@@ -70,6 +74,7 @@ class CounterMap:
         for start, width, kind, _, _ in self._placed(slot):
             if kind == GAUGE:
                 values[start : start + width] = memoryview(bytes(8 * width)).cast("d")
+        self._header(slot)[_CONNECTIONS] = _TAKES_NONE  # not before it says so
         self._header(slot)[_ALIVE] = 1
 
     def release(self, slot: int) -> None:
@@ -95,6 +100,21 @@ class CounterMap:
     def workers_alive(self) -> int:
         """How many slots belong to living workers."""
         return sum(self._header(slot)[_ALIVE] for slot in range(self.slots))
+
+    def connections(self) -> int:
+        """How many connections living workers have open that take some."""
+        return sum(self._taking())
+
+    def least_connections(self) -> int:
+        """The fewest that any worker has open that takes some; 0 where none does."""
+        return min(self._taking(), default=0)
+
+    def _taking(self) -> list[int]:
+        return [
+            header[_CONNECTIONS]
+            for header in self._headers
+            if header[_ALIVE] and header[_CONNECTIONS] != _TAKES_NONE
+        ]
 
     def refused(self) -> int:
         """Series that found no room, over all slots."""
@@ -138,6 +158,19 @@ class WorkerCounters:
             end = start + width
         # An owner killed while it added a series may have claimed values that no key names.
         self._header[_VALUE_COUNT] = end
+
+    @property
+    def shared(self) -> CounterMap:
+        """The map of all workers."""
+        return self._shared
+
+    def tell(self, connections: int | None) -> None:
+        """Tell how many connections are open; None where no more are taken."""
+        self._header[_CONNECTIONS] = _TAKES_NONE if connections is None else connections
+
+    def least(self) -> int:
+        """As `CounterMap.least_connections`."""
+        return self._shared.least_connections()
 
     def labels_of(self, metric: str) -> set[tuple[str, ...]]:
         """As `CounterMap.labels_of`: of all workers."""

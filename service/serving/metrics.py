@@ -20,9 +20,8 @@ from prometheus_client.core import (
 )
 
 from service.model.artifact import Model
-from service.model.columns import Prediction
-from service.model.unusual import Warned
 from service.serving.counters import COUNTER, GAUGE, CounterMap, WorkerCounters
+from service.serving.observation import Observation
 
 BUCKETS_S = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
@@ -31,6 +30,9 @@ BUCKETS_S = (
 """Upper bounds in seconds: a one-row answer takes some 100 us, a hopeless one 10 s."""
 
 HISTOGRAM = "histogram"
+
+UNKNOWN_ROUTE = "unknown"
+"""The route of requests that meant none that there is."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ MODEL_LOADS = Name(
 )
 WORKER_STARTS = Name("pigeonhole_worker_starts_total", COUNTER, (), "Workers started.")
 WORKER_READY = Name("pigeonhole_workers_ready", GAUGE, (), "Workers that are ready.")
+CONNECTIONS = Name("pigeonhole_connections", GAUGE, (), "Connections open now.")
 WORKERS = Name("pigeonhole_workers", GAUGE, (), "Workers alive.")
 REFUSED = Name(
     "pigeonhole_series_refused",
@@ -109,7 +112,7 @@ STORED = (
 EXPECTED = "expected_models"
 """Where the workers tell one another which models are expected to be live; no metric."""
 
-METRICS = (*STORED, WORKERS, REFUSED, BUILD)
+METRICS = (*STORED, CONNECTIONS, WORKERS, REFUSED, BUILD)
 """All of them."""
 
 
@@ -149,17 +152,18 @@ class Metrics:
             changes += [(duration + bucket, 1.0), (duration + len(BUCKETS_S) + 1, seconds)]
         self._counters.add_all(changes)
 
-    def predicted(self, model: Model, prediction: Prediction, unusual: Sequence[Warned]) -> None:
-        """Count the rows of one prediction by label, and what was unusual in them."""
-        where = (model.name, str(model.version))
-        changes: list[tuple[int | None, float]] = [
-            (self._at(ROWS, *where), float(len(prediction.labels)))
-        ]
-        for label, rows in Tally(prediction.labels).items():
-            changes.append((self._at(PREDICTIONS, *where, label), float(rows)))
-        for feature, values in Tally(warned.feature for warned in unusual).items():
-            changes.append((self._at(UNUSUAL, *where, feature), float(values)))
-        self._counters.add_all(changes)
+    def predicted(self, observations: Sequence[Observation]) -> None:
+        """Count the rows of predictions by label, and what was unusual in them."""
+        counts: Tally[int | None] = Tally()
+        for seen in observations:
+            where = (seen.model.name, str(seen.model.version))
+            labels = seen.prediction.labels
+            counts[self._at(ROWS, *where)] += len(labels)
+            for label, rows in Tally(labels).items():
+                counts[self._at(PREDICTIONS, *where, label)] += rows
+            for warned in seen.unusual:
+                counts[self._at(UNUSUAL, *where, warned.feature)] += 1
+        self._counters.add_all([(at, float(count)) for at, count in counts.items()])
 
     def model_live(self, model: Model) -> None:
         """A version was loaded and serves now."""
@@ -222,6 +226,7 @@ class MetricsCollector:
         for name in STORED:
             yield _family(name, found[name.metric])
         single: list[tuple[Name, tuple[str, ...], float]] = [
+            (CONNECTIONS, (), self._shared.connections()),
             (WORKERS, (), self._shared.workers_alive()),
             (REFUSED, (), self._shared.refused()),
             (BUILD, (self._version,), 1),

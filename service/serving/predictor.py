@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
+from service.errors import DeadlineExceeded
 from service.model.artifact import Model
 from service.model.columns import Columns, Prediction
-from service.model.unusual import Warned
+from service.serving.batcher import Batcher, Done, RunPool
 from service.serving.live_models import LiveModels
+from service.serving.observation import Observation, Observer
 
 log = logging.getLogger(__name__)
 
-Observer = Callable[[Model, Prediction, Sequence[Warned]], None]
-"""Told of each prediction after it was made."""
+QUICK_S = 0.001
+"""A run that takes no longer is made where the call stands: handing it to a thread and back costs
+some 50 us, and other calls wait no longer for it than for a large answer."""
+
+JOINED_ROWS = 256
+"""Rows that calls are joined up to: from there on a row costs what it costs."""
 
 
 class Predictor:
@@ -21,31 +30,88 @@ class Predictor:
 
     Args:
         live: the models.
+        pool: the threads that run what is not quick.
         observers: told of every prediction; one that fails is logged and fails nothing.
     """
 
-    def __init__(self, live: LiveModels, observers: Sequence[Observer] = ()) -> None:
-        self._live, self._observers = live, tuple(observers)
+    def __init__(self, live: LiveModels, pool: RunPool, observers: Sequence[Observer] = ()) -> None:
+        self._live, self._pool, self._observers = live, pool, tuple(observers)
+        self._batchers: WeakKeyDictionary[Model, Batcher] = WeakKeyDictionary()
+        self._untold: deque[Observation] = deque()
 
     def find(self, name: str | None, version: str | None) -> Model:
-        """The live model that a request means; raises as `LiveModels.find` does."""
+        """The live model that a request means; raises as `LiveModels.find` does.
+
+        It is the caller's from here on, so that rows are read by the signature of the very version
+        that answers them, whatever is swapped in meanwhile.
+        """
         return self._live.find(name, version)
 
-    def predict(self, model: Model, columns: Columns) -> tuple[Prediction, list[Warned]]:
-        """What the model says of each row, and what was unusual in the rows.
+    def is_quick(self, model: Model, rows: int) -> bool:
+        """Whether so many rows may be run where the call stands, an event loop too."""
+        return model.run_seconds * max(1, rows / 50) <= QUICK_S
 
-        The model is the caller's from `find` on, so that rows are read by the signature of the
-        very version that answers them, whatever is swapped in meanwhile.
+    def run(self, model: Model, columns: Columns, deadline: float | None = None) -> Prediction:
+        """What the model says of each row; waits for its turn where it is not quick.
+
+        Args:
+            model: as found.
+            columns: the rows.
+            deadline: on ``time.monotonic``'s scale; nothing is begun after it.
 
         Raises:
             InvalidRows: for rows that the model has no finite answer to.
             PredictionFailed: when the runtime fails.
+            DeadlineExceeded, Overloaded: as they say.
         """
-        prediction = model.session.run(columns)
-        unusual = model.watch.unusual(columns)
+        if self.is_quick(model, len(columns)):
+            if deadline is not None and time.monotonic() >= deadline:
+                raise DeadlineExceeded
+            return model.session.run(columns)
+        return self._batcher(model).run(columns, deadline)
+
+    def submit(
+        self, model: Model, columns: Columns, deadline: float | None, done: Done
+    ) -> Callable[[], object]:
+        """The same without waiting.
+
+        Args:
+            model: as found.
+            columns: the rows.
+            deadline: as in `run`.
+            done: called with what comes of it, from another thread.
+
+        Returns:
+            What gives the call up, if it has not begun.
+
+        Raises:
+            DeadlineExceeded, Overloaded: as they say.
+        """
+        return self._batcher(model).submit(columns, deadline, done).cancel
+
+    def observe(self, observation: Observation) -> None:
+        """Keep what observers are to be told."""
+        self._untold.append(observation)
+
+    def tell_observers(self) -> None:
+        """Tell them, of all predictions since the last time at once."""
+        untold: list[Observation] = []
+        while self._untold:
+            try:
+                untold.append(self._untold.popleft())
+            except IndexError:  # another thread tells of that one
+                break
+        if not untold:
+            return
         for observer in self._observers:
             try:
-                observer(model, prediction, unusual)
+                observer(untold)
             except Exception:
-                log.exception("an observer failed", extra={"model": model.name})
-        return prediction, unusual
+                log.exception("an observer failed")
+
+    def _batcher(self, model: Model) -> Batcher:
+        batcher = self._batchers.get(model)
+        if batcher is None:
+            made = Batcher(model.session.run, self._pool, max_rows=JOINED_ROWS)
+            batcher = self._batchers.setdefault(model, made)
+        return batcher

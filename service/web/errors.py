@@ -17,7 +17,8 @@ from werkzeug.exceptions import (
     MethodNotAllowed,
     NotFound,
     RequestEntityTooLarge,
-    RequestTimeout,
+    RequestHeaderFieldsTooLarge,
+    RequestURITooLarge,
 )
 
 from service import errors
@@ -63,8 +64,10 @@ HTTP_CODES: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.NOT_FOUND: "unknown_route",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
-    HTTPStatus.REQUEST_TIMEOUT: "body_too_slow",
+    HTTPStatus.REQUEST_TIMEOUT: "request_too_slow",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "target_too_long",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "headers_too_large",
 }
 """Codes of the failures that routing finds before any of our code runs."""
 
@@ -112,8 +115,10 @@ def _routing_sentence(error: HTTPException) -> str:
             return f"this route takes only {', '.join(sorted(error.valid_methods or ()))}"
         case RequestEntityTooLarge():
             return "the body is larger than is taken; send the rows in parts"
-        case RequestTimeout():
-            return "the body took too long to arrive"
+        case RequestURITooLarge():
+            return "the path with its query is longer than is taken"
+        case RequestHeaderFieldsTooLarge():
+            return "the headers are larger than are taken"
         case _:
             return error.description or HTTPStatus(error.code or 500).phrase
 

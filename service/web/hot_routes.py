@@ -32,6 +32,14 @@ def rows_routes(predict: InferenceRoute, model_predict: InferenceRoute) -> list[
     ]
 
 
+def open_inference_routes(infer: InferenceRoute) -> list[HotRoute]:
+    """The paths of the Open Inference Protocol."""
+    return [
+        HotRoute("/v2/models/<name>/infer", infer),
+        HotRoute("/v2/models/<name>/versions/<version>/infer", infer),
+    ]
+
+
 def hot_blueprint(routes: Sequence[HotRoute]) -> Blueprint:
     """The hot routes as a complete Flask app serves them."""
     blueprint = Blueprint("inference", __name__)
@@ -49,6 +57,7 @@ def _view(answer: InferenceRoute) -> Callable[..., Response]:
         # From here on the route counts the request itself.
         g.counted = True
         reply = answer(_header, body, name, version)
+        answer.predictor.tell_observers()
         headers: Mapping[str, str] = dict(reply.headers)
         return Response(reply.body, reply.status, headers, content_type=reply.content_type)
 

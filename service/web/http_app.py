@@ -11,21 +11,13 @@ from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from service.errors import PigeonholeError, PredictionFailed
-from service.serving.metrics import Metrics
+from service.serving.metrics import UNKNOWN_ROUTE, Metrics
 from service.web.errors import error_reply
+from service.web.reply import SECURITY_HEADERS
 from service.web.request_id import HEADER, request_id
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("service.access")
-
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    # Answers are data; the one page that is none sets a policy of its own.
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-"""Headers of every answer that does not set its own."""
 
 
 def make_http_app(
@@ -68,7 +60,7 @@ def make_http_app(
             response.headers.setdefault(name, value)
         seconds = time.perf_counter() - g.started
         if not g.get("counted", False):
-            route = request.endpoint.rpartition(".")[2] if request.endpoint else "unknown"
+            route = request.endpoint.rpartition(".")[2] if request.endpoint else UNKNOWN_ROUTE
             metrics.request_started()
             metrics.request_ended(route, "", "", response.status_code, seconds)
         if access_log:

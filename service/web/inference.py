@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from service.errors import PigeonholeError, PredictionFailed
+from service.errors import DeadlineExceeded, InvalidRequest, PigeonholeError, PredictionFailed
 from service.model.artifact import Model
 from service.model.columns import Columns, Prediction
 from service.model.unusual import Warned
 from service.serving.metrics import Metrics
+from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 from service.web.bodies import inflated
 from service.web.errors import BodyTooLarge, error_reply
@@ -24,6 +25,15 @@ from service.web.reply import Reply
 from service.web.request_id import HEADER, request_id
 
 log = logging.getLogger(__name__)
+
+TIMEOUT_HEADER = "x-request-timeout-ms"
+"""A caller's time limit: what has not begun by then is not begun."""
+
+CLIENT_GONE = 499
+"""What stands in metrics for an answer that nobody waited for; the code that nginx uses."""
+
+LONGEST_TIMEOUT = 12
+"""Digits of a time limit."""
 
 Header = Callable[[str], str | None]
 """Gives a request header by its name in lower case, or None."""
@@ -69,8 +79,32 @@ class InferenceProtocol(Protocol):
         """The answer."""
 
 
+class Call:
+    """One request on its way through a hot route.
+
+    Attributes:
+        identity: its id.
+        started: when it came, on ``time.perf_counter``'s scale.
+        deadline: when it is too late to begin, on ``time.monotonic``'s; None for never.
+        model: the model that it means, once found.
+        decoded: its rows, once read.
+    """
+
+    __slots__ = ("deadline", "decoded", "identity", "model", "started")
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self.started = time.perf_counter()
+        self.deadline: float | None = None
+        self.model: Model | None = None
+        self.decoded: Decoded | None = None
+
+
 class InferenceRoute:
     """One hot route.
+
+    It is called whole, or in its three steps by those who can't wait for a heavy model: `begin`,
+    `read`, and `finish` with what came of it.
 
     Args:
         name: the route's name in metrics.
@@ -90,39 +124,114 @@ class InferenceRoute:
         max_body_bytes: int,
     ) -> None:
         self.name = name
-        self._protocol, self._predictor, self._metrics = protocol, predictor, metrics
+        self.predictor = predictor
+        self._protocol, self._metrics = protocol, metrics
         self._max_body_bytes = max_body_bytes
 
     def __call__(
-        self, header: Header, body: bytes, model_name: str | None, version: str | None
+        self,
+        header: Header,
+        body: bytes,
+        model_name: str | None,
+        version: str | None,
+        call: Call | None = None,
     ) -> Reply:
-        """Answer one request; every failure is an answer too."""
-        started = time.perf_counter()
-        self._metrics.request_started()
-        identity = request_id(header("x-request-id"))
-        model: Model | None = None
+        """Answer one request, waiting for the model; every failure is an answer too.
+
+        Args:
+            header: the request's headers.
+            body: as received.
+            model_name: None for the default model.
+            version: None for the newest.
+            call: where it has begun already.
+        """
+        call = call or self.begin(header)
         try:
-            model = self._predictor.find(model_name, version)
-            reply = self._answer(model, header, body, identity)
+            model, columns = self.read(call, header, body, model_name, version)
+            outcome: Prediction | Exception = self.predictor.run(model, columns, call.deadline)
+        except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
+            outcome = error
+        return self.finish(call, outcome)
+
+    def begin(self, header: Header) -> Call:
+        """Count a request in."""
+        self._metrics.request_started()
+        return Call(request_id(header("x-request-id")))
+
+    def read(
+        self, call: Call, header: Header, body: bytes, model_name: str | None, version: str | None
+    ) -> tuple[Model, Columns]:
+        """Find the model and read the rows.
+
+        Raises:
+            PigeonholeError: for whatever is wrong with the request, or DeadlineExceeded.
+        """
+        if (given := header(TIMEOUT_HEADER)) is not None:
+            self._keep_time(call, _milliseconds(given) / 1000)
+        model = call.model = self.predictor.find(model_name, version)
+        if len(body) > self._max_body_bytes:
+            raise BodyTooLarge(self._max_body_bytes)
+        encoding = header("content-encoding")
+        if encoding is not None:
+            body = inflated(body, encoding, self._max_body_bytes)
+        decoded = call.decoded = self._protocol.decode(model, body, header)
+        if decoded.timeout_s is not None:
+            self._keep_time(call, decoded.timeout_s)
+        return model, decoded.columns
+
+    def finish(self, call: Call, outcome: Prediction | Exception) -> Reply:
+        """The answer, counted: to a prediction, or to what became of the request instead."""
+        try:
+            reply = self._encoded(call, outcome)
         except Exception as error:
             if not isinstance(error, PigeonholeError) or isinstance(error, PredictionFailed):
-                log.exception("prediction failed", extra={"request_id": identity})
+                log.exception("prediction failed", extra={"request_id": call.identity})
             reply = error_reply(error)
+        self._count(call, reply.status)
+        return Reply(
+            reply.status, reply.body, reply.content_type, ((HEADER, call.identity), *reply.headers)
+        )
+
+    def _encoded(self, call: Call, outcome: Prediction | Exception) -> Reply:
+        """The answer to a prediction; raises what is none."""
+        if isinstance(outcome, Exception):
+            raise outcome
+        model, decoded = call.model, call.decoded
+        if model is None or decoded is None:
+            raise TypeError("a prediction for a request that was never read")
+        unusual = model.watch.unusual(decoded.columns)
+        reply = self._protocol.encode(
+            Answered(model, outcome, unusual, call.identity, decoded.form)
+        )
+        self.predictor.observe(Observation(model, outcome, unusual))
+        return reply
+
+    def give_up(self, call: Call) -> None:
+        """Count a request whose client went away before its turn came; nothing was run for it."""
+        self._count(call, CLIENT_GONE)
+
+    def _count(self, call: Call, status: int) -> None:
+        model = call.model
         self._metrics.request_ended(
             self.name,
             model.name if model else "",
             str(model.version) if model else "",
-            reply.status,
-            time.perf_counter() - started,
-        )
-        return Reply(
-            reply.status, reply.body, reply.content_type, ((HEADER, identity), *reply.headers)
+            status,
+            time.perf_counter() - call.started,
         )
 
-    def _answer(self, model: Model, header: Header, body: bytes, identity: str) -> Reply:
-        if len(body) > self._max_body_bytes:
-            raise BodyTooLarge(self._max_body_bytes)
-        plain = inflated(body, header("content-encoding") or "", self._max_body_bytes)
-        decoded = self._protocol.decode(model, plain, header)
-        prediction, unusual = self._predictor.predict(model, decoded.columns)
-        return self._protocol.encode(Answered(model, prediction, unusual, identity, decoded.form))
+    def _keep_time(self, call: Call, seconds: float) -> None:
+        """Note a time limit, the shortest of several; both clocks run alike."""
+        left = seconds - (time.perf_counter() - call.started)
+        deadline = time.monotonic() + left
+        call.deadline = deadline if call.deadline is None else min(call.deadline, deadline)
+        if left <= 0:
+            raise DeadlineExceeded
+
+
+def _milliseconds(text: str) -> float:
+    if not text.isascii() or not text.isdigit() or len(text) > LONGEST_TIMEOUT:
+        raise InvalidRequest(
+            f"{TIMEOUT_HEADER} is {text[:40]!r}, expected a whole number of milliseconds"
+        )
+    return float(text)

@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+
+from service.web.door import Answer
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    # Answers are data; the one page that is none sets a policy of its own.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Headers of every answer that does not set its own; a ``Reply`` never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +33,26 @@ class Reply:
     body: bytes
     content_type: str
     headers: tuple[tuple[str, str], ...] = ()
+
+    def answer(self) -> Answer:
+        """The same as bytes."""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
+        length = len(self.body)
+        head = f"{_start(self.status, self.content_type)}{lines}Content-Length: {length}\r\n"
+        return Answer(head.encode("latin-1"), self.body)
+
+
+def status_line(status: int) -> str:
+    """The first line of an answer, with its line end."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n"
+
+
+@lru_cache(256)
+def _start(status: int, content_type: str) -> str:
+    """What the heads of all answers of one kind have in common."""
+    always = "".join(f"{name}: {value}\r\n" for name, value in SECURITY_HEADERS.items())
+    return f"{status_line(status)}Content-Type: {content_type}\r\n{always}"

@@ -22,7 +22,9 @@ FLOORS: dict[str, set[str]] = {
         "service.model",
         "service.settings",
     },
-    "service.server": {"service.app", "service.serving", "service.settings", "service.logs"},
+    "service.server": {
+        *("service.app", "service.web", "service.serving", "service.settings", "service.logs"),
+    },
     "service.__main__": {
         *("service", "service.server", "service.settings", "service.errors", "service.model"),
     },
@@ -74,6 +76,8 @@ LIBRARIES: dict[str, set[str]] = {
     "flask": {"service.web", "service.app"},
     "werkzeug": {"service.web"},
     "gunicorn": {"service.server"},
+    "uvloop": {"service.server"},
+    "httptools": {"service.web.connection"},
     "onnxruntime": {"service.model.session", "trainer.export.parity"},
     "onnx": {"trainer.graph", "trainer.export"},
     "prometheus_client": {"service.serving.metrics", "service.web.exposition"},

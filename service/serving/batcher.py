@@ -1,0 +1,347 @@
+"""Calls of heavy models: run in a few threads, and joined into one run where they wait together.
+
+Nobody waits for company. A call that finds a thread free is run at once, alone and as it came; the
+calls that come while the threads are busy make up the next run. So an idle service adds no delay,
+there is no delay to tune, and a busy one makes fewer and larger runs: the rows of a large network
+cost a fraction of what they cost one by one.
+
+Rows are taken to be answered each for itself, as the contract of a model file has it. A joined run
+may round the last bits otherwise than a run alone: onnxruntime multiplies matrices of another size
+in another order.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from queue import SimpleQueue
+
+import numpy as np
+
+from service.errors import DeadlineExceeded, InvalidRows, Overloaded, Problem
+from service.model.columns import Columns, Prediction
+from service.model.problems import PROBLEM_LIMIT
+
+log = logging.getLogger(__name__)
+
+Run = Callable[[Columns], Prediction]
+"""Answers every row; raises as `Session.run` does."""
+
+Done = Callable[[Prediction | Exception], None]
+"""Told of a call's outcome, in a thread of the pool: it should only hand it on."""
+
+
+class RunPool:
+    """The threads that run the heavy models of a worker, and the bounds on what waits for them.
+
+    The threads start at once, so a pool is made in the process that uses it, after the fork. They
+    are daemons: a run that is stuck can't keep the process from ending.
+
+    Args:
+        threads: how many runs there may be at one time; onnxruntime runs without Python's lock.
+        max_waiting: how many calls may wait, over all models; from 1 on, for a call waits until a
+            thread that is free has woken up.
+        max_wait_s: a call that has waited longer is refused when its turn comes.
+        clock: seconds, the scale of every deadline.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        *,
+        max_waiting: int,
+        max_wait_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_waiting, self._max_wait_s, self._clock = max_waiting, max_wait_s, clock
+        self._changed = threading.Condition(threading.Lock())
+        # The models with calls that wait, in the order of their turns; each stands here once.
+        self._turns: deque[Batcher] = deque()
+        self._waiting = 0
+        self._closed = False
+        self._began: dict[int, float] = {}
+        self._threads = [
+            threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait now; those being run don't."""
+        return self._waiting
+
+    def oldest_s(self) -> float:
+        """The age in seconds of the run that began first of those under way; 0 when none is."""
+        began = list(self._began.values())  # one step under Python's lock: runs come and go
+        return self._clock() - min(began) if began else 0.0
+
+    def add(self, call: Call) -> None:
+        """Let a call wait for its turn.
+
+        Raises:
+            DeadlineExceeded: when its deadline is over.
+            Overloaded: when as many wait as may, or the pool is closed.
+        """
+        batcher = call.batcher
+        call.since = self._clock()
+        if call.deadline <= call.since:
+            raise DeadlineExceeded
+        with self._changed:
+            if self._closed or self._waiting >= self._max_waiting:
+                raise Overloaded(self._max_waiting)
+            self._waiting += 1
+            batcher.waiting.append(call)
+            if len(batcher.waiting) == 1:
+                self._turns.append(batcher)
+                self._changed.notify()
+
+    def cancel(self, call: Call) -> bool:
+        """Let a call wait no longer; False when its turn has come already."""
+        batcher = call.batcher
+        with self._changed:
+            try:
+                batcher.waiting.remove(call)
+            except ValueError:
+                return False
+            self._waiting -= 1
+            if not batcher.waiting:
+                self._turns.remove(batcher)
+        return True
+
+    def run(self, run: Run, columns: Columns) -> Prediction:
+        """Run in this thread, under the eyes of ``oldest_s``; raises what the run raises."""
+        thread = threading.get_ident()
+        self._began[thread] = self._clock()
+        try:
+            return run(columns)
+        finally:
+            del self._began[thread]
+
+    def close(self, wait_s: float = 5.0) -> None:
+        """Take no more calls, and end the threads when those that wait have been run.
+
+        Not to be called by a thread of the pool.
+
+        Args:
+            wait_s: how long that may take; calls that wait even then are refused.
+        """
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        end = time.monotonic() + wait_s
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        with self._changed:
+            left = [call for batcher in self._turns for call in batcher.waiting]
+            for batcher in self._turns:
+                batcher.waiting.clear()
+            self._turns.clear()
+            self._waiting = 0
+        for call in left:
+            call.end(Overloaded(self._max_waiting))
+
+    def _work(self) -> None:
+        while self._turn():
+            pass
+
+    def _turn(self) -> bool:
+        """Answer the calls of the model whose turn it is; False when the pool has ended.
+
+        A method of its own, so that a thread that waits holds on to no model and to no rows.
+        """
+        with self._changed:
+            while not self._turns:
+                if self._closed:
+                    return False
+                self._changed.wait()
+            batcher = self._turns.popleft()
+            now = self._clock()
+            calls, late = batcher.take(now, self._max_wait_s)
+            self._waiting -= len(calls) + len(late)
+            if batcher.waiting:
+                self._turns.append(batcher)
+                self._changed.notify()
+        for call in late:
+            call.end(DeadlineExceeded() if call.deadline <= now else Overloaded(self._max_waiting))
+        batcher.answer(calls)
+        return True
+
+
+class Batcher:
+    """One model's calls. Made with each loaded model, and cheap: the threads are the pool's.
+
+    Args:
+        run: what answers rows, mostly the model's `Session.run`.
+        pool: the worker's pool, shared by its models, which take turns.
+        max_rows: calls are joined up to this many rows; a larger call is run whole, alone.
+
+    Attributes:
+        pool: the pool.
+        waiting: the calls that wait, the oldest first; the pool touches it, under its lock.
+    """
+
+    def __init__(self, run: Run, pool: RunPool, *, max_rows: int) -> None:
+        self._run, self.pool, self._max_rows = run, pool, max_rows
+        self.waiting: deque[Call] = deque()
+        self._warned = False
+
+    def submit(self, columns: Columns, deadline: float | None, done: Done) -> Call:
+        """Have rows answered; returns at once, from any thread.
+
+        Args:
+            columns: the rows, (rows, numbers) and (rows, categories).
+            deadline: on the pool's clock; a call whose turn comes later is not run. None for none.
+            done: called once with the prediction, or with what the run raised; with
+                DeadlineExceeded or Overloaded when the call waited too long. Never called when the
+                call was cancelled.
+
+        Returns:
+            The call, which can be cancelled while it waits.
+
+        Raises:
+            DeadlineExceeded: when the deadline is over.
+            Overloaded: when as many calls wait as may.
+        """
+        call = Call(self, columns, math.inf if deadline is None else deadline, done)
+        self.pool.add(call)
+        return call
+
+    def run(self, columns: Columns, deadline: float | None = None) -> Prediction:
+        """As ``submit``, and wait for the outcome: the prediction, or raises what it is."""
+        outcomes: SimpleQueue[Prediction | Exception] = SimpleQueue()
+        self.submit(columns, deadline, outcomes.put)
+        outcome = outcomes.get()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def take(self, now: float, max_wait_s: float) -> tuple[list[Call], list[Call]]:
+        """The calls of the next run, and those that came to their turn too late; under the lock.
+
+        Args:
+            now: on the pool's clock.
+            max_wait_s: calls that have waited longer are late, as those past their deadline are.
+        """
+        calls: list[Call] = []
+        late: list[Call] = []
+        rows = 0
+        while self.waiting:
+            call = self.waiting[0]
+            if call.deadline <= now or now - call.since > max_wait_s:
+                late.append(self.waiting.popleft())
+                continue
+            rows += len(call.columns)
+            if calls and rows > self._max_rows:
+                break
+            calls.append(self.waiting.popleft())
+        return calls, late
+
+    def answer(self, calls: Sequence[Call]) -> None:
+        """Run calls as one, and end each with the outcome that it would have had alone.
+
+        Where the run names rows that have no answer, their callers are told and the others are
+        run again; where it fails otherwise, each call is run alone.
+        """
+        while len(calls) > 1:
+            try:
+                prediction = self.pool.run(self._run, _joined(calls))
+            except InvalidRows as error:
+                refused, calls = _parted(calls, error.problems)
+                for call, problems in refused:
+                    call.end(InvalidRows(problems))
+                if not refused:
+                    break
+            except Exception:
+                # Said once: a model that takes one row at a time only fails here for ever.
+                if not self._warned:
+                    self._warned = True
+                    log.warning("a joined run failed; its calls are run alone", exc_info=True)
+                break
+            else:
+                _deal(prediction, calls)
+                return
+        for call in calls:
+            call.end(self._outcome(call.columns))
+
+    def _outcome(self, columns: Columns) -> Prediction | Exception:
+        try:
+            return self.pool.run(self._run, columns)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to know
+            return error
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """Rows that wait for their answer.
+
+    Attributes:
+        batcher: the model's that it means.
+        columns: the rows.
+        deadline: on the pool's clock; infinity for none.
+        done: told of the outcome.
+        since: when it began to wait, on the pool's clock.
+    """
+
+    batcher: Batcher
+    columns: Columns
+    deadline: float
+    done: Done
+    since: float = 0.0
+
+    def cancel(self) -> bool:
+        """Wait no longer, as when the caller is gone; False when the call's turn has come."""
+        return self.batcher.pool.cancel(self)
+
+    def end(self, outcome: Prediction | Exception) -> None:
+        """Tell the caller; one that fails at it is logged and stops nobody else's answer."""
+        try:
+            self.done(outcome)
+        except Exception:
+            log.exception("an answer could not be handed over")
+
+
+def _joined(calls: Sequence[Call]) -> Columns:
+    """The rows of all calls, one after the other."""
+    return Columns(
+        np.concatenate([call.columns.numbers for call in calls]),
+        np.concatenate([call.columns.categories for call in calls]),
+    )
+
+
+def _deal(prediction: Prediction, calls: Sequence[Call]) -> None:
+    """End each call with its own rows of a joined run."""
+    start = 0
+    for call in calls:
+        end = start + len(call.columns)
+        call.end(Prediction(prediction.labels[start:end], prediction.probabilities[start:end]))
+        start = end
+
+
+def _parted(
+    calls: Sequence[Call], problems: Sequence[Problem]
+) -> tuple[list[tuple[Call, list[Problem]]], list[Call]]:
+    """Calls whose rows are named, each with its problems by its own row numbers; and the others.
+
+    A full list may leave out some: then nobody is named, and each call has to be run alone. That
+    bounds what many calls with many bad rows can cost.
+    """
+    if len(problems) >= PROBLEM_LIMIT:
+        return [], list(calls)
+    starts = [0, *accumulate(len(call.columns) for call in calls[:-1])]
+    named: dict[int, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        which = bisect_right(starts, problem.row) - 1
+        named[which].append(replace(problem, row=problem.row - starts[which]))
+    return (
+        [(calls[which], own) for which, own in named.items()],
+        [call for which, call in enumerate(calls) if which not in named],
+    )

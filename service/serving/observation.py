@@ -1,0 +1,23 @@
+"""A prediction as those see it who watch: metrics, and whatever is to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from service.model.artifact import Model
+from service.model.columns import Prediction
+from service.model.unusual import Warned
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One prediction: the model, what it said, and what was unusual in the rows."""
+
+    model: Model
+    prediction: Prediction
+    unusual: Sequence[Warned]
+
+
+Observer = Callable[[Sequence[Observation]], None]
+"""Told of predictions after they were made: of all since the last time, in order."""

@@ -1,0 +1,61 @@
+"""Threads for answers that take their time, so that the event loop never does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from service.errors import Overloaded
+from service.web.door import Answer, Cancel, Respond
+
+log = logging.getLogger(__name__)
+
+
+class AnswerThreads:
+    """A few threads, and a bound on what may wait for them.
+
+    Args:
+        threads: how many answers are made at once.
+        max_waiting: how many more may wait for a thread.
+        name: of the threads.
+    """
+
+    def __init__(self, threads: int, max_waiting: int, name: str) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._room, self._max_waiting = threads + max_waiting, max_waiting
+
+    def __call__(self, make: Callable[[], Answer], respond: Respond) -> Cancel:
+        """Make an answer in a thread; to be called on the event loop.
+
+        Args:
+            make: raises nothing.
+            respond: called with the answer, on the loop.
+
+        Returns:
+            What gives it up, if it has not begun.
+
+        Raises:
+            Overloaded: when too much waits already.
+        """
+        if not self._room:
+            raise Overloaded(self._max_waiting)
+        self._room -= 1
+        loop = asyncio.get_running_loop()
+
+        def ended(future: Future[Answer]) -> None:
+            loop.call_soon_threadsafe(hand_over, future)
+
+        def hand_over(future: Future[Answer]) -> None:
+            self._room += 1
+            if not future.cancelled():
+                respond(future.result())
+
+        future = self._pool.submit(make)
+        future.add_done_callback(ended)
+        return future.cancel
+
+    def close(self) -> None:
+        """Let the threads end with what they do now."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,67 @@
+"""What passes between a connection and what answers it: requests and answers, whole and as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from werkzeug.exceptions import HTTPException
+
+
+@dataclass(slots=True)
+class Request:
+    """A request, whole.
+
+    Attributes:
+        method: as sent.
+        path: decoded; what is no UTF-8 in it has become U+FFFD, as Flask has it.
+        query: what stands behind the question mark, as sent.
+        headers: by name in lower case; several of one name are joined by commas.
+        body: after chunks were put together.
+        version: of HTTP, such as ``1.1``.
+        client: the other end's address.
+    """
+
+    method: str
+    path: str
+    query: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+    version: str
+    client: str
+
+    def header(self, name: str) -> str | None:
+        """A header by its name in lower case, or None."""
+        value = self.headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer as bytes.
+
+    Attributes:
+        head: status line and headers, each with its line end; without Date and Connection.
+        body: the bytes; none for HEAD.
+    """
+
+    head: bytes
+    body: bytes
+
+
+Respond = Callable[[Answer], None]
+"""Takes the answer to one request, once, on the loop's thread."""
+
+Cancel = Callable[[], object]
+"""Called when the client has gone before its answer was there."""
+
+
+class Door(Protocol):
+    """What answers requests."""
+
+    def __call__(self, request: Request, respond: Respond) -> Cancel | None:
+        """Answer a request now or later, without ever blocking."""
+
+    def refuse(self, error: HTTPException) -> Answer:
+        """The answer to what never became a request."""

@@ -1,0 +1,129 @@
+"""The complete Flask app as a door: every request in a thread, through WSGI (PEP 3333)."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from werkzeug.exceptions import HTTPException
+
+from service.errors import Overloaded
+from service.serving.metrics import UNKNOWN_ROUTE, Metrics
+from service.web.answer_threads import AnswerThreads
+from service.web.door import Answer, Cancel, Request, Respond
+from service.web.errors import error_reply
+from service.web.reply import Reply, status_line
+from service.web.request_id import HEADER, request_id
+
+log = logging.getLogger(__name__)
+
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+"""Headers that say how the body was sent. It has been read: Flask must not think it in chunks, for
+it cuts those off at its limit without a word."""
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class FlaskDoor:
+    """Answers requests with a WSGI application.
+
+    Args:
+        app: the application.
+        metrics: told of what never reaches it.
+        work: the threads that POST requests get.
+        pages: the threads of all others, so that health and metrics wait behind no prediction.
+    """
+
+    def __init__(
+        self, app: WsgiApp, metrics: Metrics, *, work: AnswerThreads, pages: AnswerThreads
+    ) -> None:
+        self._app, self._metrics = app, metrics
+        self._work, self._pages = work, pages
+
+    def __call__(self, request: Request, respond: Respond) -> Cancel | None:
+        """Answer a request in a thread."""
+        threads = self._work if request.method == "POST" else self._pages
+        try:
+            return threads(partial(self._answered, request), respond)
+        except Overloaded as error:
+            respond(self.failed(error, request.header(HEADER.lower())))
+            return None
+
+    def refuse(self, error: HTTPException) -> Answer:
+        """The answer to what never became a request."""
+        return self.failed(error, None)
+
+    def failed(self, error: Exception, asked_id: str | None) -> Answer:
+        """The answer to a request that the application never sees, counted as of no route.
+
+        Args:
+            error: why.
+            asked_id: the id that the caller gave it.
+        """
+        reply = error_reply(error)
+        self._metrics.request_started()
+        self._metrics.request_ended(UNKNOWN_ROUTE, "", "", reply.status, 0.0)
+        headers = ((HEADER, request_id(asked_id)), *reply.headers)
+        return Reply(reply.status, reply.body, reply.content_type, headers).answer()
+
+    def _answered(self, request: Request) -> Answer:
+        try:
+            return _call(self._app, environ(request))
+        except Exception as error:
+            log.exception("request failed")
+            return self.failed(error, request.header(HEADER.lower()))
+
+
+def environ(request: Request) -> dict[str, Any]:
+    """A WSGI environ for a request (PEP 3333)."""
+    host = request.header("host") or "localhost"
+    result: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        # PEP 3333: the decoded path, its bytes as latin-1 text.
+        "PATH_INFO": request.path.encode("utf-8").decode("latin-1"),
+        "QUERY_STRING": request.query.decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{request.version}",
+        "SERVER_NAME": host,
+        "SERVER_PORT": "80",
+        "REMOTE_ADDR": request.client,
+        "CONTENT_LENGTH": str(len(request.body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for raw_name, raw_value in request.headers.items():
+        if b"_" in raw_name or raw_name in FRAMING:
+            continue  # X_Request_Id would pass for X-Request-Id
+        name = raw_name.decode("latin-1").upper().replace("-", "_")
+        result[name if name == "CONTENT_TYPE" else f"HTTP_{name}"] = raw_value.decode("latin-1")
+    return result
+
+
+def _call(app: WsgiApp, environment: dict[str, Any]) -> Answer:
+    """Run the app in this thread."""
+    started: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _exc: Any = None) -> None:
+        started[:] = [int(status.split(" ", 1)[0]), headers]
+
+    chunks = app(environment, start_response)
+    try:
+        body = b"".join(chunks)
+    finally:
+        if (close := getattr(chunks, "close", None)) is not None:
+            close()
+    status, headers = started
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    if not any(name.lower() == "content-length" for name, _ in headers):
+        lines += f"Content-Length: {len(body)}\r\n"
+    return Answer(f"{status_line(status)}{lines}".encode("latin-1"), body)

@@ -1,0 +1,287 @@
+"""The Open Inference Protocol (V2): tensors in, tensors out, as JSON or as bytes behind it.
+
+{"inputs": [{"name": "numbers", "shape": [1, 2], "datatype": "FP64", "data": [172, 95]}]}
+{"inputs": [{"name": "height_cm", "shape": [1], "datatype": "INT64", "data": [172]}, ...]}
+
+Where a request has the header ``Inference-Header-Content-Length``, its body is so many bytes of JSON
+and then the bytes of those inputs that say ``binary_data_size``, in their order. Answers are written
+the same way for outputs that are asked for as bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+import numpy as np
+
+from service.errors import InvalidRequest, UnreadableBody
+from service.model.artifact import Model
+from service.model.columns import Prediction
+from service.model.problems import shown
+from service.web.errors import JSON
+from service.web.inference import Answered, Decoded, Header
+from service.web.reply import Reply
+from service.web.tensor_forms import TensorForms
+from service.web.tensors import Tensor, explained, framed, unreadable
+
+LENGTH_HEADER = "Inference-Header-Content-Length"
+
+BINARY = "application/octet-stream"
+
+LONGEST_LENGTH = 18
+"""Digits of that header; Python refuses to read numbers of some thousand digits."""
+
+LABEL, PROBABILITIES = "label", "probabilities"
+"""The outputs that there are."""
+
+MICROSECONDS = 1e-6
+
+LONGEST_S = 1e6
+"""A time limit that is longer is none."""
+
+_Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+_ABSENT, _NULL = msgspec.Raw(), msgspec.Raw(b"null")
+
+
+class _InputParameters(msgspec.Struct):
+    binary_data_size: int | None = None
+
+
+class _Input(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: _InputParameters | None = None
+    data: msgspec.Raw = _ABSENT
+
+
+class _OutputParameters(msgspec.Struct):
+    binary_data: bool | None = None
+    classification: int | None = None
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: _OutputParameters | None = None
+
+
+class _RequestParameters(msgspec.Struct):
+    binary_data_output: bool | None = None
+    timeout: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class _Request(msgspec.Struct):
+    """An infer request. Keys and parameters that are not named here are passed over."""
+
+    inputs: list[_Input]
+    id: str | _Id | None = None
+    parameters: _RequestParameters | None = None
+    outputs: list[_Output] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """An output as it is asked for: as bytes or not, and of how many of the best classes, if so."""
+
+    name: str
+    binary: bool = False
+    best: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What of a request its answer depends on."""
+
+    id: str | int | None
+    outputs: tuple[_Wanted, ...]
+
+
+EVERY_OUTPUT = (_Wanted(LABEL), _Wanted(PROBABILITIES))
+EVERY_OUTPUT_BINARY = (_Wanted(LABEL, binary=True), _Wanted(PROBABILITIES, binary=True))
+
+
+class OpenInferenceProtocol:
+    """Decodes tensors and encodes labels and probabilities as tensors; see the module's docstring.
+
+    Args:
+        max_rows: rows in one request at most.
+    """
+
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
+        self._forms: WeakKeyDictionary[Model, TensorForms] = WeakKeyDictionary()
+        self._decoder = msgspec.json.Decoder(_Request)
+        self._encoder = msgspec.json.Encoder()
+
+    def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
+        """The rows in a body, what is asked of them, and the time that there is for it."""
+        length = _json_bytes(header(LENGTH_HEADER.lower()), body)
+        request = self._request(body if length is None else body[:length])
+        tensors = _tensors(
+            request.inputs, memoryview(body)[len(body) if length is None else length :]
+        )
+        outputs = _wanted(request)
+        forms = self._forms.get(model)
+        if forms is None:
+            forms = self._forms[model] = TensorForms(model, self._max_rows)
+        return Decoded(forms.columns(tensors), _Form(request.id, outputs), _timeout_s(request))
+
+    def encode(self, answered: Answered) -> Reply:
+        """The outputs asked for, in that order, and what was unusual in the rows."""
+        form: _Form = answered.form
+        answer: dict[str, Any] = {
+            "model_name": answered.model.name,
+            "model_version": str(answered.model.version),
+        }
+        if form.id is not None:
+            answer["id"] = form.id
+        if answered.unusual:
+            # The protocol's parameters are texts, numbers and booleans.
+            warnings = self._encoder.encode(answered.unusual).decode("utf-8")
+            answer["parameters"] = {"warnings": warnings}
+        outputs: list[dict[str, Any]] = []
+        chunks: list[bytes] = []
+        for wanted in form.outputs:
+            output, content = _output(wanted, answered.prediction, answered.model)
+            outputs.append(output)
+            if content is not None:
+                chunks.append(content)
+        answer["outputs"] = outputs
+        text = self._encoder.encode(answer)
+        if not chunks:
+            return Reply(HTTPStatus.OK, text, JSON)
+        headers = ((LENGTH_HEADER, str(len(text))),)
+        return Reply(HTTPStatus.OK, b"".join((text, *chunks)), BINARY, headers)
+
+    def _request(self, text: bytes) -> _Request:
+        if not text:
+            raise UnreadableBody("the body is empty")
+        try:
+            return self._decoder.decode(text)
+        except msgspec.ValidationError as error:
+            said, pointer = explained(error)
+            raise InvalidRequest(f"this is no infer request: {said}", pointer) from None
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise unreadable(error) from None
+
+
+def _json_bytes(header: str | None, body: bytes) -> int | None:
+    """How many bytes of a body are JSON, by its header; None for all of them."""
+    if header is None:
+        return None
+    length = header.strip()
+    if length.isascii() and length.isdigit() and len(length) <= LONGEST_LENGTH:
+        count = int(length)
+        if count <= len(body):
+            return count
+    raise InvalidRequest(
+        f"{LENGTH_HEADER} is '{shown(header)}', expected a whole number from 0 to {len(body)}, "
+        "which is how long the body is"
+    )
+
+
+def _timeout_s(request: _Request) -> float | None:
+    """The time limit of a request, which it gives in microseconds; 0 is none, as in Triton."""
+    given = request.parameters.timeout if request.parameters else None
+    return given * MICROSECONDS if given and given * MICROSECONDS <= LONGEST_S else None
+
+
+def _tensors(inputs: Sequence[_Input], content: memoryview) -> list[Tensor]:
+    """The inputs of a request, each with its data or its share of the bytes behind the JSON."""
+    if not inputs:
+        raise InvalidRequest("expected an input at least", "/inputs")
+    tensors = []
+    at = 0
+    for index, given in enumerate(inputs):
+        place = f"/inputs/{index}"
+        size = given.parameters.binary_data_size if given.parameters else None
+        data = None if given.data in (_ABSENT, _NULL) else given.data
+        if size is None:
+            if data is None:
+                raise InvalidRequest(f"input '{shown(given.name)}' has no data", place)
+            tensors.append(Tensor(place, given.name, given.datatype, given.shape, data, None))
+            continue
+        where = f"{place}/parameters/binary_data_size"
+        if data is not None:
+            raise InvalidRequest(
+                f"input '{shown(given.name)}' has both data and binary_data_size", where
+            )
+        end = at + size
+        if not at <= end <= len(content):
+            raise InvalidRequest(
+                f"input '{shown(given.name)}' says {size} bytes, there are {len(content) - at} left",
+                where,
+            )
+        share = content[at:end]
+        tensors.append(Tensor(place, given.name, given.datatype, given.shape, None, share))
+        at = end
+    if at != len(content):
+        raise InvalidRequest(f"{len(content) - at} bytes after the last input belong to none")
+    return tensors
+
+
+def _wanted(request: _Request) -> tuple[_Wanted, ...]:
+    """The outputs that are asked for, in order; all where none is."""
+    binary = bool(request.parameters and request.parameters.binary_data_output)
+    if not request.outputs:
+        return EVERY_OUTPUT_BINARY if binary else EVERY_OUTPUT
+    wanted: dict[str, _Wanted] = {}
+    for index, output in enumerate(request.outputs):
+        name, parameters = output.name, output.parameters or _OutputParameters()
+        place = f"/outputs/{index}"
+        if name not in (LABEL, PROBABILITIES):
+            raise InvalidRequest(
+                f"there is no output '{shown(name)}', expected {LABEL} or {PROBABILITIES}",
+                f"{place}/name",
+            )
+        if name in wanted:
+            raise InvalidRequest(f"output '{name}' is asked for twice", f"{place}/name")
+        best = parameters.classification or 0
+        if best < 0 or (best and name == LABEL):
+            raise InvalidRequest(
+                f"classification of {best} for output '{name}', expected some of {PROBABILITIES}",
+                f"{place}/parameters/classification",
+            )
+        as_bytes = binary if parameters.binary_data is None else parameters.binary_data
+        wanted[name] = _Wanted(name, as_bytes, best)
+    return tuple(wanted.values())
+
+
+def _output(
+    wanted: _Wanted, prediction: Prediction, model: Model
+) -> tuple[dict[str, Any], bytes | None]:
+    """One output as JSON, and its bytes where it is asked for as bytes."""
+    probabilities = prediction.probabilities
+    shape, datatype = [len(probabilities)], "BYTES"
+    if wanted.best:
+        best = min(wanted.best, len(model.signature.classes))
+        shape, values = [*shape, best], _best(probabilities, model.signature.classes, best)
+    elif wanted.name == LABEL:
+        values = prediction.labels
+    else:
+        shape, datatype = list(probabilities.shape), "FP32"
+    output: dict[str, Any] = {"name": wanted.name, "datatype": datatype, "shape": shape}
+    if not wanted.binary:
+        output["data"] = probabilities.ravel().tolist() if datatype == "FP32" else values
+        return output, None
+    content = (
+        probabilities.astype("<f4", copy=False).tobytes() if datatype == "FP32" else framed(values)
+    )
+    output["parameters"] = {"binary_data_size": len(content)}
+    return output, content
+
+
+def _best(probabilities: Any, classes: Sequence[str], best: int) -> list[str]:
+    """The ``best`` likeliest classes of each row as ``score:index:label``, of equals the first."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :best]
+    scores = np.take_along_axis(probabilities, order, axis=1)
+    return [
+        f"{score}:{index}:{classes[index]}"
+        for score, index in zip(scores.ravel().tolist(), order.ravel().tolist(), strict=True)
+    ]

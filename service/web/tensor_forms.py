@@ -1,0 +1,308 @@
+"""Named tensors to Columns: which tensors a model takes, and what is wrong with those that came.
+
+Features come side by side in the inputs of the graph, or each in a tensor of its own name. Both may
+come in one request, as long as no feature comes twice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import InvalidRows, Problem
+from service.model.artifact import Model
+from service.model.columns import Columns
+from service.model.problems import COMPARED_CHARACTERS, PROBLEM_LIMIT, described, expected_of, shown
+from service.model.row_forms import check_row_count
+from service.model.signature import Feature, Kind, Signature
+from service.web.tensors import Tensor
+
+NUMBERS, CATEGORIES = "numbers", "categories"
+"""The inputs of a graph that the contract knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorForm:
+    """A tensor that a model takes.
+
+    Attributes:
+        features: those that it holds, in order; all of them categories, or none.
+        names: theirs.
+        columns: where they stand in ``Columns.numbers`` or ``Columns.categories``; None where they
+            are all of that.
+        dated: the datetime whose text it holds. In an input of the graph it would be seconds.
+    """
+
+    features: tuple[Feature, ...]
+    names: tuple[str, ...]
+    columns: npt.NDArray[np.int64] | None
+    dated: Feature | None = None
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether its features are categories."""
+        return self.features[0].kind is Kind.CATEGORY
+
+
+Sent = list[tuple[Tensor, TensorForm]]
+"""The tensors of a request with what they hold."""
+
+
+class TensorForms:
+    """The tensors that one model takes, and the way from them to Columns.
+
+    Args:
+        model: the model. Where an input of its graph and a feature have one name, it means the
+            input.
+        max_rows: rows in one request at most.
+    """
+
+    def __init__(self, model: Model, max_rows: int) -> None:
+        self._signature, self._max_rows = model.signature, max_rows
+        self._forms: dict[str, TensorForm] = {}
+        places = {
+            feature.name: place
+            for features in (model.signature.numbers, model.signature.categories)
+            for place, feature in enumerate(features)
+        }
+
+        def take(name: str, features: Sequence[Feature], dated: Feature | None = None) -> None:
+            names = tuple(feature.name for feature in features)
+            text = features[0].kind is Kind.CATEGORY
+            every = model.signature.categories if text else model.signature.numbers
+            columns = None if len(names) == len(every) else np.array([places[n] for n in names])
+            self._forms.setdefault(name, TensorForm(tuple(features), names, columns, dated))
+
+        for name, features in graph_inputs(model).items():
+            take(name, features)
+        for feature in model.signature.features:
+            take(feature.name, [feature], feature if feature.kind is Kind.DATETIME else None)
+        self._required = {f.name for f in model.signature.features if f.required}
+        self._checks = _Checks(model.signature)
+
+    def columns(self, tensors: Sequence[Tensor]) -> Columns:
+        """The rows that tensors hold.
+
+        Raises:
+            InvalidRequest: when a tensor is not of the shape or datatype that is taken, a feature
+                comes twice, or the tensors are not of equally many rows.
+            InvalidRows: when tensors are unknown or missing, or values are no values of theirs.
+            TooManyRows: before anything is made of that many.
+        """
+        sent = self._known(tensors)
+        rows = self._checked_rows(sent)
+        numbers = categories = None
+        found: list[Problem] = []
+        for tensor, form in sent:
+            width = len(form.features)
+            block: npt.NDArray[Any]
+            if form.holds_text:
+                texts = tensor.texts(rows, width)
+                block = np.array(texts, dtype=object).reshape(rows, width)
+                if form.columns is None:
+                    categories = block
+                    continue
+                if categories is None:
+                    categories = self._no_categories(rows)
+                categories[:, form.columns] = block
+                continue
+            if form.dated is None:
+                block = tensor.numbers(rows, width)
+            else:
+                block, wrong = _seconds(tensor, form.dated, rows)
+                found += wrong
+            if form.columns is None:
+                numbers = block
+                continue
+            if numbers is None:
+                numbers = self._no_numbers(rows)
+            numbers[:, form.columns] = block
+        columns = Columns(
+            self._no_numbers(rows) if numbers is None else numbers,
+            self._no_categories(rows) if categories is None else categories,
+        )
+        found += self._checks.problems(columns, sent)
+        if found:
+            raise _invalid(sorted(found, key=lambda problem: problem.row))
+        return columns
+
+    def _no_numbers(self, rows: int) -> npt.NDArray[np.float64]:
+        return np.full((rows, len(self._signature.numbers)), np.nan)
+
+    def _no_categories(self, rows: int) -> npt.NDArray[Any]:
+        return np.full((rows, len(self._signature.categories)), "", dtype=object)
+
+    def _known(self, tensors: Sequence[Tensor]) -> Sent:
+        """Each tensor with what it holds, once it is sure that all features came and came once."""
+        sent: Sent = []
+        there: set[str] = set()
+        unknown: list[Tensor] = []
+        for tensor in tensors:
+            form = self._forms.get(tensor.name)
+            if form is None:
+                unknown.append(tensor)
+                continue
+            before = len(there)
+            there.update(form.names)
+            if len(there) != before + len(form.names):
+                tensor.refuse("its values came in an input before", "name")
+            sent.append((tensor, form))
+        if unknown or not self._required <= there:
+            raise self._other_names(there, unknown)
+        return sent
+
+    def _other_names(self, there: set[str], unknown: Sequence[Tensor]) -> InvalidRows:
+        """What to raise for unknown tensors, each with what it may mean, and for missing ones."""
+        found: list[Problem] = []
+        accounted = set(there)
+        names = [name for name, form in self._forms.items() if there.isdisjoint(form.names)]
+        for tensor in unknown[: PROBLEM_LIMIT + 1]:
+            short = len(tensor.name) <= COMPARED_CHARACTERS
+            close = difflib.get_close_matches(tensor.name, names, n=1) if short else []
+            accounted.update(name for meant in close for name in self._forms[meant].names)
+            place, said = f"{tensor.place}/name", shown(tensor.name)
+            expected = "an input that the model takes"
+            found.append(Problem(0, said, place, expected, said, next(iter(close), None)))
+        found += [
+            Problem(0, feature.name, "/inputs", "an input of this name", "nothing")
+            for feature in self._signature.features
+            if feature.required and feature.name not in accounted
+        ]
+        return _invalid(found)
+
+    def _checked_rows(self, sent: Sent) -> int:
+        """How many rows there are, by what the tensors say of themselves; nothing is read yet."""
+        rows = -1
+        for tensor, form in sent:
+            width, shape = len(form.features), tensor.shape
+            fits = (len(shape) == 1 and width == 1) or (len(shape) == 2 and shape[1] == width)  # noqa: PLR2004
+            if not fits or shape[0] < 0:
+                tensor.refuse(
+                    f"expected the shape {f'[rows, {width}]' + (' or [rows]' if width == 1 else '')}, "
+                    f"got {shown(str(list(shape[:5])))}",
+                    "shape",
+                )
+            if rows == -1:
+                rows = shape[0]
+                check_row_count(rows, self._max_rows)
+            if shape[0] != rows:
+                tensor.refuse(
+                    f"{shape[0]} rows, but there are {rows} in the inputs before", "shape"
+                )
+            if form.dated is not None and not tensor.is_text:
+                tensor.refuse(f"expected BYTES that hold {expected_of(form.dated)}", "datatype")
+            if form.dated is None and not form.holds_text and tensor.is_text:
+                tensor.refuse("expected numbers, got BYTES", "datatype")
+        return rows
+
+
+class _Checks:
+    """What values a signature refuses though they were of the right datatype."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._numbers, self._categories = signature.numbers, signature.categories
+        self._required = np.array([feature.required for feature in signature.numbers], dtype=bool)
+        kinds = [feature.kind for feature in signature.numbers]
+        self._booleans = [place for place, kind in enumerate(kinds) if kind is Kind.BOOLEAN]
+        self._never_blank = [p for p, f in enumerate(signature.categories) if f.required]
+
+    def problems(self, columns: Columns, sent: Sent) -> list[Problem]:
+        """Those of numbers and those of categories, of each no more than tell that there are more."""
+        found: list[Problem] = []
+        numbers = columns.numbers
+        # Nearly always this is all that is looked at.
+        if self._booleans or not np.isfinite(numbers).all():
+            for row, place in self._refused(numbers):
+                feature = self._numbers[place]
+                found.append(_number_problem(sent, feature, row, float(numbers[row, place])))
+        for place in self._never_blank:
+            blank = columns.categories[:, place] == ""
+            if blank.any():
+                feature = self._categories[place]
+                for row in np.flatnonzero(blank)[: PROBLEM_LIMIT + 1].tolist():
+                    _, pointer = _whence(sent, feature, row)
+                    found.append(
+                        Problem(row, feature.name, pointer, expected_of(feature), described(""))
+                    )
+        return found
+
+    def _refused(self, numbers: npt.NDArray[np.float64]) -> list[list[int]]:
+        """Row and column of what is infinite, missing and required, or no boolean."""
+        missing = np.isnan(numbers)
+        refused = np.isinf(numbers) | (missing & self._required)
+        if self._booleans:
+            values = numbers[:, self._booleans]
+            refused[:, self._booleans] |= (
+                (values != 0) & (values != 1) & ~missing[:, self._booleans]
+            )
+        places: list[list[int]] = np.argwhere(refused)[: PROBLEM_LIMIT + 1].tolist()
+        return places
+
+
+def _invalid(found: list[Problem]) -> InvalidRows:
+    return InvalidRows(found[:PROBLEM_LIMIT], truncated=len(found) > PROBLEM_LIMIT)
+
+
+def graph_inputs(model: Model) -> dict[str, tuple[Feature, ...]]:
+    """The inputs of a model's graph that hold features side by side, by name.
+
+    By the contract they are ``numbers`` and ``categories``. In a file without metadata the features
+    are named after them: ``x_0``, ``x_1`` are the columns of ``x``.
+    """
+    signature = model.signature
+    inputs: dict[str, tuple[Feature, ...]] = {}
+    if model.described:
+        inputs = {NUMBERS: signature.numbers, CATEGORIES: signature.categories}
+        return {name: features for name, features in inputs.items() if features}
+    for feature in signature.features:
+        name, _, column = feature.name.rpartition("_")
+        before = inputs.get(name, ())
+        if column == str(len(before)) and all(f.kind is feature.kind for f in before):
+            inputs[name] = (*before, feature)
+    return {name: features for name, features in inputs.items() if len(features) > 1}
+
+
+def _seconds(
+    tensor: Tensor, feature: Feature, rows: int
+) -> tuple[npt.NDArray[np.float64], list[Problem]]:
+    """The seconds (rows, 1) that texts mean for a datetime, and which texts mean none."""
+    seconds = np.full((rows, 1), np.nan)
+    found: list[Problem] = []
+    for row, text in enumerate(tensor.texts(rows, 1)):
+        if not text:
+            continue  # stays NaN, and is refused as such where it is required
+        try:
+            seconds[row] = feature.seconds(text)
+        except ValueError:
+            seconds[row] = 0  # so that it is not said to be missing as well
+            place = tensor.pointer(row, 0, 1)
+            found.append(Problem(row, feature.name, place, expected_of(feature), described(text)))
+            if len(found) > PROBLEM_LIMIT:
+                break
+    return seconds, found
+
+
+def _whence(sent: Sent, feature: Feature, row: int) -> tuple[Tensor, str]:
+    """The tensor that a feature came in, and the JSON pointer of its value in a row."""
+    tensor, form = next(pair for pair in sent if feature.name in pair[1].names)
+    return tensor, tensor.pointer(row, form.names.index(feature.name), len(form.names))
+
+
+def _number_problem(sent: Sent, feature: Feature, row: int, value: float) -> Problem:
+    tensor, pointer = _whence(sent, feature, row)
+    expected = expected_of(feature)
+    if feature.kind is Kind.DATETIME and not tensor.is_text:
+        expected = "seconds since 1970-01-01T00:00:00 UTC"
+    if math.isnan(value):
+        got = described("") if tensor.is_text else tensor.missing
+    elif math.isinf(value):
+        got = "infinity" if value > 0 else "-infinity"
+    else:
+        got = described(value)
+    return Problem(row, feature.name, pointer, expected, got)
