@@ -19,6 +19,9 @@ from service.settings import PREFIX, Settings, flag_of, unknown_variables
 INVALID = 2
 """Exit code for settings that can't be used."""
 
+SOCKETS_GIVEN = "GUNICORN_FD"
+"""Set where a running service starts its successor (SIGUSR2): that gets its sockets from there."""
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="pigeonhole-serve")
@@ -61,7 +64,8 @@ def run(**flags: str | None) -> None:
 
     for name in unknown_variables(os.environ):
         click.echo(f"Warning: {name} is no setting and is ignored.", err=True)
-    _refuse_unusable_address(settings.host, settings.port)
+    if SOCKETS_GIVEN not in os.environ:
+        _refuse_unusable_address(settings.host, settings.port)
     if settings.port:
         click.echo(f"Serving {settings.models} on http://{settings.host}:{settings.port}")
     Server(settings).run()

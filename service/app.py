@@ -97,7 +97,7 @@ class Service:
         self.door: Door = flask
         if settings.front == "express":
             self.door = Express(
-                hot, flask, predictor, work=self._work, access_log=settings.access_log
+                hot, flask, predictor, metrics, work=self._work, access_log=settings.access_log
             )
 
     def drain(self) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True, eq=False):
     """Rows as two arrays, their columns in the order of the signature.
 
     Attributes:
@@ -27,8 +26,7 @@ class Columns:
         return len(self.numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True, eq=False):
     """What a model says of each row.
 
     Attributes:

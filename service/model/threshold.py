@@ -52,6 +52,6 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
         """
         place = classes.index(self.positive)
         # As doubles, which is what a caller reads of both and may compare himself.
-        reached = probabilities[:, place].astype(np.float64) >= self.value
+        reached = probabilities[:, place] >= np.float64(self.value)
         chosen = (classes[1 - place], self.positive)
         return [chosen[row] for row in reached.tolist()]

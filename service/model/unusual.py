@@ -5,6 +5,7 @@ A height in metres sent to a model trained in centimetres should not pass silent
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +43,10 @@ class Watch:
 
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
-        self._minimum = np.array(
-            [-np.inf if f.minimum is None else f.minimum for f in signature.numbers]
-        )
-        self._maximum = np.array(
-            [np.inf if f.maximum is None else f.maximum for f in signature.numbers]
-        )
+        minimum = [-math.inf if f.minimum is None else f.minimum for f in signature.numbers]
+        maximum = [math.inf if f.maximum is None else f.maximum for f in signature.numbers]
+        self._limits = list(zip(minimum, maximum, strict=True))
+        self._minimum, self._maximum = np.array(minimum), np.array(maximum)
         self._known = [
             (index, frozenset(f.categories) | {""})
             for index, f in enumerate(signature.categories)
@@ -56,10 +55,12 @@ class Watch:
 
     def unusual(self, columns: Columns) -> list[Warned]:
         """The values outside what training saw, in row order, at most ``WARNING_LIMIT``."""
+        if len(columns) == 1 and self._is_usual(columns):
+            return []
         found: list[Warned] = []
         numbers = columns.numbers  # NaN compares false: missing is never out of range
         outside = (numbers < self._minimum) | (numbers > self._maximum)
-        if outside.any():
+        if np.count_nonzero(outside):
             for row, index in np.argwhere(outside)[:WARNING_LIMIT].tolist():
                 feature = self._signature.numbers[index]
                 limits = (feature.minimum, feature.maximum)
@@ -77,3 +78,16 @@ class Watch:
                 found.append(Warned(row, feature.name, values[row], commonest[:CATEGORIES_SHOWN]))
         found.sort(key=lambda warned: warned.row)
         return found[:WARNING_LIMIT]
+
+    def _is_usual(self, columns: Columns) -> bool:
+        """Whether a single row has nothing to tell of: plain Python is quicker with so little."""
+        (numbers,) = columns.numbers.tolist()
+        for value, (minimum, maximum) in zip(numbers, self._limits, strict=True):
+            if value < minimum or value > maximum:  # NaN is neither
+                return False
+        if self._known:
+            (texts,) = columns.categories.tolist()
+            for index, known in self._known:
+                if texts[index] not in known:
+                    return False
+        return True

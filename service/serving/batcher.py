@@ -5,9 +5,8 @@ calls that come while the threads are busy make up the next run. So an idle serv
 there is no delay to tune, and a busy one makes fewer and larger runs: the rows of a large network
 cost a fraction of what they cost one by one.
 
-Rows are taken to be answered each for itself, as the contract of a model file has it. A joined run
-may round the last bits otherwise than a run alone: onnxruntime multiplies matrices of another size
-in another order.
+A model answers each row by itself, whatever stands in the others: without that, nothing could be
+joined.
 """
 
 from __future__ import annotations
@@ -246,20 +245,36 @@ class Batcher:
         return calls, late
 
     def answer(self, calls: Sequence[Call]) -> None:
-        """Run calls as one, and end each with the outcome that it would have had alone.
+        """Run calls as one, and end each with the outcome that it would have had alone."""
+        outcomes = self.outcomes([call.columns for call in calls])
+        for call, outcome in zip(calls, outcomes, strict=True):
+            call.end(outcome)
 
-        Where the run names rows that have no answer, their callers are told and the others are
+    def outcomes(self, parts: Sequence[Columns]) -> list[Prediction | Exception]:
+        """What comes of the rows of several calls, run as one in this thread.
+
+        Where the run names rows that have no answer, their calls get that error, and the others are
         run again; where it fails otherwise, each call is run alone.
+
+        Args:
+            parts: the rows of each call.
+
+        Returns:
+            For each call what it would have got alone.
         """
-        while len(calls) > 1:
+        outcomes: list[Prediction | Exception | None] = [None] * len(parts)
+        left = list(range(len(parts)))
+        while len(left) > 1:
+            joined = [parts[place] for place in left]
             try:
-                prediction = self.pool.run(self._run, _joined(calls))
+                prediction = self.pool.run(self._run, _joined(joined))
             except InvalidRows as error:
-                refused, calls = _parted(calls, error.problems)
-                for call, problems in refused:
-                    call.end(InvalidRows(problems))
-                if not refused:
+                named = _dealt(error, joined)
+                if not named:
                     break
+                for which, own in named.items():
+                    outcomes[left[which]] = own
+                left = [place for which, place in enumerate(left) if which not in named]
             except Exception:
                 # Said once: a model that takes one row at a time only fails here for ever.
                 if not self._warned:
@@ -267,10 +282,16 @@ class Batcher:
                     log.warning("a joined run failed; its calls are run alone", exc_info=True)
                 break
             else:
-                _deal(prediction, calls)
-                return
-        for call in calls:
-            call.end(self._outcome(call.columns))
+                start = 0
+                labels, probabilities = prediction.labels, prediction.probabilities
+                for place, columns in zip(left, joined, strict=True):
+                    end = start + len(columns)
+                    outcomes[place] = Prediction(labels[start:end], probabilities[start:end])
+                    start = end
+                left = []
+        for place in left:
+            outcomes[place] = self._outcome(parts[place])
+        return [outcome for outcome in outcomes if outcome is not None]
 
     def _outcome(self, columns: Columns) -> Prediction | Exception:
         try:
@@ -309,39 +330,25 @@ class Call:
             log.exception("an answer could not be handed over")
 
 
-def _joined(calls: Sequence[Call]) -> Columns:
-    """The rows of all calls, one after the other."""
+def _joined(parts: Sequence[Columns]) -> Columns:
+    """All rows, one call's after the other's."""
     return Columns(
-        np.concatenate([call.columns.numbers for call in calls]),
-        np.concatenate([call.columns.categories for call in calls]),
+        np.concatenate([columns.numbers for columns in parts]),
+        np.concatenate([columns.categories for columns in parts]),
     )
 
 
-def _deal(prediction: Prediction, calls: Sequence[Call]) -> None:
-    """End each call with its own rows of a joined run."""
-    start = 0
-    for call in calls:
-        end = start + len(call.columns)
-        call.end(Prediction(prediction.labels[start:end], prediction.probabilities[start:end]))
-        start = end
-
-
-def _parted(
-    calls: Sequence[Call], problems: Sequence[Problem]
-) -> tuple[list[tuple[Call, list[Problem]]], list[Call]]:
-    """Calls whose rows are named, each with its problems by its own row numbers; and the others.
+def _dealt(error: InvalidRows, parts: Sequence[Columns]) -> dict[int, InvalidRows]:
+    """The calls whose rows are named, each with its own problems by its own row numbers.
 
     A full list may leave out some: then nobody is named, and each call has to be run alone. That
     bounds what many calls with many bad rows can cost.
     """
-    if len(problems) >= PROBLEM_LIMIT:
-        return [], list(calls)
-    starts = [0, *accumulate(len(call.columns) for call in calls[:-1])]
+    if len(error.problems) >= PROBLEM_LIMIT:
+        return {}
+    starts = [0, *accumulate(len(columns) for columns in parts[:-1])]
     named: dict[int, list[Problem]] = defaultdict(list)
-    for problem in problems:
+    for problem in error.problems:
         which = bisect_right(starts, problem.row) - 1
         named[which].append(replace(problem, row=problem.row - starts[which]))
-    return (
-        [(calls[which], own) for which, own in named.items()],
-        [call for which, call in enumerate(calls) if which not in named],
-    )
+    return {which: InvalidRows(problems) for which, problems in named.items()}

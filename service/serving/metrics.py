@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -58,7 +58,12 @@ DURATION = Name(
     ("route", "model", "version"),
     "Time from a request's body being there to its answer being ready.",
 )
-IN_FLIGHT = Name("pigeonhole_requests_in_flight", GAUGE, (), "Requests being answered now.")
+IN_FLIGHT = Name(
+    "pigeonhole_requests_in_flight",
+    GAUGE,
+    (),
+    "Predictions being made now, but for those that are made at once.",
+)
 ROWS = Name("pigeonhole_rows_total", COUNTER, ("model", "version"), "Rows predicted.")
 PREDICTIONS = Name(
     "pigeonhole_predictions_total", COUNTER, ("model", "version", "label"), "Rows by label given."
@@ -116,6 +121,9 @@ METRICS = (*STORED, CONNECTIONS, WORKERS, REFUSED, BUILD)
 """All of them."""
 
 
+_RequestSeries = tuple[int | None, int | None]
+
+
 class Metrics:
     """One worker's view of the metrics: it counts into its slot.
 
@@ -127,43 +135,81 @@ class Metrics:
         self._counters = counters
         counters.add(self._at(WORKER_STARTS))
         self._in_flight = self._at(IN_FLIGHT)
-        self._request_series: dict[tuple[str, str, str, int], tuple[int | None, int | None]] = {}
+        self._request_series: dict[tuple[str, str, int | None, int], _RequestSeries] = {}
+        self._ended: deque[tuple[str, str, int | None, int, float]] = deque()
+        self._row_series: dict[tuple[str, int, str | None], int | None] = {}
 
-    def request_started(self) -> None:
-        """Count a request as being answered."""
-        self._counters.add(self._in_flight)
+    def in_flight(self, change: int) -> None:
+        """Count requests that are being answered: 1 for one more, -1 for one fewer."""
+        self._counters.add(self._in_flight, float(change))
 
     def request_ended(
-        self, route: str, model: str, version: str, code: int, seconds: float
+        self, route: str, model: str, version: int | None, code: int, seconds: float
     ) -> None:
-        """Count an answered request: model and version are empty where no live one was meant."""
+        """Note an answered request, for `settle`.
+
+        Args:
+            route: its name, or ``UNKNOWN_ROUTE``.
+            model: empty where no live one was meant.
+            version: None where no live one was meant.
+            code: the status.
+            seconds: that it took.
+        """
+        self._ended.append((route, model, version, code, seconds))
+
+    def settle(self) -> None:
+        """Count the requests noted since the last time, all at once."""
+        changes: dict[int | None, float] = defaultdict(float)
+        while self._ended:
+            try:
+                route, model, version, code, seconds = self._ended.popleft()
+            except IndexError:  # another thread counts that one
+                break
+            total, duration = self._series_of(route, model, version, code)
+            changes[total] += 1
+            if duration is not None:
+                changes[duration + bisect_left(BUCKETS_S, seconds)] += 1  # the last one is +Inf
+                changes[duration + len(BUCKETS_S) + 1] += seconds
+        if changes:
+            self._counters.add_all(list(changes.items()))
+
+    def _series_of(self, route: str, model: str, version: int | None, code: int) -> _RequestSeries:
+        """Where requests of one kind are counted, and where their seconds are."""
         key = (route, model, version, code)
-        series = self._request_series.get(key)
-        if series is None:
-            series = (
-                self._at(REQUESTS, route, model, version, str(code)),
-                self._at(DURATION, route, model, version),
-            )
+        try:
+            return self._request_series[key]
+        except KeyError:
+            where = (route, model, "" if version is None else str(version))
+            series = self._at(REQUESTS, *where, str(code)), self._at(DURATION, *where)
             self._request_series[key] = series
-        total, duration = series
-        changes: list[tuple[int | None, float]] = [(self._in_flight, -1.0), (total, 1.0)]
-        if duration is not None:
-            bucket = bisect_left(BUCKETS_S, seconds)  # the last one is +Inf
-            changes += [(duration + bucket, 1.0), (duration + len(BUCKETS_S) + 1, seconds)]
-        self._counters.add_all(changes)
+            return series
 
     def predicted(self, observations: Sequence[Observation]) -> None:
         """Count the rows of predictions by label, and what was unusual in them."""
-        counts: Tally[int | None] = Tally()
+        counts: dict[int | None, float] = defaultdict(float)
         for seen in observations:
-            where = (seen.model.name, str(seen.model.version))
-            labels = seen.prediction.labels
-            counts[self._at(ROWS, *where)] += len(labels)
-            for label, rows in Tally(labels).items():
-                counts[self._at(PREDICTIONS, *where, label)] += rows
+            model, labels = seen.model, seen.prediction.labels
+            counts[self._rows_at(model, None)] += len(labels)
+            if len(labels) == 1:  # counting by hand is for more
+                counts[self._rows_at(model, labels[0])] += 1
+            else:
+                for label, rows in Tally(labels).items():
+                    counts[self._rows_at(model, label)] += rows
             for warned in seen.unusual:
-                counts[self._at(UNUSUAL, *where, warned.feature)] += 1
-        self._counters.add_all([(at, float(count)) for at, count in counts.items()])
+                where = (model.name, str(model.version), warned.feature)
+                counts[self._at(UNUSUAL, *where)] += 1
+        self._counters.add_all(list(counts.items()))
+
+    def _rows_at(self, model: Model, label: str | None) -> int | None:
+        """Where a model's rows of one label are counted; those of all where it is None."""
+        key = (model.name, model.version, label)
+        try:
+            return self._row_series[key]
+        except KeyError:
+            where = (model.name, str(model.version))
+            at = self._at(ROWS, *where) if label is None else self._at(PREDICTIONS, *where, label)
+            self._row_series[key] = at
+            return at
 
     def model_live(self, model: Model) -> None:
         """A version was loaded and serves now."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from service.model.artifact import Model
 from service.model.columns import Prediction
 from service.model.unusual import Warned
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True):
     """One prediction: the model, what it said, and what was unusual in the rows."""
 
     model: Model

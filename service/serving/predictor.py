@@ -49,7 +49,7 @@ class Predictor:
 
     def is_quick(self, model: Model, rows: int) -> bool:
         """Whether so many rows may be run where the call stands, an event loop too."""
-        return model.run_seconds * max(1, rows / 50) <= QUICK_S
+        return model.expected_seconds(rows) <= QUICK_S
 
     def run(self, model: Model, columns: Columns, deadline: float | None = None) -> Prediction:
         """What the model says of each row; waits for its turn where it is not quick.
@@ -88,6 +88,12 @@ class Predictor:
             DeadlineExceeded, Overloaded: as they say.
         """
         return self._batcher(model).submit(columns, deadline, done).cancel
+
+    def run_together(
+        self, model: Model, parts: Sequence[Columns]
+    ) -> Sequence[Prediction | Exception]:
+        """Run the rows of calls that are quick as one, here and now: what comes of each call."""
+        return self._batcher(model).outcomes(parts)
 
     def observe(self, observation: Observation) -> None:
         """Keep what observers are to be told."""

@@ -1,9 +1,9 @@
 """One client's connection: HTTP/1.1 in, answers out, in order, within limits and deadlines.
 
-Bytes are parsed by llhttp (through httptools), which refuses what request smuggling lives on: two
-lengths, a length beside chunks, an unknown transfer coding, blanks in names. A request is handed on
-when its body is whole, so a client that dribbles holds a connection and nothing else, and that not
-for ever. Each answer goes out in one write.
+Bytes are parsed by llhttp (through httptools), which refuses most of what request smuggling lives
+on: two lengths, a length beside chunks, blanks in names, folded lines, bare line ends. A request is
+handed on when its body is whole, so a client that dribbles holds a connection and nothing else, and
+that not for ever. Each answer goes out in one write.
 
 Why no ASGI server stands here: see ``http_server``.
 """
@@ -23,10 +23,12 @@ import httptools
 from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
+    InternalServerError,
     RequestEntityTooLarge,
     RequestHeaderFieldsTooLarge,
     RequestTimeout,
     RequestURITooLarge,
+    ServiceUnavailable,
 )
 
 from service.web.door import Answer, Cancel, Door, Request
@@ -34,27 +36,37 @@ from service.web.door import Answer, Cancel, Door, Request
 log = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 32 * 1024
-"""Request line and headers together."""
+"""Request line and headers together, those of one name joined, without blanks around values. Also
+what may stand between two bytes of a body in chunks, and behind the last one."""
 
 MAX_TARGET_BYTES = 8 * 1024
 """Path and query; RFC 9110, section 4.1, asks for 8,000 at least."""
 
-FRAMING = 8
-"""How many times its size a body may take on the wire: in chunks of one byte it is six times."""
+PIECE_BYTES = 16 * 1024
+"""Bytes that are parsed at once. Behind a request that is still being answered no further piece is,
+so that a client can make us keep only as many requests as fit into one."""
 
-LINGER_S = 5.0
-"""Seconds that a client gets to close after the last answer, while what it still sends is thrown
-away. Closing on a client that still sends resets it, and the reset may overtake the answer."""
+COUNTED_BYTES = 64 * 1024
+"""A body of more bytes counts towards the bound on those of all connections together."""
 
-GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+TAKEN_BYTES = 256 * 1024
+"""Of an answer, by a client that is not too slow, in the time that is set for it."""
+
+CACHED_TARGET_BYTES = 256
+"""Longer targets are read anew each time, so that the cache stays small."""
 
 LENGTH_DIGITS = 18
 """Of a Content-Length; Python refuses to read numbers of some thousand digits."""
 
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+RETRY_AFTER_S = 1
+"""When to send a body again for which there is no room now."""
+
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may take.
+    """What clients may take.
 
     Attributes:
         body_bytes: of one request.
@@ -64,7 +76,12 @@ class Limits:
             headers.
         body_s: seconds from there to the end of its body.
         idle_s: seconds that a connection stays open between two requests.
-        write_s: seconds that a client may take nothing of an answer.
+        write_s: seconds in which a client takes 256 KiB of an answer, or all that is left of it.
+        linger_s: seconds that a client gets to close after the last answer, while what it still
+            sends is thrown away. Closing on a client that still sends resets it, and the reset may
+            overtake the answer.
+        buffered_bytes: of all large bodies together that are being received or answered; one alone
+            is always taken.
     """
 
     body_bytes: int
@@ -73,6 +90,8 @@ class Limits:
     body_s: float
     idle_s: float
     write_s: float = 30.0
+    linger_s: float = 5.0
+    buffered_bytes: int = 256 * 2**20
 
 
 class Server(Protocol):
@@ -81,6 +100,7 @@ class Server(Protocol):
     door: Door
     limits: Limits
     connections: set[Connection]
+    buffered_bytes: int
     draining: bool
     head_end: bytes
     last_head_end: bytes
@@ -89,6 +109,8 @@ class Server(Protocol):
 
 _NOTHING, _HEAD, _BODY = range(3)
 """What is being read."""
+
+_NO_BYTES = memoryview(b"")
 
 
 class Connection(asyncio.Protocol):
@@ -99,15 +121,14 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         since: the loop's time when what it is doing now began.
-        is_answering: whether a request of it is being answered.
         has_asked: whether there was ever a whole request.
     """
 
     __slots__ = (
-        *("_body", "_cancel", "_chunk", "_client", "_eof", "_handing_on", "_head_bytes"),
-        *("_headers", "_keep_alive", "_lingering", "_parser", "_reading", "_reading_paused"),
-        *("_refused", "_server", "_stalled_since", "_transport", "_url", "_version", "_waiting"),
-        *("_wire_bytes", "has_asked", "is_answering", "since"),
+        *("_ahead", "_answering", "_bare_bytes", "_body", "_body_bytes", "_cancel", "_client"),
+        *("_counted_bytes", "_eof", "_handing_on", "_headers", "_keep_alive", "_lingering"),
+        *("_parser", "_reading", "_reading_paused", "_refused", "_server", "_stalled_since"),
+        *("_transport", "_unsent_bytes", "_url", "_version", "_waiting", "has_asked", "since"),
     )
 
     def __init__(self, server: Server) -> None:
@@ -120,15 +141,21 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: bytes | bytearray = b""
         self._version = ""
-        self._head_bytes = self._chunk = self._wire_bytes = 0
-        # Behind the request that is being answered: further ones, and why nothing more is read.
+        # Bytes since the last one that was kept: of a head that is not whole, or around chunks.
+        self._bare_bytes = 0
+        # Behind the request that is being answered: further ones, or why nothing more is read, and
+        # bytes that are not parsed yet. Unparsed bytes are there only while something waits.
         self._waiting: deque[tuple[Request | HTTPException, bool]] = deque()
+        self._ahead = _NO_BYTES
+        self._answering = self._handing_on = self._reading_paused = False
         self._keep_alive = True
         self._cancel: Cancel | None = None
-        self._handing_on = self._reading_paused = False
+        # Large bodies here, all and the one that is being answered.
+        self._counted_bytes = self._body_bytes = 0
         self._refused = self._lingering = self._eof = False
         self._stalled_since: float | None = None
-        self.is_answering = self.has_asked = False
+        self._unsent_bytes = 0
+        self.has_asked = False
         self.since = server.now()
 
     # The transport's side.
@@ -136,16 +163,20 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client is there."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by descent
+        if self._refused:
+            self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(high=0)  # to be told of every byte not taken
         peer = transport.get_extra_info("peername")
         self._client = peer[0] if peer else ""
-        self._server.connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The connection is closed, by whoever."""
         self._server.connections.discard(self)
         self._transport = None
-        self._waiting.clear()
         self._refused = True
+        self._forget_waiting()
+        del self._parser  # it holds this connection: nobody else would ever part the two
         if self._cancel is not None:
             self._cancel()
             self._cancel = None
@@ -153,119 +184,152 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; whether it still gets an answer."""
         self._eof = True
-        return (self.is_answering or bool(self._waiting)) and not self._lingering
+        return self._answering or bool(self._waiting)
 
     def pause_writing(self) -> None:
-        """The client takes its answers too slowly."""
+        """The client has not taken all of its answer yet."""
+        if self._transport is not None:
+            self._unsent_bytes = self._transport.get_write_buffer_size()
         self._stalled_since = self._server.now()
 
     def resume_writing(self) -> None:
-        """It takes them again."""
+        """Now it has."""
         self._stalled_since = None
-        if not self.is_answering:
+        self.since = self._server.now()
+        if not self._answering:
             self._hand_on_waiting()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         """Bytes of a request, or of several."""
+        if len(data) > PIECE_BYTES:
+            self._ahead = memoryview(data)
+            self._take_ahead()
+            return
         if self._refused:
             return
-        if self._reading == _NOTHING:
-            self.since = self._server.now()
-            self._head_bytes = 0
-            self._reading = _HEAD
-        self._chunk = len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refused = True  # what follows is no HTTP; its answer closes the connection
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._refused:
+                self._take_without_upgrade(data[upgrade.args[0] :])
+            return
         except httptools.HttpParserCallbackError:
-            log.exception("a connection failed")
-            self.abort()
+            raise  # a fault of ours: the loop logs it and closes the connection
         except httptools.HttpParserError as error:
-            self._refuse(BadRequest(f"this is not HTTP as it is taken here: {error}"))
-        if self._reading == _HEAD:
-            self._head_bytes += self._chunk
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse_long_head()
-        elif self._reading == _BODY:
-            self._wire_bytes += self._chunk
-            if self._wire_bytes > FRAMING * self._server.limits.body_bytes + MAX_HEAD_BYTES:
+            if "overflow" in str(error):  # of a Content-Length or a chunk's
                 self._refuse(RequestEntityTooLarge())
+            else:
+                self._refuse(BadRequest(f"this is not HTTP as it is taken here: {error}"))
+        if self._reading:
+            self._bare_bytes += len(data)
+            if self._bare_bytes > MAX_HEAD_BYTES + PIECE_BYTES:  # the first piece may count twice
+                self._refuse_long_head()
+
+    def _take_ahead(self) -> None:
+        while self._ahead and not self._waiting:
+            piece, self._ahead = self._ahead[:PIECE_BYTES], self._ahead[PIECE_BYTES:]
+            self.data_received(piece)
+
+    def _take_without_upgrade(self, rest: bytes | memoryview) -> None:
+        """Take a request as if it had not offered another protocol: we speak none.
+
+        llhttp thinks that such a request has no body, while clients that would rather speak HTTP/2
+        send one with it. So its head is parsed once more without the offer.
+
+        Args:
+            rest: what stands behind the head.
+        """
+        method = self._parser.get_method()
+        kept = {name: value for name, value in self._headers.items() if name != b"upgrade"}
+        lines = b"".join([b"%s: %s\r\n" % header for header in kept.items()])
+        head = b"%s %s HTTP/%s\r\n%s\r\n" % (method, self._url, self._version.encode(), lines)
+        self._parser = httptools.HttpRequestParser(self)
+        self._ahead = memoryview(b"".join((head, rest, self._ahead)))
+        self._take_ahead()
 
     # The parser's side.
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
         self._url, self._headers, self._body = b"", {}, b""
-        self._wire_bytes = 0
+        self._bare_bytes = 0
         self._reading = _HEAD
+        self.since = self._server.now()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
         self._url += url
 
-    def on_header(self, name: bytes, value: bytes | None) -> None:
-        """A header, whole."""
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, whole, or a trailer."""
         if self._reading == _BODY:
-            return  # a trailer: nothing here asks for one
-        name, headers = name.lower(), self._headers
+            return  # nothing here asks for trailers
+        name, value, headers = name.lower(), value.rstrip(), self._headers
         if name in headers:
-            value = headers[name] + b"," + (value or b"")
-        headers[name] = value or b""
+            value = b"%s,%s" % (headers[name], value)
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
         """The body comes next, if there is one and it may."""
         if self._refused:
             return
-        headers = self._headers
-        if self._head_bytes + self._chunk > MAX_HEAD_BYTES:  # else it can't be longer
-            lines = sum(len(name) + len(value) + 4 for name, value in headers.items())
-            if len(self._url) + lines > MAX_HEAD_BYTES:
-                self._refuse_long_head()
-                return
-        if len(self._url) > MAX_TARGET_BYTES:
+        parser, headers = self._parser, self._headers
+        # A head that came in one piece can't be too long.
+        if len(self._url) > MAX_TARGET_BYTES or (self._bare_bytes and self._head_is_too_long()):
             self._refuse_long_head()
             return
+        version = self._version = parser.get_http_version()
+        if parser.should_upgrade():
+            if b"upgrade" not in headers:
+                self._refuse(BadRequest("no connections are made from here"))
+            return  # it comes once more
         self._reading = _BODY
+        self._bare_bytes = 0
         self.since = self._server.now()
-        self._version = self._parser.get_http_version()
         host = headers.get(b"host")
-        if (host is None and self._version == "1.1") or (host is not None and b"," in host):
+        if version not in ("1.1", "1.0"):
+            self._refuse(BadRequest("only HTTP/1.1 and 1.0 are taken here"))
+        elif (host is None and version == "1.1") or (host is not None and b"," in host):
             self._refuse(BadRequest("a request names its host once"))  # RFC 9112, section 3.2
-        elif self._is_too_long(headers.get(b"content-length", b"0")):
+        elif b"transfer-encoding" in headers and (
+            version == "1.0" or headers[b"transfer-encoding"].lower() != b"chunked"
+        ):
+            self._refuse(BadRequest("the only Transfer-Encoding that is taken is chunked"))
+        elif b"content-length" in headers and self._is_too_large(headers[b"content-length"]):
             self._refuse(RequestEntityTooLarge())
-        elif b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
-            self._tell_to_go_on()
+        elif b"expect" in headers and version == "1.1":
+            self._tell_to_go_on(headers[b"expect"])
 
     def on_body(self, piece: bytes) -> None:
         """Bytes of the body."""
+        if self._refused:
+            return
+        self._bare_bytes = 0
         if not self._body:
             self._body = piece
         else:
             if isinstance(self._body, bytes):
                 self._body = bytearray(self._body)
             self._body += piece
-        if len(self._body) > self._server.limits.body_bytes:
-            self._body = b""
+        size = len(self._body)
+        if size > self._server.limits.body_bytes:
             self._refuse(RequestEntityTooLarge())
+        elif size > COUNTED_BYTES:
+            self._count(size if size - len(piece) <= COUNTED_BYTES else len(piece))
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self._reading = _NOTHING
-        if self._refused:
+        if self._refused or self._reading == _HEAD:
             return
-        parser = self._parser
-        keep_alive = (
-            self._version != "1.0" and parser.should_keep_alive() and not parser.should_upgrade()
-        )
+        self._reading = _NOTHING
+        parser, body = self._parser, self._body
         try:
             path, query = _target(self._url)
         except httptools.HttpParserInvalidURLError:
             self._refuse(BadRequest("the request's target is no path"))
             return
-        method, body = parser.get_method().decode("ascii"), self._body
         request = Request(
-            method,
+            parser.get_method().decode("ascii"),
             path,
             query,
             self._headers,
@@ -273,28 +337,67 @@ class Connection(asyncio.Protocol):
             self._version,
             self._client,
         )
+        keep_alive = self._version == "1.1" and parser.should_keep_alive()
         self.has_asked = True
         self._body = b""
-        if self.is_answering or self._waiting or self._stalled_since is not None:
+        if self._answering or self._waiting or self._stalled_since is not None:
             self._queue(request, keep_alive)
         else:
             self._hand_on(request, keep_alive)
 
+    def _head_is_too_long(self) -> bool:
+        lines = sum(len(name) + len(value) + 4 for name, value in self._headers.items())
+        first = len(self._parser.get_method()) + len(self._url) + len("  HTTP/1.1\r\n")
+        return first + lines + len("\r\n") > MAX_HEAD_BYTES
+
+    def _refuse_long_head(self) -> None:
+        too_long = len(self._url) > MAX_TARGET_BYTES
+        self._refuse(RequestURITooLarge() if too_long else RequestHeaderFieldsTooLarge())
+
+    def _is_too_large(self, declared: bytes) -> bool:
+        return len(declared) > LENGTH_DIGITS or int(declared) > self._server.limits.body_bytes
+
+    def _tell_to_go_on(self, expected: bytes) -> None:
+        # Behind an answer that is still to come it would be taken for that answer.
+        silent = self._answering or self._waiting or self._transport is None
+        if expected.lower() == b"100-continue" and not silent:
+            cast("asyncio.Transport", self._transport).write(GO_ON)
+
+    def _count(self, size: int) -> None:
+        """Count bytes of large bodies that came, or are no longer needed (less than none)."""
+        server, limits = self._server, self._server.limits
+        self._counted_bytes += size
+        server.buffered_bytes += size
+        if size > 0 and server.buffered_bytes > max(limits.buffered_bytes, limits.body_bytes):
+            self._refuse(
+                ServiceUnavailable(
+                    "too many large bodies are being received", retry_after=RETRY_AFTER_S
+                )
+            )
+
     # Requests and answers.
 
     def _hand_on(self, request: Request, keep_alive: bool) -> None:
-        self.is_answering, self._keep_alive = True, keep_alive
+        self._answering, self._keep_alive = True, keep_alive
+        self._body_bytes = len(request.body)
         self._handing_on = True
-        cancel = self._server.door(request, self._respond)
+        try:
+            cancel = self._server.door(request, self._respond)
+        except Exception:
+            log.exception("request failed")
+            cancel = None
+            self._respond(self._server.door.refuse(InternalServerError()))
         self._handing_on = False
-        if self.is_answering:
+        if self._answering:
             self._cancel = cancel
 
     def _respond(self, answer: Answer) -> None:
         transport = self._transport
-        if transport is None or not self.is_answering:
+        if transport is None or not self._answering:
             return  # the client is gone
-        self.is_answering, self._cancel = False, None
+        self._answering, self._cancel = False, None
+        if self._body_bytes > COUNTED_BYTES:
+            self._count(-self._body_bytes)
         server = self._server
         if self._keep_alive and not server.draining and not self._eof:
             transport.write(b"".join((answer.head, server.head_end, answer.body)))
@@ -302,8 +405,7 @@ class Connection(asyncio.Protocol):
             if self._waiting and not self._handing_on:
                 self._hand_on_waiting()
         else:
-            transport.write(b"".join((answer.head, server.last_head_end, answer.body)))
-            self._linger()
+            self._say_last(answer)
 
     def _queue(self, entry: Request | HTTPException, keep_alive: bool = False) -> None:
         self._waiting.append((entry, keep_alive))
@@ -313,12 +415,13 @@ class Connection(asyncio.Protocol):
 
     def _hand_on_waiting(self) -> None:
         """Hand on what waits, as far as it is answered at once."""
-        while self._waiting and not self.is_answering and self._stalled_since is None:
+        while self._waiting and not self._answering and self._stalled_since is None:
             entry, keep_alive = self._waiting.popleft()
             if isinstance(entry, HTTPException):
-                self._answer_refusal(entry)
+                self._say_last(self._server.door.refuse(entry))
             else:
                 self._hand_on(entry, keep_alive)
+        self._take_ahead()
         if self._reading_paused and not self._waiting and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -329,69 +432,55 @@ class Connection(asyncio.Protocol):
             return
         self._refused = True
         self._reading = _NOTHING
-        if self.is_answering or self._waiting:
+        self._body = b""
+        if self._answering or self._waiting:
             self._queue(error)
         else:
-            self._answer_refusal(error)
+            self._say_last(self._server.door.refuse(error))
 
-    def _answer_refusal(self, error: HTTPException) -> None:
-        if self._transport is not None:
-            answer = self._server.door.refuse(error)
-            self._transport.write(b"".join((answer.head, self._server.last_head_end, answer.body)))
-            self._linger()
-
-    def _refuse_long_head(self) -> None:
-        too_long = len(self._url) > MAX_TARGET_BYTES
-        self._refuse(RequestURITooLarge() if too_long else RequestHeaderFieldsTooLarge())
-
-    def _tell_to_go_on(self) -> None:
-        # Behind an answer that is still to come it would be taken for that answer.
-        if self._transport is not None and not self.is_answering and not self._waiting:
-            self._transport.write(GO_ON)
-
-    def _is_too_long(self, declared: bytes) -> bool:
-        return len(declared) > LENGTH_DIGITS or (
-            declared.isdigit() and int(declared) > self._server.limits.body_bytes
-        )
-
-    def _linger(self) -> None:
-        """Say that nothing follows, and wait until the client has closed too."""
+    def _say_last(self, answer: Answer) -> None:
+        """Give the last answer, and wait until the client has closed too."""
         self._refused = self._lingering = True
-        self._waiting.clear()
+        self._forget_waiting()
         self.since = self._server.now()
         transport = self._transport
         if transport is None:
             return
-        if self._reading_paused:
-            self._reading_paused = False
-            transport.resume_reading()
+        transport.write(b"".join((answer.head, self._server.last_head_end, answer.body)))
         if self._eof:
             transport.close()
         elif not transport.is_closing():
             transport.write_eof()
+            if self._reading_paused:
+                self._reading_paused = False
+                transport.resume_reading()
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._ahead = _NO_BYTES
+        self._count(-self._counted_bytes)
 
     # The server's side.
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no request of it is being read or answered."""
-        return self._reading == _NOTHING and not self.is_answering and not self._waiting
+    def is_busy(self) -> bool:
+        """Whether a request of it is being answered, or its answer on the way."""
+        return self._answering or self._stalled_since is not None
 
     @property
-    def is_lingering(self) -> bool:
-        """Whether it has had its last answer."""
-        return self._lingering
+    def is_idle(self) -> bool:
+        """Whether nothing is being read or answered, or it has had its last answer."""
+        return not self.is_busy and (self._lingering or self._reading == _NOTHING)
 
     def look(self, now: float) -> None:
         """Close it if it is late, saying so where it had begun to ask."""
         limits, age = self._server.limits, now - self.since
         if self._stalled_since is not None:
-            if now - self._stalled_since > limits.write_s:
-                self.abort()
+            self._look_at_unsent(now)
         elif self._lingering:
-            if age > LINGER_S:
+            if age > limits.linger_s:
                 self.abort()
-        elif self.is_answering or self._waiting:
+        elif self._answering:
             pass  # what takes its time is the answer
         elif self._reading == _NOTHING:
             if age > (limits.idle_s if self.has_asked else limits.head_s):
@@ -399,6 +488,15 @@ class Connection(asyncio.Protocol):
         elif age > (limits.head_s if self._reading == _HEAD else limits.body_s):
             part = "headers" if self._reading == _HEAD else "body"
             self._refuse(RequestTimeout(f"the {part} took too long to arrive"))
+
+    def _look_at_unsent(self, now: float) -> None:
+        if self._transport is None or self._stalled_since is None:
+            return
+        unsent = self._transport.get_write_buffer_size()
+        if unsent <= self._unsent_bytes - TAKEN_BYTES:
+            self._unsent_bytes, self._stalled_since = unsent, now
+        elif now - self._stalled_since > self._server.limits.write_s:
+            self.abort()
 
     def close(self) -> None:
         """Close it after what was written to it."""
@@ -409,15 +507,20 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close it at once."""
         self._refused = True
+        self._server.connections.discard(self)
         if self._transport is not None:
             self._transport.abort()
 
 
-@lru_cache(1024)
 def _target(url: bytes) -> tuple[str, bytes]:
     """Decoded path and raw query of a request's target."""
-    if url == b"*":
-        return "*", b""
+    return _read_target(url) if len(url) > CACHED_TARGET_BYTES else _cached_target(url)
+
+
+def _read_target(url: bytes) -> tuple[str, bytes]:
     parsed = httptools.parse_url(url)
     path = parsed.path or b"/"
     return unquote_to_bytes(path).decode("utf-8", "replace"), parsed.query or b""
+
+
+_cached_target = lru_cache(1024)(_read_target)

@@ -11,13 +11,15 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
+import msgspec
 from werkzeug.exceptions import HTTPException
 
-from service.errors import Overloaded
-from service.model.columns import Prediction
+from service.model.artifact import Model
+from service.model.columns import Columns, Prediction
+from service.serving.metrics import Metrics
 from service.serving.predictor import Predictor
 from service.web.answer_threads import AnswerThreads
 from service.web.door import Answer, Cancel, Request, Respond
@@ -38,13 +40,23 @@ Target = tuple[InferenceRoute, str | None, str | None]
 """A route, the model's name and its version."""
 
 
+class _Visit(msgspec.Struct, frozen=True, gc=False):
+    """A request at this door, and what is known of it by now."""
+
+    request: Request
+    respond: Respond
+    route: InferenceRoute
+    call: Call
+
+
 class Express:
     """The door in front of Flask's.
 
     Args:
         routes: the hot ones.
         flask: the door of everything else.
-        predictor: whose observers are told when the loop has time.
+        predictor: what the routes predict with; its observers are told when the loop has time.
+        metrics: what the routes count with, as well.
         work: the threads for large bodies.
         access_log: whether each request is logged.
     """
@@ -54,15 +66,17 @@ class Express:
         routes: Sequence[HotRoute],
         flask: FlaskDoor,
         predictor: Predictor,
+        metrics: Metrics,
         *,
         work: AnswerThreads,
         access_log: bool,
     ) -> None:
-        self._flask, self._predictor, self._work = flask, predictor, work
+        self._flask, self._predictor, self._metrics, self._work = flask, predictor, metrics, work
         self._access_log = access_log
         self._patterns = [(_pattern(route.rule), route.answer) for route in routes]
-        self._targets: dict[str, Target | None] = {}
-        self._telling = False
+        self._targets: dict[str, Target] = {}
+        self._quick: dict[Model, tuple[list[_Visit], list[Columns]]] = {}
+        self._is_due = False
 
     def __call__(self, request: Request, respond: Respond) -> Cancel | None:
         """Answer a request."""
@@ -70,86 +84,102 @@ class Express:
         if target is None or request.method != "POST":
             return self._flask(request, respond)
         route, name, version = target
-        header, body = request.header, request.body
-        call = route.begin(header)
-        if len(body) >= LARGE_BODY_BYTES:
-            return self._elsewhere(request, target, call, respond)
-        outcome: Prediction | Exception
+        call = route.begin(request.header)
+        visit = _Visit(request, respond, route, call)
+        self._soon()
         try:
-            model, columns = route.read(call, header, body, name, version)
-            if self._predictor.is_quick(model, len(columns)):
-                outcome = model.session.run(columns)
-            else:
-                loop = asyncio.get_running_loop()
-
-                def done(outcome: Prediction | Exception) -> None:
-                    loop.call_soon_threadsafe(self._finish, request, route, call, respond, outcome)
-
-                cancel = self._predictor.submit(model, columns, call.deadline, done)
-                return partial(_give_up, cancel, route, call)
+            if len(request.body) >= LARGE_BODY_BYTES:
+                return self._in_thread(visit, name, version)
+            model, columns = route.read(call, request.header, request.body, name, version)
+            if not self._predictor.is_quick(model, len(columns)):
+                return self._in_turn(visit, model, columns)
         except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
-            outcome = error
-        self._finish(request, route, call, respond, outcome)
+            self._finish(visit, error)
+            return None
+        if model in self._quick:
+            visits, parts = self._quick[model]
+            visits.append(visit)
+            parts.append(columns)
+        else:
+            self._quick[model] = [visit], [columns]
         return None
 
     def refuse(self, error: HTTPException) -> Answer:
         """The answer to what never became a request."""
         return self._flask.refuse(error)
 
-    def _elsewhere(
-        self, request: Request, target: Target, call: Call, respond: Respond
-    ) -> Cancel | None:
-        route, name, version = target
+    def _soon(self) -> None:
+        """See to what is left when the loop has read all that is there now."""
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._see_to_it)
+
+    def _see_to_it(self) -> None:
+        """Run the quick calls of one turn of the loop together, then count and tell."""
+        self._is_due = False
+        quick, self._quick = self._quick, {}
+        for model, (visits, parts) in quick.items():
+            outcomes = self._predictor.run_together(model, parts)
+            for visit, outcome in zip(visits, outcomes, strict=True):
+                self._finish(visit, outcome)
+        self._predictor.tell_observers()
+        self._metrics.settle()
+
+    def _in_turn(self, visit: _Visit, model: Model, columns: Columns) -> Cancel:
+        """Let a call of a heavy model wait for its turn, while the loop goes on."""
+        loop = asyncio.get_running_loop()
+
+        def done(outcome: Prediction | Exception) -> None:
+            loop.call_soon_threadsafe(self._finish_later, visit, outcome)
+
+        cancel = self._predictor.submit(model, columns, visit.call.deadline, done)
+        self._metrics.in_flight(1)
+        return partial(self._give_up, visit, cancel)
+
+    def _in_thread(self, visit: _Visit, name: str | None, version: str | None) -> Cancel:
+        """Have a large body read, and all that follows, in a thread."""
+        request, route, call = visit.request, visit.route, visit.call
 
         def make() -> Answer:
-            return self._logged(
-                request, call, route(request.header, request.body, name, version, call)
-            )
+            return self._logged(visit, route(request.header, request.body, name, version, call))
 
-        def respond_and_tell(answer: Answer) -> None:
-            respond(answer)
-            self._tell_soon()
+        def respond(answer: Answer) -> None:
+            self._metrics.in_flight(-1)
+            visit.respond(answer)
+            self._soon()
 
-        try:
-            return partial(_give_up, self._work(make, respond_and_tell), route, call)
-        except Overloaded as error:
-            self._finish(request, route, call, respond, error)
-            return None
+        cancel = self._work(make, respond)
+        self._metrics.in_flight(1)
+        return partial(self._give_up, visit, cancel)
 
-    def _finish(
-        self,
-        request: Request,
-        route: InferenceRoute,
-        call: Call,
-        respond: Respond,
-        outcome: Prediction | Exception,
-    ) -> None:
-        respond(self._logged(request, call, route.finish(call, outcome)))
-        self._tell_soon()
+    def _give_up(self, visit: _Visit, cancel: Cancel) -> None:
+        """Nobody waits for the answer any more: if the work has not begun, it never does."""
+        if cancel():
+            self._metrics.in_flight(-1)
+            visit.route.give_up(visit.call)
+            self._soon()
 
-    def _logged(self, request: Request, call: Call, reply: Reply) -> Answer:
+    def _finish_later(self, visit: _Visit, outcome: Prediction | Exception) -> None:
+        self._metrics.in_flight(-1)
+        self._finish(visit, outcome)
+        self._soon()
+
+    def _finish(self, visit: _Visit, outcome: Prediction | Exception) -> None:
+        visit.respond(self._logged(visit, visit.route.finish(visit.call, outcome)))
+
+    def _logged(self, visit: _Visit, reply: Reply) -> Answer:
         if self._access_log:
             access.info(
                 "request",
                 extra={
-                    "request_id": call.identity,
-                    "method": request.method,
-                    "path": request.path,
+                    "request_id": visit.call.identity,
+                    "method": visit.request.method,
+                    "path": visit.request.path,
                     "status": reply.status,
-                    "milliseconds": round(1000 * (time.perf_counter() - call.started), 3),
+                    "milliseconds": round(1000 * (time.perf_counter() - visit.call.started), 3),
                 },
             )
-        return reply.answer()
-
-    def _tell_soon(self) -> None:
-        """Tell observers when the loop has seen to all that is there now: of all of it at once."""
-        if not self._telling:
-            self._telling = True
-            asyncio.get_running_loop().call_soon(self._tell)
-
-    def _tell(self) -> None:
-        self._telling = False
-        self._predictor.tell_observers()
+        return reply.answer(visit.call.identity)
 
     def _target(self, path: str) -> Target | None:
         target = self._targets.get(path)
@@ -163,12 +193,6 @@ class Express:
                     self._targets[path] = target
                 return target
         return None
-
-
-def _give_up(cancel: Callable[[], object], route: InferenceRoute, call: Call) -> None:
-    """Nobody waits for the answer any more: if the work has not begun, it never does."""
-    if cancel():
-        route.give_up(call)
 
 
 def _pattern(rule: str) -> re.Pattern[str]:

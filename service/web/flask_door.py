@@ -16,7 +16,7 @@ from service.serving.metrics import UNKNOWN_ROUTE, Metrics
 from service.web.answer_threads import AnswerThreads
 from service.web.door import Answer, Cancel, Request, Respond
 from service.web.errors import error_reply
-from service.web.reply import Reply, status_line
+from service.web.reply import status_line
 from service.web.request_id import HEADER, request_id
 
 log = logging.getLogger(__name__)
@@ -65,10 +65,9 @@ class FlaskDoor:
             asked_id: the id that the caller gave it.
         """
         reply = error_reply(error)
-        self._metrics.request_started()
-        self._metrics.request_ended(UNKNOWN_ROUTE, "", "", reply.status, 0.0)
-        headers = ((HEADER, request_id(asked_id)), *reply.headers)
-        return Reply(reply.status, reply.body, reply.content_type, headers).answer()
+        self._metrics.request_ended(UNKNOWN_ROUTE, "", None, reply.status, 0.0)
+        self._metrics.settle()
+        return reply.answer(request_id(asked_id))
 
     def _answered(self, request: Request) -> Answer:
         try:

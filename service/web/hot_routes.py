@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, g, request
 
 from service.web.inference import InferenceRoute
+from service.web.request_id import HEADER
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,12 @@ def _view(answer: InferenceRoute) -> Callable[..., Response]:
         body = request.get_data(cache=False)
         # From here on the route counts the request itself.
         g.counted = True
-        reply = answer(_header, body, name, version)
+        call = answer.begin(_header)
+        answer.metrics.in_flight(1)
+        reply = answer(_header, body, name, version, call)
+        answer.metrics.in_flight(-1)
         answer.predictor.tell_observers()
-        headers: Mapping[str, str] = dict(reply.headers)
+        headers: Mapping[str, str] = {HEADER: call.identity, **dict(reply.headers)}
         return Response(reply.body, reply.status, headers, content_type=reply.content_type)
 
     return view

@@ -61,8 +61,8 @@ def make_http_app(
         seconds = time.perf_counter() - g.started
         if not g.get("counted", False):
             route = request.endpoint.rpartition(".")[2] if request.endpoint else UNKNOWN_ROUTE
-            metrics.request_started()
-            metrics.request_ended(route, "", "", response.status_code, seconds)
+            metrics.request_ended(route, "", None, response.status_code, seconds)
+        metrics.settle()
         if access_log:
             access.info(
                 "request",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from service.errors import DeadlineExceeded, InvalidRequest, PigeonholeError, PredictionFailed
 from service.model.artifact import Model
@@ -22,7 +23,7 @@ from service.serving.predictor import Predictor
 from service.web.bodies import inflated
 from service.web.errors import BodyTooLarge, error_reply
 from service.web.reply import Reply
-from service.web.request_id import HEADER, request_id
+from service.web.request_id import request_id
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,7 @@ Header = Callable[[str], str | None]
 """Gives a request header by its name in lower case, or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """A request's rows, and what the protocol wants to remember until it encodes the answer.
 
     Attributes:
@@ -54,8 +54,7 @@ class Decoded:
     timeout_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """A prediction with all that an encoder may want to say of it."""
 
     model: Model
@@ -124,8 +123,8 @@ class InferenceRoute:
         max_body_bytes: int,
     ) -> None:
         self.name = name
-        self.predictor = predictor
-        self._protocol, self._metrics = protocol, metrics
+        self.predictor, self.metrics = predictor, metrics
+        self._protocol = protocol
         self._max_body_bytes = max_body_bytes
 
     def __call__(
@@ -154,8 +153,7 @@ class InferenceRoute:
         return self.finish(call, outcome)
 
     def begin(self, header: Header) -> Call:
-        """Count a request in."""
-        self._metrics.request_started()
+        """Take note of a request's coming."""
         return Call(request_id(header("x-request-id")))
 
     def read(
@@ -188,9 +186,7 @@ class InferenceRoute:
                 log.exception("prediction failed", extra={"request_id": call.identity})
             reply = error_reply(error)
         self._count(call, reply.status)
-        return Reply(
-            reply.status, reply.body, reply.content_type, ((HEADER, call.identity), *reply.headers)
-        )
+        return reply
 
     def _encoded(self, call: Call, outcome: Prediction | Exception) -> Reply:
         """The answer to a prediction; raises what is none."""
@@ -212,10 +208,10 @@ class InferenceRoute:
 
     def _count(self, call: Call, status: int) -> None:
         model = call.model
-        self._metrics.request_ended(
+        self.metrics.request_ended(
             self.name,
             model.name if model else "",
-            str(model.version) if model else "",
+            model.version if model else None,
             status,
             time.perf_counter() - call.started,
         )

@@ -11,7 +11,6 @@ the same way for outputs that are asked for as bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 from weakref import WeakKeyDictionary
@@ -30,6 +29,8 @@ from service.web.tensor_forms import TensorForms
 from service.web.tensors import Tensor, explained, framed, unreadable
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
+
+_LENGTH_KEY = LENGTH_HEADER.lower()
 
 BINARY = "application/octet-stream"
 
@@ -85,8 +86,7 @@ class _Request(msgspec.Struct):
     outputs: list[_Output] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(msgspec.Struct, frozen=True):
     """An output as it is asked for: as bytes or not, and of how many of the best classes, if so."""
 
     name: str
@@ -94,8 +94,7 @@ class _Wanted:
     best: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(msgspec.Struct, frozen=True):
     """What of a request its answer depends on."""
 
     id: str | int | None
@@ -121,11 +120,9 @@ class OpenInferenceProtocol:
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
         """The rows in a body, what is asked of them, and the time that there is for it."""
-        length = _json_bytes(header(LENGTH_HEADER.lower()), body)
-        request = self._request(body if length is None else body[:length])
-        tensors = _tensors(
-            request.inputs, memoryview(body)[len(body) if length is None else length :]
-        )
+        length = _json_bytes(header(_LENGTH_KEY), body)
+        request = self._request(body[:length])
+        tensors = _tensors(request.inputs, memoryview(body)[length:])
         outputs = _wanted(request)
         forms = self._forms.get(model)
         if forms is None:
@@ -171,10 +168,10 @@ class OpenInferenceProtocol:
             raise unreadable(error) from None
 
 
-def _json_bytes(header: str | None, body: bytes) -> int | None:
-    """How many bytes of a body are JSON, by its header; None for all of them."""
+def _json_bytes(header: str | None, body: bytes) -> int:
+    """How many bytes of a body are JSON, by its header; without it, all of them."""
     if header is None:
-        return None
+        return len(body)
     length = header.strip()
     if length.isascii() and length.isdigit() and len(length) <= LONGEST_LENGTH:
         count = int(length)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,10 +13,13 @@ from service import __version__
 from service.errors import Problem
 from service.model import datetimes
 from service.model.artifact import Model
-from service.model.signature import Feature, Kind
+from service.model.signature import Feature, Kind, category_text
 from service.serving.live_models import LiveModels
 from service.web.errors import HTTP_CODES, INTERNAL_CODE, JSON, TABLE
 from service.web.health import NOT_READY
+from service.web.open_inference import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
+from service.web.tensor_forms import graph_inputs
+from service.web.tensors import DATATYPES, FP16
 
 MISSING = {"type": "null"}
 
@@ -58,6 +62,8 @@ def openapi_document(live: LiveModels, max_rows: int) -> dict[str, Any]:
         "Error": _error_schema(),
         "Status": _status_schema(),
         "Threshold": _threshold_schema(),
+        "InferRequest": _infer_request_schema(max_rows),
+        "InferAnswer": _infer_answer_schema(),
     }
     if default is not None:
         paths["/predict"] = {"post": _predict(default, "predict", max_rows)}
@@ -68,9 +74,13 @@ def openapi_document(live: LiveModels, max_rows: int) -> dict[str, Any]:
         paths[f"/v1/models/{name}:predict"] = {
             "post": _predict(newest, f"predict_newest_{name}", max_rows)
         }
+        paths[f"/v2/models/{name}/infer"] = {"post": _infer(newest, f"infer_newest_{name}")}
         for version, (model, _) in sorted(state.live.items()):
             paths[f"/v1/models/{name}/versions/{version}:predict"] = {
                 "post": _predict(model, f"predict_{version}_{name}", max_rows)
+            }
+            paths[f"/v2/models/{name}/versions/{version}/infer"] = {
+                "post": _infer(model, f"infer_{version}_{name}")
             }
             schemas[_schema_name(model)] = _row_schema(model)
     paths |= _reading_paths()
@@ -136,6 +146,111 @@ def _predict(model: Model, operation: str, max_rows: int) -> dict[str, Any]:
                 "content": {JSON: {"schema": _answer_schema(model)}},
             },
             **_failures("400", "404", "413", "415", "503"),
+        },
+    }
+
+
+def _infer(model: Model, operation: str) -> dict[str, Any]:
+    inputs = [f"{name} [rows, {len(held)}]" for name, held in graph_inputs(model).items()]
+    content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/InferRequest"}}
+    examples = {
+        f"row_{index}": {"value": {"inputs": _example_inputs(model, golden.row)}}
+        for index, golden in enumerate(model.golden[:3])
+    }
+    if examples:
+        content["examples"] = examples
+    answer = {"schema": {"$ref": "#/components/schemas/InferAnswer"}}
+    return {
+        "operationId": operation,
+        "summary": f"Infer with model {model.name}, version {model.version}",
+        "description": "The Open Inference Protocol (V2). Inputs are "
+        + ", ".join([*inputs, "or a tensor [rows] for each feature by its name"])
+        + f"; outputs are {LABEL} [rows] and {PROBABILITIES} [rows, {len(model.signature.classes)}]. "
+        f"With the header {LENGTH_HEADER}, tensors may follow the JSON as bytes.",
+        "requestBody": {"required": True, "content": {JSON: content}},
+        "responses": {
+            "200": {
+                "description": "The outputs that were asked for.",
+                "content": {JSON: answer, BINARY: {"schema": {}}},
+            },
+            **_failures("400", "404", "413", "415", "503", "504"),
+        },
+    }
+
+
+def _example_inputs(model: Model, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row as a tensor for each feature."""
+    inputs = []
+    for feature in model.signature.features:
+        value = row.get(feature.name)
+        if value is None:
+            continue
+        datatype = {Kind.NUMBER: "FP64", Kind.BOOLEAN: "BOOL"}.get(feature.kind, "BYTES")
+        if feature.kind is Kind.CATEGORY:
+            value = category_text(value)
+        inputs.append({"name": feature.name, "shape": [1], "datatype": datatype, "data": [value]})
+    return inputs
+
+
+def _infer_request_schema(max_rows: int) -> dict[str, Any]:
+    named = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+    tensor = {
+        "type": "object",
+        "required": ["name", "shape", "datatype", "data"],
+        "properties": {
+            "name": {"type": "string", "description": "An input of the graph, or a feature."},
+            "shape": {
+                "type": "array",
+                "description": f"At most {max_rows} rows.",
+                "items": {"type": "integer", "minimum": 0},
+            },
+            "datatype": {"enum": [datatype for datatype in DATATYPES if datatype != FP16]},
+            "data": {
+                "type": "array",
+                "description": "As many values as the shape says, flat or nested, row by row.",
+            },
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {
+            "id": {"type": "string", "description": "Comes back as it is."},
+            "inputs": {"type": "array", "minItems": 1, "items": tensor},
+            "outputs": {"type": "array", "items": named},
+        },
+    }
+
+
+def _infer_answer_schema() -> dict[str, Any]:
+    tensor = {
+        "type": "object",
+        "required": ["name", "datatype", "shape"],
+        "properties": {
+            "name": {"enum": [LABEL, PROBABILITIES]},
+            "datatype": {"enum": ["BYTES", "FP32"]},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+            "data": {"type": "array", "items": {"type": ["string", "number"]}},
+            "parameters": {"type": "object"},
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["model_name", "model_version", "outputs"],
+        "properties": {
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "id": {"type": ["string", "integer"]},
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "warnings": {
+                        "type": "string",
+                        "description": "JSON: values outside what training saw.",
+                    }
+                },
+            },
+            "outputs": {"type": "array", "items": tensor},
         },
     }
 
@@ -315,6 +430,7 @@ def _failures(*statuses: str) -> dict[str, Any]:
         "413": "Too many rows or bytes.",
         "415": "A Content-Type or Content-Encoding that is not taken.",
         "503": "Not ready (yet).",
+        "504": "The time that the request gave was over before its turn came.",
     }
     error = {"schema": {"$ref": "#/components/schemas/Error"}}
     return {s: {"description": said[s], "content": {JSON: error}} for s in statuses}

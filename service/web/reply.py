@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 
+import msgspec
+
 from service.web.door import Answer
+from service.web.request_id import HEADER
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -18,8 +20,7 @@ SECURITY_HEADERS = {
 """Headers of every answer that does not set its own; a ``Reply`` never does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An HTTP answer.
 
     Attributes:
@@ -34,11 +35,13 @@ class Reply:
     content_type: str
     headers: tuple[tuple[str, str], ...] = ()
 
-    def answer(self) -> Answer:
-        """The same as bytes."""
+    def answer(self, identity: str) -> Answer:
+        """The same as bytes, with the id of the request that it answers."""
         lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
-        length = len(self.body)
-        head = f"{_start(self.status, self.content_type)}{lines}Content-Length: {length}\r\n"
+        head = (
+            f"{_start(self.status, self.content_type)}{lines}{HEADER}: {identity}\r\n"
+            f"Content-Length: {len(self.body)}\r\n"
+        )
         return Answer(head.encode("latin-1"), self.body)
 
 

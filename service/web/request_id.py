@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import re
 
 HEADER = "X-Request-Id"
@@ -15,4 +15,5 @@ def request_id(given: str | None) -> str:
     """The caller's id where it is harmless, else a new one of 32 hexadecimal digits."""
     if given is not None and ACCEPTED.fullmatch(given):
         return given
-    return os.urandom(16).hex()
+    # No secret, only unlike the others; several times quicker than asking the system.
+    return f"{random.getrandbits(128):032x}"

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from enum import Enum, auto
-from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -27,11 +25,11 @@ from service.model.problems import (
     rows_from_columns,
 )
 from service.model.row_forms import check_row_count
-from service.model.unusual import Warned
 from service.web.csv_rows import read_csv
 from service.web.errors import JSON, UnsupportedMediaType
 from service.web.inference import Answered, Decoded, Header
 from service.web.reply import Reply
+from service.web.row_answers import RowAnswers
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -39,20 +37,21 @@ LONGEST_INTEGER = 300
 """Digits: a longer whole number is read as a double, which may be infinite and is refused then."""
 
 
-class Form(Enum):
-    """How the rows were written, which is how the answer is written."""
-
-    ROWS = auto()
-    COLUMNS = auto()
-
-
 @dataclass(frozen=True)
-class _Decoders:
-    """The quick decoders of one signature, in the order in which they are tried."""
+class _Forms:
+    """What is generated for one model: quick decoders, in the order in which they are tried.
+
+    Attributes:
+        named: of rows as objects.
+        listed: of rows as lists.
+        columns: of columns.
+        answers: writes answers.
+    """
 
     named: msgspec.json.Decoder[Any]
     listed: msgspec.json.Decoder[Any]
     columns: msgspec.json.Decoder[Any]
+    answers: RowAnswers
 
 
 class _Counting(msgspec.Struct):
@@ -71,51 +70,24 @@ class RowsProtocol:
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
-        self._decoders: WeakKeyDictionary[Model, _Decoders] = WeakKeyDictionary()
-        self._encoder = msgspec.json.Encoder()
+        self._forms: WeakKeyDictionary[Model, _Forms] = WeakKeyDictionary()
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
         """The rows in a body: CSV where the Content-Type says so, else JSON."""
+        forms = self._forms.get(model)
+        if forms is None:
+            forms = self._forms[model] = _made_forms(model)
         content_type = header("content-type") or ""
         if _media_type(content_type) == "text/csv":
             rows = read_csv(_text(body), model.signature, self._max_rows)
-            return Decoded(columns_from_values(model.signature, rows), Form.ROWS)
+            return Decoded(columns_from_values(model.signature, rows), forms.answers.rows)
         self._refuse_crowds(body)
-        return self._quick(model, body) or self._thorough(model, body, content_type)
+        return self._quick(model, forms, body) or self._thorough(model, forms, body, content_type)
 
     def encode(self, answered: Answered) -> Reply:
         """Labels and probabilities by class name, and what was unusual in the rows."""
-        classes = answered.model.signature.classes
-        probabilities = answered.prediction.probabilities.tolist()
-        labels = answered.prediction.labels
-        answer: dict[str, Any] = {
-            "model": answered.model.name,
-            "version": str(answered.model.version),
-            "id": answered.request_id,
-        }
-        if answered.model.signature.threshold is not None:
-            answer["threshold"] = answered.model.signature.threshold_json
-        if answered.form is Form.COLUMNS:
-            columns = list(map(list, zip(*probabilities, strict=True))) or [[] for _ in classes]
-            answer["outputs"] = {
-                "label": labels,
-                "probability": [
-                    row[classes.index(label)]
-                    for label, row in zip(labels, probabilities, strict=True)
-                ],
-                "probabilities": dict(zip(classes, columns, strict=True)),
-            }
-        else:
-            predictions = []
-            for label, row in zip(labels, probabilities, strict=True):
-                named = dict(zip(classes, row, strict=True))
-                predictions.append(
-                    {"label": label, "probability": named[label], "probabilities": named}
-                )
-            answer["predictions"] = predictions
-        if answered.unusual:
-            answer["warnings"] = [_warning(warned) for warned in answered.unusual]
-        return Reply(HTTPStatus.OK, self._encoder.encode(answer), JSON)
+        reply: Reply = answered.form(answered)
+        return reply
 
     def _refuse_crowds(self, body: bytes) -> None:
         """Count the rows of a body that may have too many before any becomes an object.
@@ -131,30 +103,27 @@ class RowsProtocol:
             return
         check_row_count(len(rows), self._max_rows)
 
-    def _quick(self, model: Model, body: bytes) -> Decoded | None:
+    def _quick(self, model: Model, forms: _Forms, body: bytes) -> Decoded | None:
         """The rows, if they fit; else None, and nothing said of why."""
-        decoders = self._decoders.get(model)
-        if decoders is None:
-            decoders = self._decoders[model] = _made_decoders(model)
         try:
-            instances = decoders.named.decode(body).instances
+            instances = forms.named.decode(body).instances
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             try:
-                instances = decoders.listed.decode(body).instances
+                instances = forms.listed.decode(body).instances
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-                return self._quick_columns(model, decoders, body)
+                return self._quick_columns(model, forms, body)
         columns = model.forms.from_rows(instances, self._max_rows)
-        return None if columns is None else Decoded(columns, Form.ROWS)
+        return None if columns is None else Decoded(columns, forms.answers.rows)
 
-    def _quick_columns(self, model: Model, decoders: _Decoders, body: bytes) -> Decoded | None:
+    def _quick_columns(self, model: Model, forms: _Forms, body: bytes) -> Decoded | None:
         try:
-            inputs = decoders.columns.decode(body).inputs
+            inputs = forms.columns.decode(body).inputs
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
         columns = model.forms.from_columns(inputs, self._max_rows)
-        return None if columns is None else Decoded(columns, Form.COLUMNS)
+        return None if columns is None else Decoded(columns, forms.answers.columns)
 
-    def _thorough(self, model: Model, body: bytes, content_type: str) -> Decoded:
+    def _thorough(self, model: Model, forms: _Forms, body: bytes, content_type: str) -> Decoded:
         """The rows, or an error that names everything wrong with them."""
         request = _parsed(body, content_type)
         if not isinstance(request, dict):
@@ -163,12 +132,12 @@ class RowsProtocol:
             )
         if "instances" in request:
             pointer = "/instances"
-            rows, form, locate = request["instances"], Form.ROWS, by_row(pointer)
+            rows, write, locate = request["instances"], forms.answers.rows, by_row(pointer)
             if not isinstance(rows, list):
                 raise InvalidRequest(f"expected a list of rows, got {described(rows)}", pointer)
         elif "inputs" in request:
             pointer = "/inputs"
-            form, locate = Form.COLUMNS, by_column(pointer)
+            write, locate = forms.answers.columns, by_column(pointer)
             if not isinstance(request["inputs"], dict):
                 raise InvalidRequest(
                     f"expected an object of columns, got {described(request['inputs'])}", pointer
@@ -183,20 +152,21 @@ class RowsProtocol:
                 f'expected "instances" or "inputs" in the body: {{"instances": [{{{example}}}]}}'
             )
         check_row_count(len(rows), self._max_rows)
-        return Decoded(columns_from_values(model.signature, rows, locate), form)
+        return Decoded(columns_from_values(model.signature, rows, locate), write)
 
 
-def _made_decoders(model: Model) -> _Decoders:
+def _made_forms(model: Model) -> _Forms:
     forms = model.forms
 
     def decoder(key: str, kind: Any) -> msgspec.json.Decoder[Any]:
         # Unknown keys beside the rows (signature_name, parameters) are other protocols' business.
         return msgspec.json.Decoder(msgspec.defstruct("Body", [(key, kind)]))
 
-    return _Decoders(
+    return _Forms(
         named=decoder("instances", list[forms.named]),  # type: ignore[name-defined]
         listed=decoder("instances", list[forms.listed]),  # type: ignore[name-defined]
         columns=decoder("inputs", forms.columns),
+        answers=RowAnswers(model),
     )
 
 
@@ -246,12 +216,3 @@ def _refuse_constant(name: str) -> None:
 
 def _whole_number(digits: str) -> int | float:
     return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
-
-
-def _warning(warned: Warned) -> dict[str, Any]:
-    return {
-        "row": warned.row,
-        "feature": warned.feature,
-        "value": warned.value,
-        "seen": warned.seen,
-    }

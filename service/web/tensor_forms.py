@@ -41,7 +41,7 @@ class TensorForm:
 
     features: tuple[Feature, ...]
     names: tuple[str, ...]
-    columns: npt.NDArray[np.int64] | None
+    columns: slice | None
     dated: Feature | None = None
 
     @property
@@ -76,7 +76,8 @@ class TensorForms:
             names = tuple(feature.name for feature in features)
             text = features[0].kind is Kind.CATEGORY
             every = model.signature.categories if text else model.signature.numbers
-            columns = None if len(names) == len(every) else np.array([places[n] for n in names])
+            first = places[names[0]]  # from there on they stand next to each other
+            columns = None if len(names) == len(every) else slice(first, first + len(names))
             self._forms.setdefault(name, TensorForm(tuple(features), names, columns, dated))
 
         for name, features in graph_inputs(model).items():
@@ -101,42 +102,41 @@ class TensorForms:
         found: list[Problem] = []
         for tensor, form in sent:
             width = len(form.features)
-            block: npt.NDArray[Any]
             if form.holds_text:
-                texts = tensor.texts(rows, width)
-                block = np.array(texts, dtype=object).reshape(rows, width)
-                if form.columns is None:
-                    categories = block
-                    continue
-                if categories is None:
-                    categories = self._no_categories(rows)
-                categories[:, form.columns] = block
-                continue
-            if form.dated is None:
-                block = tensor.numbers(rows, width)
+                texts = np.array(tensor.texts(rows, width), dtype=object)
+                categories = self._put(texts.reshape(rows, width), form, categories)
+            elif form.dated is None:
+                numbers = self._put(tensor.numbers(rows, width), form, numbers)
             else:
-                block, wrong = _seconds(tensor, form.dated, rows)
+                seconds, wrong = _seconds(tensor, form.dated, rows)
+                numbers = self._put(seconds, form, numbers)
                 found += wrong
-            if form.columns is None:
-                numbers = block
-                continue
-            if numbers is None:
-                numbers = self._no_numbers(rows)
-            numbers[:, form.columns] = block
         columns = Columns(
-            self._no_numbers(rows) if numbers is None else numbers,
-            self._no_categories(rows) if categories is None else categories,
+            self._missing_numbers(rows) if numbers is None else numbers,
+            self._missing_categories(rows) if categories is None else categories,
         )
         found += self._checks.problems(columns, sent)
         if found:
             raise _invalid(sorted(found, key=lambda problem: problem.row))
         return columns
 
-    def _no_numbers(self, rows: int) -> npt.NDArray[np.float64]:
-        return np.full((rows, len(self._signature.numbers)), np.nan)
+    def _put(
+        self, block: npt.NDArray[Any], form: TensorForm, columns: npt.NDArray[Any] | None
+    ) -> npt.NDArray[Any]:
+        """The numbers or categories with one tensor's values among them, which may be all."""
+        if form.columns is None:
+            return block
+        if columns is None:
+            missing = self._missing_categories if form.holds_text else self._missing_numbers
+            columns = missing(len(block))
+        columns[:, form.columns] = block
+        return columns
 
-    def _no_categories(self, rows: int) -> npt.NDArray[Any]:
-        return np.full((rows, len(self._signature.categories)), "", dtype=object)
+    def _missing_numbers(self, rows: int) -> npt.NDArray[Any]:
+        return _filled(rows, len(self._signature.numbers), np.float64, np.nan)
+
+    def _missing_categories(self, rows: int) -> npt.NDArray[Any]:
+        return _filled(rows, len(self._signature.categories), object, "")
 
     def _known(self, tensors: Sequence[Tensor]) -> Sent:
         """Each tensor with what it holds, once it is sure that all features came and came once."""
@@ -181,11 +181,11 @@ class TensorForms:
         rows = -1
         for tensor, form in sent:
             width, shape = len(form.features), tensor.shape
-            fits = (len(shape) == 1 and width == 1) or (len(shape) == 2 and shape[1] == width)  # noqa: PLR2004
-            if not fits or shape[0] < 0:
+            flat = width == 1 and len(shape) == 1
+            if not (flat or shape[1:] == [width]) or shape[0] < 0:
+                or_flat = " or [rows]" if width == 1 else ""
                 tensor.refuse(
-                    f"expected the shape {f'[rows, {width}]' + (' or [rows]' if width == 1 else '')}, "
-                    f"got {shown(str(list(shape[:5])))}",
+                    f"expected the shape [rows, {width}]{or_flat}, got {shown(str(shape[:5]))}",
                     "shape",
                 )
             if rows == -1:
@@ -216,8 +216,7 @@ class _Checks:
         """Those of numbers and those of categories, of each no more than tell that there are more."""
         found: list[Problem] = []
         numbers = columns.numbers
-        # Nearly always this is all that is looked at.
-        if self._booleans or not np.isfinite(numbers).all():
+        if not self._are_plain(numbers):
             for row, place in self._refused(numbers):
                 feature = self._numbers[place]
                 found.append(_number_problem(sent, feature, row, float(numbers[row, place])))
@@ -232,17 +231,26 @@ class _Checks:
                     )
         return found
 
+    def _are_plain(self, numbers: npt.NDArray[np.float64]) -> bool:
+        """Whether nothing is missing, infinite or no boolean; nearly always that is all to know."""
+        if np.count_nonzero(np.isfinite(numbers)) != numbers.size:
+            return False
+        return not self._booleans or not _odd(numbers[:, self._booleans]).any()
+
     def _refused(self, numbers: npt.NDArray[np.float64]) -> list[list[int]]:
         """Row and column of what is infinite, missing and required, or no boolean."""
         missing = np.isnan(numbers)
         refused = np.isinf(numbers) | (missing & self._required)
         if self._booleans:
-            values = numbers[:, self._booleans]
-            refused[:, self._booleans] |= (
-                (values != 0) & (values != 1) & ~missing[:, self._booleans]
-            )
+            odd = _odd(numbers[:, self._booleans])
+            refused[:, self._booleans] |= odd & ~missing[:, self._booleans]
         places: list[list[int]] = np.argwhere(refused)[: PROBLEM_LIMIT + 1].tolist()
         return places
+
+
+def _odd(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which values are no booleans."""
+    return (values != 0) & (values != 1)
 
 
 def _invalid(found: list[Problem]) -> InvalidRows:
@@ -255,17 +263,29 @@ def graph_inputs(model: Model) -> dict[str, tuple[Feature, ...]]:
     By the contract they are ``numbers`` and ``categories``. In a file without metadata the features
     are named after them: ``x_0``, ``x_1`` are the columns of ``x``.
     """
-    signature = model.signature
-    inputs: dict[str, tuple[Feature, ...]] = {}
+    kinds = (model.signature.numbers, model.signature.categories)
     if model.described:
-        inputs = {NUMBERS: signature.numbers, CATEGORIES: signature.categories}
-        return {name: features for name, features in inputs.items() if features}
-    for feature in signature.features:
-        name, _, column = feature.name.rpartition("_")
-        before = inputs.get(name, ())
-        if column == str(len(before)) and all(f.kind is feature.kind for f in before):
-            inputs[name] = (*before, feature)
+        named = zip((NUMBERS, CATEGORIES), kinds, strict=True)
+        return {name: features for name, features in named if features}
+    inputs: dict[str, tuple[Feature, ...]] = {}
+    for features in kinds:
+        name = None
+        for feature in features:
+            if name is not None and feature.name == f"{name}_{len(inputs[name])}":
+                inputs[name] += (feature,)
+            elif feature.name.endswith("_0"):
+                name = feature.name.removesuffix("_0")
+                inputs[name] = (feature,)
+            else:
+                name = None
     return {name: features for name, features in inputs.items() if len(features) > 1}
+
+
+def _filled(rows: int, columns: int, dtype: Any, value: Any) -> npt.NDArray[Any]:
+    """An array (rows, columns) of one value; most models have no columns of one of the two types."""
+    if not columns:
+        return np.empty((rows, 0), dtype)
+    return np.full((rows, columns), value, dtype)
 
 
 def _seconds(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Literal, NoReturn
 
@@ -30,6 +30,14 @@ ELEMENTS: dict[str, np.dtype[Any]] = {
 }
 """How each datatype but BYTES stands in bytes."""
 
+DATATYPES = (*ELEMENTS, BYTES)
+"""All that are taken."""
+
+WHOLE: dict[str, np.iinfo[Any]] = {
+    name: np.iinfo(dtype) for name, dtype in ELEMENTS.items() if "INT" in name
+}
+"""The ranges of those that hold whole numbers."""
+
 _LENGTH = struct.Struct("<I")
 """Before each text."""
 
@@ -47,13 +55,11 @@ def _decoder(element: Any) -> msgspec.json.Decoder[list[Any]]:
     return msgspec.json.Decoder(list[element | list[element | None] | None])
 
 
-_WHOLE = _decoder(int | float)  # 3.0 is whole too; which is not, is found afterwards
-_REAL = _decoder(float)
 _DECODERS: dict[str, msgspec.json.Decoder[list[Any]]] = {
     BYTES: _decoder(str),
     BOOL: _decoder(bool | Literal[0, 1]),
-    **{name: _WHOLE for name, dtype in ELEMENTS.items() if dtype.kind in "iu" and name != BOOL},
-    **dict.fromkeys(("FP32", "FP64"), _REAL),
+    **dict.fromkeys(WHOLE, _decoder(int | float)),  # 3.0 is whole too
+    **dict.fromkeys(("FP32", "FP64"), _decoder(float)),
 }
 """How each datatype stands in JSON. FP16 does not: the protocol has it as bytes alone."""
 
@@ -80,14 +86,14 @@ class Tensor:
         place: str,
         name: str,
         datatype: str,
-        shape: Sequence[int],
+        shape: list[int],
         data: msgspec.Raw | None,
         content: memoryview | None,
     ) -> None:
         self.place, self.name, self.datatype, self.shape = place, name, datatype, shape
         self._data, self._content, self._nested = data, content, False
-        if datatype not in ELEMENTS and datatype != BYTES:
-            known = ", ".join((*ELEMENTS, BYTES))
+        if datatype not in DATATYPES:
+            known = ", ".join(DATATYPES)
             self.refuse(
                 f"datatype '{shown(datatype)}' is not known, expected one of {known}", "datatype"
             )
@@ -126,14 +132,7 @@ class Tensor:
             # An array that begins between two doubles is for no runtime; a copy begins on one.
             fits = values.dtype == np.float64 and values.flags.aligned
             return (values if fits else values.astype(np.float64)).reshape(rows, columns)
-        listed = self._listed(rows, columns)
-        try:
-            numbers = np.array(listed, dtype=np.float64)
-        except (ValueError, TypeError):
-            self._refuse_mixture()
-        if self.datatype in ELEMENTS and ELEMENTS[self.datatype].kind in "iu":
-            self._check_whole(numbers)
-        return numbers.reshape(rows, columns)
+        return self._doubles(self._listed(rows, columns)).reshape(rows, columns)
 
     def texts(self, rows: int, columns: int) -> list[str]:
         """The values as texts without blanks at both ends, row by row; the empty one is missing.
@@ -144,7 +143,9 @@ class Tensor:
             InvalidRequest: when they are not as many, or not of the datatype.
         """
         if self._content is None:
-            values: Iterable[Any] = self._listed(rows, columns)
+            values = self._listed(rows, columns)
+            if self.datatype in WHOLE:
+                self._doubles(values)  # which holds them to their range
         elif self.is_text:
             values = self._framed(self._content, rows * columns)
         else:
@@ -161,6 +162,18 @@ class Tensor:
         if value != value:  # noqa: PLR0124 - NaN, which is missing too
             return ""
         return category_text(value)
+
+    def _doubles(self, values: list[Any]) -> npt.NDArray[np.float64]:
+        """Values from JSON in an array; whole numbers are held to their datatype's range."""
+        try:
+            numbers = np.array(values, dtype=np.float64)
+        except (ValueError, TypeError):
+            self._refuse_mixture()
+        except OverflowError:
+            self.refuse("a number is beyond the range of doubles", "data")
+        if self.datatype in WHOLE:
+            self._check_whole(numbers)
+        return numbers
 
     def _elements(self, content: memoryview, count: int) -> npt.NDArray[Any]:
         dtype = ELEMENTS[self.datatype]
@@ -180,10 +193,8 @@ class Tensor:
         at, end = 0, len(content)
         while at < end:
             start = at + _LENGTH.size
-            if (
-                start > end
-                or (at := start + _LENGTH.unpack_from(content, start - _LENGTH.size)[0]) > end
-            ):
+            at = start + _LENGTH.unpack_from(content, at)[0] if start <= end else start
+            if at > end:
                 self.refuse(f"element {len(texts)} of BYTES is longer than the bytes that are left")
             try:
                 texts.append(str(content[start:at], "utf-8"))
@@ -230,15 +241,13 @@ class Tensor:
     def _check_count(self, got: int, count: int) -> None:
         if got != count:
             self.refuse(
-                f"{got} values for the shape {list(self.shape)}, which holds {count}",
+                f"{got} values for the shape {self.shape}, which holds {count}",
                 "data" if self._data is not None else "parameters/binary_data_size",
             )
 
     def _check_whole(self, numbers: npt.NDArray[np.float64]) -> None:
         """Refuse what is no whole number of the datatype's range; NaN, missing, passes."""
-        if self.datatype == BOOL:
-            return
-        limits = np.iinfo(ELEMENTS[self.datatype])
+        limits = WHOLE[self.datatype]
         wrong = (numbers != np.rint(numbers)) & ~np.isnan(numbers)
         wrong |= (numbers < limits.min) | (numbers > limits.max)
         if wrong.any():
@@ -266,14 +275,13 @@ class Tensor:
         raise InvalidRequest(f"input '{shown(self.name)}': {what}", place)
 
 
-def framed(texts: Iterable[str]) -> bytes:
+def framed(texts: Sequence[str]) -> bytes:
     """Texts as the bytes of a BYTES tensor; each different one is encoded once."""
-    listed = list(texts)
     each = {}
-    for text in set(listed):
+    for text in set(texts):
         encoded = text.encode("utf-8")
         each[text] = _LENGTH.pack(len(encoded)) + encoded
-    return b"".join([each[text] for text in listed])
+    return b"".join([each[text] for text in texts])
 
 
 def explained(error: msgspec.ValidationError) -> tuple[str, str]:

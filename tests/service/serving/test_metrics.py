@@ -10,6 +10,7 @@ from service.model.columns import Columns
 from service.model.unusual import Warned
 from service.serving.counters import KEY_BYTES, CounterMap
 from service.serving.metrics import BUCKETS_S, METRICS, Metrics, MetricsCollector
+from service.serving.observation import Observation
 
 
 @pytest.fixture
@@ -55,9 +56,9 @@ def test_names_and_helps_keep_the_conventions() -> None:
 def test_requests_are_counted_by_route_model_version_and_code(counters, scrape) -> None:
     metrics = Metrics(counters.worker(0))
     for code in (200, 200, 400):
-        metrics.request_started()
-        metrics.request_ended("predict", "m", "1", code, 0.01)
-    metrics.request_ended("predict", "", "", 404, 0.01)
+        metrics.request_ended("predict", "m", 1, code, 0.01)
+    metrics.request_ended("predict", "", None, 404, 0.01)
+    metrics.settle()
     figures = scrape(counters)
     total = "pigeonhole_requests_total"
     assert {key: value for key, value in figures.items() if key[0] == total} == {
@@ -67,12 +68,21 @@ def test_requests_are_counted_by_route_model_version_and_code(counters, scrape) 
     }
 
 
-def test_requests_in_flight_are_those_started_and_not_ended(counters, scrape) -> None:
+def test_nothing_is_counted_twice_however_often_it_is_settled(counters, scrape) -> None:
+    metrics = Metrics(counters.worker(0))
+    for _ in range(2):
+        metrics.request_ended("predict", "m", 1, 200, 0.01)
+        metrics.settle()
+        metrics.settle()
+    assert scrape(counters)["pigeonhole_requests_total", "predict", "m", "1", "200"] == 2
+
+
+def test_requests_in_flight_are_those_of_all_workers(counters, scrape) -> None:
     first, second = Metrics(counters.worker(0)), Metrics(counters.worker(1))
     for metrics in (first, first, second):
-        metrics.request_started()
+        metrics.in_flight(1)
     assert scrape(counters)["pigeonhole_requests_in_flight",] == 3
-    first.request_ended("predict", "m", "1", 200, 0.01)
+    first.in_flight(-1)
     assert scrape(counters)["pigeonhole_requests_in_flight",] == 2
 
 
@@ -80,7 +90,8 @@ def test_durations_are_in_cumulative_buckets_with_their_count_and_sum(counters, 
     durations = [0.0, 0.0001, 0.00011, 0.3, 10.0, 10.5, 1000.0]
     for index, seconds in enumerate(durations):
         metrics = Metrics(counters.worker(index % 2))
-        metrics.request_ended("predict", "m", "1", 200 + index, seconds)
+        metrics.request_ended("predict", "m", 1, 200 + index, seconds)
+        metrics.settle()
     figures = scrape(counters)
     name = "pigeonhole_request_duration_seconds"
     where = ("predict", "m", "1")
@@ -96,8 +107,13 @@ def test_rows_labels_and_unusual_values_are_counted(counters, scrape, model) -> 
     metrics = Metrics(counters.worker(0))
     rows = Columns(np.array([[172.0, 95], [172, 40], [172, 90]]), np.empty((3, 0), object))
     warned = [Warned(0, "height_cm", 1, []), Warned(2, "height_cm", 1, [])]
-    for _ in range(2):
-        metrics.predicted(model, model.session.run(rows), warned)
+    nothing = Columns(rows.numbers[:0], rows.categories[:0])
+    metrics.predicted(
+        [
+            *[Observation(model, model.session.run(rows), warned)] * 2,
+            Observation(model, model.session.run(nothing), []),
+        ]
+    )
     figures = scrape(counters)
     assert figures["pigeonhole_rows_total", "bodymass", "3"] == 6
     assert figures["pigeonhole_predictions_total", "bodymass", "3", "overweight"] == 4
@@ -111,7 +127,7 @@ def test_rows_are_counted_by_the_label_that_the_threshold_gave_them(
     path = write_careful_model(tmp_path)
     careful = load_model(path, name="careful", version=1, threads=1, max_bytes=2**20)
     rows = Columns(np.array([[172.0, 70], [172, 95]]), np.empty((2, 0), object))
-    Metrics(counters.worker(0)).predicted(careful, careful.session.run(rows), [])
+    Metrics(counters.worker(0)).predicted([Observation(careful, careful.session.run(rows), [])])
     figures = scrape(counters)
     for label in ("underweight", "overweight"):
         assert figures["pigeonhole_predictions_total", "careful", "1", label] == 1
@@ -158,19 +174,23 @@ def test_the_version_of_the_service_is_told(counters, scrape) -> None:
 
 @pytest.mark.parametrize("label", ['a"b', "a\\b", "a\nb", "é日", "{x}", ""])
 def test_any_label_is_written_so_that_it_reads_back(counters, scrape, label) -> None:
-    Metrics(counters.worker(0)).request_ended("predict", label, "1", 200, 0.1)
+    metrics = Metrics(counters.worker(0))
+    metrics.request_ended("predict", label, 1, 200, 0.1)
+    metrics.settle()
     assert scrape(counters)["pigeonhole_requests_total", "predict", label, "1", "200"] == 1
 
 
 def test_a_full_map_refuses_new_series_says_so_and_stops_nothing(counters, scrape, model) -> None:
     metrics = Metrics(counters.worker(0))
-    metrics.request_ended("predict", "m", "1", 200, 0.1)
+    metrics.request_ended("predict", "m", 1, 200, 0.1)
     long = "x" * 10_000
     for number in range(KEY_BYTES // 10_000):
-        metrics.request_ended("predict", f"{long}{number}", "1", 200, 0.1)
+        metrics.request_ended("predict", f"{long}{number}", 1, 200, 0.1)
+    metrics.settle()
     refused = scrape(counters)["pigeonhole_series_refused",]
     assert refused > 0
-    metrics.request_ended("predict", "m", "1", 200, 0.1)
+    metrics.request_ended("predict", "m", 1, 200, 0.1)
+    metrics.settle()
     metrics.model_rejected(long, 1)
     figures = scrape(counters)
     assert figures["pigeonhole_requests_total", "predict", "m", "1", "200"] == 2

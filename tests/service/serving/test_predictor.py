@@ -6,14 +6,25 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
 
-from service.errors import ModelNotReady, PredictionFailed, UnknownModel, UnknownVersion
+from service.errors import (
+    DeadlineExceeded,
+    ModelNotReady,
+    PredictionFailed,
+    UnknownModel,
+    UnknownVersion,
+)
+from service.model.artifact import Model
 from service.model.columns import Columns
 from service.model.problems import columns_from_values
+from service.serving.batcher import RunPool
+from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 
 
@@ -33,65 +44,106 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
-def test_rows_get_their_labels_and_what_was_unusual_in_them(serving, write_model) -> None:
-    write_model(serving.folder)
-    serving.look()
-    predictor = Predictor(serving.live)
-    model = predictor.find("bodymass", "1")
-    prediction, unusual = predictor.predict(model, columns((172, 95), (1.72, 40)))
-    assert prediction.labels == ["overweight", "overweight"]
-    assert [(w.row, w.feature, w.value, w.seen) for w in unusual] == [
-        (1, "height_cm", 1.72, [140, 200])
-    ]
+@pytest.fixture
+def pool() -> Iterator[RunPool]:
+    pool = RunPool(1, max_waiting=8, max_wait_s=10)
+    yield pool
+    pool.close()
 
 
-def test_every_observer_is_told_of_every_prediction(serving, write_model) -> None:
+@pytest.fixture
+def predictor(serving, write_model, pool) -> Predictor:
     write_model(serving.folder)
     serving.look()
-    told: list[tuple] = []
-    predictor = Predictor(serving.live, [lambda *args: told.append(args)] * 2)
+    return Predictor(serving.live, pool)
+
+
+def slowed(model: Model) -> Model:
+    """The same model, said to take a second a row."""
+    return replace(model, run_seconds=1.0)
+
+
+def test_rows_get_their_labels_whether_quick_or_in_turn(predictor) -> None:
+    quick = predictor.find("bodymass", "1")
+    slow = slowed(quick)
+    assert predictor.is_quick(quick, 1)
+    assert not predictor.is_quick(slow, 1)
+    rows = columns((172, 95), (172, 40))
+    for model in (quick, slow):
+        assert predictor.run(model, rows).labels == ["overweight", "underweight"]
+
+
+def test_a_large_call_of_a_quick_model_is_not_quick(predictor) -> None:
+    assert not predictor.is_quick(predictor.find("bodymass", "1"), 10_000_000)
+
+
+def test_a_call_that_does_not_wait_is_told_what_comes_of_it(predictor) -> None:
+    outcomes: SimpleQueue = SimpleQueue()
+    model = slowed(predictor.find(None, None))
+    give_up = predictor.submit(model, columns((172, 95)), None, outcomes.put)
+    assert outcomes.get(timeout=10).labels == ["overweight"]
+    assert not give_up()
+
+
+def test_nothing_is_begun_after_its_deadline(predictor) -> None:
+    quick = predictor.find(None, None)
+    for model in (quick, slowed(quick)):
+        with pytest.raises(DeadlineExceeded):
+            predictor.run(model, columns((172, 95)), time.monotonic() - 1)
+        assert predictor.run(model, columns((172, 95)), time.monotonic() + 60).labels
+
+
+def test_calls_that_are_run_together_get_their_own_rows(predictor) -> None:
     model = predictor.find(None, None)
-    prediction, unusual = predictor.predict(model, columns((1, 95)))
-    assert told == [(model, prediction, unusual)] * 2
-    predictor.predict(model, columns())
-    assert len(told) == 4
+    parts = [columns((172, 95)), columns(), columns((172, 40), (172, 95))]
+    labels = [prediction.labels for prediction in predictor.run_together(model, parts)]
+    assert labels == [["overweight"], [], ["underweight", "overweight"]]
 
 
-def test_an_observer_that_fails_is_logged_and_fails_nothing(serving, write_model, caplog) -> None:
-    write_model(serving.folder)
-    serving.look()
+def test_every_observer_is_told_once_of_every_prediction(serving, predictor, pool) -> None:
+    told: list[list] = []
+    predictor = Predictor(serving.live, pool, [told.append] * 2)
+    model = predictor.find(None, None)
+    seen = [Observation(model, predictor.run(model, columns((1, 95))), []) for _ in range(2)]
+    for observation in seen:
+        predictor.observe(observation)
+    predictor.tell_observers()
+    predictor.tell_observers()
+    assert told == [seen, seen]
+
+
+def test_an_observer_that_fails_is_logged_and_the_others_are_told(
+    serving, predictor, pool, caplog
+) -> None:
     told = []
 
-    def fail(*_args) -> None:
+    def fail(_seen) -> None:
         raise OSError("the disk is full")
 
-    predictor = Predictor(serving.live, [fail, lambda *args: told.append(args)])
+    predictor = Predictor(serving.live, pool, [fail, told.append])
+    model = predictor.find(None, None)
+    predictor.observe(Observation(model, predictor.run(model, columns((172, 95))), []))
     with caplog.at_level(logging.ERROR):
-        prediction, _ = predictor.predict(predictor.find(None, None), columns((172, 95)))
-    assert prediction.labels == ["overweight"]
+        predictor.tell_observers()
     assert len(told) == 1
     (record,) = caplog.records
     assert record.getMessage() == "an observer failed"
-    assert record.model == "bodymass"
     assert "the disk is full" in caplog.text
 
 
-def test_observers_are_not_told_of_what_failed(serving, write_model) -> None:
-    write_model(serving.folder)
-    serving.look()
-    told = []
-    predictor = Predictor(serving.live, [lambda *args: told.append(args)])
+def test_what_the_runtime_cannot_do_is_told_as_such(predictor) -> None:
     three = Columns(np.zeros((1, 3)), np.empty((1, 0), object))
-    with pytest.raises(PredictionFailed):
-        predictor.predict(predictor.find(None, None), three)
-    assert told == []
+    model = predictor.find(None, None)
+    for each in (model, slowed(model)):
+        with pytest.raises(PredictionFailed):
+            predictor.run(each, three)
 
 
-def test_what_cannot_be_found_is_told_as_the_live_models_tell_it(serving, write_model) -> None:
-    write_model(serving.folder)
+def test_what_cannot_be_found_is_told_as_the_live_models_tell_it(
+    serving, write_model, predictor
+) -> None:
     write_model(serving.folder, "bad", metadata={"pigeonhole": "99"})
     serving.look()
-    predictor = Predictor(serving.live)
     with pytest.raises(UnknownModel):
         predictor.find("none", None)
     with pytest.raises(UnknownVersion):
@@ -101,7 +153,7 @@ def test_what_cannot_be_found_is_told_as_the_live_models_tell_it(serving, write_
 
 
 def test_requests_during_swaps_are_answered_by_one_version_by_its_own_signature(
-    serving, write_model
+    serving, write_model, pool
 ) -> None:
     """Versions differ in their bias, and in turns in the names of their features."""
     names = {1: ("height_cm", "weight_kg"), 0: ("h", "w")}
@@ -121,7 +173,7 @@ def test_requests_during_swaps_are_answered_by_one_version_by_its_own_signature(
 
     publish(1)
     serving.look()
-    predictor = Predictor(serving.live)
+    predictor = Predictor(serving.live, pool)
     done = threading.Event()
     answers: list[list[tuple[int, float]]] = [[], [], []]
     failures: list[Exception] = []
@@ -132,7 +184,7 @@ def test_requests_during_swaps_are_answered_by_one_version_by_its_own_signature(
                 model = predictor.find(None, None)
                 row = dict(zip(names[model.version % 2], (172, 66), strict=True))
                 rows = columns_from_values(model.signature, [row])
-                prediction, _ = predictor.predict(model, rows)
+                prediction = predictor.run(model, rows)
                 given.append((model.version, float(prediction.probabilities[0, 1])))
         except Exception as error:  # noqa: BLE001 - whatever it was, it is the test's result
             failures.append(error)

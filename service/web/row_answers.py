@@ -1,0 +1,106 @@
+"""The answers of the rows protocol: msgspec types generated from a model's classes.
+
+{"model": "bodymass", "version": "1", "id": "...",
+ "predictions": [{"label": "overweight", "probability": 0.98, "probabilities": {...}}]}
+
+Encoding such a type takes half of the time that encoding dictionaries does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from service.model.artifact import Model
+from service.model.row_forms import UNHOLDABLE
+from service.model.unusual import Warned
+from service.web.errors import JSON
+from service.web.inference import Answered
+from service.web.reply import Reply
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class _Prediction(msgspec.Struct, gc=False):
+    label: str
+    probability: float
+    probabilities: Any
+
+
+class _Answer(msgspec.Struct, gc=False, omit_defaults=True):
+    model: str
+    version: str
+    id: str
+    threshold: msgspec.Raw | None = None
+    predictions: list[_Prediction] | None = None
+    outputs: dict[str, Any] | None = None
+    warnings: list[dict[str, Any]] | None = None
+
+
+class RowAnswers:
+    """Writes what one model says, as rows or as columns."""
+
+    def __init__(self, model: Model) -> None:
+        signature = model.signature
+        self._model, self._version = model.name, str(model.version)
+        self._threshold = None if signature.threshold is None else signature.threshold_json
+        self._classes = list(signature.classes)
+        self._places = {label: place for place, label in enumerate(self._classes)}
+        self._named = _named(self._classes)
+
+    def rows(self, answered: Answered) -> Reply:
+        """A list of predictions, one a row."""
+        named, places = self._named, self._places
+        prediction = answered.prediction
+        predictions = [
+            _Prediction(label, row[places[label]], named(*row))
+            for label, row in zip(prediction.labels, prediction.probabilities.tolist(), strict=True)
+        ]
+        return self._reply(answered, predictions=predictions)
+
+    def columns(self, answered: Answered) -> Reply:
+        """An object of columns."""
+        labels, places = answered.prediction.labels, self._places
+        probabilities = answered.prediction.probabilities
+        outputs = {
+            "label": labels,
+            "probability": [
+                row[places[label]]
+                for label, row in zip(labels, probabilities.tolist(), strict=True)
+            ],
+            "probabilities": dict(zip(self._classes, probabilities.T.tolist(), strict=True)),
+        }
+        return self._reply(answered, outputs=outputs)
+
+    def _reply(self, answered: Answered, **predicted: Any) -> Reply:
+        answer = _Answer(
+            self._model,
+            self._version,
+            answered.request_id,
+            self._threshold,
+            warnings=[_warning(warned) for warned in answered.unusual] or None,
+            **predicted,
+        )
+        return Reply(HTTPStatus.OK, _ENCODER.encode(answer), JSON)
+
+
+def _named(classes: list[str]) -> Callable[..., Any]:
+    """Makes an object of probabilities by class name; a dictionary where no type can hold a name."""
+    if any(UNHOLDABLE.search(name) for name in classes):
+        return lambda *row: dict(zip(classes, row, strict=True))
+    fields = {f"c{place}": name for place, name in enumerate(classes)}
+    return msgspec.defstruct(
+        "Probabilities", [(field, float) for field in fields], rename=fields, gc=False
+    )
+
+
+def _warning(warned: Warned) -> dict[str, Any]:
+    return {
+        "row": warned.row,
+        "feature": warned.feature,
+        "value": warned.value,
+        "seen": warned.seen,
+    }
