@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from service import __version__
+from service.cores import granted_cores
 from service.errors import InvalidSetting, ModelRejected
 from service.settings import PREFIX, Settings, flag_of, unknown_variables
 
@@ -68,7 +69,22 @@ def run(**flags: str | None) -> None:
         _refuse_unusable_address(settings.host, settings.port)
     if settings.port:
         click.echo(f"Serving {settings.models} on http://{settings.host}:{settings.port}")
+    click.echo(_plan(settings))
     Server(settings).run()
+
+
+def _plan(settings: Settings) -> str:
+    """What is made of the cores, in a line."""
+    return (
+        f"{_count(granted_cores(), 'core')} granted: {_count(settings.workers, 'worker')}, "
+        f"each with 1 event loop, {_count(settings.request_threads, 'request thread')} and "
+        f"{_count(settings.run_threads, 'model run')} of "
+        f"{_count(settings.model_threads, 'thread')} at a time"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _refuse_unusable_address(host: str, port: int) -> None:
@@ -90,10 +106,7 @@ def check(**flags: str | None) -> None:
     settings = _read_settings(flags)
     from service.model.repository import list_models  # noqa: PLC0415
 
-    click.echo(
-        f"{settings.workers} workers on {settings.host}:{settings.port}, "
-        f"{settings.request_threads} request threads and {settings.model_threads} model threads each"
-    )
+    click.echo(f"{settings.models} on {settings.host}:{settings.port}; {_plan(settings)}")
     listing = list_models(settings.models)
     if listing.problem:
         click.echo(f"Error: {listing.problem}.", err=True)

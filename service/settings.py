@@ -6,12 +6,12 @@ has its default. Below ``app.create_app`` nobody sees this object: plain values 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from service.cores import granted_cores
 from service.errors import InvalidSetting
 
 PREFIX = "PIGEONHOLE_"
@@ -22,18 +22,6 @@ SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0"
 FRONTS = ("express", "flask")
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-
-
-def granted_cores() -> int:
-    """The cores this process may use: its affinity, and its cgroup's quota rounded up."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
-    except (OSError, ValueError):
-        return cores or 1
-    if quota == "max":
-        return cores or 1
-    return max(1, min(cores or 1, -(-int(quota) // int(period))))
 
 
 def _setting(

@@ -64,6 +64,9 @@ IN_FLIGHT = Name(
     (),
     "Predictions being made now, but for those that are made at once.",
 )
+WAITING = Name(
+    "pigeonhole_calls_waiting", GAUGE, (), "Calls that wait for their turn at a heavy model."
+)
 ROWS = Name("pigeonhole_rows_total", COUNTER, ("model", "version"), "Rows predicted.")
 PREDICTIONS = Name(
     "pigeonhole_predictions_total", COUNTER, ("model", "version", "label"), "Rows by label given."
@@ -109,7 +112,17 @@ REFUSED = Name(
 BUILD = Name("pigeonhole_build_info", GAUGE, ("version",), "The service's version; always 1.")
 
 STORED = (
-    *(REQUESTS, DURATION, IN_FLIGHT, ROWS, PREDICTIONS, UNUSUAL, MODEL_LIVE, MODEL_REJECTED),
+    *(
+        REQUESTS,
+        DURATION,
+        IN_FLIGHT,
+        WAITING,
+        ROWS,
+        PREDICTIONS,
+        UNUSUAL,
+        MODEL_LIVE,
+        MODEL_REJECTED,
+    ),
     *(MODEL_LOAD_SECONDS, MODEL_LOADS, WORKER_STARTS, WORKER_READY),
 )
 """Those kept in the shared map."""
@@ -135,6 +148,7 @@ class Metrics:
         self._counters = counters
         counters.add(self._at(WORKER_STARTS))
         self._in_flight = self._at(IN_FLIGHT)
+        self._waiting = self._at(WAITING)
         self._request_series: dict[tuple[str, str, int | None, int], _RequestSeries] = {}
         self._ended: deque[tuple[str, str, int | None, int, float]] = deque()
         self._row_series: dict[tuple[str, int, str | None], int | None] = {}
@@ -142,6 +156,10 @@ class Metrics:
     def in_flight(self, change: int) -> None:
         """Count requests that are being answered: 1 for one more, -1 for one fewer."""
         self._counters.add(self._in_flight, float(change))
+
+    def waiting(self, calls: int) -> None:
+        """How many calls wait for a heavy model."""
+        self._counters.set(self._waiting, float(calls))
 
     def request_ended(
         self, route: str, model: str, version: int | None, code: int, seconds: float

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 from service.errors import Overloaded
 from service.web.door import Answer, Cancel, Respond
@@ -43,18 +44,29 @@ class AnswerThreads:
             raise Overloaded(self._max_waiting)
         self._room -= 1
         loop = asyncio.get_running_loop()
+        unmade = [make]  # whoever takes it out has it: a thread, or who gives it up
 
-        def ended(future: Future[Answer]) -> None:
-            loop.call_soon_threadsafe(hand_over, future)
+        def taken_out() -> Callable[[], Answer] | None:
+            try:
+                return unmade.pop()
+            except IndexError:
+                return None
 
-        def hand_over(future: Future[Answer]) -> None:
+        def run() -> Answer | None:
+            return make() if (make := taken_out()) is not None else None
+
+        def ended(future: Future[Answer | None]) -> None:
+            with suppress(RuntimeError):  # the loop has ended before
+                loop.call_soon_threadsafe(hand_over, future)
+
+        def hand_over(future: Future[Answer | None]) -> None:
+            # Not earlier, though given up: until then its place in the threads' queue is taken.
             self._room += 1
-            if not future.cancelled():
-                respond(future.result())
+            if not future.cancelled() and (answer := future.result()) is not None:
+                respond(answer)
 
-        future = self._pool.submit(make)
-        future.add_done_callback(ended)
-        return future.cancel
+        self._pool.submit(run).add_done_callback(ended)
+        return lambda: taken_out() is not None
 
     def close(self) -> None:
         """Let the threads end with what they do now."""

@@ -209,17 +209,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if not self._refused:
-                self._take_without_upgrade(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserCallbackError:
-            raise  # a fault of ours: the loop logs it and closes the connection
         except httptools.HttpParserError as error:
-            if "overflow" in str(error):  # of a Content-Length or a chunk's
-                self._refuse(RequestEntityTooLarge())
-            else:
-                self._refuse(BadRequest(f"this is not HTTP as it is taken here: {error}"))
+            self._stumbled(error, data)
         if self._reading:
             self._bare_bytes += len(data)
             if self._bare_bytes > MAX_HEAD_BYTES + PIECE_BYTES:  # the first piece may count twice
@@ -230,8 +221,27 @@ class Connection(asyncio.Protocol):
             piece, self._ahead = self._ahead[:PIECE_BYTES], self._ahead[PIECE_BYTES:]
             self.data_received(piece)
 
-    def _take_without_upgrade(self, rest: bytes | memoryview) -> None:
-        """Take a request as if it had not offered another protocol: we speak none.
+    def _stumbled(self, error: httptools.HttpParserError, data: bytes | memoryview) -> None:
+        """Go on behind an offer to upgrade, or refuse what is no HTTP."""
+        while isinstance(error, httptools.HttpParserUpgrade):
+            if self._refused:
+                return
+            data = self._without_upgrade(data[error.args[0] :])
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserError as another:
+                error = another
+            else:
+                return
+        if isinstance(error, httptools.HttpParserCallbackError):
+            raise error  # a fault of ours: the loop logs it and closes the connection
+        if "overflow" in str(error):  # of a Content-Length or a chunk's
+            self._refuse(RequestEntityTooLarge())
+        else:
+            self._refuse(BadRequest(f"this is not HTTP as it is taken here: {error}"))
+
+    def _without_upgrade(self, rest: bytes | memoryview) -> bytes:
+        """A request as if it had not offered another protocol: we speak none.
 
         llhttp thinks that such a request has no body, while clients that would rather speak HTTP/2
         send one with it. So its head is parsed once more without the offer.
@@ -239,13 +249,11 @@ class Connection(asyncio.Protocol):
         Args:
             rest: what stands behind the head.
         """
-        method = self._parser.get_method()
+        method, version = self._parser.get_method(), self._version.encode()
         kept = {name: value for name, value in self._headers.items() if name != b"upgrade"}
         lines = b"".join([b"%s: %s\r\n" % header for header in kept.items()])
-        head = b"%s %s HTTP/%s\r\n%s\r\n" % (method, self._url, self._version.encode(), lines)
         self._parser = httptools.HttpRequestParser(self)
-        self._ahead = memoryview(b"".join((head, rest, self._ahead)))
-        self._take_ahead()
+        return b"%s %s HTTP/%s\r\n%s\r\n%s" % (method, self._url, version, lines, rest)
 
     # The parser's side.
 

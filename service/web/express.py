@@ -134,6 +134,7 @@ class Express:
 
         cancel = self._predictor.submit(model, columns, visit.call.deadline, done)
         self._metrics.in_flight(1)
+        self._metrics.waiting(self._predictor.waiting)
         return partial(self._give_up, visit, cancel)
 
     def _in_thread(self, visit: _Visit, name: str | None, version: str | None) -> Cancel:
@@ -161,6 +162,7 @@ class Express:
 
     def _finish_later(self, visit: _Visit, outcome: Prediction | Exception) -> None:
         self._metrics.in_flight(-1)
+        self._metrics.waiting(self._predictor.waiting)
         self._finish(visit, outcome)
         self._soon()
 

@@ -6,7 +6,7 @@ import io
 import logging
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
@@ -21,9 +21,12 @@ from service.web.request_id import HEADER, request_id
 
 log = logging.getLogger(__name__)
 
-FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-"""Headers that say how the body was sent. It has been read: Flask must not think it in chunks, for
-it cuts those off at its limit without a word."""
+KEPT_BACK = frozenset({b"content-length", b"transfer-encoding", b"upgrade", b"host"})
+"""Headers that Flask is not given as they are. The first two say how the body was sent, but it has
+been read: Flask must not think it in chunks, for it cuts those off at its limit without a word. It
+would look for routes that are websockets, of which there are none. For the last, see `_host`."""
+
+NO_HOST = "localhost"
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -79,7 +82,7 @@ class FlaskDoor:
 
 def environ(request: Request) -> dict[str, Any]:
     """A WSGI environ for a request (PEP 3333)."""
-    host = request.header("host") or "localhost"
+    host = _host(request.header("host"))
     result: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
@@ -89,6 +92,7 @@ def environ(request: Request) -> dict[str, Any]:
         "SERVER_PROTOCOL": f"HTTP/{request.version}",
         "SERVER_NAME": host,
         "SERVER_PORT": "80",
+        "HTTP_HOST": host,
         "REMOTE_ADDR": request.client,
         "CONTENT_LENGTH": str(len(request.body)),
         "wsgi.version": (1, 0),
@@ -101,11 +105,25 @@ def environ(request: Request) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     for raw_name, raw_value in request.headers.items():
-        if b"_" in raw_name or raw_name in FRAMING:
+        if b"_" in raw_name or raw_name in KEPT_BACK:
             continue  # X_Request_Id would pass for X-Request-Id
         name = raw_name.decode("latin-1").upper().replace("-", "_")
         result[name if name == "CONTENT_TYPE" else f"HTTP_{name}"] = raw_value.decode("latin-1")
     return result
+
+
+@lru_cache(256)
+def _host(given: str | None) -> str:
+    """The host that a request names, or a stand-in.
+
+    Flask fails on names that can be none, such as with labels of nothing. It matters to one line of
+    a page alone, so such a name is passed over, as the express door does.
+    """
+    try:
+        (given or "").partition(":")[0].encode("idna")
+    except UnicodeError:
+        return NO_HOST
+    return given or NO_HOST
 
 
 def _call(app: WsgiApp, environment: dict[str, Any]) -> Answer:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from email.utils import formatdate
+from functools import partial
 from typing import Protocol
 
 from service.web.connection import Connection, Limits
@@ -30,6 +31,12 @@ GIVE_WAY_S = 0.002
 
 FULL_S = 0.05
 """How long a worker that can't take a connection leaves it in the system's queue."""
+
+FINISH_S = 0.02
+"""How often a server that ends looks for connections to close."""
+
+CLOCK_S = 0.001
+"""How exact a loop's timers are."""
 
 LAST_ACCEPTS_S = 0.1
 """How long connections that are half open get to become whole before the socket is closed."""
@@ -57,6 +64,7 @@ class HttpServer:
 
     Attributes:
         connections: those open now.
+        buffered_bytes: of all large bodies that are being received or answered now.
         draining: while set, every answer closes its connection.
         head_end: what ends the head of an answer: the date, and the empty line.
         last_head_end: the same where the connection is closed after it.
@@ -67,12 +75,13 @@ class HttpServer:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self.connections: set[Connection] = set()
+        self.buffered_bytes = 0
         self.draining = False
         self.head_end = self.last_head_end = b""
         self._listeners: list[socket.socket] = []
-        self._opening: set[asyncio.Task[object]] = set()
+        self._opening: set[asyncio.Task[object]] = set()  # the loop alone would forget them
+        self._full = False
         self._sweeping: asyncio.TimerHandle | None = None
-        self._full_told = False
         self._sweep()
 
     def listen(self, sockets: Sequence[socket.socket]) -> None:
@@ -84,7 +93,7 @@ class HttpServer:
         self._tell()
 
     async def stop_listening(self, *, last: bool) -> None:
-        """Take no more connections.
+        """Take no more connections, and close the sockets.
 
         Args:
             last: whether nobody else listens on these sockets: then those that are waiting in
@@ -99,10 +108,8 @@ class HttpServer:
             await asyncio.sleep(LAST_ACCEPTS_S)  # taken as before, meanwhile
         for listener in listeners:
             self._loop.remove_reader(listener)
-            if last:
-                with suppress(OSError):
-                    while True:
-                        self._open(listener.accept()[0])
+            while last and self._accept(listener):
+                pass
             listener.close()
 
     async def finish(self, seconds: float, idle_s: float) -> None:
@@ -115,11 +122,11 @@ class HttpServer:
         """
         self.draining = True
         deadline = self.now() + seconds
-        while (self.connections or self._opening) and self.now() < deadline:
+        while self.connections and self.now() < deadline:
             for connection in list(self.connections):
                 if connection.is_idle and self.now() - connection.since >= idle_s:
                     connection.close()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(FINISH_S)
 
     def close(self) -> None:
         """Close what is still open."""
@@ -133,37 +140,42 @@ class HttpServer:
         if self._share is not None and len(self.connections) > self._share.least():
             self._pause(listener, GIVE_WAY_S)
         else:
-            self._accept(listener)
+            self._take(listener)
 
-    def _accept(self, listener: socket.socket) -> None:
-        if len(self.connections) >= self.limits.connections and not self._make_room():
+    def _take(self, listener: socket.socket) -> None:
+        full = len(self.connections) >= self.limits.connections and not self._make_room()
+        if full or (not self._accept(listener) and self._full):
             self._pause(listener, FULL_S)
-            return
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Take a connection; whether there was one that could be taken."""
         try:
             client, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker was quicker, or the client has gone
+        except BlockingIOError:
+            return False  # another worker was quicker
+        except ConnectionAbortedError:
+            return True  # the client has gone; there may be more
         except OSError:
-            if not self._full_told:
+            if not self._full:
                 log.exception("no connection can be taken")
-                self._full_told = True
-            self._pause(listener, FULL_S)
-            return
-        self._open(client)
-
-    def _open(self, client: socket.socket) -> None:
+            self._full = True
+            return False
+        self._full = False
         client.setblocking(False)
+        connection = Connection(self)
+        self.connections.add(connection)
+        self._tell()
         task = self._loop.create_task(
-            self._loop.connect_accepted_socket(lambda: Connection(self), client)
+            self._loop.connect_accepted_socket(lambda: connection, client)
         )
         self._opening.add(task)
-        task.add_done_callback(self._opened)
+        task.add_done_callback(partial(self._opened, connection))
+        return True
 
-    def _opened(self, task: asyncio.Task[object]) -> None:
+    def _opened(self, connection: Connection, task: asyncio.Task[object]) -> None:
         self._opening.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.debug("a connection ended at once", exc_info=error)
-        self._tell()
+        if task.cancelled() or task.exception() is not None:  # the client has gone already
+            self.connections.discard(connection)
 
     def _pause(self, listener: socket.socket, seconds: float) -> None:
         """Leave whoever wants to connect alone for a while, then take one, whatever others do."""
@@ -171,16 +183,16 @@ class HttpServer:
         self._loop.call_later(seconds, self._resume, listener)
 
     def _resume(self, listener: socket.socket) -> None:
-        if listener in self._listeners or listener.fileno() >= 0:
+        if listener.fileno() >= 0:
             self._loop.add_reader(listener, self._knock, listener)
-            self._accept(listener)
+            self._take(listener)
 
     def _make_room(self) -> bool:
         """Close the connection that has been silent longest, whoever never asked anything first."""
-        silent = [c for c in self.connections if not c.is_answering]
+        silent = [connection for connection in self.connections if not connection.is_busy]
         if not silent:
             return False
-        min(silent, key=lambda c: (c.has_asked, c.since)).abort()
+        min(silent, key=lambda connection: (connection.has_asked, connection.since)).abort()
         return True
 
     def _tell(self) -> None:
@@ -188,15 +200,15 @@ class HttpServer:
             self._share.tell(len(self.connections))
 
     def _sweep(self) -> None:
-        date = b"date: " + formatdate(time.time(), usegmt=True).encode("ascii") + b"\r\n"
+        # On the quarters of a second, so that the date is right at once when a new one begins.
+        now = time.time()
+        self._sweeping = self._loop.call_later(SWEEP_S - now % SWEEP_S + CLOCK_S, self._sweep)
+        date = b"date: " + formatdate(now, usegmt=True).encode("ascii") + b"\r\n"
         self.head_end = date + b"\r\n"
         self.last_head_end = date + b"connection: close\r\n\r\n"
-        now = self.now()
         for connection in list(self.connections):
-            connection.look(now)
-        self._full_told = False
+            connection.look(self.now())
         self._tell()
-        self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
 
 
 def turn_away(listener: socket.socket) -> None:

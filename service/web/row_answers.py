@@ -21,7 +21,9 @@ from service.web.errors import JSON
 from service.web.inference import Answered
 from service.web.reply import Reply
 
-_ENCODER = msgspec.json.Encoder()
+OK = int(HTTPStatus.OK)
+
+_encode = msgspec.json.Encoder().encode
 
 
 class _Prediction(msgspec.Struct, gc=False):
@@ -55,36 +57,34 @@ class RowAnswers:
         """A list of predictions, one a row."""
         named, places = self._named, self._places
         prediction = answered.prediction
-        predictions = [
+        rows = prediction.probabilities.tolist()
+        answer = self._answer(answered)
+        answer.predictions = [
             _Prediction(label, row[places[label]], named(*row))
-            for label, row in zip(prediction.labels, prediction.probabilities.tolist(), strict=True)
+            for label, row in zip(prediction.labels, rows, strict=True)
         ]
-        return self._reply(answered, predictions=predictions)
+        return Reply(OK, _encode(answer), JSON)
 
     def columns(self, answered: Answered) -> Reply:
         """An object of columns."""
         labels, places = answered.prediction.labels, self._places
-        probabilities = answered.prediction.probabilities
-        outputs = {
+        rows = answered.prediction.probabilities
+        answer = self._answer(answered)
+        answer.outputs = {
             "label": labels,
             "probability": [
-                row[places[label]]
-                for label, row in zip(labels, probabilities.tolist(), strict=True)
+                row[places[label]] for label, row in zip(labels, rows.tolist(), strict=True)
             ],
-            "probabilities": dict(zip(self._classes, probabilities.T.tolist(), strict=True)),
+            "probabilities": dict(zip(self._classes, rows.T.tolist(), strict=True)),
         }
-        return self._reply(answered, outputs=outputs)
+        return Reply(OK, _encode(answer), JSON)
 
-    def _reply(self, answered: Answered, **predicted: Any) -> Reply:
-        answer = _Answer(
-            self._model,
-            self._version,
-            answered.request_id,
-            self._threshold,
-            warnings=[_warning(warned) for warned in answered.unusual] or None,
-            **predicted,
-        )
-        return Reply(HTTPStatus.OK, _ENCODER.encode(answer), JSON)
+    def _answer(self, answered: Answered) -> _Answer:
+        """What every answer has."""
+        answer = _Answer(self._model, self._version, answered.request_id, self._threshold)
+        if answered.unusual:
+            answer.warnings = [_warning(warned) for warned in answered.unusual]
+        return answer
 
 
 def _named(classes: list[str]) -> Callable[..., Any]:

@@ -29,7 +29,11 @@ def test_check_reports_what_would_be_served(models, write_model, write_mixed_mod
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     first, *lines = result.stdout.splitlines()
-    assert first == "3 workers on 127.0.0.1:8123, 4 request threads and 2 model threads each"
+    assert first.startswith(f"{models} on 127.0.0.1:8123; ")
+    assert first.endswith(
+        " granted: 3 workers, each with 1 event loop, 4 request threads "
+        "and 1 model run of 2 threads at a time"
+    )
     assert [line.split(":")[0] for line in lines] == ["bodymass/1", "bodymass/12", "mixed/1"]
     for line in lines:
         golden, features = ("1", "5") if line.startswith("mixed") else ("3", "2")

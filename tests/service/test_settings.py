@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import os
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
 import pytest
 
+from service.cores import granted_cores
 from service.errors import InvalidSetting
 from service.settings import (
     PREFIX,
     Settings,
     flag_of,
-    granted_cores,
     unknown_variables,
 )
 
@@ -138,6 +137,5 @@ def test_settings_cannot_be_changed() -> None:
         Settings().port = 80  # type: ignore[misc]
 
 
-def test_there_is_a_worker_a_core_and_at_least_one() -> None:
-    assert 1 <= granted_cores() <= (os.cpu_count() or 1)
+def test_there_is_a_worker_a_core() -> None:
     assert Settings().workers == granted_cores()
