@@ -18,6 +18,7 @@ from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.predictor import Predictor
 from service.serving.reloader import Reloader
 from service.settings import Settings
+from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
 from service.web.catalogue import catalogue_blueprint
 from service.web.door import Door
@@ -65,6 +66,7 @@ class Service:
             max_wait_s=settings.max_wait_seconds,
         )
         predictor = Predictor(self.live, self._pool, [metrics.predicted])
+        self._access_log = AccessLog() if settings.access_log else None
         rows = RowsProtocol(settings.max_rows)
 
         def route(name: str, protocol: InferenceProtocol) -> InferenceRoute:
@@ -87,7 +89,7 @@ class Service:
             ],
             metrics,
             max_body_bytes=settings.max_body_bytes,
-            access_log=settings.access_log,
+            access_log=self._access_log,
         )
         self._reloader = Reloader(self.live.refresh, settings.reload_seconds)
         self._reloader.start(settings.load_wait_seconds)
@@ -97,7 +99,7 @@ class Service:
         self.door: Door = flask
         if settings.front == "express":
             self.door = Express(
-                hot, flask, predictor, metrics, work=self._work, access_log=settings.access_log
+                hot, flask, predictor, metrics, work=self._work, access_log=self._access_log
             )
 
     def drain(self) -> None:
@@ -110,6 +112,8 @@ class Service:
         self._work.close()
         self._pages.close()
         self._pool.close()
+        if self._access_log is not None:
+            self._access_log.close()
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
-def logging_table(level: str, *, access_log: bool) -> dict[str, Any]:
+def logging_table(level: str) -> dict[str, Any]:
     """What ``logging.config.dictConfig`` and gunicorn's ``logconfig_dict`` ask for.
 
     Args:
         level: the least severe level that is written.
-        access_log: whether lines about single requests are written, whatever the level.
     """
     return {
         "version": 1,
@@ -39,7 +38,6 @@ def logging_table(level: str, *, access_log: bool) -> dict[str, Any]:
                 "handlers": [],
                 "propagate": True,
             },
-            "service.access": {"level": "INFO" if access_log else "CRITICAL"},
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
         },
     }

@@ -87,7 +87,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             # A worker is silent while it waits for its models.
             "timeout": max(TIMEOUT_S, int(settings.load_wait_seconds) + SPARE_S),
             "graceful_timeout": int(settings.drain_seconds + settings.graceful_seconds) + 3,
-            "logconfig_dict": logging_table(settings.log_level, access_log=settings.access_log),
+            "logconfig_dict": logging_table(settings.log_level),
             "control_socket_disable": True,
             "worker_tmp_dir": SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None,  # noqa: PTH112
             "when_ready": _tell_addresses,

@@ -8,7 +8,6 @@ turn in the batcher and the loop goes on; a large body is read in a thread.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from service.model.artifact import Model
 from service.model.columns import Columns, Prediction
 from service.serving.metrics import Metrics
 from service.serving.predictor import Predictor
+from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
 from service.web.door import Answer, Cancel, Request, Respond
 from service.web.flask_door import FlaskDoor
@@ -33,8 +33,6 @@ LARGE_BODY_BYTES = 64 * 1024
 
 KNOWN_PATHS = 1024
 """Paths of live models that are remembered with the route that they lead to."""
-
-access = logging.getLogger("service.access")
 
 Target = tuple[InferenceRoute, str | None, str | None]
 """A route, the model's name and its version."""
@@ -58,7 +56,7 @@ class Express:
         predictor: what the routes predict with; its observers are told when the loop has time.
         metrics: what the routes count with, as well.
         work: the threads for large bodies.
-        access_log: whether each request is logged.
+        access_log: where each request is noted, if anywhere.
     """
 
     def __init__(
@@ -69,7 +67,7 @@ class Express:
         metrics: Metrics,
         *,
         work: AnswerThreads,
-        access_log: bool,
+        access_log: AccessLog | None,
     ) -> None:
         self._flask, self._predictor, self._metrics, self._work = flask, predictor, metrics, work
         self._access_log = access_log
@@ -170,16 +168,11 @@ class Express:
         visit.respond(self._logged(visit, visit.route.finish(visit.call, outcome)))
 
     def _logged(self, visit: _Visit, reply: Reply) -> Answer:
-        if self._access_log:
-            access.info(
-                "request",
-                extra={
-                    "request_id": visit.call.identity,
-                    "method": visit.request.method,
-                    "path": visit.request.path,
-                    "status": reply.status,
-                    "milliseconds": round(1000 * (time.perf_counter() - visit.call.started), 3),
-                },
+        if self._access_log is not None:
+            request, call = visit.request, visit.call
+            seconds = time.perf_counter() - call.started
+            self._access_log.note(
+                call.identity, request.method, request.path, reply.status, seconds
             )
         return reply.answer(visit.call.identity)
 

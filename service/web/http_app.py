@@ -12,16 +12,20 @@ from werkzeug.exceptions import HTTPException
 
 from service.errors import PigeonholeError, PredictionFailed
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
+from service.web.access_log import AccessLog
 from service.web.errors import error_reply
 from service.web.reply import SECURITY_HEADERS
 from service.web.request_id import HEADER, request_id
 
 log = logging.getLogger(__name__)
-access = logging.getLogger("service.access")
 
 
 def make_http_app(
-    blueprints: Sequence[Blueprint], metrics: Metrics, *, max_body_bytes: int, access_log: bool
+    blueprints: Sequence[Blueprint],
+    metrics: Metrics,
+    *,
+    max_body_bytes: int,
+    access_log: AccessLog | None,
 ) -> Flask:
     """A Flask app that serves these blueprints in the service's one manner.
 
@@ -29,7 +33,7 @@ def make_http_app(
         blueprints: the routes.
         metrics: told of every request that no hot route has counted.
         max_body_bytes: Flask refuses to read more.
-        access_log: whether each request is logged.
+        access_log: where each request is noted, if anywhere.
     """
     app = Flask("service", static_folder=None, template_folder="web/templates")
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
@@ -63,17 +67,9 @@ def make_http_app(
             route = request.endpoint.rpartition(".")[2] if request.endpoint else UNKNOWN_ROUTE
             metrics.request_ended(route, "", None, response.status_code, seconds)
         metrics.settle()
-        if access_log:
-            access.info(
-                "request",
-                extra={
-                    "request_id": response.headers[HEADER],
-                    "method": request.method,
-                    "path": request.path,
-                    "status": response.status_code,
-                    "milliseconds": round(1000 * seconds, 3),
-                },
-            )
+        if access_log is not None:
+            identity = response.headers[HEADER]
+            access_log.note(identity, request.method, request.path, response.status_code, seconds)
         return response
 
     return app

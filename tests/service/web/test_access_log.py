@@ -1,0 +1,118 @@
+"""A line for each request, whole and in order, and nobody who waits for its reader."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from service.web.access_log import ATOMIC_BYTES, MAX_WAITING, AccessLog
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def note(access_log: AccessLog, number: int) -> None:
+    access_log.note(f"id-{number}", "POST", f"/v1/models/é\n{number}", 200, 0.0012345)
+
+
+def read_lines(descriptor: int, count: int) -> list[dict]:
+    received = b""
+    while received.count(b"\n") < count:
+        received += os.read(descriptor, 65536)
+    return [json.loads(line) for line in received.splitlines()]
+
+
+def test_a_line_tells_the_request_and_when_it_was(pipe) -> None:
+    reader, writer = pipe
+    access_log = AccessLog(writer)
+    before = datetime.now(UTC)
+    note(access_log, 1)
+    (line,) = read_lines(reader, 1)
+    assert before <= datetime.fromisoformat(line.pop("timestamp")) <= datetime.now(UTC)
+    assert line == {
+        "level": "INFO",
+        "logger": "service.access",
+        "message": "request",
+        "process": os.getpid(),
+        "request_id": "id-1",
+        "method": "POST",
+        "path": "/v1/models/é\n1",
+        "status": 200,
+        "milliseconds": 1.234,
+    }
+    access_log.close()
+
+
+def test_what_is_noted_before_it_is_closed_is_written_in_order(pipe) -> None:
+    reader, writer = pipe
+    access_log = AccessLog(writer)
+    for number in range(200):
+        note(access_log, number)
+    access_log.close()
+    ids = [line["request_id"] for line in read_lines(reader, 200)]
+    assert ids == [f"id-{number}" for number in range(200)]
+
+
+def test_lines_of_several_workers_are_not_mixed(pipe) -> None:
+    reader, writer = pipe
+    logs = [AccessLog(writer) for _ in range(4)]
+
+    def fill(access_log: AccessLog) -> None:
+        for number in range(2000):
+            note(access_log, number)
+
+    threads = [threading.Thread(target=fill, args=(access_log,)) for access_log in logs]
+    for thread in threads:
+        thread.start()
+    assert len(read_lines(reader, 8000)) == 8000  # each of them is JSON
+    for thread in threads:
+        thread.join()
+    for access_log in logs:
+        access_log.close()
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_nobody_waits_for_a_reader_and_what_is_too_much_is_dropped_and_said(
+    pipe, caplog, blocking
+) -> None:
+    reader, writer = pipe
+    os.set_blocking(writer, blocking)
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, ATOMIC_BYTES)
+    access_log = AccessLog(writer)
+    noted = MAX_WAITING + 500
+    for number in range(noted):
+        note(access_log, number)
+    received: list[bytes] = []
+    reading = threading.Thread(
+        target=lambda: received.extend(iter(lambda: os.read(reader, 65536), b""))
+    )
+    reading.start()
+    with caplog.at_level(logging.WARNING):
+        access_log.close(60)
+    os.dup2(reader, writer)  # the last writing end is closed: the reader comes to its end
+    reading.join()
+    (record,) = caplog.records
+    assert record.getMessage() == "access lines were dropped, their reader is too slow"
+    assert 0 < record.lines <= 500
+    numbers = [json.loads(line)["request_id"] for line in b"".join(received).splitlines()]
+    assert numbers == [f"id-{number}" for number in range(noted - record.lines)]
+
+
+def test_a_stream_that_takes_nothing_stops_nobody() -> None:
+    access_log = AccessLog(os.open("/dev/full", os.O_WRONLY))
+    note(access_log, 1)
+    note(access_log, 2)
+    access_log.close()
+    assert not access_log._thread.is_alive()
