@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from queue import SimpleQueue
 
@@ -265,15 +266,15 @@ class Batcher:
         outcomes: list[Prediction | Exception | None] = [None] * len(parts)
         left = list(range(len(parts)))
         while len(left) > 1:
-            joined = [parts[place] for place in left]
+            among = [parts[place] for place in left]
             try:
-                prediction = self.pool.run(self._run, _joined(joined))
+                prediction = self.pool.run(self._run, joined(among))
             except InvalidRows as error:
-                named = _dealt(error, joined)
+                named = _named(error, among)
                 if not named:
                     break
-                for which, own in named.items():
-                    outcomes[left[which]] = own
+                for which, refusal in named.items():
+                    outcomes[left[which]] = refusal
                 left = [place for which, place in enumerate(left) if which not in named]
             except Exception:
                 # Said once: a model that takes one row at a time only fails here for ever.
@@ -282,22 +283,12 @@ class Batcher:
                     log.warning("a joined run failed; its calls are run alone", exc_info=True)
                 break
             else:
-                start = 0
-                labels, probabilities = prediction.labels, prediction.probabilities
-                for place, columns in zip(left, joined, strict=True):
-                    end = start + len(columns)
-                    outcomes[place] = Prediction(labels[start:end], probabilities[start:end])
-                    start = end
+                for place, own in zip(left, dealt(prediction, among), strict=True):
+                    outcomes[place] = own
                 left = []
         for place in left:
-            outcomes[place] = self._outcome(parts[place])
+            outcomes[place] = alone(partial(self.pool.run, self._run), parts[place])
         return [outcome for outcome in outcomes if outcome is not None]
-
-    def _outcome(self, columns: Columns) -> Prediction | Exception:
-        try:
-            return self.pool.run(self._run, columns)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to know
-            return error
 
 
 @dataclass(eq=False, slots=True)
@@ -330,7 +321,7 @@ class Call:
             log.exception("an answer could not be handed over")
 
 
-def _joined(parts: Sequence[Columns]) -> Columns:
+def joined(parts: Sequence[Columns]) -> Columns:
     """All rows, one call's after the other's."""
     return Columns(
         np.concatenate([columns.numbers for columns in parts]),
@@ -338,7 +329,26 @@ def _joined(parts: Sequence[Columns]) -> Columns:
     )
 
 
-def _dealt(error: InvalidRows, parts: Sequence[Columns]) -> dict[int, InvalidRows]:
+def dealt(prediction: Prediction, parts: Sequence[Columns]) -> list[Prediction]:
+    """What is said of all rows, dealt to the calls that they came from."""
+    own, start = [], 0
+    labels, probabilities = prediction.labels, prediction.probabilities
+    for columns in parts:
+        end = start + len(columns)
+        own.append(Prediction(labels[start:end], probabilities[start:end]))
+        start = end
+    return own
+
+
+def alone(run: Run, columns: Columns) -> Prediction | Exception:
+    """What comes of one call's rows."""
+    try:
+        return run(columns)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to know
+        return error
+
+
+def _named(error: InvalidRows, parts: Sequence[Columns]) -> dict[int, InvalidRows]:
     """The calls whose rows are named, each with its own problems by its own row numbers.
 
     A full list may leave out some: then nobody is named, and each call has to be run alone. That

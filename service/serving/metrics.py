@@ -150,7 +150,7 @@ class Metrics:
         self._in_flight = self._at(IN_FLIGHT)
         self._waiting = self._at(WAITING)
         self._request_series: dict[tuple[str, str, int | None, int], _RequestSeries] = {}
-        self._ended: deque[tuple[str, str, int | None, int, float]] = deque()
+        self._ended: deque[tuple[tuple[str, str, int | None, int], float]] = deque()
         self._row_series: dict[tuple[str, int, str | None], int | None] = {}
 
     def in_flight(self, change: int) -> None:
@@ -173,23 +173,29 @@ class Metrics:
             code: the status.
             seconds: that it took.
         """
-        self._ended.append((route, model, version, code, seconds))
+        self._ended.append(((route, model, version, code), seconds))
 
     def settle(self) -> None:
         """Count the requests noted since the last time, all at once."""
-        changes: dict[int | None, float] = defaultdict(float)
-        while self._ended:
+        seconds_of: dict[tuple[str, str, int | None, int], list[float]] = defaultdict(list)
+        ended = self._ended
+        while ended:
             try:
-                route, model, version, code, seconds = self._ended.popleft()
+                key, seconds = ended.popleft()
             except IndexError:  # another thread counts that one
                 break
-            total, duration = self._series_of(route, model, version, code)
-            changes[total] += 1
+            seconds_of[key].append(seconds)
+        if not seconds_of:
+            return
+        changes: list[tuple[int | None, float]] = []
+        for key, all_seconds in seconds_of.items():
+            total, duration = self._series_of(*key)
+            changes.append((total, len(all_seconds)))
             if duration is not None:
-                changes[duration + bisect_left(BUCKETS_S, seconds)] += 1  # the last one is +Inf
-                changes[duration + len(BUCKETS_S) + 1] += seconds
-        if changes:
-            self._counters.add_all(list(changes.items()))
+                buckets = [bisect_left(BUCKETS_S, seconds) for seconds in all_seconds]
+                changes += [(duration + bucket, 1.0) for bucket in buckets]  # the last one is +Inf
+                changes.append((duration + len(BUCKETS_S) + 1, sum(all_seconds)))
+        self._counters.add_all(changes)
 
     def _series_of(self, route: str, model: str, version: int | None, code: int) -> _RequestSeries:
         """Where requests of one kind are counted, and where their seconds are."""

@@ -12,7 +12,7 @@ from service.model.unusual import Warned
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """One prediction: the model, what it said, and what was unusual in the rows."""
+    """A prediction: the model, what it said of some rows, and what was unusual in them."""
 
     model: Model
     prediction: Prediction

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from weakref import WeakKeyDictionary
 
-from service.errors import DeadlineExceeded
+from service.errors import DeadlineExceeded, PigeonholeError
 from service.model.artifact import Model
 from service.model.columns import Columns, Prediction
-from service.serving.batcher import Batcher, Done, RunPool
+from service.serving.batcher import Batcher, RunPool, alone, dealt, joined
 from service.serving.live_models import LiveModels
 from service.serving.observation import Observation, Observer
 
@@ -56,7 +56,7 @@ class Predictor:
         """Whether so many rows may be run where the call stands, an event loop too."""
         return model.expected_seconds(rows) <= QUICK_S
 
-    def run(self, model: Model, columns: Columns, deadline: float | None = None) -> Prediction:
+    def run(self, model: Model, columns: Columns, deadline: float | None = None) -> Observation:
         """What the model says of each row; waits for its turn where it is not quick.
 
         Args:
@@ -72,12 +72,16 @@ class Predictor:
         if self.is_quick(model, len(columns)):
             if deadline is not None and time.monotonic() >= deadline:
                 raise DeadlineExceeded
-            return model.session.run(columns)
-        return self._batcher(model).run(columns, deadline)
+            return self._observed(model, columns, model.session.run(columns))
+        return self._observed(model, columns, self._batcher(model).run(columns, deadline))
 
     def submit(
-        self, model: Model, columns: Columns, deadline: float | None, done: Done
-    ) -> Callable[[], object]:
+        self,
+        model: Model,
+        columns: Columns,
+        deadline: float | None,
+        done: Callable[[Observation | Exception], None],
+    ) -> Callable[[], bool]:
         """The same without waiting.
 
         Args:
@@ -87,22 +91,56 @@ class Predictor:
             done: called with what comes of it, from another thread.
 
         Returns:
-            What gives the call up, if it has not begun.
+            What gives the call up: False when it has begun.
 
         Raises:
             DeadlineExceeded, Overloaded: as they say.
         """
-        return self._batcher(model).submit(columns, deadline, done).cancel
+
+        def observe(outcome: Prediction | Exception) -> None:
+            if isinstance(outcome, Exception):
+                done(outcome)
+            else:
+                done(self._observed(model, columns, outcome))
+
+        return self._batcher(model).submit(columns, deadline, observe).cancel
 
     def run_together(
         self, model: Model, parts: Sequence[Columns]
-    ) -> Sequence[Prediction | Exception]:
-        """Run the rows of calls that are quick as one, here and now: what comes of each call."""
-        return self._batcher(model).outcomes(parts)
+    ) -> Sequence[Observation | Exception]:
+        """Run the rows of calls that are quick as one, here and now.
 
-    def observe(self, observation: Observation) -> None:
-        """Keep what observers are to be told."""
+        Args:
+            model: as found by all of them.
+            parts: the rows of each call.
+
+        Returns:
+            For each call what it would have got alone.
+        """
+        outcomes: Sequence[Prediction | Exception]
+        if len(parts) > 1 and model.rows_are_independent:
+            columns = joined(parts)
+            try:
+                prediction = model.session.run(columns)
+            except PigeonholeError:  # whoever it is, he is found out
+                outcomes = self._batcher(model).outcomes(parts)
+            else:
+                outcomes = dealt(prediction, parts)
+                if not model.watch.unusual(columns):
+                    self._untold.append(Observation(model, prediction, ()))
+                    return [Observation(model, own, ()) for own in outcomes]
+        else:
+            outcomes = [alone(model.session.run, columns) for columns in parts]
+        return [
+            outcome if isinstance(outcome, Exception) else self._observed(model, columns, outcome)
+            for columns, outcome in zip(parts, outcomes, strict=True)
+        ]
+
+    def _observed(self, model: Model, columns: Columns, prediction: Prediction) -> Observation:
+        """A prediction with what was unusual in its rows, kept for the observers."""
+        observation = Observation(model, prediction, model.watch.unusual(columns))
         self._untold.append(observation)
+        return observation
 
     def tell_observers(self) -> None:
         """Tell them, of all predictions since the last time at once."""
@@ -123,6 +161,7 @@ class Predictor:
     def _batcher(self, model: Model) -> Batcher:
         batcher = self._batchers.get(model)
         if batcher is None:
-            made = Batcher(model.session.run, self._pool, max_rows=JOINED_ROWS)
+            rows = JOINED_ROWS if model.rows_are_independent else 1
+            made = Batcher(model.session.run, self._pool, max_rows=rows)
             batcher = self._batchers.setdefault(model, made)
         return batcher

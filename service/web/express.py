@@ -17,8 +17,9 @@ import msgspec
 from werkzeug.exceptions import HTTPException
 
 from service.model.artifact import Model
-from service.model.columns import Columns, Prediction
+from service.model.columns import Columns
 from service.serving.metrics import Metrics
+from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
@@ -117,7 +118,11 @@ class Express:
         self._is_due = False
         quick, self._quick = self._quick, {}
         for model, (visits, parts) in quick.items():
-            outcomes = self._predictor.run_together(model, parts)
+            outcomes: Sequence[Observation | Exception]
+            try:
+                outcomes = self._predictor.run_together(model, parts)
+            except Exception as error:  # noqa: BLE001 - nobody is left without an answer
+                outcomes = [error] * len(visits)
             for visit, outcome in zip(visits, outcomes, strict=True):
                 self._finish(visit, outcome)
         self._predictor.tell_observers()
@@ -127,7 +132,7 @@ class Express:
         """Let a call of a heavy model wait for its turn, while the loop goes on."""
         loop = asyncio.get_running_loop()
 
-        def done(outcome: Prediction | Exception) -> None:
+        def done(outcome: Observation | Exception) -> None:
             loop.call_soon_threadsafe(self._finish_later, visit, outcome)
 
         cancel = self._predictor.submit(model, columns, visit.call.deadline, done)
@@ -158,13 +163,13 @@ class Express:
             visit.route.give_up(visit.call)
             self._soon()
 
-    def _finish_later(self, visit: _Visit, outcome: Prediction | Exception) -> None:
+    def _finish_later(self, visit: _Visit, outcome: Observation | Exception) -> None:
         self._metrics.in_flight(-1)
         self._metrics.waiting(self._predictor.waiting)
         self._finish(visit, outcome)
         self._soon()
 
-    def _finish(self, visit: _Visit, outcome: Prediction | Exception) -> None:
+    def _finish(self, visit: _Visit, outcome: Observation | Exception) -> None:
         visit.respond(self._logged(visit, visit.route.finish(visit.call, outcome)))
 
     def _logged(self, visit: _Visit, reply: Reply) -> Answer:

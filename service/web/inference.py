@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -59,7 +59,7 @@ class Answered(msgspec.Struct, frozen=True):
 
     model: Model
     prediction: Prediction
-    unusual: list[Warned]
+    unusual: Sequence[Warned]
     request_id: str
     form: Any
 
@@ -78,7 +78,7 @@ class InferenceProtocol(Protocol):
         """The answer."""
 
 
-class Call:
+class Call(msgspec.Struct, gc=False):
     """One request on its way through a hot route.
 
     Attributes:
@@ -89,14 +89,11 @@ class Call:
         decoded: its rows, once read.
     """
 
-    __slots__ = ("deadline", "decoded", "identity", "model", "started")
-
-    def __init__(self, identity: str) -> None:
-        self.identity = identity
-        self.started = time.perf_counter()
-        self.deadline: float | None = None
-        self.model: Model | None = None
-        self.decoded: Decoded | None = None
+    identity: str
+    started: float
+    deadline: float | None = None
+    model: Model | None = None
+    decoded: Decoded | None = None
 
 
 class InferenceRoute:
@@ -147,14 +144,14 @@ class InferenceRoute:
         call = call or self.begin(header)
         try:
             model, columns = self.read(call, header, body, model_name, version)
-            outcome: Prediction | Exception = self.predictor.run(model, columns, call.deadline)
+            outcome: Observation | Exception = self.predictor.run(model, columns, call.deadline)
         except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
             outcome = error
         return self.finish(call, outcome)
 
     def begin(self, header: Header) -> Call:
         """Take note of a request's coming."""
-        return Call(request_id(header("x-request-id")))
+        return Call(request_id(header("x-request-id")), time.perf_counter())
 
     def read(
         self, call: Call, header: Header, body: bytes, model_name: str | None, version: str | None
@@ -177,7 +174,7 @@ class InferenceRoute:
             self._keep_time(call, decoded.timeout_s)
         return model, decoded.columns
 
-    def finish(self, call: Call, outcome: Prediction | Exception) -> Reply:
+    def finish(self, call: Call, outcome: Observation | Exception) -> Reply:
         """The answer, counted: to a prediction, or to what became of the request instead."""
         try:
             reply = self._encoded(call, outcome)
@@ -188,19 +185,14 @@ class InferenceRoute:
         self._count(call, reply.status)
         return reply
 
-    def _encoded(self, call: Call, outcome: Prediction | Exception) -> Reply:
+    def _encoded(self, call: Call, outcome: Observation | Exception) -> Reply:
         """The answer to a prediction; raises what is none."""
         if isinstance(outcome, Exception):
             raise outcome
-        model, decoded = call.model, call.decoded
-        if model is None or decoded is None:
-            raise TypeError("a prediction for a request that was never read")
-        unusual = model.watch.unusual(decoded.columns)
-        reply = self._protocol.encode(
-            Answered(model, outcome, unusual, call.identity, decoded.form)
+        form = None if call.decoded is None else call.decoded.form
+        return self._protocol.encode(
+            Answered(outcome.model, outcome.prediction, outcome.unusual, call.identity, form)
         )
-        self.predictor.observe(Observation(model, outcome, unusual))
-        return reply
 
     def give_up(self, call: Call) -> None:
         """Count a request whose client went away before its turn came; nothing was run for it."""

@@ -37,12 +37,19 @@ class Reply(msgspec.Struct, frozen=True):
 
     def answer(self, identity: str) -> Answer:
         """The same as bytes, with the id of the request that it answers."""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
-        head = (
-            f"{_start(self.status, self.content_type)}{lines}{HEADER}: {identity}\r\n"
-            f"Content-Length: {len(self.body)}\r\n"
+        head = _start(self.status, self.content_type)
+        if self.headers:
+            head += "".join(f"{name}: {value}\r\n" for name, value in self.headers).encode(
+                "latin-1"
+            )
+        return Answer(
+            b"%bContent-Length: %d\r\n%b%b\r\n"
+            % (head, len(self.body), _ID, identity.encode("ascii")),
+            self.body,
         )
-        return Answer(head.encode("latin-1"), self.body)
+
+
+_ID = f"{HEADER}: ".encode("ascii")
 
 
 def status_line(status: int) -> str:
@@ -55,7 +62,7 @@ def status_line(status: int) -> str:
 
 
 @lru_cache(256)
-def _start(status: int, content_type: str) -> str:
+def _start(status: int, content_type: str) -> bytes:
     """What the heads of all answers of one kind have in common."""
     always = "".join(f"{name}: {value}\r\n" for name, value in SECURITY_HEADERS.items())
-    return f"{status_line(status)}Content-Type: {content_type}\r\n{always}"
+    return f"{status_line(status)}Content-Type: {content_type}\r\n{always}".encode("latin-1")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -70,13 +69,12 @@ class RowsProtocol:
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
-        self._forms: WeakKeyDictionary[Model, _Forms] = WeakKeyDictionary()
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
         """The rows in a body: CSV where the Content-Type says so, else JSON."""
-        forms = self._forms.get(model)
+        forms = model.memo.get(_Forms)
         if forms is None:
-            forms = self._forms[model] = _made_forms(model)
+            forms = model.memo[_Forms] = _made_forms(model)
         content_type = header("content-type") or ""
         if _media_type(content_type) == "text/csv":
             rows = read_csv(_text(body), model.signature, self._max_rows)
@@ -95,6 +93,8 @@ class RowsProtocol:
         Two bytes, ``{}``, may be a row of a hundred optional features: decoding first and counting
         then would let a small body take a lot of memory.
         """
+        if len(body) < 2 * self._max_rows:
+            return
         if body.count(b"{") <= self._max_rows and body.count(b"[") <= self._max_rows:
             return
         try:

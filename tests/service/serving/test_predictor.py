@@ -15,14 +15,17 @@ import pytest
 
 from service.errors import (
     DeadlineExceeded,
+    InvalidRows,
     ModelNotReady,
     PredictionFailed,
+    Problem,
     UnknownModel,
     UnknownVersion,
 )
 from service.model.artifact import Model
-from service.model.columns import Columns
+from service.model.columns import Columns, Prediction
 from service.model.problems import columns_from_values
+from service.model.session import Session
 from service.serving.batcher import RunPool
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor
@@ -70,7 +73,7 @@ def test_rows_get_their_labels_whether_quick_or_in_turn(predictor) -> None:
     assert not predictor.is_quick(slow, 1)
     rows = columns((172, 95), (172, 40))
     for model in (quick, slow):
-        assert predictor.run(model, rows).labels == ["overweight", "underweight"]
+        assert predictor.run(model, rows).prediction.labels == ["overweight", "underweight"]
 
 
 def test_a_large_call_of_a_quick_model_is_not_quick(predictor) -> None:
@@ -81,7 +84,7 @@ def test_a_call_that_does_not_wait_is_told_what_comes_of_it(predictor) -> None:
     outcomes: SimpleQueue = SimpleQueue()
     model = slowed(predictor.find(None, None))
     give_up = predictor.submit(model, columns((172, 95)), None, outcomes.put)
-    assert outcomes.get(timeout=10).labels == ["overweight"]
+    assert outcomes.get(timeout=10).prediction.labels == ["overweight"]
     assert not give_up()
 
 
@@ -90,26 +93,81 @@ def test_nothing_is_begun_after_its_deadline(predictor) -> None:
     for model in (quick, slowed(quick)):
         with pytest.raises(DeadlineExceeded):
             predictor.run(model, columns((172, 95)), time.monotonic() - 1)
-        assert predictor.run(model, columns((172, 95)), time.monotonic() + 60).labels
+        assert predictor.run(model, columns((172, 95)), time.monotonic() + 60).prediction.labels
 
 
-def test_calls_that_are_run_together_get_their_own_rows(predictor) -> None:
+def test_what_is_unusual_in_rows_is_told_with_them(predictor) -> None:
     model = predictor.find(None, None)
-    parts = [columns((172, 95)), columns(), columns((172, 40), (172, 95))]
-    labels = [prediction.labels for prediction in predictor.run_together(model, parts)]
+    seen = predictor.run(model, columns((172, 95), (1.72, 40)))
+    assert seen.model is model
+    assert [(w.row, w.feature, w.value, w.seen) for w in seen.unusual] == [
+        (1, "height_cm", 1.72, [140, 200])
+    ]
+
+
+PARTS = [columns((172, 95)), columns(), columns((172, 40), (172, 95))]
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_calls_that_are_run_together_get_their_own_rows(predictor, independent) -> None:
+    model = replace(predictor.find(None, None), rows_are_independent=independent)
+    outcomes = predictor.run_together(model, PARTS)
+    labels = [seen.prediction.labels for seen in outcomes]
     assert labels == [["overweight"], [], ["underweight", "overweight"]]
+    for part, seen in zip(PARTS, outcomes, strict=True):
+        same = model.session.run(part)
+        np.testing.assert_allclose(seen.prediction.probabilities, same.probabilities, rtol=1e-6)
 
 
-def test_every_observer_is_told_once_of_every_prediction(serving, predictor, pool) -> None:
-    told: list[list] = []
+def test_calls_that_are_run_together_are_warned_each_of_its_own_rows(predictor) -> None:
+    model = predictor.find(None, None)
+    odd = columns((172, 95), (1.72, 40))
+    outcomes = predictor.run_together(model, [PARTS[0], odd, odd])
+    assert [[(w.row, w.value) for w in seen.unusual] for seen in outcomes] == [
+        [],
+        [(1, 1.72)],
+        [(1, 1.72)],
+    ]
+
+
+class Fussy:
+    """A session that has no answer to somebody of no weight."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(self, rows: Columns) -> Prediction:
+        if len(bad := np.flatnonzero(rows.numbers[:, 1] == 0)):
+            raise InvalidRows([Problem(int(row), None, None, "an answer", "none") for row in bad])
+        return self._session.run(rows)
+
+
+def test_a_call_that_has_no_answer_takes_none_from_those_that_run_with_it(predictor) -> None:
+    known = predictor.find(None, None)
+    model = replace(known, session=Fussy(known.session))
+    bad = columns((172, 95), (172, 0))
+    first, failed, last = predictor.run_together(model, [PARTS[0], bad, PARTS[2]])
+    assert isinstance(failed, InvalidRows)
+    assert [problem.row for problem in failed.problems] == [1]
+    assert first.prediction.labels == ["overweight"]
+    assert last.prediction.labels == ["underweight", "overweight"]
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_every_observer_is_told_once_of_every_row(serving, predictor, pool, odd) -> None:
+    told: list[list[Observation]] = []
     predictor = Predictor(serving.live, pool, [told.append] * 2)
     model = predictor.find(None, None)
-    seen = [Observation(model, predictor.run(model, columns((1, 95))), []) for _ in range(2)]
-    for observation in seen:
-        predictor.observe(observation)
+    predictor.run(model, PARTS[2])
+    parts = [*PARTS, columns((1, 95))] if odd else PARTS
+    predictor.run_together(model, parts)
     predictor.tell_observers()
     predictor.tell_observers()
-    assert told == [seen, seen]
+    assert told == [told[0]] * 2
+    labels = [label for seen in told[0] for label in seen.prediction.labels]
+    expected = ["underweight", "overweight", "overweight", "underweight", "overweight"]
+    assert labels == expected + ["overweight"] * odd
+    assert sum(len(seen.unusual) for seen in told[0]) == odd
 
 
 def test_an_observer_that_fails_is_logged_and_the_others_are_told(
@@ -121,8 +179,7 @@ def test_an_observer_that_fails_is_logged_and_the_others_are_told(
         raise OSError("the disk is full")
 
     predictor = Predictor(serving.live, pool, [fail, told.append])
-    model = predictor.find(None, None)
-    predictor.observe(Observation(model, predictor.run(model, columns((172, 95))), []))
+    predictor.run(predictor.find(None, None), columns((172, 95)))
     with caplog.at_level(logging.ERROR):
         predictor.tell_observers()
     assert len(told) == 1
@@ -184,7 +241,7 @@ def test_requests_during_swaps_are_answered_by_one_version_by_its_own_signature(
                 model = predictor.find(None, None)
                 row = dict(zip(names[model.version % 2], (172, 66), strict=True))
                 rows = columns_from_values(model.signature, [row])
-                prediction = predictor.run(model, rows)
+                prediction = predictor.run(model, rows).prediction
                 given.append((model.version, float(prediction.probabilities[0, 1])))
         except Exception as error:  # noqa: BLE001 - whatever it was, it is the test's result
             failures.append(error)
