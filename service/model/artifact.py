@@ -29,6 +29,9 @@ GOLDEN_TOLERANCE = 1e-4
 DIGEST_BYTES = 4096
 """Largest ``model.onnx.sha256`` that is read: a digest and a file name need less."""
 
+COMPANY_TOLERANCE = 1e-5
+"""How far a row's probability may move with the rows beside it: sums may be taken in another order."""
+
 WARM_UP_RUNS = 5
 """Runs before a model goes live, of one row and of several. The quickest is its cost: whatever else
 the machine does meanwhile only adds to it."""
@@ -88,7 +91,7 @@ class Model:
     load_seconds: float
     run_seconds: float
     row_seconds: float
-    rows_are_independent: bool = True
+    rows_are_independent: bool
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def expected_seconds(self, rows: int) -> float:
@@ -137,6 +140,7 @@ def load_model(path: Path, *, name: str, version: int, threads: int, max_bytes: 
         load_seconds=time.perf_counter() - started,
         run_seconds=run_seconds,
         row_seconds=row_seconds,
+        rows_are_independent=_rows_are_independent(session, signature, golden),
     )
 
 
@@ -250,6 +254,26 @@ def _warm_up(
     return one, max(many - one, 0) / (rows - 1)
 
 
+def _rows_are_independent(
+    session: Session, signature: Signature, golden: tuple[GoldenRow, ...]
+) -> bool:
+    """Whether a row's answer is the same beside another row as alone."""
+    if golden:
+        pair = [golden[0].row, golden[-1].row]
+    else:
+        pair = [{f.name: _stand_in(f.kind, place) for f in signature.features} for place in (0, 1)]
+    both = columns_from_values(signature, pair)
+    try:
+        alone = [
+            session.run(Columns(both.numbers[i : i + 1], both.categories[i : i + 1]))
+            for i in range(2)
+        ]
+        gaps = session.run(both).probabilities - np.concatenate([a.probabilities for a in alone])
+    except (InvalidRows, PredictionFailed):
+        return False  # as far as is known
+    return bool(np.abs(gaps).max() <= COMPANY_TOLERANCE)
+
+
 def _quickest(session: Session, columns: Columns) -> float:
     """Seconds of the quickest of a few runs."""
     seconds = []
@@ -269,5 +293,5 @@ def _why(error: InvalidRows | PredictionFailed) -> str:
     return one_line(error.__cause__ or error)
 
 
-def _stand_in(kind: Kind) -> Any:
-    return "x" if kind is Kind.CATEGORY else 0
+def _stand_in(kind: Kind, place: int = 0) -> Any:
+    return "xy"[place] if kind is Kind.CATEGORY else place

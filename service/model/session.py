@@ -85,19 +85,20 @@ class Graph:
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         try:
-            self._session = onnxruntime.InferenceSession(
+            session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # noqa: BLE001 - onnxruntime's own have no other base class
             raise ModelRejected(f"onnxruntime can't open it: {one_line(error)}") from None
-        # The session proper, which skips a microsecond of checks on feeds that are made here and
-        # always fit; and options made once, which spare each run the making of its own.
-        self._run = getattr(self._session, "_sess", self._session).run
+        self.metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+        self.inputs = tuple(_tensor(declared) for declared in session.get_inputs())
+        self.outputs = {output.name: output.type for output in session.get_outputs()}
+        # Only what is inside onnxruntime's wrapper is kept, where that can be had: the wrapper
+        # holds the bytes of the file for ever, and checks feeds for a microsecond in each run.
+        self._run = getattr(session, "_sess", session).run
+        # Made once, for without any each run makes its own.
         self._run_options = onnxruntime.RunOptions()
         self._run_options.log_severity_level = FATAL_ONLY
-        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
-        self.inputs = tuple(_tensor(declared) for declared in self._session.get_inputs())
-        self.outputs = {output.name: output.type for output in self._session.get_outputs()}
 
     def run(self, outputs: list[str], feeds: dict[str, npt.NDArray[Any]]) -> list[Any]:
         """The named outputs for these inputs, of at least one row.
@@ -160,12 +161,15 @@ class Session:
         graph: the opened file.
         signature: how its features go into its inputs, in order.
 
+    Attributes:
+        inputs: the graph's inputs, in order.
+
     Raises:
         ModelRejected: when the graph's inputs or outputs don't fit the signature.
     """
 
     def __init__(self, graph: Graph, signature: Signature) -> None:
-        self._graph = graph
+        self._graph, self.inputs = graph, graph.inputs
         self._classes = signature.classes
         self._threshold = signature.threshold
         self._takes = _bound(graph.inputs, signature)

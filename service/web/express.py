@@ -29,9 +29,6 @@ from service.web.hot_routes import HotRoute
 from service.web.inference import Call, InferenceRoute
 from service.web.reply import Reply
 
-LARGE_BODY_BYTES = 64 * 1024
-"""From here on reading may take the loop more than a fraction of a millisecond."""
-
 KNOWN_PATHS = 1024
 """Paths of live models that are remembered with the route that they lead to."""
 
@@ -87,7 +84,7 @@ class Express:
         visit = _Visit(request, respond, route, call)
         self._soon()
         try:
-            if len(request.body) >= LARGE_BODY_BYTES:
+            if route.is_long_to_read(request.header, request.body):
                 return self._in_thread(visit, name, version)
             model, columns = route.read(call, request.header, request.body, name, version)
             if not self._predictor.is_quick(model, len(columns)):

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 TIMEOUT_HEADER = "x-request-timeout-ms"
 """A caller's time limit: what has not begun by then is not begun."""
 
+LONG_BYTES = 64 * 1024
+"""Text from which on reading may take a large fraction of a millisecond."""
+
 CLIENT_GONE = 499
 """What stands in metrics for an answer that nobody waited for; the code that nginx uses."""
 
@@ -76,6 +79,9 @@ class InferenceProtocol(Protocol):
 
     def encode(self, answered: Answered) -> Reply:
         """The answer."""
+
+    def reading_cost(self, header: Header, body: bytes) -> int:
+        """How many bytes of JSON take as long to read as this body does."""
 
 
 class Call(msgspec.Struct, gc=False):
@@ -148,6 +154,13 @@ class InferenceRoute:
         except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
             outcome = error
         return self.finish(call, outcome)
+
+    def is_long_to_read(self, header: Header, body: bytes) -> bool:
+        """Whether reading a body may take longer than an event loop should be away."""
+        is_packed = header("content-encoding") is not None
+        if is_packed or len(body) < LONG_BYTES:
+            return is_packed  # who knows how large it becomes
+        return self._protocol.reading_cost(header, body) >= LONG_BYTES
 
     def begin(self, header: Header) -> Call:
         """Take note of a request's coming."""

@@ -28,6 +28,9 @@ from service.web.reply import Reply
 from service.web.tensor_forms import TensorForms
 from service.web.tensors import Tensor, explained, framed, unreadable
 
+ARRAY_GAIN = 16
+"""How much quicker arrays are read than the JSON of as many bytes, at the least."""
+
 LENGTH_HEADER = "Inference-Header-Content-Length"
 
 _LENGTH_KEY = LENGTH_HEADER.lower()
@@ -128,6 +131,11 @@ class OpenInferenceProtocol:
         if forms is None:
             forms = self._forms[model] = TensorForms(model, self._max_rows)
         return Decoded(forms.columns(tensors), _Form(request.id, outputs), _timeout_s(request))
+
+    def reading_cost(self, header: Header, body: bytes) -> int:
+        """The bytes of its JSON; arrays are taken as they are, for a fraction of the time."""
+        length = _json_bytes(header(_LENGTH_KEY), body)
+        return length + (len(body) - length) // ARRAY_GAIN
 
     def encode(self, answered: Answered) -> Reply:
         """The outputs asked for, in that order, and what was unusual in the rows."""

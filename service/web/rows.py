@@ -87,6 +87,10 @@ class RowsProtocol:
         reply: Reply = answered.form(answered)
         return reply
 
+    def reading_cost(self, _header: Header, body: bytes) -> int:
+        """Its bytes."""
+        return len(body)
+
     def _refuse_crowds(self, body: bytes) -> None:
         """Count the rows of a body that may have too many before any becomes an object.
 

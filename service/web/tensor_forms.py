@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +23,6 @@ from service.model.problems import COMPARED_CHARACTERS, PROBLEM_LIMIT, described
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 from service.web.tensors import Tensor
-
-NUMBERS, CATEGORIES = "numbers", "categories"
-"""The inputs of a graph that the contract knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +248,8 @@ class _Checks:
 
 def _odd(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Which values are no booleans."""
-    return (values != 0) & (values != 1)
+    odd: npt.NDArray[np.bool_] = (values != 0) & (values != 1)
+    return odd
 
 
 def _invalid(found: list[Problem]) -> InvalidRows:
@@ -258,27 +257,15 @@ def _invalid(found: list[Problem]) -> InvalidRows:
 
 
 def graph_inputs(model: Model) -> dict[str, tuple[Feature, ...]]:
-    """The inputs of a model's graph that hold features side by side, by name.
-
-    By the contract they are ``numbers`` and ``categories``. In a file without metadata the features
-    are named after them: ``x_0``, ``x_1`` are the columns of ``x``.
-    """
-    kinds = (model.signature.numbers, model.signature.categories)
-    if model.described:
-        named = zip((NUMBERS, CATEGORIES), kinds, strict=True)
-        return {name: features for name, features in named if features}
-    inputs: dict[str, tuple[Feature, ...]] = {}
-    for features in kinds:
-        name = None
-        for feature in features:
-            if name is not None and feature.name == f"{name}_{len(inputs[name])}":
-                inputs[name] += (feature,)
-            elif feature.name.endswith("_0"):
-                name = feature.name.removesuffix("_0")
-                inputs[name] = (feature,)
-            else:
-                name = None
-    return {name: features for name, features in inputs.items() if len(features) > 1}
+    """The features that each input of a model's graph holds side by side, by the input's name."""
+    left = {
+        True: deque(model.signature.categories),
+        False: deque(model.signature.numbers),
+    }
+    return {
+        tensor.name: tuple(left[tensor.holds_text].popleft() for _ in range(tensor.columns))
+        for tensor in model.session.inputs
+    }
 
 
 def _filled(rows: int, columns: int, dtype: Any, value: Any) -> npt.NDArray[Any]:

@@ -5,11 +5,19 @@ import json
 import math
 import os
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from service.errors import ModelRejected
+from service.model.artifact import WARM_UP_ROWS, WARM_UP_SECONDS, _warm_up
+from service.model.columns import Columns, Prediction
+from service.model.session import Graph, Session
+from service.model.signature import Signature
 
 HEIGHT = {"name": "height_cm", "kind": "number"}
 WEIGHT = {"name": "weight_kg", "kind": "number"}
@@ -44,6 +52,42 @@ def test_a_good_file_is_loaded_with_everything_it_says(load, write_model, tmp_pa
     assert [f.name for f in model.signature.features] == ["height_cm", "weight_kg"]
     assert [g.row["weight_kg"] for g in model.golden] == [95, 40, 66]
     assert 0 < model.run_seconds < model.load_seconds
+
+
+def test_a_run_of_more_rows_is_expected_to_take_longer(load, write_model, tmp_path: Path) -> None:
+    model = load(write_model(tmp_path))
+    assert model.expected_seconds(0) == model.expected_seconds(1) == model.run_seconds
+    assert model.expected_seconds(1) <= model.expected_seconds(100)
+    slow = replace(model, run_seconds=1.0, row_seconds=0.25)
+    assert slow.expected_seconds(5) == 2
+
+
+class Recording(Session):
+    """A session that sleeps in each run, and remembers how many rows each had."""
+
+    def __init__(self, graph: Graph, signature: Signature, seconds: float) -> None:
+        super().__init__(graph, signature)
+        self._seconds, self.rows = seconds, []
+
+    def run(self, columns: Columns) -> Prediction:
+        self.rows.append(len(columns))
+        time.sleep(self._seconds)
+        return super().run(columns)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rows"), [(0, range(3, WARM_UP_ROWS + 1)), (WARM_UP_SECONDS, [2])]
+)
+def test_a_slow_model_is_warmed_up_with_two_rows_at_most(
+    write_model, tmp_path, seconds, rows
+) -> None:
+    graph = Graph(write_model(tmp_path).read_bytes(), 1)
+    signature = Signature.from_metadata(graph.metadata["signature"])
+    session = Recording(graph, signature, seconds)
+    run_seconds, _ = _warm_up(session, signature, ())
+    assert run_seconds >= seconds
+    assert min(session.rows) == 1
+    assert max(session.rows) in rows
 
 
 def test_a_file_needs_no_digest_beside_it(load, write_model, tmp_path: Path) -> None:
@@ -269,3 +313,33 @@ def test_a_model_goes_on_answering_when_its_file_is_gone(load, write_model, tmp_
     shutil.rmtree(tmp_path / "bodymass")
     columns = model.forms.from_rows([model.forms.named(f0=172.0, f1=95.0)], 1)
     assert model.session.run(columns).labels == ["overweight"]
+
+
+MIXING = {
+    "softmax over rows": [
+        ("MatMul", ["x", "kernel"], "z"),
+        ("Softmax", ["z"], "rows", {"axis": 0}),
+    ],
+    "less the mean row": [
+        ("ReduceMean", ["x", "zero"], "mean"),
+        ("Sub", ["x", "mean"], "moved"),
+        ("MatMul", ["moved", "kernel"], "rows"),
+    ],
+    "none": [("MatMul", ["x", "kernel"], "rows")],
+}
+
+
+@pytest.mark.parametrize("mixed", MIXING)
+def test_a_file_that_mixes_rows_is_found_out(load, write_graph, mixed: str) -> None:
+    path = write_graph(
+        [*MIXING[mixed], ("Softmax", ["rows"], "p", {"axis": 1})],
+        {"x": (onnx.TensorProto.FLOAT, ["N", 2])},
+        {"p": (onnx.TensorProto.FLOAT, ["N", 2])},
+        {"kernel": np.array([[1, 0], [0, 2]], np.float32), "zero": np.array([0])},
+    )
+    assert load(path).rows_are_independent is (mixed == "none")
+
+
+def test_models_of_our_own_do_not_mix_rows(load, write_model, write_mixed_model, tmp_path) -> None:
+    for path in (write_model(tmp_path), write_mixed_model(tmp_path)):
+        assert load(path).rows_are_independent

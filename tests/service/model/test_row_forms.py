@@ -149,6 +149,22 @@ def test_columns_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature
     assert_same(quick_columns(forms, text), thorough_columns(mixed_signature, text))
 
 
+@examples
+@given(rows=st.lists(st.tuples(values("age"), values("member"), values("size/cm")), max_size=3))
+def test_rows_without_categories_mean_the_same_to_every_form_and_way(rows) -> None:
+    kinds = {"age": Kind.NUMBER, "member": Kind.BOOLEAN, "size/cm": Kind.NUMBER}
+    signature = Signature(
+        [Feature(name=n, kind=kind, required=n != "age") for n, kind in kinds.items()], ["x"]
+    )
+    forms = RowForms(signature)
+    named = json.dumps([dict(zip(kinds, row, strict=True)) for row in rows])
+    columns = json.dumps({name: [row[i] for row in rows] for i, name in enumerate(kinds)})
+    thorough = thorough_rows(signature, named)
+    assert_same(quick_rows(forms, forms.named, named), thorough)
+    assert_same(quick_rows(forms, forms.listed, json.dumps(rows)), thorough)
+    assert_same(quick_columns(forms, columns), thorough)
+
+
 MOMENTS = st.datetimes(timezones=st.none() | st.just(UTC)).map(datetime.isoformat)
 
 NO_MOMENTS = ANYTHING | st.sampled_from(["2024-02-30", "24:00", "20240501", "31/12/2024", "5/1"])

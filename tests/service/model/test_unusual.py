@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from service.model.columns import Columns
 from service.model.signature import Feature, Kind, Signature
@@ -84,6 +88,19 @@ def test_datetimes_outside_the_range_are_named_as_texts(dated_signature: Signatu
         Warned(2, "seen", "0001-01-01", ["2024-01-01", "2024-06-30"]),
         Warned(2, "opens", "2024-01-01T09:00", ["08:00", "12:00"]),
     ]
+
+
+NUMBERS = st.sampled_from([-0.5, 0.0, 5.0, 9.5, 90.0, math.nan])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    numbers=st.tuples(NUMBERS, NUMBERS, NUMBERS),
+    texts=st.tuples(st.sampled_from(["red", "green", ""]), st.sampled_from(["round", "flat", ""])),
+)
+def test_a_row_alone_is_as_unusual_as_in_company(watch: Watch, numbers, texts) -> None:
+    company = columns([numbers, USUAL], [texts, ("red", "round")])
+    assert watch.unusual(columns([numbers], [texts])) == watch.unusual(company)
 
 
 def test_warnings_come_in_row_order_whatever_kind_they_are_of(watch: Watch) -> None:

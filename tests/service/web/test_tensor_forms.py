@@ -1,0 +1,332 @@
+"""Which tensors a model takes, files made elsewhere too, and that they say the same as rows do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from service.errors import InvalidRequest, InvalidRows, TooManyRows
+from service.model.artifact import Model, load_model
+from service.model.problems import columns_from_values
+from service.web.tensor_forms import TensorForms, graph_inputs
+from service.web.tensors import Tensor, framed
+from trainer.graph import Graph
+
+LIMIT = 5
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    """Writes a file without metadata, whose inputs are (type, columns) by name, and loads it."""
+
+    def load(**inputs: tuple[str, int]) -> Model:
+        graph = Graph("foreign")
+        sums = []
+        for name, (kind, columns) in inputs.items():
+            value = graph.input(name, kind, columns)
+            if kind == "string":
+                value = graph.add("Equal", value, graph.constant(np.array("a", object), "a"))
+            value = graph.add("Cast", value, to=1)
+            ones = graph.constant(np.array([[-1.0, 1.0]] * columns, np.float32), "ones")
+            sums.append(graph.add("MatMul", value, ones))
+        logits = graph.add("Sum", *sums)
+        graph.output(graph.add("Softmax", logits, axis=1), "probabilities", "float", 2)
+        path = tmp_path / "foreign.onnx"
+        path.write_bytes(graph.model({}, "test").SerializeToString())
+        return load_model(path, name="foreign", version=1, threads=1, max_bytes=2**20)
+
+    return load
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, write_mixed_model) -> Model:
+    path = write_mixed_model(tmp_path)
+    return load_model(path, name="mixed", version=1, threads=1, max_bytes=2**20)
+
+
+@pytest.fixture
+def dated(tmp_path: Path, write_dated_model) -> Model:
+    path = write_dated_model(tmp_path)
+    return load_model(path, name="dated", version=1, threads=1, max_bytes=2**20)
+
+
+def tensor(place: int, name: str, datatype: str, shape: list[int], data) -> Tensor:
+    if isinstance(data, bytes):
+        return Tensor(f"/inputs/{place}", name, datatype, shape, None, memoryview(data))
+    raw = msgspec.Raw(json.dumps(data).encode())
+    return Tensor(f"/inputs/{place}", name, datatype, shape, raw, None)
+
+
+def columns_of(model: Model, *tensors: tuple):
+    made = [tensor(place, *said) for place, said in enumerate(tensors)]
+    return TensorForms(model, LIMIT).columns(made)
+
+
+def problems_of(model: Model, *tensors: tuple) -> list[tuple]:
+    with pytest.raises(InvalidRows) as caught:
+        columns_of(model, *tensors)
+    return [(p.row, p.feature, p.pointer, p.expected, p.got) for p in caught.value.problems]
+
+
+def refusal_of(model: Model, *tensors: tuple) -> tuple[str, str]:
+    with pytest.raises(InvalidRequest) as caught:
+        columns_of(model, *tensors)
+    return caught.value.pointer, str(caught.value)
+
+
+MIXED_ROWS = [
+    {"age": None, "member": True, "color": "red", "size/cm": 2.5, "shape": None},
+    {"age": 30, "member": False, "color": "blue", "size/cm": -1, "shape": "round"},
+]
+
+NUMBERS = ("numbers", "FP64", [2, 3], [None, 1, 2.5, 30, 0, -1])
+CATEGORIES = ("categories", "BYTES", [2, 2], ["red", "", " blue", "round"])
+BYTES_OF_NUMBERS = np.array([[np.nan, 1, 2.5], [30, 0, -1]]).tobytes()
+
+MIXED_FORMS = {
+    "the graph's": (NUMBERS, CATEGORIES),
+    "another order": (CATEGORIES, NUMBERS),
+    "bytes": (
+        ("numbers", "FP64", [2, 3], BYTES_OF_NUMBERS),
+        ("categories", "BYTES", [2, 2], framed(["red", "", "blue ", "round"])),
+    ),
+    "each its own": (
+        ("age", "INT64", [2], [None, 30]),
+        ("member", "BOOL", [2, 1], [[True], [False]]),
+        ("color", "BYTES", [2], ["red", "blue"]),
+        ("size/cm", "FP32", [2], [2.5, -1]),
+        ("shape", "BYTES", [2], [None, "round"]),
+    ),
+    "some so and some so": (
+        ("color", "BYTES", [2], framed(["red", "blue"])),
+        NUMBERS,
+        ("shape", "BYTES", [2, 1], ["", "round"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", MIXED_FORMS)
+def test_tensors_say_what_rows_say(mixed: Model, form: str) -> None:
+    expected = columns_from_values(mixed.signature, MIXED_ROWS)
+    got = columns_of(mixed, *MIXED_FORMS[form])
+    np.testing.assert_array_equal(got.numbers, expected.numbers)
+    assert got.numbers.dtype == expected.numbers.dtype
+    assert got.categories.tolist() == expected.categories.tolist()
+    assert got.categories.dtype == expected.categories.dtype
+
+
+def test_what_may_be_missing_may_be_left_out(mixed: Model) -> None:
+    own = dict(
+        zip(("age", "member", "color", "size", "shape"), MIXED_FORMS["each its own"], strict=True)
+    )
+    got = columns_of(mixed, own["member"], own["color"], own["size"])
+    assert np.isnan(got.numbers[:, 0]).all()
+    assert got.categories.tolist() == [["red", ""], ["blue", ""]]
+
+
+@pytest.mark.parametrize("form", MIXED_FORMS)
+def test_no_rows_are_no_rows(mixed: Model, form: str) -> None:
+    empty = [
+        (name, datatype, [0, *shape[1:]], b"" if isinstance(data, bytes) else [])
+        for name, datatype, shape, data in MIXED_FORMS[form]
+    ]
+    got = columns_of(mixed, *empty)
+    assert (got.numbers.shape, got.categories.shape) == ((0, 3), (0, 2))
+
+
+def test_a_datetime_is_text_by_its_name_and_seconds_in_numbers(dated: Model) -> None:
+    rows = [{"size": 1, "seen": "2024-04-03", "paid": "3/4/2024 12:30", "opens": "09:30"}] * 2
+    expected = columns_from_values(dated.signature, rows)
+    named = columns_of(
+        dated,
+        ("size", "FP64", [2], [1, 1]),
+        ("seen", "BYTES", [2], ["2024-04-03", " 2024-04-03T00:00Z "]),
+        ("paid", "BYTES", [2], framed(["3/4/2024 12:30", "2024-04-03 12:30"])),
+        ("opens", "BYTES", [2, 1], [["09:30"], ["9:30"]]),
+    )
+    np.testing.assert_array_equal(named.numbers, expected.numbers)
+    seconds = ("numbers", "FP64", [2, 4], expected.numbers.tolist())
+    assert columns_of(dated, seconds).numbers.tolist() == expected.numbers.tolist()
+
+
+def test_wrong_datetimes_are_named_with_their_places(dated: Model) -> None:
+    size = ("size", "FP64", [3], [1, 1, 1])
+    seen = ("seen", "BYTES", [3], ["tomorrow", "", "2024-04-03"])
+    date = "a date such as 2024-05-01 or 2024-05-01T13:45"
+    assert problems_of(dated, size, seen) == [
+        (0, "seen", "/inputs/1/data/0", date, 'string "tomorrow"'),
+        (1, "seen", "/inputs/1/data/1", date, 'string ""'),
+    ]
+    numbers = ("numbers", "FP64", [1, 4], [[1, None, None, None]])
+    seconds = "seconds since 1970-01-01T00:00:00 UTC"
+    assert problems_of(dated, numbers) == [(0, "seen", "/inputs/0/data/0/1", seconds, "null")]
+    pointer, _ = refusal_of(dated, size, ("seen", "FP64", [3], [1, 2, 3]))
+    assert pointer == "/inputs/1/datatype"
+
+
+def test_every_wrong_value_is_named_in_row_order(mixed: Model) -> None:
+    content = np.array([[np.nan, np.nan, 1], [np.inf, 0.5, -np.inf], [1, 1, 1]]).tobytes()
+    numbers = ("numbers", "FP64", [3, 3], content)
+    categories = ("categories", "BYTES", [3, 2], [["", ""], ["red", ""], [None, "round"]])
+    assert problems_of(mixed, numbers, categories) == [
+        (0, "member", "/inputs/0", "boolean", "NaN"),
+        (0, "color", "/inputs/1/data/0/0", "text", 'string ""'),
+        (1, "age", "/inputs/0", "number", "infinity"),
+        (1, "member", "/inputs/0", "boolean", "number 0.5"),
+        (1, "size/cm", "/inputs/0", "number", "-infinity"),
+        (2, "color", "/inputs/1/data/2/0", "text", 'string ""'),
+    ]
+
+
+def test_missing_numbers_are_named_as_they_were_sent(mixed: Model) -> None:
+    categories = ("categories", "BYTES", [1, 2], ["red", ""])
+    numbers = ("numbers", "FP64", [1, 3], [None, None, 1])
+    assert problems_of(mixed, numbers, categories) == [
+        (0, "member", "/inputs/0/data/1", "boolean", "null")
+    ]
+
+
+def test_problems_are_told_up_to_a_limit(tmp_path: Path, mixed: Model) -> None:
+    rows = 200
+    forms = TensorForms(mixed, rows)
+    tensors = [
+        tensor(0, "numbers", "FP64", [rows, 3], np.full((rows, 3), np.inf).tobytes()),
+        tensor(1, "categories", "BYTES", [rows, 2], [""] * 2 * rows),
+    ]
+    with pytest.raises(InvalidRows) as caught:
+        forms.columns(tensors)
+    assert caught.value.truncated
+    assert len(caught.value.problems) == 20
+
+
+def test_missing_and_unknown_tensors_are_named_with_what_may_be_meant(mixed: Model) -> None:
+    color = ("colour", "BYTES", [1], ["red"])
+    member, x = ("member", "BOOL", [1], [True]), ("x", "FP64", [1], [1])
+    with pytest.raises(InvalidRows) as caught:
+        columns_of(mixed, color, member, x)
+    assert [(p.feature, p.pointer, p.did_you_mean) for p in caught.value.problems] == [
+        ("colour", "/inputs/0/name", "color"),
+        ("x", "/inputs/2/name", None),
+        ("size/cm", "/inputs", None),
+    ]
+    with pytest.raises(InvalidRows) as caught:
+        columns_of(mixed, ("number", *NUMBERS[1:]), CATEGORIES)
+    (problem,) = caught.value.problems
+    assert problem.did_you_mean == "numbers"
+
+
+def test_a_million_unknown_tensors_are_told_in_short(mixed: Model) -> None:
+    said = ("FP64", [1], [1])
+    with pytest.raises(InvalidRows) as caught:
+        columns_of(mixed, *[(f"{index}" * 1000, *said) for index in range(2000)])
+    assert caught.value.truncated
+    assert sum(len(problem.got) for problem in caught.value.problems) < 2000
+
+
+@pytest.mark.parametrize("again", [NUMBERS, ("age", "FP64", [2], [1, 2])])
+def test_a_feature_comes_once(mixed: Model, again: tuple) -> None:
+    pointer, _ = refusal_of(mixed, NUMBERS, CATEGORIES, again)
+    assert pointer == "/inputs/2/name"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("numbers", [2], "[rows, 3]"),
+        ("numbers", [2, 2], "[rows, 3]"),
+        ("numbers", [1, 2, 3], "[rows, 3]"),
+        ("numbers", [3, 2], "[rows, 3]"),
+        ("numbers", [], "[rows, 3]"),
+        ("numbers", [-1, 3], "[rows, 3]"),
+        ("numbers", [2, 10**30], "[rows, 3]"),
+        ("numbers", [1] * 10_000, "[rows, 3]"),
+        ("age", [1, 2], "[rows, 1] or [rows]"),
+        ("age", [-2], "[rows, 1] or [rows]"),
+    ],
+)
+def test_another_shape_is_refused_with_the_one_that_is_taken(mixed, name, shape, said) -> None:
+    own = MIXED_FORMS["each its own"]
+    others = (CATEGORIES,) if name == "numbers" else own[1:]
+    pointer, message = refusal_of(mixed, (name, "FP64", shape, [1] * 6), *others)
+    assert pointer == "/inputs/0/shape"
+    assert f"expected the shape {said}, got " in message
+    assert len(message) < 150
+
+
+def test_tensors_of_unequally_many_rows_are_refused(mixed: Model) -> None:
+    pointer, message = refusal_of(mixed, NUMBERS, ("categories", "BYTES", [1, 2], ["red", ""]))
+    assert pointer == "/inputs/1/shape"
+    assert "1 rows, but there are 2" in message
+
+
+def test_text_for_numbers_is_refused(mixed: Model) -> None:
+    pointer, _ = refusal_of(mixed, ("numbers", "BYTES", [2, 3], ["1"] * 6), CATEGORIES)
+    assert pointer == "/inputs/0/datatype"
+
+
+@pytest.mark.parametrize("rows", [LIMIT + 1, 10**12, 10**40])
+def test_the_limit_of_rows_holds_before_any_value_is_read(mixed: Model, rows: int) -> None:
+    with pytest.raises(TooManyRows):
+        columns_of(mixed, ("numbers", "FP64", [rows, 3], []), CATEGORIES)
+
+
+def names_of(model: Model) -> dict[str, list[str]]:
+    return {
+        name: [feature.name for feature in features]
+        for name, features in graph_inputs(model).items()
+    }
+
+
+def test_each_input_of_a_graph_holds_its_features_in_order(load, mixed) -> None:
+    assert names_of(mixed) == {
+        "numbers": ["age", "member", "size/cm"],
+        "categories": ["color", "shape"],
+    }
+    foreign = load(x=("float", 3), y=("string", 2), z=("int64", 1), x_3=("double", 1))
+    assert names_of(foreign) == {
+        "x": ["x_0", "x_1", "x_2"],
+        "y": ["y_0", "y_1"],
+        "z": ["z"],
+        "x_3": ["x_3"],
+    }
+
+
+def test_a_file_made_elsewhere_is_asked_by_its_own_inputs(load) -> None:
+    model = load(x=("float", 2), s=("string", 2), z=("int64", 1))
+    own = columns_of(
+        model,
+        ("z", "INT64", [1, 1], [3]),
+        ("x", "FP32", [1, 2], np.array([0.1, 2], np.float32).tobytes()),
+        ("s", "BYTES", [1, 2], ["a", "b"]),
+    )
+    assert own.numbers.tolist() == [[float(np.float32(0.1)), 2, 3]]
+    assert own.categories.tolist() == [["a", "b"]]
+    by_column = columns_of(
+        model,
+        ("x_1", "FP32", [1], [2]),
+        ("x_0", "FP32", [1], [0.1]),
+        ("s_0", "BYTES", [1], ["a"]),
+        ("s_1", "BYTES", [1], ["b"]),
+        ("z", "INT64", [1], [3]),
+    )
+    assert by_column.numbers.tolist() == [[0.1, 2, 3]]
+    first, second = (model.session.run(columns) for columns in (own, by_column))
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)
+
+
+def test_a_name_that_an_input_and_a_feature_share_means_the_input(tmp_path, write_model) -> None:
+    features = [{"name": name, "kind": "number"} for name in ("numbers", "weight_kg")]
+    signature = {"features": features, "classes": ["underweight", "overweight"]}
+    golden = {
+        "row": {"numbers": 172, "weight_kg": 65},
+        "label": "underweight",
+        "probabilities": {"underweight": 0.5, "overweight": 0.5},
+    }
+    metadata = {"signature": json.dumps(signature), "golden": json.dumps([golden])}
+    path = write_model(tmp_path, metadata=metadata)
+    model = load_model(path, name="m", version=1, threads=1, max_bytes=2**20)
+    assert columns_of(model, ("numbers", "FP64", [1, 2], [1, 2])).numbers.tolist() == [[1, 2]]

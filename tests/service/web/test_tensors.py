@@ -1,0 +1,222 @@
+"""One tensor: its values from JSON or bytes, and what is said of those that are wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InvalidRequest, UnreadableBody
+from service.web.tensors import DATATYPES, ELEMENTS, WHOLE, Tensor, framed
+
+"""The machine may be busy: that an answer comes late says nothing of it."""
+
+
+def of_json(datatype: str, shape: list[int], data) -> Tensor:
+    raw = msgspec.Raw(data if isinstance(data, bytes) else json.dumps(data).encode())
+    return Tensor("/inputs/0", "x", datatype, shape, raw, None)
+
+
+def of_bytes(datatype: str, shape: list[int], content: bytes) -> Tensor:
+    return Tensor("/inputs/0", "x", datatype, shape, None, memoryview(content))
+
+
+FORMS = {
+    "flat": ([2, 2], [1, 2.5, None, 4]),
+    "nested": ([2, 2], [[1, 2.5], [None, 4]]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_json_is_read_row_by_row_and_null_is_missing(form: str) -> None:
+    got = of_json("FP64", *FORMS[form]).numbers(2, 2)
+    assert got.dtype == np.float64
+    np.testing.assert_array_equal(got, [[1, 2.5], [math.nan, 4]])
+
+
+@pytest.mark.parametrize("data", [[7, 8], [[7], [8]]])
+def test_a_column_may_be_nested_or_not(data) -> None:
+    assert of_json("FP32", [2, 1], data).numbers(2, 1).tolist() == [[7], [8]]
+
+
+def test_a_value_is_found_where_it_stands() -> None:
+    flat, nested = (of_json("FP64", *FORMS[form]) for form in FORMS)
+    for tensor in (flat, nested):
+        tensor.numbers(2, 2)
+    assert flat.pointer(1, 0, 2) == "/inputs/0/data/2"
+    assert nested.pointer(1, 0, 2) == "/inputs/0/data/1/0"
+    assert of_bytes("FP64", [2, 2], bytes(32)).pointer(1, 0, 2) == "/inputs/0"
+
+
+def test_json_numbers_are_doubles_whatever_the_width_of_their_datatype() -> None:
+    for datatype in ("FP32", "FP64"):
+        assert of_json(datatype, [1], [0.1]).numbers(1, 1)[0, 0] == 0.1
+
+
+@pytest.mark.parametrize("datatype", [name for name in ELEMENTS if name != "BOOL"])
+def test_bytes_of_every_datatype_mean_what_numpy_wrote(datatype: str) -> None:
+    dtype = ELEMENTS[datatype]
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    values = np.array([[limits.min, limits.max], [0, 1], [100, 3]], dtype)
+    got = of_bytes(datatype, [3, 2], values.tobytes()).numbers(3, 2)
+    np.testing.assert_array_equal(got, values.astype(np.float64))
+
+
+def test_booleans_are_ones_and_zeros() -> None:
+    expected = [[1], [0], [1]]
+    assert of_bytes("BOOL", [3], b"\1\0\1").numbers(3, 1).tolist() == expected
+    assert of_json("BOOL", [3], [True, False, 1]).numbers(3, 1).tolist() == expected
+    with pytest.raises(InvalidRequest, match="0 and 1"):
+        of_bytes("BOOL", [3], b"\1\0\2").numbers(3, 1)
+
+
+def test_doubles_are_not_copied_unless_they_begin_between_two() -> None:
+    content = np.arange(5.0).tobytes()
+    aligned = of_bytes("FP64", [2, 2], content[:32]).numbers(2, 2)
+    assert not aligned.flags.owndata
+    shifted = Tensor("", "x", "FP64", [2, 2], None, memoryview(content)[3:35]).numbers(2, 2)
+    assert shifted.flags.aligned
+    assert shifted.tobytes() == content[3:35]
+
+
+@given(st.lists(st.floats(width=16)), st.sampled_from(["FP16", "FP32", "FP64"]))
+def test_floats_come_through_bytes_as_they_are(values: list[float], datatype: str) -> None:
+    content = np.array(values, ELEMENTS[datatype]).tobytes()
+    got = of_bytes(datatype, [len(values)], content).numbers(len(values), 1)
+    np.testing.assert_array_equal(got[:, 0], values)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"))))
+def test_texts_come_through_bytes_and_json_as_they_are_but_for_blanks(texts: list[str]) -> None:
+    expected = [text.strip() for text in texts]
+    n = len(texts)
+    assert of_bytes("BYTES", [n], framed(texts)).texts(n, 1) == expected
+    assert of_json("BYTES", [n], texts).texts(n, 1) == expected
+
+
+@given(content=st.binary(max_size=40), count=st.integers(0, 4))
+def test_arbitrary_bytes_are_texts_or_refused(content: bytes, count: int) -> None:
+    tensor = of_bytes("BYTES", [count], content)
+    try:
+        texts = tensor.texts(count, 1)
+    except InvalidRequest:
+        return
+    assert len(texts) == count
+    assert len(framed(texts)) <= len(content)  # blanks were cut off
+
+
+@pytest.mark.parametrize(
+    ("datatype", "data", "spelled"),
+    [
+        ("INT64", [3, -(2**63)], ["3", "-9223372036854775808"]),
+        ("UINT64", [2**64 - 1, 3.0], ["18446744073709551615", "3"]),
+        ("FP64", [3, 0.5], ["3", "0.5"]),
+        ("BOOL", [True, 0], ["true", "false"]),
+        ("FP32", [None, 1], ["", "1"]),
+        ("BYTES", [None, " a "], ["", "a"]),
+    ],
+)
+def test_categories_of_other_datatypes_are_spelled_by_the_contract(datatype, data, spelled) -> None:
+    assert of_json(datatype, [2], data).texts(2, 1) == spelled
+
+
+def test_categories_as_bytes_of_other_datatypes_are_spelled_so_too() -> None:
+    assert of_bytes("INT32", [2], struct.pack("<ii", 3, -1)).texts(2, 1) == ["3", "-1"]
+    assert of_bytes("BOOL", [2], b"\1\0").texts(2, 1) == ["true", "false"]
+    assert of_bytes("FP64", [2], struct.pack("<dd", math.nan, 2)).texts(2, 1) == ["", "2"]
+
+
+WRONG = {
+    # Datatype, shape, data, the place below the tensor, and what is said.
+    "too few": ("FP64", [2, 2], [1, 2, 3], "/data", "3 values for the shape"),
+    "too many": ("FP64", [2, 2], [1, 2, 3, 4, 5], "/data", "5 values for the shape"),
+    "too few lists": ("FP64", [2, 2], [[1, 2]], "/data", "1 lists"),
+    "turned": ("FP64", [3, 2], [[1, 2, 3], [4, 5, 6]], "/data", "2 lists"),
+    "a short list": ("FP64", [2, 2], [[1, 2], [3]], "/data/1", "expected a list of 2"),
+    "no list": ("FP64", [2, 2], [[1, 2], 3], "/data/1", "expected a list of 2"),
+    "nested for a flat shape": ("FP64", [2], [[1], [2]], "/data", "flat list"),
+    "a list among values": ("FP64", [2, 1], [1, [2]], "/data", "side by side"),
+    "a list among texts": ("BYTES", [2, 1], ["a", ["b"]], "/data", "side by side"),
+    "nested deeply": ("FP64", [1, 1], [[[1]]], "/data/0/0", "array"),
+    "a text": ("FP64", [2, 2], [1, 2, "3", 4], "/data/2", "`str`"),
+    "a nested text": ("FP64", [2, 2], [[1, 2], ["3", 4]], "/data/1/0", "`str`"),
+    "a boolean": ("INT8", [1], [True], "/data/0", "`bool`"),
+    "a number for a text": ("BYTES", [2], ["a", 1], "/data/1", "`int`"),
+    "two for a boolean": ("BOOL", [1], [2], "/data/0", "2"),
+    "beyond doubles": ("FP64", [1], b"[1e400]", "/data/0", "out of range"),
+    "a huge whole number": ("INT64", [1], b"[1" + b"0" * 400 + b"]", "/data", ""),
+    "a whole number too long to read": ("INT64", [1], b"[" + b"9" * 5000 + b"]", "/data/0", ""),
+    "half": ("INT32", [2], [1, 1.5], "/data", "whole numbers from -2147483648 to 2147483647"),
+    "too large": ("INT8", [1], [128], "/data", "from -128 to 127"),
+    "too small": ("UINT16", [1], [-1], "/data", "from 0 to 65535"),
+    "no list at all": ("FP64", [1], {"a": 1}, "/data", "`object`"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_data_is_named_with_its_place(name: str) -> None:
+    datatype, shape, data, where, said = WRONG[name]
+    tensor = of_json(datatype, shape, data)
+    rows, columns = (*shape, 1)[:2]
+    for read in (tensor.texts,) if datatype == "BYTES" else (tensor.numbers, tensor.texts):
+        with pytest.raises(InvalidRequest) as caught:
+            read(rows, columns)
+        assert caught.value.pointer == f"/inputs/0{where}"
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b'["\\ud800"]', b'["\xff"]', b'["a",]'])
+def test_data_that_is_no_json_text_is_unreadable(data: bytes) -> None:
+    with pytest.raises(UnreadableBody):
+        of_json("BYTES", [1], data).texts(1, 1)
+
+
+WRONG_BYTES = {
+    "too few": ("FP32", [2], bytes(7)),
+    "too many": ("INT64", [2], bytes(24)),
+    "none": ("UINT8", [2], b""),
+    "a length without its text": ("BYTES", [1], struct.pack("<I", 5) + b"four"),
+    "a length that is cut off": ("BYTES", [1], framed(["a"]) + b"\0\0"),
+    "a huge length": ("BYTES", [1], b"\xff\xff\xff\xff"),
+    "too few texts": ("BYTES", [2], framed(["a"])),
+    "too many texts": ("BYTES", [2], framed(["a"] * 3)),
+    "no UTF-8": ("BYTES", [1], struct.pack("<I", 1) + b"\xff"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_BYTES)
+def test_bytes_that_are_not_what_the_shape_says_are_refused(name: str) -> None:
+    datatype, shape, content = WRONG_BYTES[name]
+    tensor = of_bytes(datatype, shape, content)
+    with pytest.raises(InvalidRequest) as caught:
+        (tensor.texts if datatype == "BYTES" else tensor.numbers)(shape[0], 1)
+    assert caught.value.pointer.startswith("/inputs/0")
+
+
+@pytest.mark.parametrize("datatype", ["FP8", "fp64", "STRING", "", "BF16", "x" * 10_000])
+def test_an_unknown_datatype_is_refused_with_those_that_there_are(datatype: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        of_json(datatype, [1], [1])
+    assert caught.value.pointer == "/inputs/0/datatype"
+    assert all(known in str(caught.value) for known in DATATYPES)
+    assert len(str(caught.value)) < 300
+
+
+def test_half_precision_is_taken_as_bytes_only() -> None:
+    assert of_bytes("FP16", [1], np.float16(1.5).tobytes()).numbers(1, 1).tolist() == [[1.5]]
+    with pytest.raises(InvalidRequest, match="bytes only"):
+        of_json("FP16", [1], [1.5])
+
+
+def test_the_ranges_of_whole_numbers_are_those_of_their_datatypes() -> None:
+    for datatype, limits in WHOLE.items():
+        data = [int(limits.min), int(limits.max), None, 3.0]
+        got = of_json(datatype, [4], data).numbers(4, 1)
+        expected = [[float(limits.min)], [float(limits.max)], [math.nan], [3]]
+        np.testing.assert_array_equal(got, expected)
