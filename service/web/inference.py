@@ -92,14 +92,14 @@ class Call(msgspec.Struct, gc=False):
         started: when it came, on ``time.perf_counter``'s scale.
         deadline: when it is too late to begin, on ``time.monotonic``'s; None for never.
         model: the model that it means, once found.
-        decoded: its rows, once read.
+        form: what the protocol remembers of it, once read.
     """
 
     identity: str
     started: float
     deadline: float | None = None
     model: Model | None = None
-    decoded: Decoded | None = None
+    form: Any = None
 
 
 class InferenceRoute:
@@ -182,30 +182,26 @@ class InferenceRoute:
         encoding = header("content-encoding")
         if encoding is not None:
             body = inflated(body, encoding, self._max_body_bytes)
-        decoded = call.decoded = self._protocol.decode(model, body, header)
+        decoded = self._protocol.decode(model, body, header)
+        call.form = decoded.form
         if decoded.timeout_s is not None:
             self._keep_time(call, decoded.timeout_s)
         return model, decoded.columns
 
     def finish(self, call: Call, outcome: Observation | Exception) -> Reply:
         """The answer, counted: to a prediction, or to what became of the request instead."""
-        try:
-            reply = self._encoded(call, outcome)
-        except Exception as error:
-            if not isinstance(error, PigeonholeError) or isinstance(error, PredictionFailed):
-                log.exception("prediction failed", extra={"request_id": call.identity})
-            reply = error_reply(error)
+        if isinstance(outcome, Exception):
+            reply = _failed(call, outcome)
+        else:
+            model, prediction, unusual = outcome.model, outcome.prediction, outcome.unusual
+            try:
+                reply = self._protocol.encode(
+                    Answered(model, prediction, unusual, call.identity, call.form)
+                )
+            except Exception as error:  # noqa: BLE001 - it is logged there
+                reply = _failed(call, error)
         self._count(call, reply.status)
         return reply
-
-    def _encoded(self, call: Call, outcome: Observation | Exception) -> Reply:
-        """The answer to a prediction; raises what is none."""
-        if isinstance(outcome, Exception):
-            raise outcome
-        form = None if call.decoded is None else call.decoded.form
-        return self._protocol.encode(
-            Answered(outcome.model, outcome.prediction, outcome.unusual, call.identity, form)
-        )
 
     def give_up(self, call: Call) -> None:
         """Count a request whose client went away before its turn came; nothing was run for it."""
@@ -228,6 +224,13 @@ class InferenceRoute:
         call.deadline = deadline if call.deadline is None else min(call.deadline, deadline)
         if left <= 0:
             raise DeadlineExceeded
+
+
+def _failed(call: Call, error: Exception) -> Reply:
+    """The answer to a request that failed; what is our fault is logged."""
+    if not isinstance(error, PigeonholeError) or isinstance(error, PredictionFailed):
+        log.error("prediction failed", exc_info=error, extra={"request_id": call.identity})
+    return error_reply(error)
 
 
 def _milliseconds(text: str) -> float:
