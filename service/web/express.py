@@ -16,6 +16,7 @@ from functools import partial
 import msgspec
 from werkzeug.exceptions import HTTPException
 
+from service.errors import PigeonholeError
 from service.model.artifact import Model
 from service.model.columns import Columns
 from service.serving.metrics import Metrics
@@ -45,6 +46,14 @@ class _Visit(msgspec.Struct, frozen=True, gc=False):
     call: Call
 
 
+class _Quick(msgspec.Struct):
+    """The quick calls of one model in one turn of the loop, and how many rows they have."""
+
+    visits: list[_Visit] = msgspec.field(default_factory=list)
+    parts: list[Columns] = msgspec.field(default_factory=list)
+    rows: int = 0
+
+
 class Express:
     """The door in front of Flask's.
 
@@ -71,7 +80,7 @@ class Express:
         self._access_log = access_log
         self._patterns = [(_pattern(route.rule), route.answer) for route in routes]
         self._targets: dict[str, Target] = {}
-        self._quick: dict[Model, tuple[list[_Visit], list[Columns]]] = {}
+        self._quick: dict[Model, _Quick] = {}
         self._is_due = False
 
     def __call__(self, request: Request, respond: Respond) -> Cancel | None:
@@ -87,17 +96,18 @@ class Express:
             if route.is_long_to_read(request.header, request.body):
                 return self._in_thread(visit, name, version)
             model, columns = route.read(call, request.header, request.body, name, version)
-            if not self._predictor.is_quick(model, len(columns)):
+            rows = len(columns)
+            if not self._predictor.is_quick(model, rows):
                 return self._in_turn(visit, model, columns)
         except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
             self._finish(visit, error)
             return None
-        if model in self._quick:
-            visits, parts = self._quick[model]
-            visits.append(visit)
-            parts.append(columns)
-        else:
-            self._quick[model] = [visit], [columns]
+        quick = self._quick.get(model)
+        if quick is None:
+            quick = self._quick[model] = _Quick()
+        quick.visits.append(visit)
+        quick.parts.append(columns)
+        quick.rows += rows
         return None
 
     def refuse(self, error: HTTPException) -> Answer:
@@ -113,17 +123,27 @@ class Express:
     def _see_to_it(self) -> None:
         """Run the quick calls of one turn of the loop together, then count and tell."""
         self._is_due = False
-        quick, self._quick = self._quick, {}
-        for model, (visits, parts) in quick.items():
-            outcomes: Sequence[Observation | Exception]
-            try:
-                outcomes = self._predictor.run_together(model, parts)
-            except Exception as error:  # noqa: BLE001 - nobody is left without an answer
-                outcomes = [error] * len(visits)
-            for visit, outcome in zip(visits, outcomes, strict=True):
-                self._finish(visit, outcome)
+        by_model, self._quick = self._quick, {}
+        for model, quick in by_model.items():
+            if self._predictor.is_quick(model, quick.rows):
+                self._run_together(model, quick)
+                continue
+            for visit, columns in zip(quick.visits, quick.parts, strict=True):
+                try:  # each of them is quick, all of them are not
+                    self._in_turn(visit, model, columns)
+                except PigeonholeError as error:
+                    self._finish(visit, error)
         self._predictor.tell_observers()
         self._metrics.settle()
+
+    def _run_together(self, model: Model, quick: _Quick) -> None:
+        outcomes: Sequence[Observation | Exception]
+        try:
+            outcomes = self._predictor.run_together(model, quick.parts)
+        except Exception as error:  # noqa: BLE001 - nobody is left without an answer
+            outcomes = [error] * len(quick.visits)
+        for visit, outcome in zip(quick.visits, outcomes, strict=True):
+            self._finish(visit, outcome)
 
     def _in_turn(self, visit: _Visit, model: Model, columns: Columns) -> Cancel:
         """Let a call of a heavy model wait for its turn, while the loop goes on."""
