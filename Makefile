@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 REQUIREMENTS := deploy/requirements
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
 
-.PHONY: help serve install test check format train bench bench-quality lock clean
+.PHONY: help serve install test check format train bench bench-trainer bench-serving bench-quality lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -72,8 +72,13 @@ train: $(VENV)/trainer.stamp ## fit the two sample models again, each as its nex
 	@$(PY) -m trainer sample animals > build/animals.csv
 	@$(PY) -m trainer fit build/animals.csv --target animal --name animals --preset classic --hidden 6,6 --models $(MODELS)
 
-bench: $(VENV)/trainer.stamp ## measure the trainer beside its peers (about an hour, 3 GB of peers)
+bench: bench-trainer bench-serving ## measure trainer and service beside their peers
+
+bench-trainer: $(VENV)/trainer.stamp ## measure the trainer beside its peers (about an hour, 3 GB of peers)
 	@$(PY) -m benchmarks.trainer
+
+bench-serving: $(VENV)/service.stamp $(VENV)/trainer.stamp ## measure the service beside its peers (40 minutes, 4 GB of peers; needs wrk)
+	@$(PY) -m benchmarks.serving
 
 bench-quality: $(VENV)/trainer.stamp ## compare scores with its peers on a folder of tables (TABLES)
 	@$(PY) -m benchmarks.quality $(TABLES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -53,3 +55,15 @@ class Environment:
             run([interpreter, *install, self.requirements], INSTALL_LIMIT_S)
             stamp.write_text(self.digest, "utf-8")
         return interpreter
+
+    def version(self, package: str) -> str:
+        """The pinned version of a package; "-" where it isn't one of them."""
+        text = self.requirements.read_text("utf-8")
+        found = re.search(rf"^{re.escape(package)}==(\S+)", text, re.MULTILINE)
+        return found.group(1) if found else "-"
+
+    def installed_bytes(self) -> int:
+        """Bytes of all files in it, compiled modules and pip itself included."""
+        place = self.python().parent.parent
+        files = (Path(folder) / name for folder, _, names in os.walk(place) for name in names)
+        return sum(file.lstat().st_size for file in files)

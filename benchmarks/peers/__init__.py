@@ -1,5 +1,6 @@
 """Programs for the interpreters of the peers, and what to install for each, pinned.
 
-Each is started as ``python FILE job.json`` and leaves its answer in the folder that the job names.
+Those that learn are started as ``python FILE job.json`` and leave their answer in the folder that the job
+names; those called ``serve_*`` serve a model file until they are stopped.
 They import nothing of this project but each other.
 """

@@ -19,10 +19,28 @@ def test_every_package_of_a_peer_is_pinned(file):
         assert re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line)
 
 
-def test_peers_share_one_version_of_what_they_have_in_common():
-    pins = {line for file in REQUIREMENTS for line in file.read_text("utf-8").splitlines()}
-    names = [pin.split("==")[0].lower() for pin in pins]
-    assert len(names) == len(set(names))
+def pins_of(file):
+    return dict(line.lower().split("==") for line in file.read_text("utf-8").splitlines())
+
+
+SERVING = [
+    file for file in REQUIREMENTS if {"onnxruntime", "uvicorn", "gunicorn"} & pins_of(file).keys()
+]
+
+
+def test_peers_of_the_trainer_share_one_version_of_what_they_have_in_common():
+    pins = {pin for file in REQUIREMENTS if file not in SERVING for pin in pins_of(file).items()}
+    assert len(pins) == len({name for name, _ in pins})
+
+
+def test_peers_of_the_service_run_models_by_one_release_of_the_runtime():
+    # What else they have in common they want in releases of their own.
+    runtimes = {
+        (pins["onnxruntime"], pins["numpy"])
+        for pins in map(pins_of, SERVING)
+        if "onnxruntime" in pins
+    }
+    assert len(runtimes) == 1
 
 
 @pytest.mark.parametrize("file", sorted(PEERS.glob("*.py")), ids=lambda file: file.stem)
