@@ -36,8 +36,8 @@ from service.web.door import Answer, Cancel, Door, Request
 log = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 32 * 1024
-"""Request line and headers together, those of one name joined, without blanks around values. Also
-what may stand between two bytes of a body in chunks, and behind the last one."""
+"""Request line and headers together, those of one name joined, without blanks around values. Of
+what is thrown away (blanks, extensions of chunks, trailers) twice as much may come in a row."""
 
 MAX_TARGET_BYTES = 8 * 1024
 """Path and query; RFC 9110, section 4.1, asks for 8,000 at least."""
@@ -111,6 +111,9 @@ _NOTHING, _HEAD, _BODY = range(3)
 """What is being read."""
 
 _NO_BYTES = memoryview(b"")
+
+_STUMBLES = httptools.HttpParserError, httptools.HttpParserUpgrade
+"""What the parser raises."""
 
 
 class Connection(asyncio.Protocol):
@@ -209,7 +212,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except _STUMBLES as error:
             self._stumbled(error, data)
         if self._reading:
             self._bare_bytes += len(data)
@@ -221,7 +224,7 @@ class Connection(asyncio.Protocol):
             piece, self._ahead = self._ahead[:PIECE_BYTES], self._ahead[PIECE_BYTES:]
             self.data_received(piece)
 
-    def _stumbled(self, error: httptools.HttpParserError, data: bytes | memoryview) -> None:
+    def _stumbled(self, error: Exception, data: bytes | memoryview) -> None:
         """Go on behind an offer to upgrade, or refuse what is no HTTP."""
         while isinstance(error, httptools.HttpParserUpgrade):
             if self._refused:
@@ -229,7 +232,7 @@ class Connection(asyncio.Protocol):
             data = self._without_upgrade(data[error.args[0] :])
             try:
                 self._parser.feed_data(data)
-            except httptools.HttpParserError as another:
+            except _STUMBLES as another:
                 error = another
             else:
                 return

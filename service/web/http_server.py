@@ -32,6 +32,10 @@ GIVE_WAY_S = 0.002
 FULL_S = 0.05
 """How long a worker that can't take a connection leaves it in the system's queue."""
 
+SILENT_S = 0.25
+"""How long a connection is left alone at least before it may give way to a new one: whoever has
+just connected is about to say something."""
+
 FINISH_S = 0.02
 """How often a server that ends looks for connections to close."""
 
@@ -189,10 +193,11 @@ class HttpServer:
 
     def _make_room(self) -> bool:
         """Close the connection that has been silent longest, whoever never asked anything first."""
-        silent = [connection for connection in self.connections if not connection.is_busy]
+        latest = self.now() - SILENT_S
+        silent = [c for c in self.connections if not c.is_busy and c.since <= latest]
         if not silent:
             return False
-        min(silent, key=lambda connection: (connection.has_asked, connection.since)).abort()
+        min(silent, key=lambda c: (c.has_asked, c.since)).abort()
         return True
 
     def _tell(self) -> None:

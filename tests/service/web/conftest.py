@@ -1,0 +1,252 @@
+"""The HTTP server with a tiny door, on a loop in a thread, asked through real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvloop
+from werkzeug.exceptions import HTTPException
+
+from service.web.connection import Limits
+from service.web.door import Answer, Cancel, Request, Respond
+from service.web.errors import error_reply
+from service.web.http_server import HttpServer
+from service.web.reply import Reply
+
+SHORT = {
+    "body_bytes": 1_000_000,
+    "connections": 1000,
+    "head_s": 5.0,
+    "body_s": 5.0,
+    "idle_s": 5.0,
+    "write_s": 5.0,
+    "linger_s": 1.0,
+}
+
+
+@dataclass
+class TinyDoor:
+    """Answers by path: /echo at once, /later after a moment, /large with much, /never."""
+
+    asked: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    given_up: int = 0
+
+    def __call__(self, request: Request, respond: Respond) -> Cancel | None:
+        self.asked.append(request.path)
+        loop = asyncio.get_running_loop()
+        path, _, argument = request.path.partition("=")
+        if path == "/never":
+            return self._give_up
+        if path == "/fail":
+            raise RuntimeError("the door failed")
+        if path == "/large":
+            body = b"x" * int(argument)
+        else:
+            self.bodies.append(request.body)
+            body = told(request)
+        reply = Reply(200, body, "application/json").answer("id")
+        answer = Answer(reply.head, b"" if request.method == "HEAD" else reply.body)
+        if path == "/later":
+            waiting = loop.call_later(float(argument), respond, answer)
+            return lambda: (waiting.cancel(), self._give_up())
+        respond(answer)
+        if path == "/twice":
+            respond(answer)
+        return None
+
+    def refuse(self, error: HTTPException) -> Answer:
+        return error_reply(error).answer("id")
+
+    def _give_up(self) -> None:
+        self.given_up += 1
+
+
+def told(request: Request) -> bytes:
+    """All of a request but its body, of which only the length is told."""
+    return json.dumps(
+        {
+            "method": request.method,
+            "path": request.path,
+            "query": request.query.decode("latin-1"),
+            "headers": {k.decode(): v.decode("latin-1") for k, v in request.headers.items()},
+            "bytes": len(request.body),
+            "version": request.version,
+            "client": request.client,
+        }
+    ).encode()
+
+
+class Tiny:
+    """A server on its own loop in its own thread.
+
+    Args:
+        listener: where it listens; None for a socket of its own.
+        share: with other servers.
+        limits: that are not the usual short ones.
+    """
+
+    def __init__(
+        self, listener: socket.socket | None = None, share: Any = None, **limits: Any
+    ) -> None:
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self.port = self.listener.getsockname()[1]
+        self.door = TinyDoor()
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.server = self.do(lambda: HttpServer(self.door, Limits(**SHORT | limits), share))
+        self.do(lambda: self.server.listen([self.listener]))
+
+    def do(self, function: Callable[[], Any]) -> Any:
+        """Call a function on the loop; if it gives a coroutine, wait for that."""
+
+        async def called() -> Any:
+            result = function()
+            return await result if asyncio.iscoroutine(result) else result
+
+        return asyncio.run_coroutine_threadsafe(called(), self._loop).result(20)
+
+    def connect(self, seconds: float = 10) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def ask(self, *parts: bytes, half_close: bool = False, pause: float = 0.002) -> bytes:
+        """Send parts with a pause between them; what comes back until the server closes."""
+        with self.connect() as connection:
+            for index, part in enumerate(parts):
+                if index:
+                    time.sleep(pause)
+                connection.sendall(part)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+            return rest(connection)
+
+    def until(self, condition: Callable[[], Any], seconds: float = 5) -> float:
+        """Wait for a condition; how long that took."""
+        started = time.monotonic()
+        while not condition():
+            assert time.monotonic() < started + seconds
+            time.sleep(0.005)
+        return time.monotonic() - started
+
+    def close(self) -> None:
+        """End it; everything must have been cleared away before."""
+        try:
+            self.until(lambda: not self.server.connections)
+            assert self.server.buffered_bytes == 0
+        finally:
+            self.do(self.server.close)
+            self.do(lambda: asyncio.sleep(0.01))
+            if self.listener.fileno() >= 0:
+                self.do(lambda: self.server.stop_listening(last=False))
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+
+def rest(connection: socket.socket) -> bytes:
+    """What comes until the other end closes."""
+    received = []
+    while piece := connection.recv(1 << 20):
+        received.append(piece)
+    return b"".join(received)
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer taken apart."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def closes(self) -> bool:
+        return self.headers.get("connection") == "close"
+
+
+def read_answers(raw: bytes, *, head: bool = False) -> list[Told]:
+    """Answers taken apart; an AssertionError where anything but whole answers came."""
+    found = []
+    while raw:
+        top, end, raw = raw.partition(b"\r\n\r\n")
+        assert end
+        first, *lines = top.decode("latin-1").split("\r\n")
+        version, status, *_ = first.split(" ")
+        assert version == "HTTP/1.1"
+        headers = {name.lower(): value for name, value in (li.split(": ", 1) for li in lines)}
+        size = 0 if head or status == "100" else int(headers["content-length"])
+        assert len(raw) >= size
+        found.append(Told(int(status), headers, raw[:size]))
+        raw = raw[size:]
+    return found
+
+
+@pytest.fixture(scope="session")
+def answers() -> Callable[..., list[Told]]:
+    """Takes answers apart: see `read_answers`."""
+    return read_answers
+
+
+@pytest.fixture
+def start_tiny(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Tiny]]:
+    """Starts servers; in the end nothing of theirs is open, and nothing was logged."""
+    caplog.set_level(logging.WARNING)
+    servers: list[Tiny] = []
+
+    def start(*args: Any, **limits: Any) -> Tiny:
+        servers.append(Tiny(*args, **limits))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+@pytest.fixture
+def tiny(start_tiny) -> Tiny:
+    """A server with the usual limits."""
+    return start_tiny()
+
+
+@pytest.fixture
+def reset() -> Callable[[socket.socket], None]:
+    """Closes a connection the rough way."""
+
+    def close(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    return close
+
+
+@pytest.fixture
+def connected() -> Iterator[Callable[[Tiny, int], Sequence[socket.socket]]]:
+    """Makes connections that are closed with the test."""
+    made: list[socket.socket] = []
+
+    def connect(server: Tiny, number: int) -> Sequence[socket.socket]:
+        new = [server.connect() for _ in range(number)]
+        made.extend(new)
+        return new
+
+    yield connect
+    for connection in made:
+        connection.close()

@@ -1,0 +1,485 @@
+"""One connection over a real socket: what is taken for a request, and what is refused."""
+
+from __future__ import annotations
+
+import socket
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+LAST = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+HEAD_BYTES = 32 * 1024
+
+
+def post(body: bytes, path: bytes = b"/echo") -> bytes:
+    return b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (path, len(body), body)
+
+
+def later(seconds: float) -> bytes:
+    return b"GET /later=%a HTTP/1.1\r\nHost: x\r\n\r\n" % seconds
+
+
+# Requests.
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"x" * 70_000, b"y" * 900_000])
+def test_a_request_arrives_whole_however_it_is_sent(tiny, answers, body: bytes) -> None:
+    chunks = b"".join(
+        b"%x;note=1\r\n%s\r\n" % (len(piece), piece)
+        for piece in (body[at : at + 9999] for at in range(0, len(body), 9999))
+    )
+    for request in (post(body), CHUNKED + chunks + b"0\r\nTrailer: dropped\r\n\r\n"):
+        (answer, last) = answers(tiny.ask(request + LAST))
+        assert (answer.json["method"], answer.json["path"]) == ("POST", "/echo")
+        assert "trailer" not in answer.json["headers"]
+        assert last.json["path"] == "/last"
+    assert [given for given in tiny.door.bodies if given] == [body] * 2 * bool(body)
+
+
+def test_a_request_arrives_byte_by_byte(tiny, answers) -> None:
+    sent = b"POST /echo?a=b HTTP/1.1\r\nHost: x\r\nA:\r\nB: c \t\r\nContent-Length: 5 \r\n\r\nhello"
+    sent += CHUNKED + b"2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nT: v\r\n\r\n" + LAST
+    parts = [sent[at : at + 1] for at in range(len(sent))]
+    first, second, last = answers(tiny.ask(*parts, pause=0.0005))
+    assert first.json["headers"] == {"host": "x", "a": "", "b": "c", "content-length": "5"}
+    assert (first.json["query"], first.json["bytes"], second.json["bytes"]) == ("a=b", 5, 5)
+    assert last.json["path"] == "/last"
+    assert tiny.door.bodies == [b"hello", b"hello", b""]
+
+
+def test_pipelined_requests_are_answered_in_order_though_the_first_takes_longest(
+    tiny, answers
+) -> None:
+    sent = later(0.1) + GET + b"\r\n" + later(0.02) + post(b"abc") + LAST
+    paths = [answer.json["path"] for answer in answers(tiny.ask(sent))]
+    assert paths == ["/later=0.1", "/echo", "/later=0.02", "/echo", "/last"]
+
+
+def test_thousands_of_pipelined_requests_are_answered_and_few_are_kept(
+    tiny, answers, connected
+) -> None:
+    (connection,) = connected(tiny, 1)
+    connection.sendall(later(0.3) + (GET + b"\r\n") * 5000 + LAST[:20])
+    tiny.until(lambda: tiny.door.asked)
+    time.sleep(0.1)
+    (kept,) = tiny.server.connections
+    assert len(kept._waiting) < 600
+    connection.sendall(LAST[20:])
+    received = b""
+    while piece := connection.recv(1 << 20):
+        received += piece
+    assert len(answers(received)) == 5002
+    assert tiny.door.asked == ["/later=0.3", *["/echo"] * 5000, "/last"]
+
+
+def test_heads_have_no_bodies_and_options_may_ask_about_everything(tiny, answers) -> None:
+    (answer,) = answers(tiny.ask(LAST.replace(b"GET", b"HEAD")), head=True)
+    assert (answer.status, answer.body) == (200, b"")
+    (answer,) = answers(tiny.ask(LAST.replace(b"GET /last", b"OPTIONS *")))
+    assert (answer.json["method"], answer.json["path"]) == ("OPTIONS", "*")
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"/", "/", ""),
+        (b"http://elsewhere:80/a?b=c", "/a", "b=c"),
+        (b"http://elsewhere", "/", ""),
+        (b"//twice//", "//twice//", ""),
+        (b"/%C3%A9%F0%9F%98%80?%C3%A9", "/\u00e9\U0001f600", "%C3%A9"),
+        (b"/%ff%00%2F", "/\ufffd\x00/", ""),
+        (b"/a?b?c#d", "/a", "b?c"),
+        (b"/" + b"a" * 8191, "/" + "a" * 8191, ""),
+    ],
+)
+def test_targets_are_taken_apart(tiny, answers, target: bytes, path: str, query: str) -> None:
+    (answer,) = answers(tiny.ask(LAST.replace(b"/last", target)))
+    assert (answer.json["path"], answer.json["query"]) == (path, query)
+
+
+def test_headers_of_one_name_are_joined_and_blanks_around_values_dropped(tiny, answers) -> None:
+    lines = b"Accept: a\r\nX:  \t\r\naccept:b \t \r\nACCEPT:   c\r\nY: \xe9\r\n"
+    (answer,) = answers(tiny.ask(LAST[:-2] + lines + b"\r\n"))
+    headers = answer.json["headers"]
+    assert (headers["accept"], headers["x"], headers["y"]) == ("a,b,c", "", "\u00e9")
+
+
+def test_a_connection_is_kept_unless_the_client_wants_it_closed_or_speaks_1_0(
+    tiny, answers
+) -> None:
+    for last in (LAST, b"GET /echo HTTP/1.0\r\n\r\n", b"GET / HTTP/1.0\r\nHost: x\r\n\r\n"):
+        first, second, third = answers(tiny.ask(GET + b"\r\n" + post(b"a") + last))
+        assert not first.closes
+        assert not second.closes
+        assert third.closes
+    kept = b"GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    assert [answer.closes for answer in answers(tiny.ask(kept))] == [True]
+
+
+def test_nothing_behind_the_last_request_is_answered(tiny, answers) -> None:
+    for last in (LAST, b"GET /later=0.05 HTTP/1.0\r\n\r\n", later(0.05)[:-2] + LAST[-21:]):
+        (answer,) = answers(tiny.ask(last + GET + b"\r\nnonsense\r\n\r\n"))
+        assert (answer.status, answer.closes) == (200, True)
+    assert "/echo" not in tiny.door.asked
+
+
+def test_line_ends_between_requests_are_no_requests(start_tiny, answers) -> None:
+    tiny = start_tiny(head_s=0.3, idle_s=0.6)
+    (first, second) = answers(tiny.ask(b"\r\n\n" + GET + b"\r\n\r\n\r\n", b"\r\n" + LAST))
+    assert (first.status, second.status) == (200, 200)
+    assert len(answers(tiny.ask(GET + b"\r\n\r\n"))) == 1  # closed as idle, without a word
+
+
+def test_a_client_that_has_said_all_still_gets_its_answers(tiny, answers) -> None:
+    assert len(answers(tiny.ask(GET + b"\r\n", half_close=True))) == 1
+    sent = later(0.05) + GET + b"\r\n" + later(0.05)
+    assert [a.closes for a in answers(tiny.ask(sent, half_close=True))] == [False, False, True]
+    large = b"GET /large=5000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert [len(a.body) for a in answers(tiny.ask(large, half_close=True))] == [5_000_000]
+    assert tiny.ask(GET, half_close=True) == b""
+    assert tiny.ask(half_close=True) == b""
+
+
+def test_who_expects_to_be_told_to_go_on_is(tiny, answers) -> None:
+    expecting = POST + b"Expect: 100-Continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+    with tiny.connect() as connection:
+        connection.sendall(expecting)
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"hello")
+        assert b'"bytes": 5' in connection.recv(10_000)
+    old = expecting.replace(b"1.1", b"1.0") + b"hello"
+    assert [answer.status for answer in answers(tiny.ask(old))] == [200]
+
+
+def test_who_expects_to_be_told_is_spared_a_body_that_is_too_large(tiny, answers) -> None:
+    expecting = POST + b"Expect: 100-continue\r\nContent-Length: 1000001\r\n\r\n"
+    (answer,) = answers(tiny.ask(expecting))
+    assert (answer.status, answer.closes) == (413, True)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02])
+def test_an_offer_to_speak_another_protocol_is_ignored_and_the_body_still_read(
+    tiny, answers, pause: float
+) -> None:
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+    sized = POST + offer + b"Content-Length: 5\r\n\r\nhello"
+    chunked = POST + offer + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    expecting = POST + offer + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
+    socket_like = GET + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    many = sized * 150
+    found = answers(tiny.ask(sized + chunked, expecting, socket_like + many + LAST, pause=pause))
+    assert [answer.status for answer in found] == [200, 200, 100, 200, 200, *[200] * 150, 200]
+    assert tiny.door.bodies[:4] == [b"hello", b"hello", b"hello", b""]
+    assert "upgrade" not in found[0].json["headers"]
+
+
+# Refusals.
+
+
+def refused(tiny, answers, sent: bytes, status: int, code: str | None = None) -> None:
+    """One answer, as every failure looks; nothing behind it is taken for a request."""
+    (answer,) = answers(tiny.ask(sent + b"\r\n\r\n" + GET + b"\r\n"))
+    assert (answer.status, answer.closes) == (status, True)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json["error"]
+    assert code is None or answer.json["code"] == code
+    assert tiny.door.asked == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Content-Length: 3\r\nContent-Length: 3",
+        b"Content-Length: 3\r\nContent-Length: 4",
+        b"Content-Length: 3, 3",
+        b"Content-Length: -3",
+        b"Content-Length: +3",
+        b"Content-Length: 0x3",
+        b"Content-Length: 3 4",
+        b"Content-Length:",
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 3",
+        b"Transfer-Encoding:",
+        b"Transfer-Encoding: xchunked",
+        b"Transfer-Encoding: chunkedx",
+        b"Transfer-Encoding: identity",
+        b"Transfer-Encoding: gzip",
+        b"Transfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: chunked, identity",
+        b"Transfer-Encoding: chunked, chunked",
+        b"Transfer-Encoding: chunked;q=1",
+        b'Transfer-Encoding: "chunked"',
+        b"Transfer-Encoding:\x0bchunked",
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding\r\n: chunked",
+        b"Transfer-Encoding : chunked",
+        b"Transfer-Encoding:\r\n chunked",
+        b" Transfer-Encoding: chunked",
+        b"A: b\r\n folded",
+        b"A: b\r\n\tfolded",
+        b"A: b\x00c",
+        b"A: b\x01c",
+        b"A: b\x7fc",
+        b"A: b\nB: c",
+        b"A: b\rB: c",
+        b"A: b\r\r",
+        b"A",
+        b": b",
+        b"A b: c",
+        b"A\x00: b",
+        b"A\xe9: b",
+        b"Host: y",
+        b"Upgrade: h2c\r\nConnection: upgrade\r\nTransfer-Encoding: gzip, chunked",
+    ],
+)
+def test_doubtful_headers_are_refused(tiny, answers, lines: bytes) -> None:
+    refused(tiny, answers, POST + lines + b"\r\n\r\n0\r\n\r\n", 400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"nonsense",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"\x00" * 50,
+        b"GET /",
+        b"GET / HTTP/0.9",
+        b"GET / HTTP/1.1",
+        b"GET / HTTP/1.2\r\nHost: x",
+        b"GET / HTTP/2.0\r\nHost: x",
+        b"PRI * HTTP/2.0\r\n\r\nSM",
+        b"GET / HTTP/1.0\r\nHost: x\r\nHost: y",
+        b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked",
+        b"GET / HTTP/1.1 \r\nHost: x",
+        b"GET / HTTP/1.1\nHost: x\n",
+        b"GET / HTTP/1.1\rHost: x",
+        b"GET / x HTTP/1.1\r\nHost: x",
+        b"GET /\xff HTTP/1.1\r\nHost: x",
+        b"GET /\x00 HTTP/1.1\r\nHost: x",
+        b"GET here HTTP/1.1\r\nHost: x",
+        b"GET http://[::1/ HTTP/1.1\r\nHost: x",
+        b"get / HTTP/1.1\r\nHost: x",
+        b" GET / HTTP/1.1\r\nHost: x",
+        b"CONNECT x:80 HTTP/1.1\r\nHost: x",
+        b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\nUpgrade: a\r\nConnection: upgrade",
+    ],
+)
+def test_what_is_no_request_is_refused(tiny, answers, head: bytes) -> None:
+    refused(tiny, answers, head, 400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\r\n",
+        b"x\r\n",
+        b"-3\r\nabc\r\n0\r\n\r\n",
+        b"+3\r\nabc\r\n0\r\n\r\n",
+        b"0x3\r\nabc\r\n0\r\n\r\n",
+        b"3 \r\nabc\r\n0\r\n\r\n",
+        b"3\nabc\r\n0\r\n\r\n",
+        b"3\r\nabc\n0\r\n\r\n",
+        b"3\r\nabcd\r\n0\r\n\r\n",
+        b"3\r\nabc0\r\n\r\n",
+        b"3;a\nabc\r\n0\r\n\r\n",
+        b'3;a="\n"\r\nabc\r\n0\r\n\r\n',
+        b"3\r\nabc\r\n0\r\nA\r\n\r\n",
+        b"3\r\nabc\r\n0\r\nContent-Length: 5\r\n\r\n",
+        b"3\r\nabc\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_doubtful_chunks_are_refused(tiny, answers, body: bytes) -> None:
+    refused(tiny, answers, CHUNKED + body, 400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        POST + b"Content-Length: 1000001\r\n\r\n",
+        POST + b"Content-Length: 1000001 \r\n\r\n",
+        POST + b"Content-Length: 18446744073709551615\r\n\r\n",
+        POST + b"Content-Length: " + b"9" * 4000 + b"\r\n\r\n",
+        POST + b"Content-Length: " + b"0" * 20_000 + b"9\r\n\r\n",
+        CHUNKED + b"f4241\r\n" + b"x" * 1_000_001 + b"\r\n0\r\n\r\n",
+        CHUNKED + b"fffffffffffffffff\r\n",
+        CHUNKED + b"ffffffffffffffff\r\n" + b"x" * 1_000_001,
+    ],
+)
+def test_a_body_that_is_too_large_is_refused_declared_or_not(tiny, answers, sent: bytes) -> None:
+    refused(tiny, answers, sent, 413, "body_too_large")
+
+
+def test_a_body_may_be_as_large_as_is_said(tiny, answers) -> None:
+    body = b"x" * 1_000_000
+    chunked = CHUNKED + b"f4240\r\n" + body + b"\r\n0\r\n\r\n"
+    ones = CHUNKED + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n"
+    found = answers(tiny.ask(post(body) + chunked + ones + LAST))
+    assert [answer.json["bytes"] for answer in found] == [1_000_000, 1_000_000, 100_000, 0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"3;" + b"a" * 70_000 + b"\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabc\r\n0\r\n" + b"A: b\r\n" * 20_000 + b"\r\n",
+        b"3\r\nabc\r\n0\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
+    ],
+)
+def test_trailers_and_extensions_without_end_are_refused(tiny, answers, body: bytes) -> None:
+    refused(tiny, answers, CHUNKED + body, 431, "headers_too_large")
+
+
+def head_of(size: int) -> bytes:
+    """A head of so many bytes."""
+    start = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\nA: "
+    return start + b"a" * (size - len(start) - 4) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20_000, HEAD_BYTES - 1])
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"",
+        GET + b"\r\n",
+        post(b"x" * 20_000),
+        CHUNKED + b"0\r\nTrailer: " + b"a" * 40_000 + b"\r\n\r\n",
+    ],
+)
+def test_a_head_may_be_as_long_as_is_said_and_no_longer(
+    tiny, answers, cut: int, before: bytes
+) -> None:
+    for size, status in ((HEAD_BYTES, 200), (HEAD_BYTES + 1, 431)):
+        head = head_of(size)
+        assert len(head) == size
+        *_, answer = answers(tiny.ask(before + head[:cut], head[cut:]))
+        assert (answer.status, answer.closes) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"GET /" + b"a" * 8192 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "target_too_long"),
+        (b"GET /" + b"a" * 2**20 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "target_too_long"),
+        (b"GET /?" + b"a" * 2**20, 414, "target_too_long"),
+        (GET + b"".join(b"h%d: v\r\n" % i for i in range(10_000)), 431, "headers_too_large"),
+        (GET + b"A: b\r\n" * 20_000, 431, "headers_too_large"),
+        (GET + b"A: " + b"b" * 2**20, 431, "headers_too_large"),
+        (GET + b"A:" + b" " * 2**20, 431, "headers_too_large"),
+        (GET + b"A" * 2**20, 431, "headers_too_large"),
+    ],
+)
+def test_targets_and_headers_without_end_are_refused(
+    tiny, answers, sent: bytes, status: int, code: str
+) -> None:
+    refused(tiny, answers, sent, status, code)
+
+
+def test_a_refusal_waits_for_the_answers_before_it(tiny, answers) -> None:
+    sent = later(0.05) + GET + b"\r\n" + post(b"x" * 1_000_001) + GET + b"\r\n"
+    assert [answer.status for answer in answers(tiny.ask(sent))] == [200, 200, 413]
+    assert tiny.door.asked == ["/later=0.05", "/echo"]
+
+
+def test_who_sends_far_too_much_before_reading_still_gets_the_refusal(tiny, answers) -> None:
+    (answer,) = answers(tiny.ask(post(b"x" * 30_000_000)))
+    assert answer.status == 413
+
+
+def test_a_door_that_fails_costs_one_answer(start_tiny, answers, caplog) -> None:
+    tiny = start_tiny()
+    failing = GET.replace(b"/echo", b"/fail") + b"\r\n"
+    found = answers(tiny.ask(failing + GET + b"\r\n" + later(0.01) + failing + LAST))
+    assert [answer.status for answer in found] == [500, 200, 200, 500, 200]
+    assert found[0].json["code"] == "internal_error"
+    assert [record.getMessage() for record in caplog.records] == ["request failed"] * 2
+    caplog.clear()
+
+
+def test_an_answer_given_twice_is_sent_once(tiny, answers) -> None:
+    twice = GET.replace(b"/echo", b"/twice") + b"\r\n"
+    found = answers(tiny.ask(twice * 2 + LAST))
+    assert [answer.json["path"] for answer in found] == ["/twice", "/twice", "/last"]
+
+
+# Arbitrary input.
+
+SNIPPETS = [
+    *(b"GET ", b"POST ", b"/echo ", b"/later=0.001 ", b"HTTP/1.1\r\n", b"HTTP/1.0\r\n"),
+    *(b"Host: x\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"\r\n"),
+    *(b"3\r\nabc\r\n", b"0\r\n\r\n", b"Connection: close\r\n", b"Connection: upgrade\r\n"),
+    *(b"Upgrade: h2c\r\n", b"Expect: 100-continue\r\n", b"abc", b"\r", b"\n", b" ", b"\x00"),
+    *(GET + b"\r\n", POST, CHUNKED, b"a" * 9000, b"CONNECT x:1 ", b"A: ", b":", b";"),
+]
+INPUT = st.lists(st.sampled_from(SNIPPETS) | st.binary(max_size=20), max_size=12)
+USUAL = settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@USUAL
+@given(INPUT)
+def test_whatever_is_sent_only_whole_answers_come_back(tiny, answers, pieces) -> None:
+    found = answers(tiny.ask(b"".join(pieces), half_close=True))
+    final = [answer for answer in found if answer.status != 100]
+    assert not any(answer.closes for answer in final[:-1])
+    assert {answer.status for answer in final} <= {200, 400, 413, 414, 431}
+    assert all(answer.status == 200 for answer in final[:-1])
+
+
+REQUESTS = st.sampled_from(
+    [
+        GET + b"\r\n",
+        post(b"hello"),
+        post(b"x" * 30_000),
+        later(0.003),
+        CHUNKED + b"2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nT: v\r\n\r\n",
+        b"\r\n" + GET + b"A: b\r\na: c\r\nEmpty:\r\n\r\n",
+        POST + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nhello",
+        b"GET /large=200000 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ]
+)
+ENDS = st.sampled_from([LAST, b"nonsense\r\n\r\n", post(b"x" * 1_000_001)])
+
+
+@USUAL
+@given(st.lists(REQUESTS, max_size=6), ENDS, st.lists(st.floats(0, 1), max_size=5))
+def test_the_answers_do_not_depend_on_where_the_bytes_are_cut(
+    tiny, answers, requests, end, cuts
+) -> None:
+    sent = b"".join(requests) + end
+    places = [0, *sorted(int(cut * min(len(sent), 300_000)) for cut in cuts), len(sent)]
+    parts = [sent[a:b] for a, b in pairwise(places)]
+    whole, cut = (
+        [(answer.status, answer.body) for answer in answers(tiny.ask(*pieces))]
+        for pieces in ([sent], parts)
+    )
+    assert cut == whole
+    assert len(whole) == len(requests) + 1
+
+
+def test_clients_that_go_away_in_the_middle_leave_nothing_behind(tiny, reset) -> None:
+    sent = later(0.05) + post(b"x" * 100_000) + b"GET /large=3000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+    for size in range(0, len(sent), 7001):
+        for close in (reset, socket.socket.close):
+            connection = tiny.connect()
+            connection.sendall(sent[:size])
+            close(connection)
+    tiny.until(lambda: not tiny.server.connections)
+
+
+def test_work_for_a_client_that_is_gone_is_given_up(tiny, reset) -> None:
+    for number, path in enumerate((b"/never", b"/later=60"), start=1):
+        connection = tiny.connect()
+        connection.sendall(GET.replace(b"/echo", path) + b"\r\n")
+        tiny.until(lambda path=path: path.decode() in tiny.door.asked)
+        reset(connection)
+        tiny.until(lambda number=number: tiny.door.given_up == number)

@@ -1,0 +1,536 @@
+"""The server of one worker over real sockets: deadlines, bounds, sharing, and its end."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from service.web.connection import Connection
+from service.web.http_server import turn_away
+
+GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
+LAST = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+NEVER = b"GET /never HTTP/1.1\r\nHost: x\r\n\r\n"
+LARGE = b"GET /large=30000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+
+
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="such filters are Linux's")
+
+
+def later(seconds: float) -> bytes:
+    return b"GET /later=%a HTTP/1.1\r\nHost: x\r\n\r\n" % seconds
+
+
+def whole(connection: socket.socket) -> bytes:
+    """What comes until the server closes, or resets."""
+    received = bytearray()
+    try:
+        while piece := connection.recv(1 << 20):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return bytes(received)
+
+
+def asked(connection: socket.socket) -> bytes:
+    """The answer to a request on a connection that stays open."""
+    connection.sendall(GET)
+    return connection.recv(10_000)
+
+
+def small_reader(tiny) -> socket.socket:
+    """A client with little room for answers."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    connection.settimeout(10)
+    connection.connect(("127.0.0.1", tiny.port))
+    return connection
+
+
+def any_lingering(tiny) -> bool:
+    return any(connection._lingering for connection in [*tiny.server.connections])
+
+
+# Deadlines.
+
+
+@pytest.mark.parametrize("start", [GET[:20], HEAD % 100 + b"abc", GET + GET[:20]])
+def test_who_dribbles_is_told_so_when_the_time_is_up_however_often_bytes_come(
+    start_tiny, answers, start: bytes
+) -> None:
+    tiny = start_tiny(head_s=0.4, body_s=0.4)
+    with tiny.connect() as connection:
+        connection.sendall(start)
+        began = time.monotonic()
+        tiny.until(lambda: connection.sendall(b"a") or any_lingering(tiny))
+        assert time.monotonic() - began >= 0.35
+        connection.shutdown(socket.SHUT_WR)
+        *_, answer = answers(whole(connection))
+    assert (answer.status, answer.closes) == (408, True)
+    assert answer.json["code"] == "request_too_slow"
+
+
+def test_who_says_nothing_is_closed_sooner_than_who_has_asked(start_tiny, answers) -> None:
+    tiny = start_tiny(head_s=0.3, idle_s=0.9)
+    began = time.monotonic()
+    with tiny.connect() as silent, tiny.connect() as idle:
+        assert asked(idle).startswith(b"HTTP/1.1 200 ")
+        assert silent.recv(100) == b""
+        assert time.monotonic() - began >= 0.3
+        assert asked(idle).startswith(b"HTTP/1.1 200 ")
+        began = time.monotonic()
+        assert idle.recv(100) == b""
+        assert time.monotonic() - began >= 0.85
+
+
+def test_who_takes_nothing_of_an_answer_is_cut_off(start_tiny) -> None:
+    tiny = start_tiny(write_s=0.4)
+    with small_reader(tiny) as connection:
+        connection.sendall(LARGE)
+        tiny.until(lambda: tiny.door.asked)
+        tiny.until(lambda: not tiny.server.connections)
+        assert len(whole(connection)) < 30_000_000
+
+
+def test_who_leaves_the_end_of_its_answers_is_cut_off_too(start_tiny) -> None:
+    tiny = start_tiny(write_s=0.4, idle_s=0.4)
+    with small_reader(tiny) as connection:
+        connection.sendall(GET)
+        tiny.until(lambda: tiny.door.asked)
+        (ours,) = tiny.server.connections
+        while not ours._transport.get_write_buffer_size():
+            number = len(tiny.door.asked) + 1
+            connection.sendall(LARGE.replace(b"30000000", b"9000"))
+            tiny.until(lambda number=number: len(tiny.door.asked) == number)
+        tiny.until(lambda: not tiny.server.connections)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("half_close", [False, True])
+def test_who_takes_an_answer_slowly_but_steadily_gets_all_of_it(
+    start_tiny, half_close: bool
+) -> None:
+    tiny = start_tiny(write_s=0.5, linger_s=0.5, idle_s=1.5)
+    with small_reader(tiny) as connection:
+        connection.sendall(LARGE)
+        if half_close:
+            connection.shutdown(socket.SHUT_WR)
+        received = 0
+        began = time.monotonic()
+        while received < 30_000_000:
+            piece = connection.recv(400_000)
+            assert piece
+            received += len(piece)
+            time.sleep(len(piece) / 10e6)
+        assert time.monotonic() - began > 2
+        time.sleep(0.5)
+        # The time between two requests begins when the answer is out.
+        assert half_close or asked(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_never_closes_is_closed_on(start_tiny) -> None:
+    tiny = start_tiny(linger_s=0.3)
+    with tiny.connect() as first, tiny.connect() as second:
+        first.sendall(LAST)
+        second.sendall(b"nonsense\r\n\r\n")
+        tiny.until(lambda: sum(c._lingering for c in [*tiny.server.connections]) == 2)
+        tiny.until(lambda: not tiny.server.connections)
+
+
+@pytest.mark.slow
+def test_hundreds_of_slow_clients_hold_nobody_up_and_are_all_cut_off(start_tiny, answers) -> None:
+    tiny = start_tiny(head_s=1.0, body_s=1.0, write_s=1.0, idle_s=1.0, linger_s=0.3)
+    starts = [b"", GET[:30], HEAD % 100 + b"abc", GET + GET[:9], LARGE, b"nonsense\r\n\r\n"]
+    slow = []
+    try:
+        for number in range(300):
+            slow.append(small_reader(tiny))
+            slow[-1].sendall(starts[number % len(starts)])
+        for _ in range(100):
+            assert [answer.status for answer in answers(tiny.ask(GET + LAST))] == [200, 200]
+        tiny.until(lambda: not tiny.server.connections, 10)
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_the_date_is_right(tiny, answers) -> None:
+    until = time.time() + 1.2
+    while time.time() < until:
+        before = time.time()
+        (answer,) = answers(tiny.ask(LAST))
+        told = parsedate_to_datetime(answer.headers["date"]).timestamp()
+        assert before - 1.3 < told <= time.time()
+        time.sleep(0.03)
+
+
+# Bounds.
+
+
+def test_at_the_bound_who_never_asked_gives_way_then_who_was_silent_longest(
+    start_tiny, connected
+) -> None:
+    tiny = start_tiny(connections=4)
+    older, newer, silent, busy = connected(tiny, 4)
+    asked(older)
+    time.sleep(0.02)
+    asked(newer)
+    time.sleep(0.3)
+    busy.sendall(later(1.0))
+    tiny.until(lambda: "/later=1.0" in tiny.door.asked)
+    for gone in (silent, older):
+        (another,) = connected(tiny, 1)
+        assert asked(another).startswith(b"HTTP/1.1 200 ")
+        assert whole(gone) == b""
+    assert asked(newer).startswith(b"HTTP/1.1 200 ")
+    assert busy.recv(10_000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_is_being_answered_never_gives_way_and_others_wait_meanwhile(
+    start_tiny, connected
+) -> None:
+    tiny = start_tiny(connections=3)
+    busy = connected(tiny, 3)
+    for connection in busy[:2]:
+        connection.sendall(later(0.4))
+    busy[2].sendall(LARGE)
+    tiny.until(lambda: len(tiny.door.asked) == 3)
+    waiting = connected(tiny, 5)
+    for connection in waiting:
+        connection.sendall(LAST)
+    time.sleep(0.2)
+    assert "/last" not in tiny.door.asked
+    for connection in busy[:2]:
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
+    received = 0
+    while received < 30_000_000:
+        received += len(busy[2].recv(1 << 20))
+    for connection in waiting:
+        assert whole(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_large_bodies_are_bounded_all_together(start_tiny, answers, connected) -> None:
+    tiny = start_tiny(body_bytes=200_000, buffered_bytes=500_000)
+    body = b"x" * 200_000
+    held, sent, refused = connected(tiny, 3)
+    held.sendall(HEAD.replace(b"/echo", b"/later=0.6") % len(body) + body)
+    sent.sendall(HEAD % len(body) + body[:-1])
+    tiny.until(lambda: tiny.server.buffered_bytes == 399_999)
+    refused.sendall(HEAD % len(body) + body[:-1])
+    (answer,) = answers(whole(refused))
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    small = HEAD % 60_000 + bytes(60_000)
+    assert [answer.status for answer in answers(tiny.ask(small + LAST))] == [200, 200]
+    sent.sendall(body[-1:])
+    assert sent.recv(10_000).startswith(b"HTTP/1.1 200 ")
+    assert tiny.server.buffered_bytes == 200_000
+    assert held.recv(10_000).startswith(b"HTTP/1.1 200 ")
+    assert tiny.server.buffered_bytes == 0
+    again = HEAD % len(body) + body
+    assert [a.status for a in answers(tiny.ask(again * 5 + LAST))] == [200] * 6
+
+
+def test_one_large_body_alone_is_always_taken(start_tiny, answers) -> None:
+    tiny = start_tiny(buffered_bytes=1)
+    statuses = [a.status for a in answers(tiny.ask(HEAD % 900_000 + bytes(900_000) + LAST))]
+    assert statuses == [200, 200]
+
+
+def test_large_bodies_that_come_to_nothing_are_no_longer_counted(tiny, answers, reset) -> None:
+    rest = (b"", b"x" * 1_000_000)
+    for path in (b"/echo", b"/never"):
+        connection = tiny.connect()
+        head = HEAD.replace(b"/echo", path)
+        connection.sendall(later(0.05) + head % 100_000 + bytes(100_000))
+        connection.sendall(head % 900_000 + bytes(500_000))
+        tiny.until(lambda: tiny.server.buffered_bytes)
+        reset(connection)
+        tiny.until(lambda: not tiny.server.connections)
+        assert tiny.server.buffered_bytes == 0
+    chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n"
+    assert [a.status for a in answers(tiny.ask(chunked, *rest, b"x" * 9))] == [413]
+    assert tiny.server.buffered_bytes == 0
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """Let this process open nothing more."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_without_free_descriptors_connections_wait_and_it_is_said_once(start_tiny, caplog) -> None:
+    tiny = start_tiny()
+    with tiny.connect() as before, socket.socket() as waiting:
+        asked(before)
+        waiting.settimeout(10)
+        with no_more_files():
+            waiting.connect(("127.0.0.1", tiny.port))
+            waiting.sendall(LAST)
+            tiny.until(lambda: caplog.records)
+            time.sleep(0.4)
+            assert asked(before).startswith(b"HTTP/1.1 200 ")
+            assert "/last" not in tiny.door.asked
+        assert whole(waiting).startswith(b"HTTP/1.1 200 ")
+    assert [record.getMessage() for record in caplog.records] == ["no connection can be taken"]
+    assert caplog.records[0].levelno == logging.ERROR
+    caplog.clear()
+
+
+def test_who_goes_before_being_taken_leaves_nothing_behind(tiny, reset, answers) -> None:
+    for _ in range(200):
+        reset(tiny.connect())
+    assert [answer.status for answer in answers(tiny.ask(LAST))] == [200]
+
+
+def test_connections_that_are_gone_are_freed_at_once(tiny, answers) -> None:
+    def alive() -> int:
+        return sum(isinstance(thing, Connection) for thing in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            assert len(answers(tiny.ask(GET + LAST))) == 2
+        tiny.until(lambda: alive() < 3)
+    finally:
+        gc.enable()
+
+
+# Several workers.
+
+
+class Counts:
+    """What workers tell each other, in one process."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, int] = {}
+
+    def slot(self) -> Slot:
+        return Slot(self._told, len(self._told))
+
+
+class Slot:
+    def __init__(self, told: dict[int, int], number: int) -> None:
+        self._told, self._number = told, number
+        self.tell(0)
+
+    def tell(self, connections: int | None) -> None:
+        if connections is None:
+            self._told.pop(self._number, None)
+        else:
+            self._told[self._number] = connections
+
+    def least(self) -> int:
+        return min([*self._told.values()], default=0)
+
+
+def start_two(start_tiny, **limits: float):
+    counts = Counts()
+    shares = [counts.slot(), counts.slot()]
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    first = start_tiny(listener.dup(), shares[0], **limits)
+    return first, start_tiny(listener, shares[1], **limits)
+
+
+def test_workers_share_connections_evenly(start_tiny, connected) -> None:
+    first, second = start_two(start_tiny)
+    made = connected(first, 16)
+    for connection in made:
+        asked(connection)
+    numbers = sorted(len(server.server.connections) for server in (first, second))
+    assert sum(numbers) == 16
+    assert numbers[0] >= 6
+    # Who has more gives way once, then takes what nobody else takes.
+    second.do(lambda: time.sleep(0.2) or None)
+    assert all(asked(connection) for connection in made)
+
+
+def test_a_worker_takes_what_no_other_takes(start_tiny, connected) -> None:
+    first, second = start_two(start_tiny)
+    second.do(lambda: second.server.stop_listening(last=False))
+    for connection in connected(first, 10):
+        assert asked(connection).startswith(b"HTTP/1.1 200 ")
+    assert len(first.server.connections) == 10
+
+
+# The end.
+
+
+class Client(threading.Thread):
+    """Connects and asks without pause, until connections are refused."""
+
+    def __init__(self, port: int, requests: int) -> None:
+        super().__init__()
+        self._port, self._requests = port, requests
+        self.lost: list[str] = []
+        self.answered = 0
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            try:
+                connection = socket.create_connection(("127.0.0.1", self._port), timeout=0.3)
+            except (ConnectionRefusedError, TimeoutError):
+                return
+            connection.settimeout(5)
+            with connection:
+                self._ask(connection)
+
+    def _ask(self, connection: socket.socket) -> None:
+        for _ in range(self._requests):
+            try:
+                answer = asked(connection)
+            except OSError as error:
+                self.lost.append(repr(error))
+                return
+            if not answer.startswith(b"HTTP/1.1 200 ") or answer[-1:] != b"}":
+                self.lost.append(repr(answer))
+                return
+            self.answered += 1
+            if b"connection: close\r\n" in answer:
+                return
+
+
+def with_clients(tiny, act: Callable[[list[Client]], None]) -> None:
+    clients = [Client(tiny.port, requests) for requests in (1, 1, 3)]
+    for client in clients:
+        client.start()
+    try:
+        tiny.until(lambda: all(client.answered > 5 for client in clients))
+        act(clients)
+    finally:
+        for client in clients:
+            client.ended.set()
+            client.join()
+    assert [client.lost for client in clients] == [[], [], []]
+
+
+@pytest.mark.slow
+def test_the_last_to_stop_loses_nobody_who_has_connected(start_tiny) -> None:
+    for _ in range(20):
+        tiny = start_tiny()
+
+        def stop(clients: list[Client], tiny=tiny) -> None:
+            tiny.server.draining = True
+            tiny.do(lambda: tiny.server.stop_listening(last=True))
+            tiny.do(lambda: tiny.server.finish(5, 1))
+            for client in clients:
+                client.join(10)  # by itself: nobody is let in any more
+
+        with_clients(tiny, stop)
+        assert tiny.listener.fileno() == -1
+
+
+@pytest.mark.slow
+def test_nobody_notices_when_one_of_two_stops(start_tiny) -> None:
+    for _ in range(10):
+        first, second = start_two(start_tiny)
+
+        def stop(clients: list[Client], first=first) -> None:
+            first.server.draining = True
+            first.do(lambda: first.server.stop_listening(last=False))
+            first.do(lambda: first.server.finish(5, 1))
+            before = [client.answered for client in clients]
+            first.until(lambda: all(c.answered > b for c, b in zip(clients, before, strict=True)))
+
+        with_clients(second, stop)
+        assert not first.server.connections
+
+
+def test_who_waits_in_the_queue_is_still_taken(start_tiny, connected) -> None:
+    tiny = start_tiny()
+    held = threading.Event()
+    tiny._loop.call_soon_threadsafe(held.wait, 5)
+    waiting = connected(tiny, 20)
+    for connection in waiting:
+        connection.sendall(GET)
+    held.set()
+    tiny.do(lambda: tiny.server.stop_listening(last=True))
+    for connection in waiting:
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_waits_because_all_are_busy_is_still_taken(start_tiny, connected) -> None:
+    tiny = start_tiny(connections=2)
+    for connection in connected(tiny, 2):
+        connection.sendall(later(0.5))
+    tiny.until(lambda: len(tiny.door.asked) == 2)
+    waiting = connected(tiny, 5)
+    for connection in waiting:
+        connection.sendall(LAST)
+    tiny.do(lambda: tiny.server.stop_listening(last=True))
+    for connection in waiting:
+        assert whole(connection).startswith(b"HTTP/1.1 200 ")
+
+
+@ON_LINUX
+def test_nobody_enters_the_queue_any_more_once_it_was_emptied(start_tiny) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        tiny = start_tiny(listener.dup())
+        tiny.do(lambda: tiny.server.stop_listening(last=True))
+        with pytest.raises(TimeoutError):
+            tiny.connect(seconds=0.2)
+
+
+@ON_LINUX
+def test_a_socket_that_turns_away_lets_nobody_in_but_keeps_those_who_are(tiny, connected) -> None:
+    (taken,) = connected(tiny, 1)
+    asked(taken)
+    turn_away(tiny.listener)
+    with pytest.raises(TimeoutError):
+        tiny.connect(seconds=0.2)
+    assert asked(taken).startswith(b"HTTP/1.1 200 ")
+
+
+def test_the_end_closes_the_idle_and_lets_the_others_finish(start_tiny, connected) -> None:
+    tiny = start_tiny(linger_s=5.0)
+    silent, idle, lingering, busy, sending = connected(tiny, 5)
+    asked(idle)
+    lingering.sendall(b"nonsense\r\n\r\n")
+    busy.sendall(later(0.6))
+    sending.sendall(HEAD % 5 + b"hel")
+    tiny.until(lambda: "/later=0.6" in tiny.door.asked)
+    ending = threading.Thread(target=lambda: tiny.do(lambda: tiny.server.finish(5, 0.1)))
+    ending.start()
+    assert whole(silent) == whole(idle) == b""
+    assert whole(lingering).startswith(b"HTTP/1.1 400 ")
+    sending.sendall(b"lo")
+    for connection in (busy, sending):
+        answer = whole(connection)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close\r\n" in answer
+        connection.close()
+    ending.join()
+    assert not tiny.server.connections
+
+
+def test_the_end_does_not_wait_for_ever(start_tiny, connected) -> None:
+    tiny = start_tiny()
+    busy, dribbling = connected(tiny, 2)
+    busy.sendall(NEVER)
+    dribbling.sendall(GET[:9])
+    tiny.until(lambda: tiny.door.asked)
+    tiny.do(lambda: tiny.server.finish(0.2, 0.1))
+    assert len(tiny.server.connections) == 2
+    tiny.do(tiny.server.close)
+    assert whole(busy) == whole(dribbling) == b""
+    assert tiny.door.given_up == 1
