@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 from werkzeug.exceptions import HTTPException
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct, gc=False):
     """A request, whole.
 
     Attributes:
@@ -37,8 +36,7 @@ class Request:
         return None if value is None else value.decode("latin-1")
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct, gc=False):
     """An answer as bytes.
 
     Attributes:

@@ -231,6 +231,7 @@ def test_large_bodies_are_bounded_all_together(start_tiny, answers, connected) -
     refused.sendall(HEAD % len(body) + body[:-1])
     (answer,) = answers(whole(refused))
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json["code"] == "overloaded"
     small = HEAD % 60_000 + bytes(60_000)
     assert [answer.status for answer in answers(tiny.ask(small + LAST))] == [200, 200]
     sent.sendall(body[-1:])
