@@ -12,12 +12,14 @@ import mmap
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvloop
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter as GunicornArbiter
+from gunicorn.errors import HaltServer
 from gunicorn.workers.base import Worker
 
 from service.logs import logging_table
@@ -101,6 +103,8 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """One worker's service; called in each, after the fork."""
         sys.setswitchinterval(SWITCH_S)
+        # No matrix is multiplied by numpy here: its library's threads would only delay the start.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # Imported here so that the parent never loads onnxruntime.
         from service.app import Service  # noqa: PLC0415
 
@@ -128,22 +132,85 @@ def _tell_addresses(arbiter: Arbiter) -> None:
 
 
 class Arbiter(GunicornArbiter):  # type: ignore[misc]
-    """gunicorn's parent process, which says so when nobody will listen here after it."""
+    """gunicorn's parent process; it replaces workers only by others that take connections."""
 
     def stop(self, graceful: bool = True) -> None:
-        """End the workers. Not the end, if another parent shares the sockets (SIGUSR2)."""
+        """End the workers; they are told if nobody will listen here after them.
+
+        That is not so where another parent shares the sockets (SIGUSR2).
+        """
+        self.maybe_promote_master()  # the parent whose successor this is may just have ended
         if self.reexec_pid == self.master_pid == 0:
             self.app.ending[0] = 1
         super().stop(graceful)
+
+    def reload(self) -> None:
+        """Start a new generation of workers; `manage_workers` ends the one before it.
+
+        gunicorn's own reads its settings again, of which we keep none, ends the old workers before
+        the new ones have loaded their models, and hears of nothing else until all of them are gone.
+        """
+        for _ in range(self.num_workers):
+            self.spawn_worker()
+
+    def manage_workers(self) -> None:
+        """Start workers that are missing, and end the oldest of too many once all are up."""
+        by_age = sorted(self.WORKERS.values(), key=lambda worker: worker.age)
+        surplus = by_age[: max(0, len(by_age) - self.num_workers)]
+        if not surplus:
+            super().manage_workers()
+        elif all(worker.is_up for worker in by_age):
+            for worker in surplus:
+                if not worker.told_to_stop:
+                    worker.told_to_stop = True
+                    self.kill_worker(worker.pid, signal.SIGTERM)
+
+    def reap_workers(self) -> None:
+        """Take note of workers that have ended.
+
+        To gunicorn one that fails at its start is the end of everything. To us it is not while
+        another is up: so a new generation that can't start leaves the old one serving.
+        """
+        known = list(self.WORKERS.values())
+        while True:
+            try:
+                super().reap_workers()
+            except HaltServer:
+                is_stopping = not self.LISTENERS  # then it has been said already
+                if not is_stopping and not any(w.is_up for w in self.WORKERS.values()):
+                    raise
+                for worker in known:
+                    if worker.pid not in self.WORKERS:
+                        worker.tmp.close()
+                        self.cfg.child_exit(self, worker)
+            else:
+                return
 
 
 class LoopWorker(Worker):  # type: ignore[misc]
     """A worker process: an event loop with the HTTP server in it.
 
-    On SIGTERM readiness fails first, and every answer says that the connection ends with it, while
-    connections are taken as before: so a load balancer notices, and clients go elsewhere, before
-    anyone is refused. Then no more are taken, and those that are open get their time.
+    On SIGTERM every answer says that the connection ends with it. Where other workers take
+    connections, this one takes no more: it is not missed. Where it may be the last, readiness
+    fails while connections are taken as before: so a load balancer notices, and clients go
+    elsewhere, before anyone is refused. Then no more are taken, and those that are open get their
+    time.
+
+    Attributes:
+        told_to_stop: whether the parent has told it to; known to the parent alone.
     """
+
+    told_to_stop = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its loop has moved yet, as the parent sees it.
+
+        The time on the heartbeat's file is that of its making until the first beat, and on the
+        monotonic clock's scale, which is far behind, from then on.
+        """
+        last_beat: float = self.tmp.last_update()
+        return last_beat <= time.monotonic()
 
     def init_signals(self) -> None:
         """Until the loop runs there is nobody to be polite to."""
@@ -171,7 +238,8 @@ class LoopWorker(Worker):  # type: ignore[misc]
         log.info("stopping", extra={"drain_seconds": settings.drain_seconds})
         service.drain()
         server.draining = True
-        await self._sleep(settings.drain_seconds)
+        if self.app.ending[0] or not self._others_take():
+            await self._sleep(settings.drain_seconds)
         await server.stop_listening(last=bool(self.app.ending[0]) and not self._hurried.is_set())
         if not self._hurried.is_set():
             await server.finish(settings.graceful_seconds, IDLE_S)
@@ -179,6 +247,14 @@ class LoopWorker(Worker):  # type: ignore[misc]
         service.close()
         beating.cancel()
         log.info("stopped")
+
+    def _others_take(self) -> bool:
+        """Whether other workers of this parent take connections: those that have some do."""
+        share: WorkerCounters | None = self.app.share
+        if share is None:
+            return False
+        share.tell(None)
+        return share.shared.connections() > 0
 
     async def _beat(self) -> None:
         """Tell the parent that the loop moves; end when there is no parent any more."""

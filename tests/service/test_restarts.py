@@ -1,0 +1,382 @@
+"""Workers and whole services that come and go under load, as real processes: nobody loses anything."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from tests.service.heavy_model import write_heavy_model
+
+pytestmark = pytest.mark.slow
+
+BODY = b'{"instances": [[172, 95]]}'
+CLIENTS = 12
+FLAGS = ("--workers", "2", "--drain-seconds", "0.3", "--graceful-seconds", "10")
+
+
+class Load:
+    """Clients that ask again and again on connections that they keep, each in a thread.
+
+    Attributes:
+        answered: how many good answers there were.
+        failures: everything else that they met once connected: statuses and exceptions.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+        self.answered = 0
+        self.failures: list[object] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        self.until_more()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._over.set()
+        self.join()
+
+    def join(self) -> None:
+        """Wait for the clients' end: they end by themselves when nobody lets them in."""
+        for thread in self._threads:
+            thread.join()
+
+    def until_more(self, answers: int = 100) -> None:
+        """Wait for so many more answers."""
+        wanted, deadline = self.answered + answers, time.monotonic() + 30
+        while self.answered < wanted:
+            assert time.monotonic() < deadline, self.failures
+            time.sleep(0.01)
+
+    def _ask(self) -> None:
+        while not self._over.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+            try:
+                connection.connect()
+            except OSError:
+                return
+            try:
+                self._use(connection)
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(error)
+            finally:
+                connection.close()
+
+    def _use(self, connection: http.client.HTTPConnection) -> None:
+        while not self._over.is_set():
+            connection.request("POST", "/predict", BODY)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                self.failures.append(answer.status)
+            with self._lock:
+                self.answered += 1
+            if answer.will_close:
+                return
+
+
+@pytest.fixture
+def server(serve, tmp_path: Path, write_model):
+    write_model(tmp_path)
+    server = serve(tmp_path, *FLAGS)
+    server.until(lambda: len(server.lines("model live")) == 2)
+    return server
+
+
+def replaced(server, gone: list[int], signal_them: Callable[[], None]) -> None:
+    """Have workers replaced, and wait until they are."""
+    live = len(server.lines("model live"))
+    signal_them()
+    server.until(lambda: len(server.lines("model live")) >= live + len(gone))
+    server.until(lambda: not set(gone) & set(server.workers()))
+
+
+def test_a_stop_under_load_refuses_newcomers_and_fails_nobody(serve, tmp_path, write_model) -> None:
+    write_model(tmp_path)
+    for _ in range(2):
+        server = serve(tmp_path, *FLAGS)
+        with Load(server.port) as load:
+            assert server.stop() == 0
+            load.join()
+        assert load.failures == []
+        assert load.answered >= 100
+
+
+def test_a_new_generation_of_workers_fails_nobody(server) -> None:
+    with Load(server.port) as load:
+        for _ in range(2):
+            old = server.workers()
+            replaced(server, old, lambda: os.kill(server.process.pid, signal.SIGHUP))
+            load.until_more()
+        assert len(server.workers()) == 2
+    assert load.failures == []
+
+
+def test_a_stop_amid_a_new_generation_is_heard_at_once_and_fails_nobody(server) -> None:
+    with Load(server.port) as load:
+        os.kill(server.process.pid, signal.SIGHUP)
+        server.until(lambda: len(server.workers()) > 2)
+        assert server.stop() == 0
+        load.join()
+    assert load.failures == []
+
+
+def test_old_workers_stay_until_the_new_ones_take_connections(serve, tmp_path, write_model) -> None:
+    write_model(tmp_path / "quick")
+    models = tmp_path / "models"
+    models.symlink_to("quick")
+    server = serve(models, *FLAGS, "--reload-seconds", "600")
+    server.until(lambda: len(server.lines("model live")) == 2)
+    old = server.workers()
+    # Workers that start now need several seconds for their model.
+    models.unlink()
+    write_heavy_model(tmp_path / "slow", products=200)
+    models.symlink_to("slow")
+    with Load(server.port) as load:
+        os.kill(server.process.pid, signal.SIGHUP)
+        server.until(lambda: len(server.workers()) == 4)
+        time.sleep(1.5)  # the parent looks once a second
+        assert len(server.lines("model live")) == 2
+        assert set(old) < set(server.workers())
+        load.until_more()
+    assert load.failures == []
+
+
+def test_workers_that_are_ended_one_by_one_fail_nobody(server) -> None:
+    with Load(server.port) as load:
+        for _ in range(2):
+            victim = server.workers()[0]
+            replaced(server, [victim], lambda victim=victim: os.kill(victim, signal.SIGTERM))
+            load.until_more()
+    assert load.failures == []
+
+
+def successor(pid: int) -> int | None:
+    """The service that a parent has started beside its workers."""
+    mark = b"GUNICORN_PID=%d" % pid
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        if mark in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
+            return int(child)
+    return None
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def until(true: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def upgraded(server, old: int) -> int:
+    """Have a whole new service take over from a parent; the new one's parent."""
+    live = len(server.lines("model live"))
+
+    def has_begun() -> bool:
+        # A parent that was a successor itself notices within a second that it is alone now.
+        if successor(old) is None:
+            os.kill(old, signal.SIGUSR2)
+            time.sleep(0.3)
+        return successor(old) is not None
+
+    until(has_begun)
+    new = successor(old) or 0
+    until(lambda: len(server.lines("model live")) == live + 2)
+    os.kill(old, signal.SIGTERM)
+    until(lambda: has_ended(old))
+    return new
+
+
+def test_a_whole_new_service_on_the_same_socket_fails_nobody(server) -> None:
+    parent = server.process.pid
+    with Load(server.port) as load:
+        try:
+            for _ in range(2):
+                parent = upgraded(server, parent)
+                load.until_more()
+        finally:
+            os.kill(parent, signal.SIGTERM)
+        load.join()
+    assert load.failures == []
+    until(lambda: has_ended(parent))
+
+
+def test_a_successor_can_be_sent_away_again(server) -> None:
+    old = server.process.pid
+    with Load(server.port) as load:
+        os.kill(old, signal.SIGUSR2)
+        server.until(lambda: successor(old))
+        server.until(lambda: len(server.lines("model live")) == 4)
+        new = successor(old)
+        os.kill(new, signal.SIGTERM)
+        server.until(lambda: has_ended(new))
+        load.until_more()
+        assert server.stop() == 0
+        load.join()
+    assert load.failures == []
+
+
+def connections_of(pid: int) -> set[int]:
+    """The clients' ports of the connections that a process has open."""
+    sockets = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            sockets.add(str(descriptor.readlink()))
+    table = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[2].split(":")[1], 16) for row in table if f"socket:[{row[9]}]" in sockets} - {0}
+
+
+def test_a_worker_that_is_killed_takes_only_its_own_connections_with_it(server) -> None:
+    clients = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in range(20)]
+    try:
+        for client in clients:
+            client.request("GET", "/health/live")
+            assert client.getresponse().read() == b'{"live":true}'
+        first, second = map(connections_of, server.workers())
+        assert first
+        assert second  # they are dealt out evenly
+        assert abs(len(first) - len(second)) <= 2
+        os.kill(server.workers()[0], signal.SIGKILL)
+        failed = set()
+        for client in clients:
+            port = client.sock.getsockname()[1]
+            try:
+                client.request("POST", "/predict", BODY)
+                assert client.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                failed.add(port)
+        assert failed == first
+    finally:
+        for client in clients:
+            client.close()
+    server.until(lambda: len(server.workers()) == 2)
+
+
+def test_workers_whose_parent_is_killed_finish_and_end_by_themselves(server) -> None:
+    workers = server.workers()
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    try:
+        client.request("POST", "/predict", BODY)
+        assert client.getresponse().status == 200
+    finally:
+        client.close()
+    until(lambda: all(map(has_ended, workers)))
+    assert len(server.lines("the parent process is gone")) == 2
+    assert len(server.lines("stopped")) == 2
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from service.server import Server
+from service.settings import Settings
+
+models, refused = map(Path, sys.argv[1:])
+
+
+class Started(Server):
+    def load(self):
+        if refused.exists():
+            raise RuntimeError("this worker can't start")
+        return super().load()
+
+
+server = Started(Settings(models=models, port=0, workers=2, drain_seconds=0.1))
+server.cfg.set("timeout", 2)
+server.run()
+"""
+"""The service as it is, but that a silent worker is soon given up, and that workers can't start
+while there is a certain file."""
+
+
+class Scripted:
+    """The service as the script starts it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.refused, self._log = folder / "refused", folder / "log"
+        with self._log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SCRIPT, folder / "models", self.refused], stderr=errors
+            )
+        until(lambda: len(self.lines("model live")) == 2)
+        (self.address,) = self.lines("listening")[0]["addresses"]
+
+    def lines(self, message: str) -> list[dict[str, Any]]:
+        whole = self._log.read_text().rpartition("\n")[0].splitlines()
+        decoded = [json.loads(line) for line in whole if line.startswith("{")]
+        return [line for line in decoded if line["message"].startswith(message)]
+
+    def workers(self) -> list[int]:
+        pid = self.process.pid
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def is_answering(self) -> bool:
+        answer = httpx.post(self.address + "/predict", content=BODY, trust_env=False, timeout=30)
+        return answer.status_code == 200
+
+
+@pytest.fixture
+def scripted(tmp_path, write_model) -> Iterator[Scripted]:
+    write_model(tmp_path / "models")
+    server = Scripted(tmp_path)
+    yield server
+    server.process.terminate()
+    server.process.wait(30)
+
+
+def test_a_worker_that_hangs_is_replaced_while_the_others_answer(scripted) -> None:
+    hanging = scripted.workers()[0]
+    os.kill(hanging, signal.SIGSTOP)
+    assert all(scripted.is_answering() for _ in range(20))
+    until(lambda: has_ended(hanging))
+    until(lambda: len(scripted.lines("model live")) == 3)
+
+
+def test_a_new_generation_that_cannot_start_leaves_the_old_one_serving(scripted) -> None:
+    old = scripted.workers()
+    scripted.refused.touch()
+    os.kill(scripted.process.pid, signal.SIGHUP)
+    until(lambda: len(scripted.lines("Exception in worker process")) == 2)
+    until(lambda: scripted.workers() == old)
+    assert all(scripted.is_answering() for _ in range(20))
+    scripted.refused.unlink()
+    os.kill(scripted.process.pid, signal.SIGHUP)
+    until(lambda: len(scripted.lines("model live")) == 4)
+    until(lambda: not set(old) & set(scripted.workers()))
+    assert all(scripted.is_answering() for _ in range(20))
+
+
+def test_a_service_none_of_whose_workers_can_start_ends(tmp_path, write_model) -> None:
+    write_model(tmp_path / "models")
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT, tmp_path / "models", tmp_path],
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
+    assert ended.returncode == 3

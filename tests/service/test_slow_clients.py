@@ -1,0 +1,163 @@
+"""Clients that are slow, silent or far too many, and models that are: the others are served on."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from selectors import EVENT_READ, DefaultSelector
+
+import httpx
+import pytest
+
+from tests.service.heavy_model import write_heavy_model
+
+pytestmark = pytest.mark.slow
+
+BODY = b'{"instances": [[172, 95]]}'
+HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+SLOW = 200
+"""Clients of each slow kind."""
+
+
+@contextmanager
+def healthy(port: int, clients: int = 4) -> Iterator[list[int]]:
+    """Clients that ask again and again on one connection each; the statuses that they got."""
+    over, statuses = threading.Event(), []
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        while not over.is_set():
+            connection.request("POST", "/predict", BODY)
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+        connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def connected(port: int, count: int, stack: ExitStack) -> list[socket.socket]:
+    return [
+        stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        for _ in range(count)
+    ]
+
+
+def dribbled(connections: Sequence[socket.socket], piece: bytes) -> dict[socket.socket, bytes]:
+    """Send a byte to each, again and again, until all are closed; what came back."""
+    received = dict.fromkeys(connections, b"")
+    deadline = time.monotonic() + 60
+    with DefaultSelector() as selector:
+        for connection in connections:
+            selector.register(connection, EVENT_READ)
+        while selector.get_map():
+            assert time.monotonic() < deadline
+            for key, _ in selector.select(0.05):
+                connection = key.fileobj
+                more = connection.recv(65536)
+                received[connection] += more
+                if not more:
+                    selector.unregister(connection)
+            for key in selector.get_map().values():
+                if not received[key.fileobj]:
+                    key.fileobj.send(piece)
+    return received
+
+
+def test_clients_that_dribble_are_told_so_and_cut_off_while_the_others_are_answered(
+    serve, tmp_path, write_model
+) -> None:
+    write_model(tmp_path)
+    server = serve(
+        *(tmp_path, "--workers", "2", "--header-seconds", "1", "--body-seconds", "1.5"),
+        *("--drain-seconds", "0.1", "--max-connections", "1000"),
+    )
+    server.until(lambda: len(server.lines("model live")) == 2)
+    with ExitStack() as stack, healthy(server.port) as statuses:
+        heads = connected(server.port, SLOW, stack)
+        bodies = connected(server.port, SLOW, stack)
+        for connection in heads:
+            connection.sendall(HEAD + b"X: ")
+        for connection in bodies:
+            connection.sendall(HEAD + b"\r\n")
+        received = dribbled(heads + bodies, b"x")
+        count = len(statuses)
+    for connections, part in ((heads, b"headers"), (bodies, b"body")):
+        for connection in connections:
+            answer = received[connection]
+            assert answer.startswith(b"HTTP/1.1 408 "), answer
+            assert b"\r\nconnection: close\r\n" in answer
+            assert b'"the %b took too long to arrive"' % part in answer
+    assert count > 20
+    assert set(statuses) == {200}
+
+
+def test_no_more_connections_are_kept_than_may_be_and_the_silent_ones_go_first(
+    serve, tmp_path, write_model
+) -> None:
+    write_model(tmp_path)
+    server = serve(
+        *(tmp_path, "--workers", "1", "--max-connections", "50", "--drain-seconds", "0.1")
+    )
+    server.until(lambda: len(server.lines("model live")) == 1)
+    with ExitStack() as stack, healthy(server.port) as statuses:
+        silent = connected(server.port, SLOW, stack)
+        deadline = time.monotonic() + 30
+        left = silent
+        while len(left) > 50 - 4:
+            assert time.monotonic() < deadline
+            left = [connection for connection in left if not is_closed(connection)]
+        assert statuses
+    assert set(statuses) == {200}
+
+
+def is_closed(connection: socket.socket) -> bool:
+    connection.settimeout(0.001)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_health_and_metrics_are_answered_while_a_heavy_model_runs(serve, tmp_path) -> None:
+    write_heavy_model(tmp_path, products=40)
+    server = serve(tmp_path, "--workers", "1", "--drain-seconds", "0.1")
+    server.until(lambda: len(server.lines("model live")) == 1)
+    with ExitStack() as stack:
+        heavy = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        stack.callback(heavy.close)
+        client = stack.enter_context(
+            httpx.Client(base_url=server.address, trust_env=False, timeout=60)
+        )
+
+        def rounds_meanwhile() -> int:
+            """How often all pages were answered before the prediction was."""
+            heavy.request("POST", "/predict", b'{"instances": [[2]]}')
+            rounds = 0
+            while not select.select([heavy.sock], [], [], 0)[0]:
+                for path in ("/health/live", "/health/ready", "/metrics"):
+                    assert client.get(path).status_code == 200
+                rounds += 1
+            answer = heavy.getresponse()
+            assert answer.status == 200
+            assert json.loads(answer.read())["predictions"][0]["label"] == "more"
+            return rounds
+
+        # One round may be answered before the prediction has arrived at all.
+        assert max(rounds_meanwhile() for _ in range(10)) > 2

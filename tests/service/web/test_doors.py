@@ -1,0 +1,586 @@
+"""Both doors, and Flask by itself, answer everything alike: the express door changes speed alone."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import json
+import re
+import socket
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import uvloop
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.app import Service
+from service.settings import FRONTS, Settings
+from service.web.connection import Limits
+from service.web.http_server import HttpServer
+from service.web.inference import LONG_BYTES
+from tests.service.heavy_model import write_heavy_model
+
+MAX_BODY = 100_000
+MAX_ROWS = 50
+
+MADE_ID = re.compile(r"[0-9a-f]{32}")
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as a client writes it; Host and Content-Length are added where they are missing."""
+
+    method: str = "POST"
+    target: str = "/predict"
+    headers: Headers = ()
+    body: bytes = b""
+    version: str = "1.1"
+
+    def written(self) -> bytes:
+        names = {name.lower() for name, _ in self.headers}
+        headers = list(self.headers)
+        if "host" not in names:
+            headers.append(("Host", "door"))
+        if not names & {"content-length", "transfer-encoding"} and self.body:
+            headers.append(("Content-Length", str(len(self.body))))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        start = f"{self.method} {self.target} HTTP/{self.version}\r\n{lines}\r\n"
+        return start.encode("latin-1") + self.body
+
+    def given_id(self) -> str | None:
+        given = [value for name, value in self.headers if name.lower() == "x-request-id"]
+        return ",".join(given) if given else None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An answer, without what may differ from one to the next."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def heard(asked: Asked, status: int, headers: list[tuple[str, str]], body: bytes) -> Heard:
+    """An answer with the id that was made for it, if one was, replaced by a word."""
+    lower = sorted((name.lower(), value) for name, value in headers if name.lower() != "date")
+    (identity,) = (value for name, value in lower if name == "x-request-id")
+    if identity != asked.given_id():
+        assert MADE_ID.fullmatch(identity)
+        lower = [(n, "made" if n == "x-request-id" else v) for n, v in lower]
+        body = body.replace(identity.encode(), b"made")
+    if asked.target.startswith("/metrics"):
+        # Times are never twice the same: only the kind of answer is compared here.
+        body, lower = b"", [(n, v) for n, v in lower if n != "content-length"]
+    return Heard(status, tuple(lower), body)
+
+
+class Front:
+    """A client of one door, on a connection that it keeps while it may."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connection: socket.socket | None = None
+
+    def ask(self, asked: Asked) -> Heard:
+        if self._connection is None:
+            self._connection = socket.create_connection(("127.0.0.1", self._port), timeout=30)
+        connection, self._connection = self._connection, None
+        try:
+            connection.sendall(asked.written())
+            answer = HTTPResponse(connection, method=asked.method)
+            answer.begin()
+            body = answer.read()
+            if not answer.will_close:
+                self._connection = connection
+        finally:
+            if self._connection is None:
+                connection.close()
+        return heard(asked, answer.status, answer.getheaders(), body)
+
+    def figures(self) -> dict[str, float]:
+        """All that is counted but times."""
+        connection = socket.create_connection(("127.0.0.1", self._port), timeout=30)
+        with connection:
+            connection.sendall(Asked("GET", "/metrics", (("Connection", "close"),)).written())
+            answer = HTTPResponse(connection)
+            answer.begin()
+            text = answer.read().decode()
+        return {
+            sample.name + str(sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if "_seconds" not in sample.name or sample.name.endswith("_seconds_count")
+        }
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class Alone:
+    """Asks the Flask app without a server."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self._client = client
+
+    def ask(self, asked: Asked) -> Heard:
+        answer = self._client.open(
+            asked.target,
+            method=asked.method,
+            headers=[("Host", "door"), *asked.headers],
+            input_stream=io.BytesIO(asked.body),
+            content_length=len(asked.body),
+            buffered=True,
+        )
+        return heard(asked, answer.status_code, list(answer.headers), answer.data)
+
+
+@contextmanager
+def served(services: list[Service]) -> Iterator[list[Front]]:
+    """Each service on a port of its own, all on one event loop in a thread."""
+    ready: Future[list[int]] = Future()
+    limits = Limits(body_bytes=MAX_BODY, connections=100, head_s=30, body_s=30, idle_s=60)
+    over = Event()
+
+    async def serve() -> None:
+        servers = [HttpServer(service.door, limits) for service in services]
+        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in servers]
+        for server, listener in zip(servers, listeners, strict=True):
+            server.listen([listener])
+        ready.set_result([listener.getsockname()[1] for listener in listeners])
+        await asyncio.get_running_loop().run_in_executor(None, over.wait)
+        for server in servers:
+            await server.stop_listening(last=False)
+            server.close()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve())
+
+    thread = Thread(target=run)
+    thread.start()
+    fronts = [Front(port) for port in ready.result(10)]
+    try:
+        yield fronts
+    finally:
+        for front in fronts:
+            front.close()
+        over.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, write_model, write_mixed_model) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder)
+    write_model(folder, "bodymass", 3, bias=1.0)
+    write_mixed_model(folder)
+    write_heavy_model(folder, products=2)
+    write_model(folder, "damaged", digest="0" * 64)
+    return folder
+
+
+@contextmanager
+def started(models: Path) -> Iterator[list[Service]]:
+    services = [
+        Service(
+            Settings(
+                models=models,
+                default_model="bodymass",
+                front=front,
+                reload_seconds=3600,
+                max_body_bytes=MAX_BODY,
+                max_rows=MAX_ROWS,
+            )
+        )
+        for front in FRONTS
+    ]
+    yield services
+    for service in services:
+        service.close()
+
+
+@pytest.fixture(scope="module")
+def doors(models) -> Iterator[list[Front]]:
+    """The express door and Flask's, asked on connections that are kept."""
+    with started(models) as services, served(services) as fronts:
+        yield fronts
+
+
+@pytest.fixture(scope="module")
+def everyone(doors, models) -> Iterator[list[Any]]:
+    """Both doors, and Flask without a server."""
+    with started(models) as services:
+        yield [*doors, Alone(services[0].flask.test_client())]
+
+
+def same(askers: list[Any], asked: Asked) -> Heard:
+    """The answer that all give."""
+    first, *others = (asker.ask(asked) for asker in askers)
+    for other in others:
+        assert other == first
+    return first
+
+
+# Paths
+
+NAMES = ["bodymass", "heavy", "nobody", "damaged", "%62odymass", "body%20mass", "%C3%A9", "%ff"]
+NAMES += ["a%2Fb", "a%0Ab", "a:b", "a:predict", "..", "%2e%2e", "%25", "-", "x" * 300]
+VERSIONS = ["1", "3", "2", "01", "1%20", "+1", "-1", "1.0", "x", "9" * 30, "%31", "%D9%A1"]
+
+ROWS = b'{"instances": [{"height_cm": 172, "weight_kg": 95}]}'
+TENSORS = {
+    "id": "mine",
+    "inputs": [{"name": "numbers", "shape": [1, 2], "datatype": "FP64", "data": [172, 95]}],
+}
+HEAVY_ROWS = b'{"instances": [{"x": 2}, {"x": -1}]}'
+
+
+@pytest.fixture(scope="module")
+def hot_paths(models) -> list[str]:
+    """Every hot rule of the app with every name and version."""
+    with started(models) as services:
+        rules = [
+            rule.rule
+            for rule in services[0].flask.url_map.iter_rules()
+            if rule.endpoint.startswith("inference.")
+        ]
+    assert len(rules) >= 3
+    assert "/predict" in rules
+    paths: dict[str, None] = {}
+    for rule in rules:
+        for name in NAMES if "<name>" in rule else [""]:
+            for version in VERSIONS if "<version>" in rule and name == "bodymass" else ["1"]:
+                paths[rule.replace("<name>", name).replace("<version>", version)] = None
+    return list(paths)
+
+
+def bodies_for(path: str) -> list[bytes]:
+    if path.rstrip("/").endswith("infer"):
+        return [json.dumps(TENSORS).encode(), ROWS]
+    return [HEAVY_ROWS if "heavy" in path else ROWS, json.dumps(TENSORS).encode()]
+
+
+def test_every_hot_path_is_answered_alike(doors, hot_paths) -> None:
+    statuses = set()
+    for path in hot_paths:
+        for ending in ("", "/", "//", "?a=%00&b", "/x", ":predict", "%3Apredict"):
+            for body in bodies_for(path):
+                statuses.add(same(doors, Asked(target=path + ending, body=body)).status)
+    assert statuses == {200, 400, 404, 503}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_every_method_on_a_hot_path_is_answered_alike(doors, hot_paths, method: str) -> None:
+    for path in hot_paths:
+        body = ROWS if method in ("PUT", "PATCH", "DELETE") else b""
+        answer = same(doors, Asked(method, path, body=body))
+        assert answer.status != 500
+        assert method != "HEAD" or answer.body == b""
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PUT"])
+def test_every_other_route_is_answered_alike(everyone, models, method: str) -> None:
+    with started(models) as services:
+        rules = {rule.rule for rule in services[0].flask.url_map.iter_rules()}
+    others = {re.sub("<[^>]*>", "bodymass", rule) for rule in rules}
+    others |= {
+        "/nowhere",
+        "/v1/models/bodymass/versions/1",
+        "/static/docs.css",
+        "/static/../app.py",
+    }
+    assert {"/", "/docs", "/health/live", "/health/ready", "/metrics", "/openapi.json"} < others
+    for path in sorted(others):
+        same(everyone, Asked(method, path, (("X-Request-Id", "mine"),)))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/predict?", "/predict?instances=1", "/predict#here", "//predict", "/./predict"),
+        *("/Predict", "/predict%00", "/predict%20", "/pre%64ict", "/%2Fpredict", "/predict;a=b"),
+        *("http://door/predict", "http://door:80/predict?x", "/predict%ff", "/predict%C3", "*"),
+        *("/v1/models/:predict", "/v1/models//versions/1:predict", "/v1//models/bodymass:predict"),
+        *("/v1/models/bodymass:predict:predict", "/v1/models/bodymass%3apredict"),
+        *("/v1/models/bodymass/versions/1:predict/", "/v2/models/bodymass/infer/"),
+        "/" + "x" * 7000,
+    ],
+)
+def test_odd_targets_are_answered_alike(doors, target: str) -> None:
+    assert same(doors, Asked(target=target, body=ROWS)).status < 500
+
+
+# Bodies
+
+
+def rows(*values: Any) -> bytes:
+    return json.dumps({"instances": list(values)}).encode()
+
+
+BODIES = {
+    "objects": ROWS,
+    "lists": rows([172, 95], [160, 66]),
+    "columns": b'{"inputs": {"height_cm": [172, 150], "weight_kg": [95, 40]}}',
+    "no rows": rows(),
+    "unusual": rows([17.2, 950]),
+    "wrong": rows({"height_cm": "tall", "wieght_kg": 95}),
+    "of another model": rows({"x": 1}),
+    "empty": b"",
+    "blank": b" \n ",
+    "no JSON": b"nonsense",
+    "half": ROWS[:-3],
+    "with a mark": b"\xef\xbb\xbf" + ROWS,
+    "no UTF-8": b'{"instances": ["\xff"]}',
+    "UTF-16": ROWS.decode().encode("utf-16"),
+    "nested deeply": b"[" * 40_000,
+    "objects nested deeply": b'{"instances":' * 7_000,
+    "no number": b'{"instances": [[NaN, Infinity]]}',
+    "large number": b'{"instances": [[1e400, 95]]}',
+    "long number": b'{"instances": [[' + b"9" * 5000 + b", 95]]}",
+    "null": b"null",
+    "a list": b"[1]",
+    "a number": b"1",
+    "twice": b'{"instances": [[1, 2]], "instances": [[172, 95]]}',
+    "as many rows as may be": rows(*[[172, 95]] * MAX_ROWS),
+    "one row too many": rows(*[[172, 95]] * (MAX_ROWS + 1)),
+    "far too many rows": rows(*[{}] * 20_000),
+    "large": ROWS + b" " * LONG_BYTES,
+    "large and wrong": b"{" * LONG_BYTES,
+    "as large as may be": ROWS.ljust(MAX_BODY),
+    "too large": ROWS.ljust(MAX_BODY + 1),
+    "csv": b"height_cm,weight_kg\r\n172,95\r\n160,66\r\n",
+    "ragged csv": b"height_cm,weight_kg\n172\n",
+    "csv with too many rows": b"height_cm,weight_kg\n" + b"172,95\n" * (MAX_ROWS + 1),
+    "tensors": json.dumps(TENSORS).encode(),
+}
+
+TYPES: list[Headers] = [
+    (),
+    (("Content-Type", "application/json"),),
+    (("Content-Type", "text/csv; charset=utf-8"),),
+    (("Content-Type", "application/x-www-form-urlencoded"),),
+    (("Content-Type", "multipart/form-data; boundary=x"),),
+    (("content-TYPE", "image/png"),),
+]
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_every_body_of_every_type_is_answered_alike(everyone, name: str) -> None:
+    for headers in TYPES:
+        for target in ("/predict", "/v1/models/mixed/versions/1:predict"):
+            asked = Asked(target=target, headers=headers, body=BODIES[name])
+            # What is too large is refused by the server before Flask hears of it.
+            askers = everyone[:2] if len(asked.body) > MAX_BODY else everyone
+            assert same(askers, asked).status < 500
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_every_body_for_a_heavy_model_is_answered_alike(doors, name: str) -> None:
+    assert same(doors, Asked(target="/v1/models/heavy:predict", body=BODIES[name])).status < 500
+
+
+def test_predictions_of_a_heavy_model_are_the_same(everyone) -> None:
+    asked = Asked(target="/v1/models/heavy:predict", body=HEAVY_ROWS)
+    answer = json.loads(same(everyone, asked).body)
+    assert [row["label"] for row in answer["predictions"]] == ["more", "less"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(ROWS, mtime=0)),
+        ("GZip", gzip.compress(ROWS, mtime=0)),
+        ("deflate", zlib.compress(ROWS)),
+        ("gzip", ROWS),
+        ("gzip", b""),
+        ("gzip", gzip.compress(ROWS, mtime=0)[:-3]),
+        ("gzip", gzip.compress(b" " * (MAX_BODY + 1), mtime=0)),
+        ("gzip", gzip.compress(ROWS.ljust(MAX_BODY), mtime=0)),
+        ("gzip, gzip", gzip.compress(ROWS, mtime=0)),
+        ("br", ROWS),
+        ("identity", ROWS),
+        ("", ROWS),
+        ("\xe9", ROWS),
+    ],
+)
+def test_compressed_bodies_are_answered_alike(everyone, encoding: str, body: bytes) -> None:
+    same(everyone, Asked(headers=(("Content-Encoding", encoding),), body=body))
+
+
+def test_a_body_in_chunks_is_answered_alike(doors) -> None:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (ROWS[:9], ROWS[9:]))
+    for end in (b"0\r\n\r\n", b"0\r\nX-Request-Id: late\r\n\r\n"):
+        asked = Asked(headers=(("Transfer-Encoding", "chunked"),), body=chunks + end)
+        assert same(doors, asked).status == 200
+
+
+# Headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *[(("X-Request-Id", given),) for given in ("mine", "a/b:c=@+-._", "x" * 128, "x" * 129)],
+        *[(("X-Request-Id", given),) for given in ("", "with blank", '"', "\xe9", "a\tb", "<b>")],
+        (("X-Request-Id", "one"), ("X-Request-Id", "two")),
+        (("x-REQUEST-id", "mine"),),
+        (("X_Request_Id", "mine"),),
+        (("X_Request_Id", "evil"), ("X-Request-Id", "good")),
+        *[(("X-Request-Timeout-Ms", given),) for given in ("60000", "0", "nonsense", "-5", "1.5")],
+        *[
+            (("X-Request-Timeout-Ms", given),)
+            for given in ("", "9" * 12, "9" * 13, "\u00b2", "1 0")
+        ],
+        (("X-Request-Timeout-Ms", "60000"), ("X-Request-Timeout-Ms", "0")),
+        (("x-request-timeout-ms", "0"),),
+        (("X_Request_Timeout_Ms", "0"),),
+        (("Content-Type", "text/csv"), ("Content-Type", "application/json")),
+        (("Content-Type", ""),),
+        (("Content-Type", "\xff"),),
+        (("Content-Encoding", "identity"), ("Content-Encoding", "identity")),
+        (("Accept", "text/html"), ("Accept-Encoding", "gzip"), ("Range", "bytes=0-1")),
+        (("If-None-Match", "*"), ("If-Modified-Since", "nonsense"), ("Cookie", "a=b; \xff")),
+        (("Authorization", "Basic ="), ("Forwarded", "for=x"), ("X-Forwarded-Prefix", "/x")),
+        (("X-HTTP-Method-Override", "GET"), ("X-Script-Name", "/x"), ("Content-Md5", "x")),
+        (("Inference-Header-Content-Length", "5"),),
+        (("Host", ""),),
+        (("Host", "a b"),),
+        (("Host", "[::1"),),
+        (("Host", "x:99999"),),
+        (("Host", "..:80"),),
+        (("Host", "\xe9"),),
+        (("Host", "x" * 300),),
+        (("Connection", "close"),),
+        (("Connection", "keep-alive, x"),),
+        (("Expect", "nonsense"),),
+        (("Upgrade", "websocket"), ("Connection", "Upgrade")),
+        (("Upgrade", "h2c"), ("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "x")),
+        (("Upgrade", "websocket"),),
+        (("Long", "x" * 20_000),),
+        tuple((f"A{number}", "b") for number in range(200)),
+    ],
+)
+@pytest.mark.parametrize("target", ["/predict", "/v1/models/heavy:predict"])
+def test_odd_headers_are_answered_alike(doors, headers: Headers, target: str) -> None:
+    body = HEAVY_ROWS if "heavy" in target else ROWS
+    assert same(doors, Asked(target=target, headers=headers, body=body)).status != 500
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("keep", [(), (("Connection", "keep-alive"),)])
+def test_every_version_of_http_is_answered_alike(doors, version: str, keep: Headers) -> None:
+    asked = Asked(headers=keep, body=ROWS, version=version)
+    answer = same(doors, asked)
+    assert answer.status == 200
+    assert (("connection", "close") in answer.headers) is (version == "1.0")
+
+
+def test_an_id_comes_back_in_header_and_body(everyone) -> None:
+    answer = same(everyone, Asked(headers=(("X-Request-Id", "mine"),), body=ROWS))
+    assert ("x-request-id", "mine") in answer.headers
+    assert json.loads(answer.body)["id"] == "mine"
+
+
+# Anything
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec=None), max_size=5)
+    | st.sampled_from([172, "red", "", 10**400, 5e-324, "INT64", "BYTES", "FP64", [1, 2], [1]]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *("instances", "inputs", "height_cm", "weight_kg", "x", "id", "outputs"),
+                    *("name", "shape", "datatype", "data", "parameters", "numbers"),
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=15,
+)
+
+HOT = ["/predict", "/v1/models/mixed:predict", "/v1/models/bodymass/versions/1:predict"]
+HOT += ["/v1/models/heavy:predict", "/v2/models/bodymass/infer", "/v2/models/mixed/infer"]
+
+TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"))
+
+NAMED = st.sampled_from(
+    ["Content-Type", "Content-Encoding", "X-Request-Id", "X-Request-Timeout-Ms", "Accept", "Cookie"]
+)
+
+
+@given(
+    target=st.sampled_from(HOT),
+    body=st.binary(max_size=40) | VALUES.map(lambda value: json.dumps(value).encode()),
+    headers=st.lists(
+        st.tuples(NAMED, TEXT | st.sampled_from(["gzip", "text/csv", "0"])), max_size=3
+    ),
+)
+def test_anything_at_all_is_answered_alike(doors, target: str, body: bytes, headers) -> None:
+    answer = same(doors, Asked(target=target, headers=tuple(headers), body=body))
+    assert answer.status < 500 or answer.status == 504
+
+
+@given(
+    target=st.sampled_from(HOT),
+    value=st.one_of(
+        st.builds(lambda r: {"instances": r}, st.lists(VALUES, max_size=3)),
+        st.builds(lambda c: {"inputs": c}, st.lists(VALUES, max_size=3)),
+        st.builds(
+            lambda data, shape: {
+                "inputs": [{"name": "numbers", "shape": shape, "datatype": "FP64", "data": data}]
+            },
+            st.lists(st.floats() | st.integers() | VALUES, max_size=6),
+            st.lists(st.integers(-1, 3), max_size=3),
+        ),
+    ),
+)
+def test_anything_in_the_form_of_rows_is_answered_alike(doors, target: str, value) -> None:
+    assert same(doors, Asked(target=target, body=json.dumps(value).encode())).status < 500
+
+
+@given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=8))
+def test_any_path_is_answered_alike(doors, path: str) -> None:
+    same(doors, Asked(target="/" + path, body=ROWS))
+    same(doors, Asked(target=f"/v1/models/{path}:predict", body=ROWS))
+
+
+def test_the_same_requests_are_counted_alike(doors, hot_paths) -> None:
+    for path in hot_paths:
+        for body in bodies_for(path):
+            same(doors, Asked(target=path, body=body))
+    for body in BODIES.values():
+        same(doors, Asked(body=body))
+    same(doors, Asked("GET"))
+    for headers in ((("X-Request-Timeout-Ms", "0"),), (("Content-Length", "9" * 9),)):
+        same(doors, Asked(headers=headers))
+    express, flask = (door.figures() for door in doors)
+    assert express == flask
+    ended = [n for n in express if "requests_total" in n]
+    assert {code for n in ended for code in re.findall(r"'code', '(\d+)'", n)} >= {
+        *("200", "400", "404", "405", "413", "503", "504")
+    }

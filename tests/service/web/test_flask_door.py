@@ -1,0 +1,307 @@
+"""The Flask door: what an app is told of a request, its threads, and what never reaches it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from threading import Event, current_thread
+from typing import Any
+
+import pytest
+from werkzeug.exceptions import RequestTimeout
+
+from service.serving.counters import CounterMap
+from service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
+from service.web.answer_threads import AnswerThreads
+from service.web.door import Answer, Request
+from service.web.flask_door import FlaskDoor, environ
+from service.web.http_app import make_http_app
+
+
+def asked(method: str = "GET", path: str = "/", **more: Any) -> Request:
+    given = {"query": b"", "headers": {b"host": b"door"}, "body": b"", "version": "1.1"}
+    return Request(method, path, **{**given, "client": "127.0.0.1", **more})
+
+
+class Told:
+    """An answer as a client would have it."""
+
+    def __init__(self, answer: Answer) -> None:
+        start, *lines = answer.head.decode("latin-1").removesuffix("\r\n").split("\r\n")
+        self.status_code = int(start.split()[1])
+        self.headers = dict(line.split(": ", 1) for line in lines)
+        self.data = answer.body
+
+
+def answers(door: FlaskDoor, *requests: Request) -> list[Told]:
+    """What a door answers to requests that are there at the same time."""
+
+    async def ask() -> list[Told]:
+        loop = asyncio.get_running_loop()
+        waiting = [loop.create_future() for _ in requests]
+        for request, future in zip(requests, waiting, strict=True):
+            door(request, future.set_result)
+        return [Told(await asyncio.wait_for(future, 10)) for future in waiting]
+
+    return asyncio.run(ask())
+
+
+def echo(environment: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """Tells what a WSGI app is given."""
+    body = environment["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    plain = {name: value for name, value in environment.items() if isinstance(value, str)}
+    return [json.dumps({**plain, "body": body.decode("latin-1")}).encode()]
+
+
+@pytest.fixture
+def counters() -> CounterMap:
+    counters = CounterMap(slots=1)
+    counters.take(0)
+    return counters
+
+
+@pytest.fixture
+def metrics(counters) -> Metrics:
+    return Metrics(counters.worker(0))
+
+
+@pytest.fixture
+def door_of(metrics) -> Iterator[Callable[..., FlaskDoor]]:
+    """Makes a door to an app, with so many threads for POST and one for all else."""
+    made: list[AnswerThreads] = []
+
+    def make(app: Any, work: int = 1, max_waiting: int = 5) -> FlaskDoor:
+        work_threads = AnswerThreads(work, max_waiting, "work")
+        page_threads = AnswerThreads(1, max_waiting, "page")
+        made.extend((work_threads, page_threads))
+        return FlaskDoor(app, metrics, work=work_threads, pages=page_threads)
+
+    yield make
+    for threads in made:
+        threads.close()
+
+
+def counted(counters: CounterMap) -> dict[tuple[str, str], float]:
+    """Ended requests by route and status, as a scrape tells them."""
+    return {
+        (sample.labels["route"], sample.labels["code"]): sample.value
+        for family in MetricsCollector(counters, "1.2.3").collect()
+        for sample in family.samples
+        if sample.name == "pigeonhole_requests_total"
+    }
+
+
+def test_an_app_is_told_of_a_request_as_wsgi_asks(door_of) -> None:
+    headers = {
+        b"host": b"door:80",
+        b"content-type": b"text/csv",
+        b"x-many": b"1,2",
+        b"x-e": b"\xe9",
+    }
+    (answer,) = answers(
+        door_of(echo),
+        asked("PUT", "/m\u00e9/\U0001f600", query=b"q=%FF&\xe9", headers=headers, body=b"\xff\x00"),
+    )
+    environment = json.loads(answer.data)
+    assert environment["REQUEST_METHOD"] == "PUT"
+    assert environment["PATH_INFO"].encode("latin-1").decode() == "/m\u00e9/\U0001f600"
+    assert environment["QUERY_STRING"] == "q=%FF&\u00e9"
+    assert environment["SERVER_PROTOCOL"] == "HTTP/1.1"
+    assert environment["CONTENT_TYPE"] == "text/csv"
+    assert environment["CONTENT_LENGTH"] == "2"
+    assert environment["HTTP_HOST"] == "door:80"
+    assert environment["HTTP_X_MANY"] == "1,2"
+    assert environment["HTTP_X_E"] == "\u00e9"
+    assert environment["REMOTE_ADDR"] == "127.0.0.1"
+    assert environment["body"] == "\xff\x00"
+
+
+def test_an_app_is_told_the_length_of_what_was_read_and_not_how_it_was_sent() -> None:
+    headers = {b"transfer-encoding": b"chunked", b"content-length": b"7", b"upgrade": b"websocket"}
+    environment = environ(asked(headers=headers, body=b"four"))
+    assert environment["CONTENT_LENGTH"] == "4"
+    assert not {"HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_LENGTH", "HTTP_UPGRADE"} & set(environment)
+
+
+def test_a_header_with_an_underscore_is_not_taken_for_one_with_a_dash() -> None:
+    both = {b"x_request_id": b"evil", b"x-request-id": b"good"}
+    assert environ(asked(headers=both))["HTTP_X_REQUEST_ID"] == "good"
+    assert "HTTP_X_REQUEST_ID" not in environ(asked(headers={b"x_request_id": b"evil"}))
+
+
+@pytest.mark.parametrize("host", [None, b"", b"..", b".", b"a..b", b"x" * 300, b"x" * 64 + b".y:8"])
+def test_a_host_that_can_be_none_is_passed_over(door_of, metrics, host: bytes | None) -> None:
+    headers = {} if host is None else {b"host": host}
+    app = make_http_app([], metrics, max_body_bytes=9, access_log=None)
+    assert environ(asked(headers=headers))["HTTP_HOST"] == "localhost"
+    (answer,) = answers(door_of(app), asked(headers=headers))
+    assert answer.status_code == 404  # and not 400
+
+
+@pytest.mark.parametrize(
+    "host", [b"door", b"my_service:8000", b"[::1]:80", b"\xe9.example", b"a b"]
+)
+def test_any_other_host_is_handed_on(host: bytes) -> None:
+    assert environ(asked(headers={b"host": host}))["HTTP_HOST"] == host.decode("latin-1")
+
+
+def test_posts_are_answered_side_by_side(door_of) -> None:
+    both_here = [Event(), Event()]
+
+    def app(environment, start_response):
+        mine = int(environment["QUERY_STRING"])
+        both_here[mine].set()
+        assert both_here[1 - mine].wait(5)
+        return echo(environment, start_response)
+
+    found = answers(door_of(app, work=2), *(asked("POST", query=query) for query in (b"0", b"1")))
+    assert [answer.status_code for answer in found] == [200, 200]
+
+
+def test_no_page_waits_behind_a_post(door_of) -> None:
+    page_was_here = Event()
+
+    def app(environment, start_response):
+        if environment["REQUEST_METHOD"] == "POST":
+            assert page_was_here.wait(5)
+        else:
+            page_was_here.set()
+        return echo(environment, start_response)
+
+    found = answers(door_of(app), *[asked("POST")] * 3, asked("GET"))
+    assert [answer.status_code for answer in found] == [200] * 4
+
+
+def test_what_finds_no_room_is_refused_with_its_id_and_counted(door_of, counters, failed) -> None:
+    held = Event()
+
+    def app(environment, start_response):
+        assert held.wait(5)
+        return echo(environment, start_response)
+
+    async def ask() -> Told:
+        door = door_of(app, work=1, max_waiting=1)
+        loop = asyncio.get_running_loop()
+        waiting = [loop.create_future() for _ in range(2)]
+        for future in waiting:
+            door(asked("POST"), future.set_result)
+        refused: list[Answer] = []
+        door(asked("POST", headers={b"x-request-id": b"mine"}), refused.append)
+        held.set()
+        for future in waiting:
+            assert Told(await asyncio.wait_for(future, 10)).status_code == 200
+        return Told(refused[0])
+
+    answer = asyncio.run(ask())
+    failed(answer, 503, "overloaded")
+    assert answer.headers["X-Request-Id"] == "mine"
+    assert answer.headers["Retry-After"]
+    assert counted(counters) == {(UNKNOWN_ROUTE, "503"): 1}
+
+
+def test_a_request_whose_client_has_gone_before_its_turn_never_reaches_the_app(door_of) -> None:
+    began, held, bodies = Event(), Event(), []
+
+    def app(environment, start_response):
+        began.set()
+        assert held.wait(5)
+        bodies.append(environment["wsgi.input"].read())
+        return echo(environment, start_response)
+
+    async def ask() -> None:
+        door = door_of(app)
+        loop = asyncio.get_running_loop()
+        first, last = loop.create_future(), loop.create_future()
+        door(asked("POST", body=b"first"), first.set_result)
+        cancel = door(asked("POST", body=b"gone"), lambda _answer: pytest.fail("nobody is there"))
+        door(asked("POST", body=b"last"), last.set_result)
+        await loop.run_in_executor(None, began.wait, 5)
+        assert cancel is not None
+        cancel()
+        held.set()
+        await asyncio.wait_for(first, 10)
+        await asyncio.wait_for(last, 10)
+
+    asyncio.run(ask())
+    assert bodies == [b"first", b"last"]
+
+
+def test_an_answer_is_made_in_a_thread_and_given_on_the_loop(door_of) -> None:
+    made_in = []
+
+    def app(environment, start_response):
+        made_in.append(current_thread().name)
+        return echo(environment, start_response)
+
+    async def ask() -> list[str]:
+        given_in: list[str] = []
+        done = asyncio.Event()
+
+        def respond(_answer: Answer) -> None:
+            given_in.append(current_thread().name)
+            done.set()
+
+        door_of(app)(asked(), respond)
+        await asyncio.wait_for(done.wait(), 10)
+        return given_in
+
+    assert asyncio.run(ask()) == ["MainThread"]
+    assert made_in[0].startswith("page")
+
+
+def test_a_fault_in_a_view_is_a_500_in_the_one_shape_with_its_id_in_the_log(
+    door_of, metrics, failed, caplog
+) -> None:
+    app = make_http_app([], metrics, max_body_bytes=9, access_log=None)
+
+    @app.get("/fails")
+    def fails() -> str:
+        raise RuntimeError("the reason")
+
+    (answer,) = answers(door_of(app), asked("GET", "/fails", headers={b"x-request-id": b"mine"}))
+    assert "the reason" not in failed(answer, 500, "internal_error")["error"]
+    assert answer.headers["X-Request-Id"] == "mine"
+    assert [record.request_id for record in caplog.records] == ["mine"]
+
+
+def test_a_fault_outside_the_app_is_a_500_too_and_counted(
+    door_of, counters, failed, caplog
+) -> None:
+    def app(_environment, _start_response):
+        raise RuntimeError("the reason")
+
+    (answer,) = answers(door_of(app), asked("GET", headers={b"x-request-id": b"mine"}))
+    assert "the reason" not in failed(answer, 500, "internal_error")["error"]
+    assert answer.headers["X-Request-Id"] == "mine"
+    assert counted(counters) == {(UNKNOWN_ROUTE, "500"): 1}
+    assert str(caplog.records[0].exc_info[1]) == "the reason"
+
+
+def test_what_never_became_a_request_is_answered_in_the_one_shape_and_counted(
+    door_of, counters, failed
+) -> None:
+    answer = Told(door_of(echo).refuse(RequestTimeout("the body took too long to arrive")))
+    body = failed(answer, 408, "request_too_slow")
+    assert body["error"] == "the body took too long to arrive"
+    assert counted(counters) == {(UNKNOWN_ROUTE, "408"): 1}
+
+
+def test_an_app_closes_what_it_opened_and_its_length_is_told(door_of) -> None:
+    closed = []
+
+    class Chunks:
+        def __iter__(self):
+            return iter([b"a", b"bc"])
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def app(_environment, start_response):
+        start_response("200 OK", [("X-Many", "1"), ("X-Many", "2")])
+        return Chunks()
+
+    (answer,) = answers(door_of(app), asked())
+    assert (answer.data, answer.headers["Content-Length"]) == (b"abc", "3")
+    assert closed == [True]
