@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from service.errors import (
@@ -47,7 +48,7 @@ class ModelState:
     problem: str | None = None
     missing: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def newest(self) -> Model | None:
         """The live model with the highest version: the one meant where none is named."""
         return self.live[max(self.live)][0] if self.live else None

@@ -141,7 +141,7 @@ class Connection(asyncio.Protocol):
         self._client = ""
         self._reading = _NOTHING
         self._url = b""
-        self._headers: dict[bytes, bytes] = {}
+        self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
         self._version = ""
         # Bytes since the last one that was kept: of a head that is not whole, or around chunks.
@@ -253,8 +253,8 @@ class Connection(asyncio.Protocol):
             rest: what stands behind the head.
         """
         method, version = self._parser.get_method(), self._version.encode()
-        kept = {name: value for name, value in self._headers.items() if name != b"upgrade"}
-        lines = b"".join([b"%s: %s\r\n" % header for header in kept.items()])
+        kept = {name: value for name, value in self._headers.items() if name != "upgrade"}
+        lines = "".join([f"{name}: {value}\r\n" for name, value in kept.items()]).encode("latin-1")
         self._parser = httptools.HttpRequestParser(self)
         return b"%s %s HTTP/%s\r\n%s\r\n%s" % (method, self._url, version, lines, rest)
 
@@ -275,10 +275,8 @@ class Connection(asyncio.Protocol):
         """A header, whole, or a trailer."""
         if self._reading == _BODY:
             return  # nothing here asks for trailers
-        name, value, headers = name.lower(), value.rstrip(), self._headers
-        if name in headers:
-            value = b"%s,%s" % (headers[name], value)
-        headers[name] = value
+        key, text, headers = name.lower().decode("latin-1"), value.decode("latin-1"), self._headers
+        headers[key] = f"{headers[key]},{text.rstrip()}" if key in headers else text.rstrip()
 
     def on_headers_complete(self) -> None:
         """The body comes next, if there is one and it may."""
@@ -291,25 +289,25 @@ class Connection(asyncio.Protocol):
             return
         version = self._version = parser.get_http_version()
         if parser.should_upgrade():
-            if b"upgrade" not in headers:
+            if "upgrade" not in headers:
                 self._refuse(BadRequest("no connections are made from here"))
             return  # it comes once more
         self._reading = _BODY
         self._bare_bytes = 0
         self.since = self._server.now()
-        host = headers.get(b"host")
+        host = headers.get("host")
         if version not in ("1.1", "1.0"):
             self._refuse(BadRequest("only HTTP/1.1 and 1.0 are taken here"))
-        elif (host is None and version == "1.1") or (host is not None and b"," in host):
+        elif (host is None and version == "1.1") or (host is not None and "," in host):
             self._refuse(BadRequest("a request names its host once"))  # RFC 9112, section 3.2
-        elif b"transfer-encoding" in headers and (
-            version == "1.0" or headers[b"transfer-encoding"].lower() != b"chunked"
+        elif "transfer-encoding" in headers and (
+            version == "1.0" or headers["transfer-encoding"].lower() != "chunked"
         ):
             self._refuse(BadRequest("the only Transfer-Encoding that is taken is chunked"))
-        elif b"content-length" in headers and self._is_too_large(headers[b"content-length"]):
+        elif "content-length" in headers and self._is_too_large(headers["content-length"]):
             self._refuse(RequestEntityTooLarge())
-        elif b"expect" in headers and version == "1.1":
-            self._tell_to_go_on(headers[b"expect"])
+        elif "expect" in headers and version == "1.1":
+            self._tell_to_go_on(headers["expect"])
 
     def on_body(self, piece: bytes) -> None:
         """Bytes of the body."""
@@ -365,13 +363,13 @@ class Connection(asyncio.Protocol):
         too_long = len(self._url) > MAX_TARGET_BYTES
         self._refuse(RequestURITooLarge() if too_long else RequestHeaderFieldsTooLarge())
 
-    def _is_too_large(self, declared: bytes) -> bool:
+    def _is_too_large(self, declared: str) -> bool:
         return len(declared) > LENGTH_DIGITS or int(declared) > self._server.limits.body_bytes
 
-    def _tell_to_go_on(self, expected: bytes) -> None:
+    def _tell_to_go_on(self, expected: str) -> None:
         # Behind an answer that is still to come it would be taken for that answer.
         silent = self._answering or self._waiting or self._transport is None
-        if expected.lower() == b"100-continue" and not silent:
+        if expected.lower() == "100-continue" and not silent:
             cast("asyncio.Transport", self._transport).write(GO_ON)
 
     def _count(self, size: int) -> None:

@@ -25,15 +25,10 @@ class Request(msgspec.Struct, gc=False):
     method: str
     path: str
     query: bytes
-    headers: dict[bytes, bytes]
+    headers: dict[str, str]
     body: bytes
     version: str
     client: str
-
-    def header(self, name: str) -> str | None:
-        """A header by its name in lower case, or None."""
-        value = self.headers.get(name.encode())
-        return None if value is None else value.decode("latin-1")
 
 
 class Answer(msgspec.Struct, gc=False):

@@ -85,17 +85,17 @@ class Express:
 
     def __call__(self, request: Request, respond: Respond) -> Cancel | None:
         """Answer a request."""
-        target = self._target(request.path)
+        target = self._targets.get(request.path) or self._target(request.path)
         if target is None or request.method != "POST":
             return self._flask(request, respond)
         route, name, version = target
-        call = route.begin(request.header)
+        call = route.begin(request.headers.get)
         visit = _Visit(request, respond, route, call)
         self._soon()
         try:
-            if route.is_long_to_read(request.header, request.body):
+            if route.is_long_to_read(request.headers.get, request.body):
                 return self._in_thread(visit, name, version)
-            model, columns = route.read(call, request.header, request.body, name, version)
+            model, columns = route.read(call, request.headers.get, request.body, name, version)
             rows = len(columns)
             if not self._predictor.is_quick(model, rows):
                 return self._in_turn(visit, model, columns)
@@ -162,7 +162,9 @@ class Express:
         request, route, call = visit.request, visit.route, visit.call
 
         def make() -> Answer:
-            return self._logged(visit, route(request.header, request.body, name, version, call))
+            return self._logged(
+                visit, route(request.headers.get, request.body, name, version, call)
+            )
 
         def respond(answer: Answer) -> None:
             self._metrics.in_flight(-1)
@@ -187,21 +189,19 @@ class Express:
         self._soon()
 
     def _finish(self, visit: _Visit, outcome: Observation | Exception) -> None:
-        visit.respond(self._logged(visit, visit.route.finish(visit.call, outcome)))
+        reply = visit.route.finish(visit.call, outcome)
+        self._note(visit, reply)
+        visit.respond(reply.answer(visit.call.identity))
 
-    def _logged(self, visit: _Visit, reply: Reply) -> Answer:
+    def _note(self, visit: _Visit, reply: Reply) -> None:
         if self._access_log is not None:
             request, call = visit.request, visit.call
             seconds = time.perf_counter() - call.started
             self._access_log.note(
                 call.identity, request.method, request.path, reply.status, seconds
             )
-        return reply.answer(visit.call.identity)
 
     def _target(self, path: str) -> Target | None:
-        target = self._targets.get(path)
-        if target is not None:
-            return target
         for pattern, route in self._patterns:
             if match := pattern.fullmatch(path):
                 parts = match.groupdict()

@@ -21,7 +21,7 @@ from service.web.request_id import HEADER, request_id
 
 log = logging.getLogger(__name__)
 
-KEPT_BACK = frozenset({b"content-length", b"transfer-encoding", b"upgrade", b"host"})
+KEPT_BACK = frozenset({"content-length", "transfer-encoding", "upgrade", "host"})
 """Headers that Flask is not given as they are. The first two say how the body was sent, but it has
 been read: Flask must not think it in chunks, for it cuts those off at its limit without a word. It
 would look for routes that are websockets, of which there are none. For the last, see `_host`."""
@@ -53,7 +53,7 @@ class FlaskDoor:
         try:
             return threads(partial(self._answered, request), respond)
         except Overloaded as error:
-            respond(self.failed(error, request.header(HEADER.lower())))
+            respond(self.failed(error, request.headers.get(HEADER.lower())))
             return None
 
     def refuse(self, error: HTTPException) -> Answer:
@@ -77,12 +77,12 @@ class FlaskDoor:
             return _call(self._app, environ(request))
         except Exception as error:
             log.exception("request failed")
-            return self.failed(error, request.header(HEADER.lower()))
+            return self.failed(error, request.headers.get(HEADER.lower()))
 
 
 def environ(request: Request) -> dict[str, Any]:
     """A WSGI environ for a request (PEP 3333)."""
-    host = _host(request.header("host"))
+    host = _host(request.headers.get("host"))
     result: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
@@ -104,11 +104,11 @@ def environ(request: Request) -> dict[str, Any]:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    for raw_name, raw_value in request.headers.items():
-        if b"_" in raw_name or raw_name in KEPT_BACK:
+    for name, value in request.headers.items():
+        if "_" in name or name in KEPT_BACK:
             continue  # X_Request_Id would pass for X-Request-Id
-        name = raw_name.decode("latin-1").upper().replace("-", "_")
-        result[name if name == "CONTENT_TYPE" else f"HTTP_{name}"] = raw_value.decode("latin-1")
+        key = name.upper().replace("-", "_")
+        result[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
     return result
 
 

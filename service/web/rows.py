@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -174,6 +175,7 @@ def _made_forms(model: Model) -> _Forms:
     )
 
 
+@lru_cache(64)
 def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 

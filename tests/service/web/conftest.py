@@ -79,7 +79,7 @@ def told(request: Request) -> bytes:
             "method": request.method,
             "path": request.path,
             "query": request.query.decode("latin-1"),
-            "headers": {k.decode(): v.decode("latin-1") for k, v in request.headers.items()},
+            "headers": request.headers,
             "bytes": len(request.body),
             "version": request.version,
             "client": request.client,

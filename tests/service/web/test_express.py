@@ -118,8 +118,8 @@ def parts(models) -> Iterator[Parts]:
 
 
 def asked(path: str = "/predict", body: bytes = GOOD, method: str = "POST", **headers: str):
-    given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-    return Request(method, path, b"", {b"host": b"x", **given}, body, "1.1", "127.0.0.1")
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(method, path, b"", {"host": "x", **given}, body, "1.1", "127.0.0.1")
 
 
 class Told:
