@@ -162,9 +162,9 @@ class Express:
         request, route, call = visit.request, visit.route, visit.call
 
         def make() -> Answer:
-            return self._logged(
-                visit, route(request.headers.get, request.body, name, version, call)
-            )
+            reply = route(request.headers.get, request.body, name, version, call)
+            self._note(visit, reply)
+            return reply.answer(call.identity)
 
         def respond(answer: Answer) -> None:
             self._metrics.in_flight(-1)
