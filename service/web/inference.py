@@ -33,6 +33,9 @@ TIMEOUT_HEADER = "x-request-timeout-ms"
 LONG_BYTES = 64 * 1024
 """Text from which on reading may take a large fraction of a millisecond."""
 
+SHORT_BYTES = 4 * 1024
+"""Up to here no body takes long to read, whatever it is."""
+
 CLIENT_GONE = 499
 """What stands in metrics for an answer that nobody waited for; the code that nginx uses."""
 
@@ -158,7 +161,7 @@ class InferenceRoute:
     def is_long_to_read(self, header: Header, body: bytes) -> bool:
         """Whether reading a body may take longer than an event loop should be away."""
         is_packed = header("content-encoding") is not None
-        if is_packed or len(body) < LONG_BYTES:
+        if is_packed or len(body) < SHORT_BYTES:
             return is_packed  # who knows how large it becomes
         return self._protocol.reading_cost(header, body) >= LONG_BYTES
 

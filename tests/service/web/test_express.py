@@ -21,7 +21,7 @@ from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 from service.web.answer_threads import AnswerThreads
-from service.web.door import Answer, Request
+from service.web.door import Request
 from service.web.express import KNOWN_PATHS, Express
 from service.web.flask_door import FlaskDoor
 from service.web.hot_routes import hot_blueprint, rows_routes
@@ -29,6 +29,7 @@ from service.web.http_app import make_http_app
 from service.web.inference import CLIENT_GONE, LONG_BYTES, InferenceRoute
 from service.web.rows import RowsProtocol
 from tests.service.heavy_model import write_heavy_model
+from tests.service.web.asking_doors import Told, answers
 
 GOOD = b'{"instances": [[172, 95]]}'
 WRONG = b'{"instances": [["tall", 95]]}'
@@ -120,31 +121,6 @@ def parts(models) -> Iterator[Parts]:
 def asked(path: str = "/predict", body: bytes = GOOD, method: str = "POST", **headers: str):
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     return Request(method, path, b"", {"host": "x", **given}, body, "1.1", "127.0.0.1")
-
-
-class Told:
-    """An answer as a client would have it."""
-
-    def __init__(self, answer: Answer) -> None:
-        start, *lines = answer.head.decode("latin-1").removesuffix("\r\n").split("\r\n")
-        self.status_code = int(start.split()[1])
-        self.headers = dict(line.split(": ", 1) for line in lines)
-        self.data = answer.body
-
-
-def answers(door: Express, *requests: Request) -> list[Told]:
-    """What the door answers to requests that the loop reads in one turn."""
-
-    async def ask() -> list[Told]:
-        loop = asyncio.get_running_loop()
-        waiting = [loop.create_future() for _ in requests]
-        for request, future in zip(requests, waiting, strict=True):
-            door(request, future.set_result)
-        found = [Told(await asyncio.wait_for(future, 30)) for future in waiting]
-        await asyncio.sleep(0)  # the door counts and tells after it has answered
-        return found
-
-    return asyncio.run(ask())
 
 
 def test_quick_calls_of_one_turn_run_together_and_each_gets_its_own_answer(parts) -> None:

@@ -17,34 +17,12 @@ from service.web.answer_threads import AnswerThreads
 from service.web.door import Answer, Request
 from service.web.flask_door import FlaskDoor, environ
 from service.web.http_app import make_http_app
+from tests.service.web.asking_doors import Told, answers
 
 
 def asked(method: str = "GET", path: str = "/", **more: Any) -> Request:
     given = {"query": b"", "headers": {"host": "door"}, "body": b"", "version": "1.1"}
     return Request(method, path, **{**given, "client": "127.0.0.1", **more})
-
-
-class Told:
-    """An answer as a client would have it."""
-
-    def __init__(self, answer: Answer) -> None:
-        start, *lines = answer.head.decode("latin-1").removesuffix("\r\n").split("\r\n")
-        self.status_code = int(start.split()[1])
-        self.headers = dict(line.split(": ", 1) for line in lines)
-        self.data = answer.body
-
-
-def answers(door: FlaskDoor, *requests: Request) -> list[Told]:
-    """What a door answers to requests that are there at the same time."""
-
-    async def ask() -> list[Told]:
-        loop = asyncio.get_running_loop()
-        waiting = [loop.create_future() for _ in requests]
-        for request, future in zip(requests, waiting, strict=True):
-            door(request, future.set_result)
-        return [Told(await asyncio.wait_for(future, 10)) for future in waiting]
-
-    return asyncio.run(ask())
 
 
 def echo(environment: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:

@@ -1,0 +1,98 @@
+"""Memory of the service under requests of varying sizes: ``python -m benchmarks.serving.soak``.
+
+Requests of one row to some thousands come in random order, over many connections. What the service
+holds after the first tenth is compared with what it holds in the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+
+from benchmarks.machine import sentence
+from benchmarks.markdown import table
+from benchmarks.processes import CommandFailed
+from benchmarks.serving.process_tree import memory_bytes
+from benchmarks.serving.restarts import Service
+
+SCRIPT = Path(__file__).with_name("varied.lua")
+
+SIZES = (1, 1, 1, 1, 2, 3, 5, 8, 13, 30, 70, 150, 300, 3000)
+"""Rows in a request; the largest is read in a thread."""
+
+STEPS = 10
+
+STEP_S = 2
+"""Seconds of each run of wrk; there are as many as the requests of a step take."""
+
+SETTLE_S = 1.0
+"""Before memory is looked at: what was freed is given back by then."""
+
+
+def bodies(rng: np.random.Generator) -> Iterator[str]:
+    """A request of each size, of rows that are all different."""
+    for rows in SIZES:
+        heights, weights = rng.uniform(150, 195, rows), rng.uniform(45, 110, rows)
+        yield json.dumps({"instances": np.column_stack([heights, weights]).round(2).tolist()})
+
+
+def asked(port: int, body: str) -> int:
+    """Ask for a while; how many requests were answered.
+
+    Raises:
+        CommandFailed: some were not.
+    """
+    command = ["wrk", "--threads", "1", "--connections", "64", "--timeout", "10"]
+    command += ["--duration", f"{STEP_S}s", "--script", str(SCRIPT)]
+    ended = subprocess.run(
+        [*command, f"http://127.0.0.1:{port}/predict"],
+        env={**os.environ, "WRK_BODY": body},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"(\d+) requests in", ended.stdout)
+    if found is None or "Socket errors" in ended.stdout or "Non-2xx" in ended.stdout:
+        raise CommandFailed(ended.stdout)
+    return int(found[1])
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--requests", type=click.IntRange(min=1), default=500_000, show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+def main(*, requests: int, workers: int) -> None:
+    """Send requests of varying sizes and watch the service's memory."""
+    rows: list[list[str]] = []
+    held: list[int] = []
+    with tempfile.TemporaryDirectory() as folder:
+        body = Path(folder) / "bodies"
+        body.write_text("\n".join(bodies(np.random.default_rng(0))), "utf-8")
+        service = Service(workers, Path(folder) / "log")
+        try:
+            done = 0
+            for step in range(1, STEPS + 1):
+                while done < requests * step / STEPS:
+                    done += asked(service.port, str(body))
+                time.sleep(SETTLE_S)
+                held.append(memory_bytes(service.parent))
+                rows.append([f"{done:,}", f"{held[-1] / 1e6:.1f} MB", f"{held[-1] / held[0]:.3f}"])
+                click.echo(" ".join(rows[-1]), err=True)
+        except CommandFailed as error:
+            raise click.ClickException(str(error)) from None
+        finally:
+            service.stop()
+    click.echo(table(["requests", "memory", "over the first"], rows))
+    click.echo(f"\n{workers} workers, 64 connections. {sentence()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Doors asked without a server around them: what a client would have of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.web.door import Answer, Door, Request
+
+
+class Told:
+    """An answer as a client would have it."""
+
+    def __init__(self, answer: Answer) -> None:
+        start, *lines = answer.head.decode("latin-1").removesuffix("\r\n").split("\r\n")
+        self.status_code = int(start.split()[1])
+        self.headers = dict(line.split(": ", 1) for line in lines)
+        self.data = answer.body
+
+
+def answers(door: Door, *requests: Request) -> list[Told]:
+    """What the door answers to requests that the loop reads in one turn."""
+
+    async def ask() -> list[Told]:
+        loop = asyncio.get_running_loop()
+        waiting = [loop.create_future() for _ in requests]
+        for request, future in zip(requests, waiting, strict=True):
+            door(request, future.set_result)
+        found = [Told(await asyncio.wait_for(future, 30)) for future in waiting]
+        await asyncio.sleep(0)  # the door counts and tells after it has answered
+        return found
+
+    return asyncio.run(ask())
