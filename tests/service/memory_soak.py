@@ -76,4 +76,4 @@ def requests(folder: Path) -> float:
 
 if __name__ == "__main__":
     what, place = sys.argv[1:]
-    print({"runs": runs, "requests": requests}[what](Path(place)))
+    sys.stdout.write(str({"runs": runs, "requests": requests}[what](Path(place))))
