@@ -1,18 +1,15 @@
 -- Sends the bodies that stand in a file, one a line, in random order.
 
-local bodies = {}
-for line in io.lines(os.getenv("WRK_BODY")) do
-  bodies[#bodies + 1] = wrk.format("POST", nil, {["Content-Type"] = "application/json"}, line)
-end
-
-function setup(thread)
-  thread:set("seed", os.time())
-end
+local requests = {}
 
 function init(_)
-  math.randomseed(seed)
+  local headers = {["Content-Type"] = "application/json", ["Host"] = wrk.headers["Host"]}
+  for line in io.lines(os.getenv("WRK_BODY")) do
+    requests[#requests + 1] = wrk.format("POST", nil, headers, line)
+  end
+  math.randomseed(#requests)
 end
 
 function request()
-  return bodies[math.random(#bodies)]
+  return requests[math.random(#requests)]
 end
