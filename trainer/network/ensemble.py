@@ -51,41 +51,28 @@ class Ensemble:
         return one if len(self.members) == 1 else f"{len(self.members)} members, each:\n{one}"
 
     def emit(self, graph: Graph, x: str) -> str:
-        """All members as one row of nodes, from float32 (N, inputs) to (N, units).
+        """All members side by side, from float32 (N, inputs) to (N, units), and their mean.
 
-        Every layer of all members is one node: their arrays are stacked, and a product of stacks
-        is a product for each member. So it is run once, whatever their number.
+        Not as stacks of all members' arrays: onnxruntime packs the weights of a product of two
+        matrices once, those of a product of stacks in each run, which for a few rows takes longer
+        than the product. And it answers a row alone by other sums than the same row among others.
         """
-        stacked = len(self.members) > 1
-        if stacked:
-            x = graph.add("Unsqueeze", x, graph.constant(np.array([0]), "members"))
-            copies = graph.constant(np.array([len(self.members), 1, 1]), "copies")
-            x = graph.add("Expand", x, copies)
-        scale: Array | None = None
-        layers = self.members[0].layers
-        for place, layer in enumerate(layers):
-            values = self._values(place)
-            if isinstance(layer, Scaling) and isinstance(_above(layers, place), Dense):
-                scale = values["scale"]  # x s W is x (s W): it costs nothing at run time
-                continue
-            if scale is not None:
-                values["kernel"] *= scale[..., None]
-                scale = None
-            x = layer.emit(graph, x, values)
-        if stacked:
-            axis = graph.constant(np.array([0]), "members")
-            x = graph.add("ReduceMean", x, axis, keepdims=0)
-        return x
+        answers = [_emit(member, graph, x) for member in self.members]
+        return answers[0] if len(answers) == 1 else graph.add("Mean", *answers)
 
-    def _values(self, place: int) -> dict[str, Array]:
-        """What the layers at one place hold, float32; stacked where there are several members."""
-        found = [member.layers[place].values for member in self.members]
-        return {
-            name: np.stack([values[name] for values in found]).astype(np.float32)
-            if len(found) > 1
-            else found[0][name].astype(np.float32)
-            for name in found[0]
-        }
+
+def _emit(member: Sequential, graph: Graph, x: str) -> str:
+    scale: Array | None = None
+    for place, layer in enumerate(member.layers):
+        values = {name: array.astype(np.float32) for name, array in layer.values.items()}
+        if isinstance(layer, Scaling) and isinstance(_above(member.layers, place), Dense):
+            scale = values["scale"]  # x s W is x (s W): it costs nothing at run time
+            continue
+        if scale is not None:
+            values["kernel"] *= scale[:, None]
+            scale = None
+        x = layer.emit(graph, x, values)
+    return x
 
 
 def _above(layers: Sequence[Layer], place: int) -> Layer | None:

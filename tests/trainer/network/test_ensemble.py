@@ -55,15 +55,19 @@ def test_one_member_answers_as_it_does_alone(rng) -> None:
     assert Ensemble([member]).summary() == member.summary()
 
 
-def test_the_graph_is_as_long_for_ten_members_as_for_two(rng, trained) -> None:
-    networks = [trained(every_kind(), rng, LEVELS) for _ in range(10)]
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_row_gets_the_same_bits_whatever_stands_beside_it(
+    members, rng, trained, by_onnxruntime
+) -> None:
+    def wide() -> list[Layer]:  # wide enough for kernels that take rows in groups
+        return [PeriodicEmbedding(20, input_shape=(24,)), Dense(96, "selu"), Dense(3, "softmax")]
 
-    def nodes(members: list[Sequential]) -> list[str]:
-        graph = Graph("members")
-        Ensemble(members).emit(graph, graph.input("x", "float", 6))
-        return [node.op_type for node in graph.model({}, "test").graph.node]
-
-    assert nodes(networks) == nodes(networks[:2])
+    networks = [trained(wide(), rng) for _ in range(members)]
+    x = rng.normal(size=(70, 24))
+    together = by_onnxruntime(networks, x)
+    for size in (1, 2, 3, 7, 64):
+        parts = [by_onnxruntime(networks, x[at : at + size]) for at in range(0, len(x), size)]
+        np.testing.assert_array_equal(np.concatenate(parts), together)
 
 
 def test_one_member_has_no_node_for_members(rng, trained) -> None:

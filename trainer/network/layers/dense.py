@@ -13,10 +13,7 @@ from trainer.network import initializers
 from trainer.network.activations import ActivationFunction
 from trainer.network.arguments import whole
 from trainer.network.initializers import SUITED, Initializer
-from trainer.network.layers.layer import ActivatedLayer, Array, over_rows
-
-KERNEL_AXES = 2
-"""A kernel is (inputs, units); one of an ensemble has members in front."""
+from trainer.network.layers.layer import ActivatedLayer, Array
 
 
 class Dense(ActivatedLayer):
@@ -112,12 +109,7 @@ class Dense(ActivatedLayer):
         return np.matmul(gradient, self.parameters["kernel"].T, out=self._dx[: len(gradient)])
 
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
-        """One Gemm (which takes no bias as well), of an ensemble one product for all; then f."""
+        """One Gemm, which takes the bias as well; then f."""
         kernel = graph.constant(values["kernel"], "kernel")
-        if values["kernel"].ndim == KERNEL_AXES:
-            bias = [graph.constant(values["bias"], "bias")] if self.use_bias else []
-            return self.activation.emit(graph, graph.add("Gemm", x, kernel, *bias))
-        z = graph.add("MatMul", x, kernel)
-        if self.use_bias:
-            z = graph.add("Add", z, graph.constant(over_rows(values["bias"]), "bias"))
-        return self.activation.emit(graph, z)
+        bias = [graph.constant(values["bias"], "bias")] if self.use_bias else []
+        return self.activation.emit(graph, graph.add("Gemm", x, kernel, *bias))

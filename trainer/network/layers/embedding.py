@@ -15,9 +15,6 @@ from trainer.network.layers.layer import Array, Layer
 
 INT64 = ELEMENT_TYPES["int64"]
 
-VECTORS_AXES = 2
-"""Vectors are (levels, width); those of an ensemble have members in front."""
-
 
 class Embedding(Layer):
     """The last inputs are indices of levels; each is replaced by its level's vector.
@@ -109,15 +106,10 @@ class Embedding(Layer):
 
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
         """The indices cut off, looked up and put back as vectors."""
-        vectors, starts, kept = values["vectors"], self._starts, [0]
-        if vectors.ndim > VECTORS_AXES:  # the members' vectors too lie one after the other
-            members, count = vectors.shape[:2]
-            starts = starts + count * np.arange(members)[:, None, None]
-            vectors, kept = vectors.reshape(-1, self.width), [0, 0]
         indices = graph.add("Cast", graph.columns(x, self._passed, self.inputs), to=INT64)
-        places = graph.add("Add", indices, graph.constant(starts, "starts"))
-        found = graph.add("Gather", graph.constant(vectors, "vectors"), places)
-        shape = np.array([*kept, len(self.levels) * self.width])
+        places = graph.add("Add", indices, graph.constant(self._starts, "starts"))
+        found = graph.add("Gather", graph.constant(values["vectors"], "vectors"), places)
+        shape = np.array([0, len(self.levels) * self.width])
         flat = graph.add("Reshape", found, graph.constant(shape, "shape"))
         if not self._passed:
             return flat

@@ -114,10 +114,8 @@ class Layer:
 
         Args:
             graph: written to.
-            x: the inputs' name; where members of an ensemble run as one, (members, N, inputs), or
-                still (N, inputs) below the first layer that has values.
-            values: parameters and statistics by name, float32, in the shapes that the layer
-                states; of an ensemble stacked, (members, ...).
+            x: the inputs' name.
+            values: parameters and statistics by name, float32.
         """
         raise NotImplementedError
 
@@ -163,8 +161,3 @@ class ActivatedLayer(Layer):
     def backward_from_logits(self, gradient: Array, needs_input: bool) -> Array:
         """`backward` given dL/dz, (rows, units)."""
         raise NotImplementedError
-
-
-def over_rows(values: Array) -> Array:
-    """A vector of each unit, (units,), or of each member's, (members, 1, units): broadcasts."""
-    return values if values.ndim == 1 else values[:, None, :]

@@ -9,7 +9,7 @@ import numpy as np
 
 from trainer.graph import Graph
 from trainer.network.arguments import fraction, positive
-from trainer.network.layers.layer import Array, Layer, over_rows
+from trainer.network.layers.layer import Array, Layer
 
 
 class BatchNormalization(Layer):
@@ -102,8 +102,8 @@ class BatchNormalization(Layer):
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
         """Two nodes: the moving averages are folded into a factor and an offset."""
         factor, offset = self._folded(values)
-        scaled = graph.add("Mul", x, graph.constant(over_rows(factor), "factor"))
-        return graph.add("Add", scaled, graph.constant(over_rows(offset), "offset"))
+        scaled = graph.add("Mul", x, graph.constant(factor, "factor"))
+        return graph.add("Add", scaled, graph.constant(offset, "offset"))
 
     def _folded(self, values: Mapping[str, Array]) -> tuple[Array, Array]:
         factor = values["scale"] / np.sqrt(values["variance"] + self.epsilon)

@@ -12,8 +12,9 @@ from trainer.graph import Graph
 from trainer.network.arguments import positive, whole
 from trainer.network.layers.layer import Array, Layer
 
-PHASES_AXES = 2
-"""Phases are (columns, frequencies); those of an ensemble have members in front."""
+BLOCK_COLUMNS = 16
+"""Columns whose waves are one product in the exported graph. Most of its factors are zeros, for each
+column has waves of its own, and up to so many columns these cost less than a product for each."""
 
 
 class PeriodicEmbedding(Layer):
@@ -141,31 +142,30 @@ class PeriodicEmbedding(Layer):
         return passed
 
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
-        """The numbers cut out, their waves, one product for each number, and all of it behind x.
+        """Angles and embeddings of a block of columns as one product each, and all of it behind x.
 
-        Rows come last in between, which is several times faster than one product per row. And the
-        axis of members is there even for one: without it, onnxruntime 1.2x divides by zero and
-        takes its process down where there are no rows.
+        Not as a stack of products, one for each column: see `Ensemble.emit`.
         """
-        stacked = values["phases"].ndim > PHASES_AXES
-        own = values if stacked else {name: array[None] for name, array in values.items()}
-        constants = {
-            "turns": own["frequencies"][..., None] * np.float32(2 * math.pi),
-            "phases": own["phases"][..., None],
-            "kernel": own["kernel"].swapaxes(2, 3),
-            "bias": own["bias"][..., None],
-        }
-        named = {name: graph.constant(array, name) for name, array in constants.items()}
-        numbers = graph.columns(x, 0, self.columns)
-        # To ([1 or members], columns, 1, rows).
-        numbers = graph.add("Transpose", numbers, perm=[0, 2, 1] if stacked else [1, 0])
-        axes = graph.constant(np.array([2] if stacked else [0, 2]), "axes")
-        angles = graph.add("Mul", graph.add("Unsqueeze", numbers, axes), named["turns"])
-        waves = graph.add("Cos", graph.add("Add", angles, named["phases"]))
-        embedded = graph.add("Add", graph.add("MatMul", named["kernel"], waves), named["bias"])
-        embedded = graph.add("Transpose", embedded, perm=[0, 3, 1, 2])
-        if not stacked:
-            embedded = graph.add("Squeeze", embedded, graph.constant(np.array([0]), "axes"))
-        shape = [*([0, 0] if stacked else [0]), self.columns * self.width]
-        flat = graph.add("Reshape", embedded, graph.constant(np.array(shape), "shape"))
-        return graph.add("Concat", x, flat, axis=-1)
+
+        def product(inputs: str, blocks: Array, offsets: Array) -> str:
+            weights = graph.constant(_along_diagonal(blocks), "kernel")
+            return graph.add("Gemm", inputs, weights, graph.constant(offsets.ravel(), "bias"))
+
+        turns = values["frequencies"][:, None, :] * np.float32(2 * math.pi)
+        embedded = []
+        for start in range(0, self.columns, BLOCK_COLUMNS):
+            block = slice(start, start + BLOCK_COLUMNS)
+            numbers = graph.columns(x, start, min(block.stop, self.columns))
+            angles = product(numbers, turns[block], values["phases"][block])
+            waves = graph.add("Cos", angles)
+            embedded.append(product(waves, values["kernel"][block], values["bias"][block]))
+        return graph.add("Concat", x, *embedded, axis=-1)
+
+
+def _along_diagonal(blocks: Array) -> Array:
+    """Matrices (blocks, rows, columns) along the diagonal of one, which is zero elsewhere."""
+    count, rows, columns = blocks.shape
+    matrix = np.zeros((count, rows, count, columns), blocks.dtype)
+    each = np.arange(count)
+    matrix[each, :, each] = blocks
+    return matrix.reshape(count * rows, count * columns)

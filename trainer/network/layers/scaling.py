@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainer.graph import Graph
-from trainer.network.layers.layer import Array, Layer, over_rows
+from trainer.network.layers.layer import Array, Layer
 
 
 class Scaling(Layer):
@@ -63,4 +63,4 @@ class Scaling(Layer):
 
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
         """One node."""
-        return graph.add("Mul", x, graph.constant(over_rows(values["scale"]), "scale"))
+        return graph.add("Mul", x, graph.constant(values["scale"], "scale"))

@@ -44,7 +44,7 @@ def test_below_a_dense_layer_it_costs_no_node(
     graph = Graph("scaled")
     graph.output(Ensemble(networks).emit(graph, graph.input("x", "float", 4)), "y", "float", 3)
     operators = [node.op_type for node in graph.model({}, "test").graph.node]
-    assert operators.count("Mul") == nodes
+    assert operators.count("Mul") == nodes * members
 
 
 def test_writing_the_graph_leaves_the_network_as_it_is(rng, trained) -> None:
