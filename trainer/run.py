@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import filecmp
-import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from trainer.data.encoding import encode
 from trainer.data.findings import Finding
 from trainer.data.schema import Examples, Schema
 from trainer.data.split import parted, stratified_split
-from trainer.data.table import read_table, release_memory
+from trainer.data.table import digest, read_table, release_memory
 from trainer.errors import SettingError, TableError
 from trainer.evaluation.baselines import baseline_answers, rows_compared
 from trainer.evaluation.intervals import Answers
@@ -31,7 +30,7 @@ from trainer.evaluation.scores import Scores, score
 from trainer.evaluation.tables import confusion_table, scores_table, spread_table
 from trainer.export import model as model_file
 from trainer.export.parity import ExportedModel, check_parity
-from trainer.export.publish import REPORT, check_writable, publish
+from trainer.export.publish import REPORT, check_writable, newest, publish
 from trainer.fitting.history import History
 from trainer.recipe import Outcome, Say, fit_classifier
 from trainer.settings import Settings, column_kinds
@@ -106,8 +105,12 @@ def train(
     beside = {}
     if settings.report:
         beside[REPORT] = _report(settings, outcome, parts, exported, spread, findings).encode()
+    before = newest(Path(settings.models) / settings.name)
     path = publish(exported.content, Path(settings.models), settings.name, beside)
-    say(f"\nPublished {path}")
+    if path.parent == before:
+        say(f"\n{path} is this very model already: the same rows and settings make the same file")
+    else:
+        say(f"\nPublished {path}")
     return Trained(path, exported.scores, exported.baselines, history, tuple(findings))
 
 
@@ -307,7 +310,7 @@ def _facts(settings: Settings, outcome: Outcome, parts: Parts, gap: float) -> di
             "validation": held_out,
             "test": len(parts.test),
         },
-        "sha256": _digest(Path(settings.table)),
+        "sha256": digest(settings.table),
         "settings": _settings(settings, outcome),
         "parity": gap,
         "versions": {
@@ -324,9 +327,3 @@ def _settings(settings: Settings, outcome: Outcome) -> dict[str, Any]:
     for key in ("table", "validation", "test", "models", "name", "report"):
         del chosen[key]
     return chosen
-
-
-def _digest(path: Path) -> str:
-    """The sha256 of a file, which may be larger than the memory."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -79,7 +79,7 @@ def list_models(folder: Path) -> Listing:
         model = _model_folder(entry)
         if model.versions or model.problem:
             models[entry.name] = model
-        else:
+        elif not any(entry.glob(".new-*")):  # a first version is being published
             ignored[entry.name] = f"holds no <version>/{FILE}"
     return Listing(models, ignored=ignored)
 

@@ -17,6 +17,12 @@ from service.errors import ModelRejected
 from service.model import datetimes
 from service.model.threshold import Threshold
 
+EXACT_WHOLE = 2.0**53
+"""Up to here doubles hold every whole number, so digits say no more than is known."""
+
+LONG_WHOLE = 1e6
+"""From here on ``g`` would write numbers with an exponent."""
+
 
 class Kind(StrEnum):
     """What a feature's values are.
@@ -74,7 +80,9 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def shown(self, value: float) -> str:
         """The same for people to read."""
         readable = self.readable(value)
-        return readable if isinstance(readable, str) else f"{readable:g}"
+        if isinstance(readable, str):
+            return readable
+        return f"{readable:.0f}" if LONG_WHOLE <= abs(readable) < EXACT_WHOLE else f"{readable:g}"
 
 
 class _SignatureMetadata(msgspec.Struct):
@@ -156,10 +164,6 @@ class Signature:
     def by_name(self) -> dict[str, Feature]:
         """Each feature under its name."""
         return {feature.name: feature for feature in self.features}
-
-
-EXACT_WHOLE = 2.0**53
-"""Up to here doubles hold every whole number, so digits say no more than is known."""
 
 
 def category_text(value: str | bool | float) -> str:

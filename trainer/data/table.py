@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -123,7 +124,10 @@ class Table:
         """The first of a column's cells at ``places``, with rows: "57 (row 13) and 2 more"."""
         rows = self.rows[places[:SHOWN]]
         cells = self._written(name, places[:SHOWN])
-        shown = [f"{text} (row {row})" for text, row in zip(cells, rows, strict=True)]
+        shown = [
+            f"{text if text.isprintable() else ascii(text)} (row {row})"
+            for text, row in zip(cells, rows, strict=True)
+        ]
         return listed(shown, len(places))
 
     def _written(self, name: str, places: NDArray[np.int64]) -> list[str]:
@@ -153,6 +157,12 @@ def _are_numbers(column: pa.ChunkedArray[Any]) -> bool:
 def release_memory() -> None:
     """Give back to the system what tables that are no more have held: pyarrow keeps it for others."""
     pa.default_memory_pool().release_unused()
+
+
+def digest(path: str) -> str:
+    """The sha256 of a table's file, hexadecimal; the file may be larger than the memory."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_table(

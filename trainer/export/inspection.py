@@ -54,7 +54,7 @@ def _signature(signature: dict[str, Any]) -> str:
     for feature in signature["features"]:
         seen = _listed(list(feature.get("categories", {})), SHOWN_CATEGORIES)
         if "minimum" in feature:
-            shown = moment_text if feature["kind"] == Kind.DATETIME else "{:g}".format
+            shown = moment_text if feature["kind"] == Kind.DATETIME else _number
             seen = f"{shown(feature['minimum'])} to {shown(feature['maximum'])}"
         required = "yes" if feature["required"] else "no"
         rows.append([shortened(feature["name"]), feature["kind"], required, seen])
@@ -66,6 +66,11 @@ def _signature(signature: dict[str, Any]) -> str:
             f"{threshold['metric']}"
         )
     return "\n".join([*lines, aligned(rows)])
+
+
+def _number(value: float) -> str:
+    """Six digits, and those of a whole number all."""
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 2**53 else f"{value:g}"
 
 
 def _listed(names: list[str], most: int) -> str:

@@ -45,8 +45,8 @@ def publish(
 ) -> Path:
     """Write a model file as the next version of ``name`` and return its path.
 
-    Where the newest version is this very file already, that one is returned and nothing written:
-    the same run twice makes one version.
+    Where the newest version is this very file already, that one is returned, and only such files
+    are written beside it as are missing: the same run twice makes one version.
 
     It is written aside, flushed to the disk and renamed, so a reader of the folder sees all of it
     or nothing. ``model.onnx.sha256`` beside it is for ``sha256sum -c`` and for the service.
@@ -60,9 +60,11 @@ def publish(
     Raises:
         ExportError: when the folder can't be written.
     """
-    model = folder / name
-    if (newest := _newest(model)) and _holds(newest / FILE, content):
-        return newest / FILE
+    model, others = folder / name, beside or {}
+    there = newest(model)
+    if there and _holds(there / FILE, content):
+        _complete(there, others)
+        return there / FILE
     try:
         model.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".new-", dir=model))
@@ -72,7 +74,7 @@ def publish(
         digest = hashlib.sha256(content).hexdigest()
         _write(aside / FILE, content)
         _write(aside / f"{FILE}.sha256", f"{digest}  {FILE}\n".encode())
-        for other, text in (beside or {}).items():
+        for other, text in others.items():
             _write(aside / other, text)
         aside.chmod(0o755)  # mkdtemp makes it private, but the service is somebody else
         _flush_folder(aside)
@@ -85,10 +87,29 @@ def publish(
     return version / FILE
 
 
+def newest(model: Path) -> Path | None:
+    """The folder of the newest version in a model's folder; None where there is none."""
+    versions = (entry for entry in model.glob("*") if VERSION.fullmatch(entry.name))
+    return max(versions, key=lambda entry: int(entry.name), default=None)
+
+
+def _complete(version: Path, others: Mapping[str, bytes]) -> None:
+    """Write the files that a version lacks, each whole or not at all."""
+    try:
+        for name, text in others.items():
+            if not (version / name).exists():
+                aside = version / f".new-{name}"
+                aside.unlink(missing_ok=True)  # of a run that was killed here
+                _write(aside, text)
+                aside.rename(version / name)
+    except OSError as error:
+        raise ExportError(f"{version} can't be written: {error.strerror}") from None
+
+
 def _rename(aside: Path, model: Path) -> Path:
     for _ in range(TRIES):
-        newest = _newest(model)
-        version = model / str(int(newest.name) + 1 if newest else 1)
+        there = newest(model)
+        version = model / str(int(there.name) + 1 if there else 1)
         try:
             aside.rename(version)
         except OSError:
@@ -97,11 +118,6 @@ def _rename(aside: Path, model: Path) -> Path:
             continue  # another run published this number first
         return version
     raise ExportError(f"{model}: {TRIES} other runs published first")
-
-
-def _newest(model: Path) -> Path | None:
-    versions = (entry for entry in model.glob("*") if VERSION.fullmatch(entry.name))
-    return max(versions, key=lambda entry: int(entry.name), default=None)
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trainer.data.encoding import Encoded, encode
 from trainer.data.findings import Finding, counted
 from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.data.table import read_table
+from trainer.data.table import digest, read_table
 from trainer.errors import ExportError, TableError
 from trainer.evaluation.intervals import Answers
 from trainer.evaluation.scores import Scores
@@ -27,6 +27,10 @@ from trainer.export.reading import read_model
 
 FIGURES = tuple(field.name for field in dataclasses.fields(Scores) if field.type == "float")
 """The scores that are one number."""
+
+LEARNED = (
+    "The model was fitted to most of these very rows: they tell less than rows that it never saw."
+)
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,15 @@ class PublishedModel:
             )
         schema = dataclasses.replace(self.schema, target=target)
         encoded = encode(read_table(path, [target]), schema)
-        gaps = _gaps(schema, encoded.examples)
-        return Encoded(encoded.examples, (*encoded.findings, *gaps))
+        findings = [*encoded.findings, *_gaps(schema, encoded.examples)]
+        if self._learned_from(path):
+            findings.insert(0, Finding("learned", None, LEARNED))
+        return Encoded(encoded.examples, tuple(findings))
+
+    def _learned_from(self, table: str) -> bool:
+        """Whether it was fitted to this very table, as far as it tells."""
+        training = self.metadata.get("training")
+        return isinstance(training, dict) and training.get("sha256") == digest(table)
 
     @property
     def name(self) -> str:

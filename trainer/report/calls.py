@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-ADDRESS = "http://127.0.0.1:8000/predict"
+ADDRESS = "http://127.0.0.1:8000/v1/models/{name}:predict"
 
 SHOWN_FEATURES = 60
 """A wider row would be pages long."""
@@ -44,7 +44,7 @@ def calls(name: str, example: Mapping[str, Any]) -> Calls | None:
     row = dict(example["row"])
     if len(row) > SHOWN_FEATURES:
         return None
-    body = _json({"instances": [row]})
+    address, body = ADDRESS.format(name=name), _json({"instances": [row]})
     lines = "".join(f"    {name!r}: {value!r},\n" for name, value in row.items())
     label = example["label"]
     prediction = {
@@ -53,9 +53,9 @@ def calls(name: str, example: Mapping[str, Any]) -> Calls | None:
         "probabilities": example["probabilities"],
     }
     return Calls(
-        serve=f"python -m service run --models models --default-model {shlex.quote(name)}",
-        curl=f"curl -s {ADDRESS} -d {shlex.quote(body)}",
-        python=PYTHON.format(row=f"{{\n{lines}}}", address=ADDRESS),
+        serve="python -m service run --models models",
+        curl=f"curl -s {address} -d {shlex.quote(body)}",
+        python=PYTHON.format(row=f"{{\n{lines}}}", address=address),
         answer=_json({"predictions": [prediction]}, indent=1),
     )
 

@@ -169,9 +169,15 @@ def heading(drawn: Axes, text: str) -> None:
     )
 
 
+WHOLE = 1 + 1e-9
+"""A share of everything, rounding allowed for."""
+
+
 def percent_axis(axis: Axis) -> None:
-    """Ticks from 0 to 1 as percent."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 1):g} %"))
+    """Ticks from 0 to 1 as percent; one above has no meaning and no name."""
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{round(100 * value, 2):g} %" if value <= WHOLE else "")
+    )
 
 
 def value_axis(axis: Axis, values: Sequence[float], *, dates: bool) -> list[float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.model.repository import SERVING_BYTES, ModelFolder, list_models
+from service.model.repository import SERVING_BYTES, Listing, ModelFolder, list_models
 
 
 def publish(folder: Path, name: str, version: str, content: str = "onnx") -> Path:
@@ -57,6 +57,13 @@ def test_a_folder_without_a_version_is_passed_over_with_the_reason(tmp_path: Pat
     listing = list_models(tmp_path)
     assert not listing.models
     assert listing.ignored == {"empty": "holds no <version>/model.onnx"}
+
+
+def test_a_model_whose_first_version_is_being_published_is_passed_over_without_a_word(
+    tmp_path: Path,
+) -> None:
+    publish(tmp_path, "a", ".new-1")
+    assert list_models(tmp_path) == Listing({})
 
 
 def test_dot_folders_and_files_are_passed_over_without_a_word(tmp_path: Path) -> None:

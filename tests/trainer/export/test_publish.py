@@ -39,6 +39,14 @@ def test_the_same_file_again_is_the_same_version(tmp_path: Path) -> None:
     assert names(tmp_path / "m") == {"1"}
 
 
+def test_what_the_same_version_lacks_is_written_beside_it(tmp_path: Path) -> None:
+    path = publish(b"a", tmp_path, "m")
+    publish(b"a", tmp_path, "m", {"report.html": b"new"})
+    publish(b"a", tmp_path, "m", {"report.html": b"newer"})
+    assert names(path.parent) == {FILE, f"{FILE}.sha256", "report.html"}
+    assert path.with_name("report.html").read_bytes() == b"new"
+
+
 def test_going_back_to_an_older_file_is_a_new_version(tmp_path: Path) -> None:
     for content in (b"a", b"b"):
         publish(content, tmp_path, "m")

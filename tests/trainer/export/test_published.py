@@ -125,6 +125,16 @@ def test_a_golden_row_is_an_example_with_its_answer(model: Path) -> None:
     assert example["label"] in example["probabilities"]
 
 
+def test_the_very_table_that_was_learned_from_is_pointed_out(
+    model: Path, people: Path, tmp_path: Path
+) -> None:
+    published = PublishedModel.open(model)
+    assert [finding.rule for finding in published.read(str(people)).findings] == ["learned"]
+    others = tmp_path / "others.csv"
+    others.write_bytes(people.read_bytes() + b"180,70,overweight\n")
+    assert not published.read(str(others)).findings
+
+
 def test_a_table_is_read_by_the_signature(tmp_path: Path) -> None:
     table = tmp_path / "sales.csv"
     table.write_text(TABLE)
