@@ -25,7 +25,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "beta_2": 0.95,
         "weight_decay": 0.02,
         "regularization": "flat_cosine",
-        "label_smoothing": 0.1,
+        # The paper has 0.1. On 27 tables of 4,000 training rows or more, 0.03 had the lower log loss
+        # on 22 and the lower calibration error on 20 (.0112 for .0136 in the mean), at the same
+        # accuracy (.9086, .9089); on 30 smaller ones no difference showed.
+        "label_smoothing": 0.03,
         "epochs": 0,
         "patience": 0,
         "batch_size": 256,
