@@ -68,7 +68,7 @@ def run(**flags: str | None) -> None:
     if SOCKETS_GIVEN not in os.environ:
         _refuse_unusable_address(settings.host, settings.port)
     if settings.port:
-        click.echo(f"Serving {settings.models} on http://{settings.host}:{settings.port}")
+        click.echo(f"Serving {settings.models} on http://{settings.address}")
     click.echo(_plan(settings))
     Server(settings).run()
 
@@ -106,7 +106,7 @@ def check(**flags: str | None) -> None:
     settings = _read_settings(flags)
     from service.model.repository import list_models  # noqa: PLC0415
 
-    click.echo(f"{settings.models} on {settings.host}:{settings.port}; {_plan(settings)}")
+    click.echo(f"{settings.models} on {settings.address}; {_plan(settings)}")
     listing = list_models(settings.models)
     if listing.problem:
         click.echo(f"Error: {listing.problem}.", err=True)

@@ -24,7 +24,7 @@ from service.web.catalogue import catalogue_blueprint
 from service.web.door import Door
 from service.web.exposition import exposition_blueprint
 from service.web.express import Express
-from service.web.flask_door import FlaskDoor
+from service.web.flask_door import DoorThreads, FlaskDoor
 from service.web.health import health_blueprint
 from service.web.hot_routes import hot_blueprint, open_inference_routes, rows_routes
 from service.web.http_app import make_http_app
@@ -35,7 +35,10 @@ from service.web.pages import pages_blueprint
 from service.web.rows import RowsProtocol
 
 PAGE_THREADS = 2
-"""Threads of whatever is no prediction: health and metrics, above all."""
+"""Threads of whatever is no prediction and no probe: metrics, above all."""
+
+PAGES_WAITING = 1024
+"""Such requests, and probes, that may wait for a thread; each takes a millisecond or so."""
 
 
 class Service:
@@ -64,6 +67,7 @@ class Service:
             settings.run_threads,
             max_waiting=settings.max_waiting,
             max_wait_s=settings.max_wait_seconds,
+            told=metrics.waiting,
         )
         predictor = Predictor(self.live, self._pool, [metrics.predicted])
         self._access_log = AccessLog() if settings.access_log else None
@@ -93,13 +97,17 @@ class Service:
         )
         self._reloader = Reloader(self.live.refresh, settings.reload_seconds)
         self._reloader.start(settings.load_wait_seconds)
-        self._work = AnswerThreads(settings.request_threads, settings.max_waiting, "request")
-        self._pages = AnswerThreads(PAGE_THREADS, settings.max_waiting, "page")
-        flask = FlaskDoor(self.flask, metrics, work=self._work, pages=self._pages)
+        self._threads = DoorThreads(
+            work=AnswerThreads(settings.request_threads, settings.max_waiting, "request"),
+            probes=AnswerThreads(1, PAGES_WAITING, "probe"),
+            pages=AnswerThreads(PAGE_THREADS, PAGES_WAITING, "page"),
+        )
+        flask = FlaskDoor(self.flask, metrics, self._threads, access_log=self._access_log)
         self.door: Door = flask
         if settings.front == "express":
+            work = self._threads.work
             self.door = Express(
-                hot, flask, predictor, metrics, work=self._work, access_log=self._access_log
+                hot, flask, predictor, metrics, work=work, access_log=self._access_log
             )
 
     def drain(self) -> None:
@@ -109,8 +117,7 @@ class Service:
     def close(self) -> None:
         """Stop the threads; requests are no longer to come."""
         self._reloader.stop()
-        self._work.close()
-        self._pages.close()
+        self._threads.close()
         self._pool.close()
         if self._access_log is not None:
             self._access_log.close()

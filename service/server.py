@@ -45,6 +45,9 @@ BEAT_S = 1.0
 IDLE_S = 1.0
 """When a worker stops, a connection that was silent for so long is closed without a last answer."""
 
+LOST_S = 0.01
+"""How long connections get to hear that they were closed, and to give up what waits for them."""
+
 BACKLOG = 2048
 """Connections that the system keeps until a worker takes them."""
 
@@ -82,7 +85,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         """Tell gunicorn what the settings say."""
         settings = self.settings
         options: dict[str, Any] = {
-            "bind": f"{settings.host}:{settings.port}",
+            "bind": settings.address,
             "workers": settings.workers,
             "worker_class": LoopWorker,
             "backlog": BACKLOG,
@@ -244,6 +247,7 @@ class LoopWorker(Worker):  # type: ignore[misc]
         if not self._hurried.is_set():
             await server.finish(settings.graceful_seconds, IDLE_S)
         server.close()
+        await asyncio.sleep(LOST_S)
         service.close()
         beating.cancel()
         log.info("stopped")

@@ -114,6 +114,11 @@ class Settings:
     log_level: str = _setting("info", "Least severe lines that are logged.", choices=LOG_LEVELS)
     access_log: bool = _setting(False, "Whether each request is logged (on or off).")
 
+    @property
+    def address(self) -> str:
+        """Host and port as in a URL; the numbers of IPv6 have brackets there (RFC 3986)."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     @classmethod
     def read(
         cls, environment: Mapping[str, str], flags: Mapping[str, str | None] | None = None

@@ -38,6 +38,10 @@ Done = Callable[[Prediction | Exception], None]
 """Told of a call's outcome, in a thread of the pool: it should only hand it on."""
 
 
+CLOSE_S = 1.0
+"""How long a pool that is closed goes on with what waits."""
+
+
 class RunPool:
     """The threads that run the heavy models of a worker, and the bounds on what waits for them.
 
@@ -50,6 +54,7 @@ class RunPool:
             thread that is free has woken up.
         max_wait_s: a call that has waited longer is refused when its turn comes.
         clock: seconds, the scale of every deadline.
+        told: of how many calls wait, whenever that changes; quick, for it has the pool's lock.
     """
 
     def __init__(
@@ -59,8 +64,10 @@ class RunPool:
         max_waiting: int,
         max_wait_s: float,
         clock: Callable[[], float] = time.monotonic,
+        told: Callable[[int], object] = lambda _waiting: None,
     ) -> None:
         self._max_waiting, self._max_wait_s, self._clock = max_waiting, max_wait_s, clock
+        self._told = told
         self._changed = threading.Condition(threading.Lock())
         # The models with calls that wait, in the order of their turns; each stands here once.
         self._turns: deque[Batcher] = deque()
@@ -98,7 +105,7 @@ class RunPool:
         with self._changed:
             if self._closed or self._waiting >= self._max_waiting:
                 raise Overloaded(self._max_waiting)
-            self._waiting += 1
+            self._wait(1)
             batcher.waiting.append(call)
             if len(batcher.waiting) == 1:
                 self._turns.append(batcher)
@@ -112,7 +119,7 @@ class RunPool:
                 batcher.waiting.remove(call)
             except ValueError:
                 return False
-            self._waiting -= 1
+            self._wait(-1)
             if not batcher.waiting:
                 self._turns.remove(batcher)
         return True
@@ -126,7 +133,7 @@ class RunPool:
         finally:
             del self._began[thread]
 
-    def close(self, wait_s: float = 5.0) -> None:
+    def close(self, wait_s: float = CLOSE_S) -> None:
         """Take no more calls, and end the threads when those that wait have been run.
 
         Not to be called by a thread of the pool.
@@ -145,9 +152,14 @@ class RunPool:
             for batcher in self._turns:
                 batcher.waiting.clear()
             self._turns.clear()
-            self._waiting = 0
+            self._wait(-self._waiting)
         for call in left:
             call.end(Overloaded(self._max_waiting))
+
+    def _wait(self, change: int) -> None:
+        """Count calls that begin to wait, or no longer do; under the lock."""
+        self._waiting += change
+        self._told(self._waiting)
 
     def _work(self) -> None:
         while self._turn():
@@ -166,7 +178,7 @@ class RunPool:
             batcher = self._turns.popleft()
             now = self._clock()
             calls, late = batcher.take(now, self._max_wait_s)
-            self._waiting -= len(calls) + len(late)
+            self._wait(-len(calls) - len(late))
             if batcher.waiting:
                 self._turns.append(batcher)
                 self._changed.notify()

@@ -28,9 +28,12 @@ from dataclasses import dataclass
 SLOTS = 64
 """Workers at one time at most, those being replaced included."""
 
-KEY_BYTES = 256 * 1024
-VALUES = 64 * 1024
-"""Room per slot. Untouched pages of an anonymous map take no memory."""
+KEY_BYTES = 2 * 2**20
+VALUES = 256 * 1024
+"""Room per slot, of some 25,000 series. Untouched pages of an anonymous map take no memory."""
+
+KEPT_BACK = 0.25
+"""The part of it that is for others than ``details``, of which there may be any number."""
 
 _HEADER_BYTES = 40
 _SLOT_BYTES = _HEADER_BYTES + KEY_BYTES + 8 * VALUES
@@ -150,7 +153,7 @@ class WorkerCounters:
         self._shared, self._slot = shared, slot
         self._header = shared._header(slot)  # noqa: SLF001 - the map's other half
         self._values = shared._values(slot)  # noqa: SLF001 - the same
-        self._starts: dict[tuple[str, str, tuple[str, ...]], int] = {}
+        self._starts: dict[tuple[str, str, tuple[str, ...]], int | None] = {}
         self._lock = threading.Lock()
         end = 0
         for start, width, kind, metric, labels in shared._placed(slot):  # noqa: SLF001
@@ -176,11 +179,29 @@ class WorkerCounters:
         """As `CounterMap.labels_of`: of all workers."""
         return self._shared.labels_of(metric)
 
-    def series(self, kind: str, metric: str, labels: Sequence[str], width: int = 1) -> int | None:
-        """Where a series' first value stands, made if need be; None when there is no room."""
+    def series(
+        self,
+        kind: str,
+        metric: str,
+        labels: Sequence[str],
+        width: int = 1,
+        *,
+        detail: bool = False,
+    ) -> int | None:
+        """Where a series' first value stands, made if need be; None when there is no room.
+
+        Args:
+            kind: ``COUNTER`` or ``GAUGE``.
+            metric: its name.
+            labels: their values.
+            width: how many values it has.
+            detail: whether it is one of many, which may not take the room of the others.
+        """
         key = (kind, metric, tuple(labels))
-        start = self._starts.get(key)
-        return self._made(key, width) if start is None else start
+        try:
+            return self._starts[key]
+        except KeyError:
+            return self._made(key, width, 1 - KEPT_BACK if detail else 1.0)
 
     def add(self, start: int | None, amount: float = 1.0) -> None:
         """Add to the value at ``start``."""
@@ -200,15 +221,16 @@ class WorkerCounters:
         if start is not None:
             self._values[start] = value
 
-    def _made(self, key: tuple[str, str, tuple[str, ...]], width: int) -> int | None:
+    def _made(self, key: tuple[str, str, tuple[str, ...]], width: int, part: float) -> int | None:
         with self._lock:
             if key in self._starts:
                 return self._starts[key]
             kind, metric, labels = key
             line = json.dumps([kind, metric, labels, width]).encode() + b"\n"
             length, start = self._header[_KEY_LENGTH], self._header[_VALUE_COUNT]
-            if length + len(line) > KEY_BYTES or start + width > VALUES:
+            if length + len(line) > part * KEY_BYTES or start + width > part * VALUES:
                 self._header[_REFUSED] += 1
+                self._starts[key] = None  # counted once, and not tried again
                 return None
             at = self._slot * _SLOT_BYTES + _HEADER_BYTES + length
             self._shared._map[at : at + len(line)] = line  # noqa: SLF001 - the map's other half

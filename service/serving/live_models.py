@@ -237,12 +237,10 @@ class LiveModels:
                 live[version] = there
             elif (known := before.rejected.get(version)) and known[0] == stamp:
                 rejected[version] = known
-            elif path not in settled:
-                pass  # looked at again in a moment
-            else:
+            elif path in settled:  # else it is looked at again in a moment
                 self._take_in(name, version, path, stamp, live, rejected)
-                if version in rejected and there:
-                    live[version] = there  # the file was overwritten with a bad one
+            if there and version in rejected:
+                live[version] = there  # the file was overwritten with a bad one
             if folder.live is None and live:
                 break
         missing = tuple(v for v in folder.live or () if v not in folder.versions)

@@ -37,13 +37,19 @@ UNKNOWN_ROUTE = "unknown"
 
 @dataclass(frozen=True)
 class Name:
-    """One metric: what it is called, what kind it is, its labels, and a line of help."""
+    """One metric: what it is called, what kind it is, its labels, and a line of help.
+
+    Attributes:
+        combine: makes one value of the workers'.
+        detail: whether its series are so many that they may not take the room of the others.
+    """
 
     metric: str
     kind: str
     labels: tuple[str, ...]
     help: str
     combine: Callable[[Sequence[float]], float] = sum
+    detail: bool = False
 
 
 REQUESTS = Name(
@@ -69,13 +75,18 @@ WAITING = Name(
 )
 ROWS = Name("pigeonhole_rows_total", COUNTER, ("model", "version"), "Rows predicted.")
 PREDICTIONS = Name(
-    "pigeonhole_predictions_total", COUNTER, ("model", "version", "label"), "Rows by label given."
+    "pigeonhole_predictions_total",
+    COUNTER,
+    ("model", "version", "label"),
+    "Rows by label given.",
+    detail=True,
 )
 UNUSUAL = Name(
     "pigeonhole_unusual_values_total",
     COUNTER,
     ("model", "version", "feature"),
     "Values outside what training saw, as warned of in answers.",
+    detail=True,
 )
 MODEL_LIVE = Name(
     "pigeonhole_model_live", GAUGE, ("model", "version"), "Workers that serve this version."
@@ -272,7 +283,7 @@ class Metrics:
         # A histogram's cells are counters: one a bucket, one for +Inf, one for the sum.
         if name.kind == HISTOGRAM:
             return self._counters.series(COUNTER, name.metric, labels, len(BUCKETS_S) + 2)
-        return self._counters.series(name.kind, name.metric, labels)
+        return self._counters.series(name.kind, name.metric, labels, detail=name.detail)
 
 
 class MetricsCollector:

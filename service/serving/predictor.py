@@ -47,11 +47,6 @@ class Predictor:
         """
         return self._live.find(name, version)
 
-    @property
-    def waiting(self) -> int:
-        """How many calls wait for their turn."""
-        return self._pool.waiting
-
     def is_quick(self, model: Model, rows: int) -> bool:
         """Whether so many rows may be run where the call stands, an event loop too."""
         return model.expected_seconds(rows) <= QUICK_S

@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+STOP_S = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -32,9 +34,9 @@ class Reloader:
         self._looked.wait(wait_s)
 
     def stop(self) -> None:
-        """Stop looking; returns when the thread has ended."""
+        """Stop looking; returns when the thread has ended, or is busy with a large model."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(STOP_S)
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -128,7 +128,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_ahead", "_answering", "_bare_bytes", "_body", "_body_bytes", "_cancel", "_client"),
+        *("_ahead", "_answering", "_bare_bytes", "_bodiless", "_body", "_body_bytes", "_cancel"),
+        "_client",
         *("_counted_bytes", "_eof", "_handing_on", "_headers", "_keep_alive", "_lingering"),
         *("_parser", "_reading", "_reading_paused", "_refused", "_server", "_stalled_since"),
         *("_transport", "_unsent_bytes", "_url", "_version", "_waiting", "has_asked", "since"),
@@ -150,7 +151,7 @@ class Connection(asyncio.Protocol):
         # bytes that are not parsed yet. Unparsed bytes are there only while something waits.
         self._waiting: deque[tuple[Request | HTTPException, bool]] = deque()
         self._ahead = _NO_BYTES
-        self._answering = self._handing_on = self._reading_paused = False
+        self._answering = self._handing_on = self._reading_paused = self._bodiless = False
         self._keep_alive = True
         self._cancel: Cancel | None = None
         # Large bodies here, all and the one that is being answered.
@@ -185,8 +186,15 @@ class Connection(asyncio.Protocol):
             self._cancel = None
 
     def eof_received(self) -> bool:
-        """The client sends no more; whether it still gets an answer."""
+        """The client sends no more; whether it still gets an answer.
+
+        Nearly always it has closed, and gave up waiting. So what has not begun for it never does,
+        as behind nginx; a client that closed its sending half alone gets what has.
+        """
         self._eof = True
+        if self._cancel is not None and not self._waiting and self._cancel():
+            self._answering, self._cancel = False, None
+            return False
         return self._answering or bool(self._waiting)
 
     def pause_writing(self) -> None:
@@ -389,6 +397,7 @@ class Connection(asyncio.Protocol):
     def _hand_on(self, request: Request, keep_alive: bool) -> None:
         self._answering, self._keep_alive = True, keep_alive
         self._body_bytes = len(request.body)
+        self._bodiless = request.method == "HEAD"
         self._handing_on = True
         try:
             cancel = self._server.door(request, self._respond)
@@ -407,6 +416,8 @@ class Connection(asyncio.Protocol):
         self._answering, self._cancel = False, None
         if self._body_bytes > COUNTED_BYTES:
             self._count(-self._body_bytes)
+        if self._bodiless:
+            answer.body = b""
         server = self._server
         if self._keep_alive and not server.draining and not self._eof:
             transport.write(b"".join((answer.head, server.head_end, answer.body)))
@@ -441,6 +452,8 @@ class Connection(asyncio.Protocol):
             return
         self._refused = True
         self._reading = _NOTHING
+        if len(self._body) > COUNTED_BYTES:
+            self._count(-len(self._body))
         self._body = b""
         if self._answering or self._waiting:
             self._queue(error)

@@ -36,7 +36,7 @@ class Answer(msgspec.Struct, gc=False):
 
     Attributes:
         head: status line and headers, each with its line end; without Date and Connection.
-        body: the bytes; none for HEAD.
+        body: the bytes; not sent in answer to HEAD.
     """
 
     head: bytes
@@ -46,8 +46,8 @@ class Answer(msgspec.Struct, gc=False):
 Respond = Callable[[Answer], None]
 """Takes the answer to one request, once, on the loop's thread."""
 
-Cancel = Callable[[], object]
-"""Called when the client has gone before its answer was there."""
+Cancel = Callable[[], bool]
+"""Called when the client has gone before its answer was there; whether there will be none."""
 
 
 class Door(Protocol):

@@ -16,7 +16,6 @@ from functools import partial
 import msgspec
 from werkzeug.exceptions import HTTPException
 
-from service.errors import PigeonholeError
 from service.model.artifact import Model
 from service.model.columns import Columns
 from service.serving.metrics import Metrics
@@ -27,11 +26,10 @@ from service.web.answer_threads import AnswerThreads
 from service.web.door import Answer, Cancel, Request, Respond
 from service.web.flask_door import FlaskDoor
 from service.web.hot_routes import HotRoute
-from service.web.inference import Call, InferenceRoute
-from service.web.reply import Reply
+from service.web.inference import CLIENT_GONE, Call, InferenceRoute
 
 KNOWN_PATHS = 1024
-"""Paths of live models that are remembered with the route that they lead to."""
+"""Paths that were answered and are remembered with the route that they lead to."""
 
 Target = tuple[InferenceRoute, str | None, str | None]
 """A route, the model's name and its version."""
@@ -81,11 +79,13 @@ class Express:
         self._patterns = [(_pattern(route.rule), route.answer) for route in routes]
         self._targets: dict[str, Target] = {}
         self._quick: dict[Model, _Quick] = {}
+        self._failed: list[tuple[_Visit, Exception]] = []
         self._is_due = False
 
     def __call__(self, request: Request, respond: Respond) -> Cancel | None:
         """Answer a request."""
-        target = self._targets.get(request.path) or self._target(request.path)
+        known = self._targets.get(request.path)
+        target = known or self._target(request.path)
         if target is None or request.method != "POST":
             return self._flask(request, respond)
         route, name, version = target
@@ -97,10 +97,13 @@ class Express:
                 return self._in_thread(visit, name, version)
             model, columns = route.read(call, request.headers.get, request.body, name, version)
             rows = len(columns)
+            if known is None and len(self._targets) < KNOWN_PATHS:
+                self._targets[request.path] = target  # of a live model: whatever is asked for isn't
             if not self._predictor.is_quick(model, rows):
                 return self._in_turn(visit, model, columns)
         except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
-            self._finish(visit, error)
+            # Not here, where its client would have the next one read at once, and others wait.
+            self._failed.append((visit, error))
             return None
         quick = self._quick.get(model)
         if quick is None:
@@ -121,7 +124,7 @@ class Express:
             asyncio.get_running_loop().call_soon(self._see_to_it)
 
     def _see_to_it(self) -> None:
-        """Run the quick calls of one turn of the loop together, then count and tell."""
+        """Answer what one turn of the loop has read, quick calls together; then count and tell."""
         self._is_due = False
         by_model, self._quick = self._quick, {}
         for model, quick in by_model.items():
@@ -131,8 +134,11 @@ class Express:
             for visit, columns in zip(quick.visits, quick.parts, strict=True):
                 try:  # each of them is quick, all of them are not
                     self._in_turn(visit, model, columns)
-                except PigeonholeError as error:
-                    self._finish(visit, error)
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._failed.append((visit, error))
+        failed, self._failed = self._failed, []
+        for visit, outcome in failed:
+            self._finish(visit, outcome)
         self._predictor.tell_observers()
         self._metrics.settle()
 
@@ -154,7 +160,6 @@ class Express:
 
         cancel = self._predictor.submit(model, columns, visit.call.deadline, done)
         self._metrics.in_flight(1)
-        self._metrics.waiting(self._predictor.waiting)
         return partial(self._give_up, visit, cancel)
 
     def _in_thread(self, visit: _Visit, name: str | None, version: str | None) -> Cancel:
@@ -163,7 +168,7 @@ class Express:
 
         def make() -> Answer:
             reply = route(request.headers.get, request.body, name, version, call)
-            self._note(visit, reply)
+            self._note(visit, reply.status)
             return reply.answer(call.identity)
 
         def respond(answer: Answer) -> None:
@@ -175,40 +180,37 @@ class Express:
         self._metrics.in_flight(1)
         return partial(self._give_up, visit, cancel)
 
-    def _give_up(self, visit: _Visit, cancel: Cancel) -> None:
+    def _give_up(self, visit: _Visit, cancel: Cancel) -> bool:
         """Nobody waits for the answer any more: if the work has not begun, it never does."""
-        if cancel():
-            self._metrics.in_flight(-1)
-            visit.route.give_up(visit.call)
-            self._soon()
+        if not cancel():
+            return False
+        self._metrics.in_flight(-1)
+        visit.route.give_up(visit.call)
+        self._note(visit, CLIENT_GONE)
+        self._soon()
+        return True
 
     def _finish_later(self, visit: _Visit, outcome: Observation | Exception) -> None:
         self._metrics.in_flight(-1)
-        self._metrics.waiting(self._predictor.waiting)
         self._finish(visit, outcome)
         self._soon()
 
     def _finish(self, visit: _Visit, outcome: Observation | Exception) -> None:
         reply = visit.route.finish(visit.call, outcome)
-        self._note(visit, reply)
+        self._note(visit, reply.status)
         visit.respond(reply.answer(visit.call.identity))
 
-    def _note(self, visit: _Visit, reply: Reply) -> None:
+    def _note(self, visit: _Visit, status: int) -> None:
         if self._access_log is not None:
             request, call = visit.request, visit.call
             seconds = time.perf_counter() - call.started
-            self._access_log.note(
-                call.identity, request.method, request.path, reply.status, seconds
-            )
+            self._access_log.note(call.identity, request.method, request.path, status, seconds)
 
     def _target(self, path: str) -> Target | None:
         for pattern, route in self._patterns:
             if match := pattern.fullmatch(path):
                 parts = match.groupdict()
-                target = route, parts.get("name"), parts.get("version")
-                if len(self._targets) < KNOWN_PATHS:
-                    self._targets[path] = target
-                return target
+                return route, parts.get("name"), parts.get("version")
         return None
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,9 +15,11 @@ from werkzeug.exceptions import HTTPException
 
 from service.errors import Overloaded
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
+from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
 from service.web.door import Answer, Cancel, Request, Respond
 from service.web.errors import error_reply
+from service.web.health import PROBES
 from service.web.reply import status_line
 from service.web.request_id import HEADER, request_id
 
@@ -28,7 +32,30 @@ would look for routes that are websockets, of which there are none. For the last
 
 NO_HOST = "localhost"
 
+UNREAD = "-"
+"""Method and path, in the access log, of what could not be read so far."""
+
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class DoorThreads:
+    """The threads behind a door.
+
+    Attributes:
+        work: of POST requests.
+        probes: of health.
+        pages: of all others.
+    """
+
+    work: AnswerThreads
+    probes: AnswerThreads
+    pages: AnswerThreads
+
+    def close(self) -> None:
+        """Let all of them end."""
+        for threads in (self.work, self.probes, self.pages):
+            threads.close()
 
 
 class FlaskDoor:
@@ -37,47 +64,58 @@ class FlaskDoor:
     Args:
         app: the application.
         metrics: told of what never reaches it.
-        work: the threads that POST requests get.
-        pages: the threads of all others, so that health and metrics wait behind no prediction.
+        threads: for each kind of request, so that metrics wait behind no prediction, and health
+            behind nothing.
+        access_log: where what never reaches the application is noted, if anywhere.
     """
 
     def __init__(
-        self, app: WsgiApp, metrics: Metrics, *, work: AnswerThreads, pages: AnswerThreads
+        self,
+        app: WsgiApp,
+        metrics: Metrics,
+        threads: DoorThreads,
+        *,
+        access_log: AccessLog | None = None,
     ) -> None:
         self._app, self._metrics = app, metrics
-        self._work, self._pages = work, pages
+        self._threads, self._access_log = threads, access_log
 
     def __call__(self, request: Request, respond: Respond) -> Cancel | None:
         """Answer a request in a thread."""
-        threads = self._work if request.method == "POST" else self._pages
+        if request.method == "POST":
+            threads = self._threads.work
+        elif request.path.rstrip("/") in PROBES:
+            threads = self._threads.probes
+        else:
+            threads = self._threads.pages
         try:
             return threads(partial(self._answered, request), respond)
         except Overloaded as error:
-            respond(self.failed(error, request.headers.get(HEADER.lower())))
+            # Later, as all answers: whoever sends many requests waits for each of them in turn.
+            asyncio.get_running_loop().call_soon(respond, self._failed(error, request))
             return None
 
     def refuse(self, error: HTTPException) -> Answer:
         """The answer to what never became a request."""
-        return self.failed(error, None)
+        return self._failed(error, None)
 
-    def failed(self, error: Exception, asked_id: str | None) -> Answer:
-        """The answer to a request that the application never sees, counted as of no route.
-
-        Args:
-            error: why.
-            asked_id: the id that the caller gave it.
-        """
+    def _failed(self, error: Exception, request: Request | None) -> Answer:
+        """The answer to what the application never sees, counted as of no route."""
         reply = error_reply(error)
+        identity = request_id(request.headers.get(HEADER.lower()) if request else None)
         self._metrics.request_ended(UNKNOWN_ROUTE, "", None, reply.status, 0.0)
         self._metrics.settle()
-        return reply.answer(request_id(asked_id))
+        if self._access_log is not None:
+            method, path = (request.method, request.path) if request else (UNREAD, UNREAD)
+            self._access_log.note(identity, method, path, reply.status, 0.0)
+        return reply.answer(identity)
 
     def _answered(self, request: Request) -> Answer:
         try:
             return _call(self._app, environ(request))
         except Exception as error:
             log.exception("request failed")
-            return self.failed(error, request.headers.get(HEADER.lower()))
+            return self._failed(error, request)
 
 
 def environ(request: Request) -> dict[str, Any]:
@@ -120,7 +158,7 @@ def _host(given: str | None) -> str:
     a page alone, so such a name is passed over, as the express door does.
     """
     try:
-        (given or "").partition(":")[0].encode("idna")
+        (given or "").partition(":")[0].encode("idna").decode("idna")
     except UnicodeError:
         return NO_HOST
     return given or NO_HOST

@@ -11,6 +11,9 @@ from flask import Blueprint, Response
 from service.serving.live_models import LiveModels
 from service.web.errors import JSON
 
+PROBES = frozenset({"/health/live", "/healthz", "/health/ready", "/readyz"})
+"""The paths that are asked to find out whether the service is to be trusted or ended."""
+
 NOT_READY = "not_ready"
 """The code of a 503 from readiness."""
 

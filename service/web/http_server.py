@@ -188,7 +188,7 @@ class HttpServer:
     def _opened(self, connection: Connection, task: asyncio.Task[object]) -> None:
         self._opening.discard(task)
         if task.cancelled() or task.exception() is not None:  # the client has gone already
-            self.connections.discard(connection)
+            connection.connection_lost(None)  # nobody else will tell it
 
     def _pause(self, listener: socket.socket, seconds: float) -> None:
         """Leave whoever wants to connect alone for a while, then take one, whatever others do."""
@@ -201,12 +201,15 @@ class HttpServer:
             self._take(listener)
 
     def _make_room(self) -> bool:
-        """Close the connection that has been silent longest, whoever never asked anything first."""
+        """Close the connection that has been silent longest.
+
+        Rather one from which nothing is being read, and rather one that never asked anything.
+        """
         latest = self.now() - SILENT_S
         silent = [c for c in self.connections if not c.is_busy and c.since <= latest]
         if not silent:
             return False
-        min(silent, key=lambda c: (c.has_asked, c.since)).abort()
+        min(silent, key=lambda c: (not c.is_idle, c.has_asked, c.since)).abort()
         return True
 
     def _tell(self) -> None:

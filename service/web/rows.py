@@ -9,6 +9,7 @@ height_cm,weight_kg\n172,95                               text/csv
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -37,6 +38,11 @@ CSV_COST = 16
 """How much longer than JSON of as many bytes CSV takes to read, about."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+FEW_CONTAINERS = 100_000
+"""Lists and objects in a body that are not worth counting."""
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 LONGEST_INTEGER = 300
 """Digits: a longer whole number is read as a double, which may be infinite and is refused then."""
@@ -134,8 +140,18 @@ class RowsProtocol:
         columns = model.forms.from_columns(inputs, self._max_rows)
         return None if columns is None else Decoded(columns, forms.answers.columns)
 
+    def _refuse_swarms(self, body: bytes) -> None:
+        """Refuse a body of more lists and objects than rows and columns can be.
+
+        Each may be three bytes, and becomes an object of sixty.
+        """
+        most = FEW_CONTAINERS + 2 * self._max_rows
+        if _containers(body) > most and _containers(_STRING.sub(b"", body)) > most:
+            raise InvalidRequest(f"the body holds more than {most} lists and objects")
+
     def _thorough(self, model: Model, forms: _Forms, body: bytes, content_type: str) -> Decoded:
         """The rows, or an error that names everything wrong with them."""
+        self._refuse_swarms(body)
         request = _parsed(body, content_type)
         if not isinstance(request, dict):
             raise InvalidRequest(
@@ -181,6 +197,10 @@ def _made_forms(model: Model) -> _Forms:
     )
 
 
+def _containers(body: bytes) -> int:
+    return body.count(b"[") + body.count(b"{")
+
+
 @lru_cache(64)
 def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
@@ -215,7 +235,10 @@ def _parsed(body: bytes, content_type: str) -> Any:
         raise UnsupportedMediaType(
             f"Content-Type {media_type[:40]!r} is not taken, and {problem}; send {JSON} or text/csv"
         )
-    raise problem
+    try:
+        raise problem
+    finally:
+        del problem  # its traceback holds this frame, and this frame the body
 
 
 class _Constant(Exception):

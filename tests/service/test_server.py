@@ -431,6 +431,10 @@ def test_a_port_that_is_taken_is_named_and_ends_the_start(running, models) -> No
     assert ended.stderr == f"Error: can't listen on {address}: Address already in use.\n"
 
 
+def test_it_listens_on_addresses_of_ipv6_too() -> None:
+    assert Server(Settings(host="::1", port=80)).cfg.address == [("::1", 80)]
+
+
 def test_a_request_is_in_the_access_log_with_its_id(serve, models, write_model) -> None:
     write_model(models)
     server = serve(models, *QUICK, "--access-log", "on")

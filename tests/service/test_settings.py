@@ -32,6 +32,13 @@ def test_a_bad_variable_does_no_harm_below_a_good_flag() -> None:
     assert Settings.read({"PIGEONHOLE_PORT": "http"}, {"port": "80"}).port == 80
 
 
+@pytest.mark.parametrize(
+    ("host", "address"), [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("a.b", "a.b:80")]
+)
+def test_an_address_is_written_as_in_a_url(host: str, address: str) -> None:
+    assert Settings(host=host, port=80).address == address
+
+
 def test_values_have_the_kind_of_their_default() -> None:
     environment = {
         "PIGEONHOLE_MODELS": "/srv/models",

@@ -383,6 +383,21 @@ def test_a_call_beyond_those_that_may_wait_is_refused_at_once(make_pool: MakePoo
     assert callers[2].knows_nothing
 
 
+def test_how_many_wait_is_told_whenever_it_changes(make_pool: MakePool) -> None:
+    told: list[int] = []
+    pool = make_pool(max_waiting=4, told=told.append)
+    held = Held(pool)
+    told.clear()
+    batcher = Batcher(Echo(), pool, max_rows=10)
+    callers = [Caller() for _ in range(3)]
+    calls = [batcher.submit(rows(1), None, caller.told) for caller in callers]
+    calls[0].cancel()
+    assert told == [1, 2, 3, 2]
+    held.release()
+    assert [caller.rows() for caller in callers[1:]] == [[1], [1]]
+    assert told[-1] == 0
+
+
 def test_a_call_whose_deadline_is_over_is_refused_at_once(make_pool: MakePool) -> None:
     clock = Clock(100.0)
     pool = make_pool(clock=clock)

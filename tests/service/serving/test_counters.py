@@ -284,6 +284,23 @@ def test_a_map_full_of_values_refuses_more_and_says_how_many(counters) -> None:
     assert counters.refused() == 2
 
 
+def test_what_is_refused_is_counted_once_however_often_it_is_asked_for(counters) -> None:
+    worker = counters.worker(0)
+    assert worker.series(COUNTER, "all", (), width=VALUES) == 0
+    assert [worker.series(COUNTER, "more", ()) for _ in range(3)] == [None] * 3
+    assert counters.refused() == 1
+
+
+def test_details_leave_room_for_the_others(counters) -> None:
+    worker = counters.worker(0)
+    label, made = "x" * (KEY_BYTES // 100), 0
+    while worker.series(COUNTER, "rows", (f"{made}{label}",), detail=True) is not None:
+        made += 1
+    assert made > 70
+    others = [worker.series(COUNTER, "requests", (f"{i}{label}",)) for i in range(20)]
+    assert None not in others
+
+
 def test_a_full_slot_does_not_touch_its_neighbor() -> None:
     counters = CounterMap(slots=2)
     count(counters.worker(1), "neighbor")

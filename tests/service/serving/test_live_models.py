@@ -171,6 +171,18 @@ def test_a_live_file_overwritten_with_a_bad_one_goes_on_as_it_was(serving, write
     assert serving.figure("pigeonhole_model_rejected", "bodymass", "1") == 1
 
 
+def test_the_newest_overwritten_with_a_bad_one_goes_on_and_no_older_one_comes_back(
+    serving, write_model
+) -> None:
+    write_model(serving.folder)
+    path = write_model(serving.folder, version=2)
+    serving.look()
+    path.write_bytes(b"no model")
+    for _ in range(4):
+        serving.look()
+        assert serving.live.find("bodymass").version == 2
+
+
 def test_a_live_file_overwritten_with_a_good_one_is_replaced(serving, write_model) -> None:
     write_model(serving.folder)
     serving.look()

@@ -81,6 +81,8 @@ def test_thousands_of_pipelined_requests_are_answered_and_few_are_kept(
 def test_heads_have_no_bodies_and_options_may_ask_about_everything(tiny, answers) -> None:
     (answer,) = answers(tiny.ask(LAST.replace(b"GET", b"HEAD")), head=True)
     assert (answer.status, answer.body) == (200, b"")
+    kept = tiny.ask((GET + b"\r\n").replace(b"GET", b"HEAD") + LAST)
+    assert kept.count(b"\r\n\r\nHTTP/1.1 200 ") == 1
     (answer,) = answers(tiny.ask(LAST.replace(b"GET /last", b"OPTIONS *")))
     assert (answer.json["method"], answer.json["path"]) == ("OPTIONS", "*")
 
@@ -144,6 +146,11 @@ def test_a_client_that_has_said_all_still_gets_its_answers(tiny, answers) -> Non
     assert [len(a.body) for a in answers(tiny.ask(large, half_close=True))] == [5_000_000]
     assert tiny.ask(GET, half_close=True) == b""
     assert tiny.ask(half_close=True) == b""
+
+
+def test_who_closes_before_its_turn_has_given_up(tiny) -> None:
+    assert tiny.ask(GET.replace(b"/echo", b"/never") + b"\r\n", half_close=True) == b""
+    assert tiny.door.given_up == 1
 
 
 def test_who_expects_to_be_told_to_go_on_is(tiny, answers) -> None:

@@ -15,7 +15,7 @@ from service.serving.counters import CounterMap
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
 from service.web.answer_threads import AnswerThreads
 from service.web.door import Answer, Request
-from service.web.flask_door import FlaskDoor, environ
+from service.web.flask_door import DoorThreads, FlaskDoor, environ
 from service.web.http_app import make_http_app
 from tests.service.web.asking_doors import Told, answers
 
@@ -47,14 +47,17 @@ def metrics(counters) -> Metrics:
 
 @pytest.fixture
 def door_of(metrics) -> Iterator[Callable[..., FlaskDoor]]:
-    """Makes a door to an app, with so many threads for POST and one for all else."""
-    made: list[AnswerThreads] = []
+    """Makes a door to an app, with so many threads for POST and one for each other kind."""
+    made: list[DoorThreads] = []
 
     def make(app: Any, work: int = 1, max_waiting: int = 5) -> FlaskDoor:
-        work_threads = AnswerThreads(work, max_waiting, "work")
-        page_threads = AnswerThreads(1, max_waiting, "page")
-        made.extend((work_threads, page_threads))
-        return FlaskDoor(app, metrics, work=work_threads, pages=page_threads)
+        threads = DoorThreads(
+            work=AnswerThreads(work, max_waiting, "work"),
+            probes=AnswerThreads(1, max_waiting, "probe"),
+            pages=AnswerThreads(1, max_waiting, "page"),
+        )
+        made.append(threads)
+        return FlaskDoor(app, metrics, threads)
 
     yield make
     for threads in made:
@@ -109,7 +112,9 @@ def test_a_header_with_an_underscore_is_not_taken_for_one_with_a_dash() -> None:
     assert "HTTP_X_REQUEST_ID" not in environ(asked(headers={"x_request_id": "evil"}))
 
 
-@pytest.mark.parametrize("host", [None, "", "..", ".", "a..b", "x" * 300, "x" * 64 + ".y:8"])
+@pytest.mark.parametrize(
+    "host", [None, "", "..", ".", "a..b", "x" * 300, "x" * 64 + ".y:8", "xn--a"]
+)
 def test_a_host_that_can_be_none_is_passed_over(door_of, metrics, host: str | None) -> None:
     headers = {} if host is None else {"host": host}
     app = make_http_app([], metrics, max_body_bytes=9, access_log=None)
@@ -150,6 +155,21 @@ def test_no_page_waits_behind_a_post(door_of) -> None:
     assert [answer.status_code for answer in found] == [200] * 4
 
 
+def test_no_probe_waits_behind_a_page(door_of) -> None:
+    probe_was_here = Event()
+
+    def app(environment, start_response):
+        if environment["PATH_INFO"] == "/metrics":
+            assert probe_was_here.wait(5)
+        else:
+            probe_was_here.set()
+        return echo(environment, start_response)
+
+    probe = asked("GET", "/health/live")
+    found = answers(door_of(app), *[asked("GET", "/metrics")] * 3, probe)
+    assert [answer.status_code for answer in found] == [200] * 4
+
+
 def test_what_finds_no_room_is_refused_with_its_id_and_counted(door_of, counters, failed) -> None:
     held = Event()
 
@@ -165,6 +185,7 @@ def test_what_finds_no_room_is_refused_with_its_id_and_counted(door_of, counters
             door(asked("POST"), future.set_result)
         refused: list[Answer] = []
         door(asked("POST", headers={"x-request-id": "mine"}), refused.append)
+        assert not refused  # not before its turn: what comes behind it may be read then
         held.set()
         for future in waiting:
             assert Told(await asyncio.wait_for(future, 10)).status_code == 200

@@ -198,6 +198,19 @@ def test_at_the_bound_who_never_asked_gives_way_then_who_was_silent_longest(
     assert busy.recv(10_000).startswith(b"HTTP/1.1 200 ")
 
 
+def test_who_is_sending_gives_way_after_those_who_are_not(start_tiny, connected) -> None:
+    tiny = start_tiny(connections=2)
+    idle, sending = connected(tiny, 2)
+    sending.sendall(HEAD % 10 + b"12345")
+    asked(idle)
+    time.sleep(0.3)
+    (another,) = connected(tiny, 1)
+    assert asked(another).startswith(b"HTTP/1.1 200 ")
+    assert whole(idle) == b""
+    sending.sendall(b"67890")
+    assert sending.recv(10_000).startswith(b"HTTP/1.1 200 ")
+
+
 def test_who_is_being_answered_never_gives_way_and_others_wait_meanwhile(
     start_tiny, connected
 ) -> None:
@@ -230,6 +243,7 @@ def test_large_bodies_are_bounded_all_together(start_tiny, answers, connected) -
     tiny.until(lambda: tiny.server.buffered_bytes == 399_999)
     refused.sendall(HEAD % len(body) + body[:-1])
     (answer,) = answers(whole(refused))
+    assert tiny.server.buffered_bytes == 399_999
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
     assert answer.json["code"] == "overloaded"
     small = HEAD % 60_000 + bytes(60_000)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import math
 import tracemalloc
+from contextlib import suppress
 
 import pytest
+
+from service.errors import RequestError
+from service.model.artifact import load_model
+from service.web.rows import RowsProtocol
 
 ROW = {"height_cm": 172, "weight_kg": 95}
 GOOD = json.dumps({"instances": [ROW]})
@@ -368,7 +374,6 @@ CROWDS = {
     + '1], "weight_kg": ['
     + "1," * MILLION
     + "1]}}",
-    "one long column": '{"inputs": {"weight_kg": [1], "height_cm": [' + "{}," * MILLION + "1]}}",
     "csv": "height_cm,weight_kg\n" + "1,1\n" * (MILLION + 1),
 }
 
@@ -386,6 +391,53 @@ def test_a_million_rows_are_refused_in_bounded_memory(lasting_client, failed, na
     assert said["limit"] == 10_000
     assert said["error"].startswith("1000001 rows ")
     assert peak_bytes < 130 * 2**20
+
+
+SWARMS = {
+    "one long column": '{"inputs": {"weight_kg": [1], "height_cm": [' + "{}," * MILLION + "1]}}",
+    "one long row": '{"instances": [[' + "[]," * MILLION + "1]]}",
+    "another key": '{"x": [' + "[]," * MILLION + "1]}",
+    "nothing around it": "[" + "[]," * MILLION + "1]",
+}
+
+
+@pytest.mark.parametrize("name", SWARMS)
+def test_a_million_lists_anywhere_are_refused_before_they_are_made(
+    lasting_client, failed, name: str
+) -> None:
+    body = SWARMS[name].encode()
+    tracemalloc.start()
+    try:
+        answer = predict(lasting_client, body)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "lists and objects" in failed(answer, 400, "invalid_request")["error"]
+    assert peak_bytes < 8 * len(body)
+
+
+def test_brackets_in_texts_are_no_lists(lasting_client, failed) -> None:
+    text = json.dumps({"instances": [[172, '\\"[' * MILLION]]})
+    (problem,) = failed(predict(lasting_client, text), 400, "invalid_rows")["problems"]
+    assert problem["feature"] == "weight_kg"
+
+
+@pytest.mark.parametrize("body", [b"x" * 1000, b'{"instances": [["tall", 1]]}', b"[]"])
+def test_what_is_refused_is_let_go_at_once(models, body: bytes) -> None:
+    """Not when Python next looks for circles: until then a large body would stay."""
+    model = load_model(
+        models / "bodymass/1/model.onnx", name="m", version=1, threads=1, max_bytes=2**20
+    )
+    protocol = RowsProtocol(10)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            with suppress(RequestError):
+                protocol.decode(model, body, {}.get)
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
 
 
 def test_exactly_as_many_rows_as_allowed_are_answered(start, models, failed) -> None:
