@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trainer.architecture import network
 from trainer.classifier import FittedClassifier
+from trainer.data.findings import counted
 from trainer.data.folds import stratified_parts
 from trainer.data.schema import Examples, Schema
 from trainer.errors import SettingError, TableError
@@ -109,6 +110,11 @@ def fit_classifier(
     )
     make = partial(network, settings, preprocessor.layout, len(schema.classes), weights)
     layers = make(np.random.default_rng(0)).summary(weights=False)
+    if len(parts) < settings.ensemble:
+        said = counted(len(parts), "network")
+        say(
+            f"\nThe rows are too few to stop {settings.ensemble} networks by: {said} will be fitted."
+        )
     each = f"{len(parts)} networks, each:\n" if len(parts) > 1 else ""
     say(f"\n{each}{layers}\n")
     fitted = fit_members(

@@ -19,14 +19,14 @@ from trainer.classifier import FittedClassifier
 from trainer.cross_validation import cross_validate, mean_and_spread
 from trainer.data.cleaning import clean
 from trainer.data.encoding import encode
-from trainer.data.findings import Finding
+from trainer.data.findings import Finding, counted
 from trainer.data.schema import Examples, Schema
 from trainer.data.split import parted, stratified_split
 from trainer.data.table import digest, read_table, release_memory
 from trainer.errors import SettingError, TableError
 from trainer.evaluation.baselines import baseline_answers, rows_compared
 from trainer.evaluation.intervals import Answers
-from trainer.evaluation.scores import Scores, score
+from trainer.evaluation.scores import FEW_ROWS, Scores, score
 from trainer.evaluation.tables import confusion_table, scores_table, spread_table
 from trainer.export import model as model_file
 from trainer.export.parity import ExportedModel, check_parity
@@ -220,6 +220,8 @@ def _exported(
     say(confusion_table(scores.confusion, classifier.schema.classes))
     if better := [name for name, line in against.items() if line.accuracy > scores.accuracy]:
         say(f"\nMore accurate than the network on these rows: {', '.join(better)}.")
+    if scores.rows < FEW_ROWS:
+        say(f"\nFigures from {counted(scores.rows, 'row')} are a rough guide at best.")
     learned = outcome.learned
     golden = model_file.golden_rows(classifier, bare, learned)
     content = model_file.export(

@@ -139,9 +139,16 @@ def test_members_leave_out_parts_of_their_own_and_have_seen_all_together(
 
 
 @pytest.mark.parametrize(("rows", "members"), [(4, 1), (20, 20)])
-def test_a_tiny_table_has_fewer_members(fit, examples, rows: int, members: int) -> None:
+def test_a_tiny_table_has_fewer_members_and_it_is_said(
+    brief, schema, examples, rows: int, members: int
+) -> None:
     few = replace(examples(rows), labels=np.arange(rows) % 2)
-    assert len(fit(few, ensemble="2" if rows == 4 else "50").fitted.networks) == members
+    asked, lines = "2" if rows == 4 else "50", []
+    settings, rng = brief(ensemble=asked), np.random.default_rng(0)
+    outcome = fit_classifier(settings, schema, few, 0, rng, lines.append)
+    assert len(outcome.fitted.networks) == members
+    (line,) = [line for line in lines if "too few" in line]
+    assert f"to stop {asked} networks by: {members} network" in line
 
 
 @pytest.mark.parametrize("ensemble", ["1", "2"])

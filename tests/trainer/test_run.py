@@ -153,6 +153,7 @@ def test_the_scores_said_written_and_computed_from_the_file_are_one(
     for name, line in written["baselines"].items():
         assert line == {k: v for k, v in figures(trained.baselines[name]).items() if k in line}
     assert scores_table({"m": computed, **trained.baselines}) in said
+    assert said[-2] == "\nFigures from 40 rows are a rough guide at best."
 
 
 def figures(scores: Scores) -> dict[str, Any]:

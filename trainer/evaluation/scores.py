@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from trainer.evaluation.calibration import expected_calibration_error
 
+FEW_ROWS = 100
+"""Below this, all figures are rough."""
+
 SMALLEST = 1e-7
 """Probabilities are held above this for the log loss, for a hard 0 would make it infinite."""
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from trainer.data.schema import Kind
 from trainer.evaluation.intervals import Interval, Resamples
-from trainer.evaluation.scores import Scores
+from trainer.evaluation.scores import FEW_ROWS, Scores
 from trainer.evaluation.tables import shortened
 from trainer.report import confusion, wording
 from trainer.report.analysis import Analysis, analysis, columns, shown_classes
@@ -37,9 +37,6 @@ SHOWN_IMPORTANCES = 100
 
 DECILES = np.linspace(0.05, 0.95, 19)
 """Where rows are, below a curve."""
-
-FEW_ROWS = 100
-"""Below this, all figures are rough."""
 
 COLUMNS = {
     "accuracy": "Accuracy",
