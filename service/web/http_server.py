@@ -187,8 +187,9 @@ class HttpServer:
 
     def _opened(self, connection: Connection, task: asyncio.Task[object]) -> None:
         self._opening.discard(task)
-        if task.cancelled() or task.exception() is not None:  # the client has gone already
-            connection.connection_lost(None)  # nobody else will tell it
+        failed = task.cancelled() or task.exception() is not None  # the client has gone already
+        if failed and connection in self.connections:
+            connection.connection_lost(None)  # nobody else has told it
 
     def _pause(self, listener: socket.socket, seconds: float) -> None:
         """Leave whoever wants to connect alone for a while, then take one, whatever others do."""

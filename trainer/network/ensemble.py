@@ -55,7 +55,7 @@ class Ensemble:
 
         Not as stacks of all members' arrays: onnxruntime packs the weights of a product of two
         matrices once, those of a product of stacks in each run, which for a few rows takes longer
-        than the product. And it answers a row alone by other sums than the same row among others.
+        than the product. And of stacks it adds up a row alone in another order than among others.
         """
         answers = [_emit(member, graph, x) for member in self.members]
         return answers[0] if len(answers) == 1 else graph.add("Mean", *answers)
