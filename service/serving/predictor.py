@@ -6,7 +6,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from weakref import WeakKeyDictionary
 
 from service.errors import DeadlineExceeded, PigeonholeError
 from service.model.artifact import Model
@@ -36,7 +35,6 @@ class Predictor:
 
     def __init__(self, live: LiveModels, pool: RunPool, observers: Sequence[Observer] = ()) -> None:
         self._live, self._pool, self._observers = live, pool, tuple(observers)
-        self._batchers: WeakKeyDictionary[Model, Batcher] = WeakKeyDictionary()
         self._untold: deque[Observation] = deque()
 
     def find(self, name: str | None, version: str | None) -> Model:
@@ -154,9 +152,9 @@ class Predictor:
                 log.exception("an observer failed")
 
     def _batcher(self, model: Model) -> Batcher:
-        batcher = self._batchers.get(model)
+        batcher: Batcher | None = model.memo.get(self._pool)
         if batcher is None:
             rows = JOINED_ROWS if model.rows_are_independent else 1
             made = Batcher(model.session.run, self._pool, max_rows=rows)
-            batcher = self._batchers.setdefault(model, made)
+            batcher = model.memo.setdefault(self._pool, made)  # another thread may be quicker
         return batcher

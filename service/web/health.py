@@ -11,7 +11,9 @@ from flask import Blueprint, Response
 from service.serving.live_models import LiveModels
 from service.web.errors import JSON
 
-PROBES = frozenset({"/health/live", "/healthz", "/health/ready", "/readyz"})
+LIVE, READY = ("/health/live", "/healthz"), ("/health/ready", "/readyz")
+
+PROBES = frozenset(LIVE + READY)
 """The paths that are asked to find out whether the service is to be trusted or ended."""
 
 NOT_READY = "not_ready"
@@ -27,13 +29,9 @@ def health_blueprint(live: LiveModels, draining: Event) -> Blueprint:
     """
     blueprint = Blueprint("health", __name__)
 
-    @blueprint.get("/health/live")
-    @blueprint.get("/healthz")
     def health_live() -> Response:
         return Response(b'{"live":true}', content_type=JSON)
 
-    @blueprint.get("/health/ready")
-    @blueprint.get("/readyz")
     def health_ready() -> Response:
         problems = [
             f"model '{name}': {problem}" if name else problem
@@ -56,4 +54,7 @@ def health_blueprint(live: LiveModels, draining: Event) -> Blueprint:
         status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
         return Response(msgspec.json.encode(answer), status, content_type=JSON)
 
+    for paths, view in ((LIVE, health_live), (READY, health_ready)):
+        for path in paths:
+            blueprint.add_url_rule(path, view_func=view)
     return blueprint

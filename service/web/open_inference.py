@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
-from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
@@ -117,7 +116,6 @@ class OpenInferenceProtocol:
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
-        self._forms: WeakKeyDictionary[Model, TensorForms] = WeakKeyDictionary()
         self._decoder = msgspec.json.Decoder(_Request)
         self._encoder = msgspec.json.Encoder()
 
@@ -127,9 +125,10 @@ class OpenInferenceProtocol:
         request = self._request(body[:length])
         tensors = _tensors(request.inputs, memoryview(body)[length:])
         outputs = _wanted(request)
-        forms = self._forms.get(model)
+        key = TensorForms, self._max_rows
+        forms = model.memo.get(key)
         if forms is None:
-            forms = self._forms[model] = TensorForms(model, self._max_rows)
+            forms = model.memo[key] = TensorForms(model, self._max_rows)
         return Decoded(forms.columns(tensors), _Form(request.id, outputs), _timeout_s(request))
 
     def reading_cost(self, header: Header, body: bytes) -> int:

@@ -8,7 +8,7 @@ Encoding such a type takes half of the time that encoding dictionaries does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -39,7 +39,7 @@ class _Answer(msgspec.Struct, gc=False, omit_defaults=True):
     threshold: msgspec.Raw | None = None
     predictions: list[_Prediction] | None = None
     outputs: dict[str, Any] | None = None
-    warnings: list[dict[str, Any]] | None = None
+    warnings: Sequence[Warned] | None = None
 
 
 class RowAnswers:
@@ -82,8 +82,7 @@ class RowAnswers:
     def _answer(self, answered: Answered) -> _Answer:
         """What every answer has."""
         answer = _Answer(self._model, self._version, answered.request_id, self._threshold)
-        if answered.unusual:
-            answer.warnings = [_warning(warned) for warned in answered.unusual]
+        answer.warnings = answered.unusual or None
         return answer
 
 
@@ -95,12 +94,3 @@ def _named(classes: list[str]) -> Callable[..., Any]:
     return msgspec.defstruct(
         "Probabilities", [(field, float) for field in fields], rename=fields, gc=False
     )
-
-
-def _warning(warned: Warned) -> dict[str, Any]:
-    return {
-        "row": warned.row,
-        "feature": warned.feature,
-        "value": warned.value,
-        "seen": warned.seen,
-    }

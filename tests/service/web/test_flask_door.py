@@ -141,32 +141,24 @@ def test_posts_are_answered_side_by_side(door_of) -> None:
     assert [answer.status_code for answer in found] == [200, 200]
 
 
-def test_no_page_waits_behind_a_post(door_of) -> None:
-    page_was_here = Event()
+@pytest.mark.parametrize(
+    ("held", "quick"),
+    [
+        (asked("POST"), asked("GET")),
+        (asked("GET", "/metrics"), asked("GET", "/health/live")),
+    ],
+)
+def test_no_page_waits_behind_a_post_and_no_probe_behind_a_page(door_of, held, quick) -> None:
+    quick_was_here = Event()
 
     def app(environment, start_response):
-        if environment["REQUEST_METHOD"] == "POST":
-            assert page_was_here.wait(5)
+        if environment["REQUEST_METHOD"] == held.method and environment["PATH_INFO"] == held.path:
+            assert quick_was_here.wait(5)
         else:
-            page_was_here.set()
+            quick_was_here.set()
         return echo(environment, start_response)
 
-    found = answers(door_of(app), *[asked("POST")] * 3, asked("GET"))
-    assert [answer.status_code for answer in found] == [200] * 4
-
-
-def test_no_probe_waits_behind_a_page(door_of) -> None:
-    probe_was_here = Event()
-
-    def app(environment, start_response):
-        if environment["PATH_INFO"] == "/metrics":
-            assert probe_was_here.wait(5)
-        else:
-            probe_was_here.set()
-        return echo(environment, start_response)
-
-    probe = asked("GET", "/health/live")
-    found = answers(door_of(app), *[asked("GET", "/metrics")] * 3, probe)
+    found = answers(door_of(app), *[held] * 3, quick)
     assert [answer.status_code for answer in found] == [200] * 4
 
 
