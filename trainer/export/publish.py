@@ -95,13 +95,14 @@ def newest(model: Path) -> Path | None:
 
 def _complete(version: Path, others: Mapping[str, bytes]) -> None:
     """Write the files that a version lacks, each whole or not at all."""
+    missing = {name: text for name, text in others.items() if not (version / name).exists()}
+    if not missing:
+        return
     try:
-        for name, text in others.items():
-            if not (version / name).exists():
-                aside = version / f".new-{name}"
-                aside.unlink(missing_ok=True)  # of a run that was killed here
-                _write(aside, text)
-                aside.rename(version / name)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=version) as aside:
+            for name, text in missing.items():
+                _write(Path(aside) / name, text)
+                (Path(aside) / name).rename(version / name)
     except OSError as error:
         raise ExportError(f"{version} can't be written: {error.strerror}") from None
 
