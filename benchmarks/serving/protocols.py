@@ -92,11 +92,13 @@ class Protocol(ABC):
 class Rows(Protocol):
     """``{"instances": [{...}]}`` is answered by ``{"predictions": [{"label", "probabilities"}]}``."""
 
+    key = "instances"
+
     def _request(
         self, served: ServedModel, rows: list[dict[str, Any]]
     ) -> tuple[bytes, dict[str, str]]:
         del served
-        return json.dumps({"instances": rows}).encode(), JSON
+        return json.dumps({self.key: rows}).encode(), JSON
 
     def _answer(self, served: ServedModel, body: bytes, headers: Mapping[str, str]) -> Answer:
         del headers
@@ -112,11 +114,7 @@ class Rows(Protocol):
 class Frames(Rows):
     """MLflow's: the rows are a data frame's records."""
 
-    def _request(
-        self, served: ServedModel, rows: list[dict[str, Any]]
-    ) -> tuple[bytes, dict[str, str]]:
-        del served
-        return json.dumps({"dataframe_records": rows}).encode(), JSON
+    key = "dataframe_records"
 
 
 class Tensors(Protocol):

@@ -25,10 +25,9 @@ import click
 from benchmarks.machine import sentence
 from benchmarks.markdown import table
 from benchmarks.places import REPOSITORY
+from benchmarks.serving import wrk
 
 BODY = b'{"instances": [{"height_cm": 172, "weight_kg": 95}]}'
-
-SCRIPT = Path(__file__).with_name("post.lua")
 
 FLAGS = ("--models", "models", "--default-model", "bodymass", "--port", "0")
 
@@ -159,12 +158,12 @@ def noticed(
         body.write(BODY)
         body.flush()
         command = ["wrk", "--threads", "1", "--connections", str(connections), "--latency"]
-        command += ["--script", str(SCRIPT), "--timeout", "10", "--duration", "24h"]
-        wrk = subprocess.Popen(
+        command += ["--script", str(wrk.SCRIPT), "--timeout", "10", "--duration", "24h"]
+        loading = subprocess.Popen(
             [*command, f"http://127.0.0.1:{port}/predict"],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "WRK_BODY": body.name},
+            env={**os.environ, **wrk.variables(Path(body.name))},
         )
         started = time.monotonic()
         try:
@@ -174,8 +173,8 @@ def noticed(
             time.sleep(ROOM_S)
         finally:
             seconds = time.monotonic() - started
-            wrk.send_signal(signal.SIGINT)
-            output, _ = wrk.communicate()
+            loading.send_signal(signal.SIGINT)
+            output, _ = loading.communicate()
     return _read(output, kind, rounds, seconds)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.environments import Environment
@@ -114,6 +114,19 @@ ROWS = {"json": Rows("/predict")}
 
 MODEL = {"MODEL": "{model}"}
 
+FLASK = Server(
+    "Flask, sync",
+    (
+        *("{python}", "-m", "gunicorn", "serve_flask:app", "--workers", "2"),
+        *("--bind", "127.0.0.1:{port}"),
+    ),
+    PEER_LOADS,
+    ROWS,
+    packages=Environment.of("flask"),
+    package="flask",
+    variables=MODEL,
+)
+
 SERVERS = (
     Server(
         OURS,
@@ -182,29 +195,11 @@ SERVERS = (
         package="fastapi",
         variables=MODEL,
     ),
-    Server(
-        "Flask, sync",
-        (
-            *("{python}", "-m", "gunicorn", "serve_flask:app", "--workers", "2"),
-            *("--bind", "127.0.0.1:{port}"),
-        ),
-        PEER_LOADS,
-        ROWS,
-        packages=Environment.of("flask"),
-        package="flask",
-        variables=MODEL,
-    ),
-    Server(
-        "Flask, gthread",
-        (
-            *("{python}", "-m", "gunicorn", "serve_flask:app", "--workers", "2"),
-            *("--worker-class", "gthread", "--threads", "8", "--bind", "127.0.0.1:{port}"),
-        ),
-        PEER_LOADS,
-        ROWS,
-        packages=Environment.of("flask"),
-        package="flask",
-        variables=MODEL,
+    FLASK,
+    replace(
+        FLASK,
+        name="Flask, gthread",
+        command=(*FLASK.command, "--worker-class", "gthread", "--threads", "8"),
     ),
     Server(
         "MLServer",

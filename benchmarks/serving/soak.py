@@ -7,9 +7,6 @@ holds after the first tenth is compared with what it holds in the end.
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,13 +18,14 @@ import numpy as np
 from benchmarks.machine import sentence
 from benchmarks.markdown import table
 from benchmarks.processes import CommandFailed
+from benchmarks.serving import wrk
 from benchmarks.serving.process_tree import memory_bytes
 from benchmarks.serving.restarts import Service
 
-SCRIPT = Path(__file__).with_name("varied.lua")
-
 SIZES = (1, 1, 1, 1, 2, 3, 5, 8, 13, 30, 70, 150, 300, 3000)
 """Rows in a request; the largest is read in a thread."""
+
+CONNECTIONS = 64
 
 STEPS = 10
 
@@ -45,25 +43,16 @@ def bodies(rng: np.random.Generator) -> Iterator[str]:
         yield json.dumps({"instances": np.column_stack([heights, weights]).round(2).tolist()})
 
 
-def asked(port: int, body: str) -> int:
+def asked(port: int, post: wrk.Post) -> int:
     """Ask for a while; how many requests were answered.
 
     Raises:
         CommandFailed: some were not.
     """
-    command = ["wrk", "--threads", "1", "--connections", "64", "--timeout", "10"]
-    command += ["--duration", f"{STEP_S}s", "--script", str(SCRIPT)]
-    ended = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}/predict"],
-        env={**os.environ, "WRK_BODY": body},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = re.search(r"(\d+) requests in", ended.stdout)
-    if found is None or "Socket errors" in ended.stdout or "Non-2xx" in ended.stdout:
-        raise CommandFailed(ended.stdout)
-    return int(found[1])
+    found = wrk.load(port, post, CONNECTIONS, STEP_S, script=wrk.VARIED)
+    if found.errors:
+        raise CommandFailed(f"{found.errors} of {found.requests + found.errors} requests failed")
+    return found.requests
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,15 +62,14 @@ def main(*, requests: int, workers: int) -> None:
     """Send requests of varying sizes and watch the service's memory."""
     rows: list[list[str]] = []
     held: list[int] = []
+    post = wrk.Post("/predict", "\n".join(bodies(np.random.default_rng(0))).encode(), {})
     with tempfile.TemporaryDirectory() as folder:
-        body = Path(folder) / "bodies"
-        body.write_text("\n".join(bodies(np.random.default_rng(0))), "utf-8")
         service = Service(workers, Path(folder) / "log")
         try:
             done = 0
             for step in range(1, STEPS + 1):
                 while done < requests * step / STEPS:
-                    done += asked(service.port, str(body))
+                    done += asked(service.port, post)
                 time.sleep(SETTLE_S)
                 held.append(memory_bytes(service.parent))
                 rows.append([f"{done:,}", f"{held[-1] / 1e6:.1f} MB", f"{held[-1] / held[0]:.3f}"])
@@ -91,7 +79,7 @@ def main(*, requests: int, workers: int) -> None:
         finally:
             service.stop()
     click.echo(table(["requests", "memory", "over the first"], rows))
-    click.echo(f"\n{workers} workers, 64 connections. {sentence()}")
+    click.echo(f"\n{workers} workers, {CONNECTIONS} connections. {sentence()}")
 
 
 if __name__ == "__main__":

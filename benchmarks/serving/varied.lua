@@ -13,3 +13,5 @@ end
 function request()
   return requests[math.random(#requests)]
 end
+
+dofile(os.getenv("WRK_TELLS"))

@@ -10,10 +10,14 @@ from pathlib import Path
 
 from benchmarks.processes import CommandFailed, run
 
-SCRIPT = Path(__file__).with_name("post.lua")
+SCRIPT, VARIED = (Path(__file__).with_name(f"{name}.lua") for name in ("post", "varied"))
+"""What wrk sends: one body again and again, or the lines of one in random order."""
+
+TELLS = Path(__file__).with_name("told.lua")
+"""What it tells."""
 
 MARK = "told: "
-"""Begins the line that the script prints."""
+"""Begins the line that the scripts print."""
 
 SPARE_S = 30
 """How much longer than it was asked to a run may take: its last answers may be slow."""
@@ -53,7 +57,12 @@ class Told:
     errors: int
 
 
-def load(port: int, post: Post, connections: int, seconds: float) -> Told:
+def variables(body: Path) -> dict[str, str]:
+    """What the scripts ask the environment for: the file of the body, and that of what they tell."""
+    return {"WRK_BODY": str(body), "WRK_TELLS": str(TELLS)}
+
+
+def load(port: int, post: Post, connections: int, seconds: float, *, script: Path = SCRIPT) -> Told:
     """Send a request over some connections, each as soon as its last one is answered.
 
     Args:
@@ -61,6 +70,7 @@ def load(port: int, post: Post, connections: int, seconds: float) -> Told:
         post: the request.
         connections: kept alive.
         seconds: how long.
+        script: what is sent of it.
 
     Raises:
         CommandFailed: wrk isn't there, or failed.
@@ -71,14 +81,14 @@ def load(port: int, post: Post, connections: int, seconds: float) -> Told:
         body = Path(folder) / "body"
         body.write_bytes(post.body)
         headers = [f"{name}: {value}" for name, value in post.headers.items()]
-        command: list[str | Path] = ["wrk", "--threads", "1", "--script", SCRIPT, "--timeout", "10"]
+        command: list[str | Path] = ["wrk", "--threads", "1", "--script", script, "--timeout", "10"]
         command += ["--connections", str(connections), "--duration", f"{seconds:.0f}s"]
         for header in headers:
             command += ["--header", header]
         finished = run(
             [*command, f"http://127.0.0.1:{port}{post.path}"],
             seconds + SPARE_S,
-            {"WRK_BODY": str(body)},
+            variables(body),
         )
     return told(finished.output)
 
