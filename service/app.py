@@ -26,13 +26,11 @@ from service.web.exposition import exposition_blueprint
 from service.web.express import Express
 from service.web.flask_door import DoorThreads, FlaskDoor
 from service.web.health import health_blueprint
-from service.web.hot_routes import hot_blueprint, open_inference_routes, rows_routes
+from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http_app import make_http_app
 from service.web.inference import InferenceProtocol, InferenceRoute
-from service.web.open_inference import OpenInferenceProtocol
 from service.web.openapi import openapi_blueprint
 from service.web.pages import pages_blueprint
-from service.web.rows import RowsProtocol
 
 PAGE_THREADS = 2
 """Threads of whatever is no prediction and no probe: metrics, above all."""
@@ -71,17 +69,13 @@ class Service:
         )
         predictor = Predictor(self.live, self._pool, [metrics.predicted])
         self._access_log = AccessLog() if settings.access_log else None
-        rows = RowsProtocol(settings.max_rows)
 
         def route(name: str, protocol: InferenceProtocol) -> InferenceRoute:
             return InferenceRoute(
                 name, protocol, predictor, metrics, max_body_bytes=settings.max_body_bytes
             )
 
-        hot = [
-            *rows_routes(route("predict", rows), route("model_predict", rows)),
-            *open_inference_routes(route("infer", OpenInferenceProtocol(settings.max_rows))),
-        ]
+        hot = hot_routes(route, settings.max_rows)
         self.flask = make_http_app(
             [
                 hot_blueprint(hot),

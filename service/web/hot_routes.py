@@ -1,4 +1,4 @@
-"""The hot inference routes by path, and the blueprint that serves them through Flask."""
+"""The table of hot inference routes, and the blueprint that serves them through Flask."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, g, request
 
-from service.web.inference import InferenceRoute
+from service.web.inference import InferenceProtocol, InferenceRoute
+from service.web.open_inference import OpenInferenceProtocol
 from service.web.request_id import HEADER
+from service.web.rows import RowsProtocol
 
 
 @dataclass(frozen=True)
@@ -24,21 +26,33 @@ class HotRoute:
     answer: InferenceRoute
 
 
-def rows_routes(predict: InferenceRoute, model_predict: InferenceRoute) -> list[HotRoute]:
-    """The paths of the rows protocol."""
-    return [
-        HotRoute("/predict", predict),
-        HotRoute("/v1/models/<name>:predict", model_predict),
-        HotRoute("/v1/models/<name>/versions/<version>:predict", model_predict),
-    ]
+Make = Callable[[str, InferenceProtocol], InferenceRoute]
+"""Makes the route of a name and a protocol."""
 
 
-def open_inference_routes(infer: InferenceRoute) -> list[HotRoute]:
-    """The paths of the Open Inference Protocol."""
-    return [
-        HotRoute("/v2/models/<name>/infer", infer),
-        HotRoute("/v2/models/<name>/versions/<version>/infer", infer),
+def hot_routes(make: Make, max_rows: int) -> list[HotRoute]:
+    """Every hot route: one line of the table for each, which is all that a new protocol needs here.
+
+    Args:
+        make: makes a route's object.
+        max_rows: rows in one request at most.
+    """
+    rows = RowsProtocol(max_rows)
+    table: list[tuple[str, InferenceProtocol, tuple[str, ...]]] = [
+        ("predict", rows, ("/predict",)),
+        ("model_predict", rows, _of_models("/v1/models", ":predict")),
+        ("infer", OpenInferenceProtocol(max_rows), _of_models("/v2/models", "/infer")),
     ]
+    routes: list[HotRoute] = []
+    for name, protocol, rules in table:
+        answer = make(name, protocol)
+        routes += [HotRoute(rule, answer) for rule in rules]
+    return routes
+
+
+def _of_models(base: str, action: str) -> tuple[str, ...]:
+    """The rules of what is asked of a model: of its newest version, and of one that is named."""
+    return f"{base}/<name>{action}", f"{base}/<name>/versions/<version>{action}"
 
 
 def hot_blueprint(routes: Sequence[HotRoute]) -> Blueprint:

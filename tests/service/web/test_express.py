@@ -26,10 +26,9 @@ from service.web.answer_threads import AnswerThreads
 from service.web.door import Request
 from service.web.express import Express
 from service.web.flask_door import DoorThreads, FlaskDoor
-from service.web.hot_routes import hot_blueprint, rows_routes
+from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http_app import make_http_app
-from service.web.inference import CLIENT_GONE, LONG_BYTES, InferenceRoute
-from service.web.rows import RowsProtocol
+from service.web.inference import CLIENT_GONE, LONG_BYTES, InferenceProtocol, InferenceRoute
 from tests.service.heavy_model import write_heavy_model
 from tests.service.web.asking_doors import Told, answers
 
@@ -111,13 +110,11 @@ def parts(models) -> Iterator[Parts]:
     observed: list[list[Observation]] = []
     predictor = Watched(live, pool, [metrics.predicted, lambda seen: observed.append(list(seen))])
     predictor.together = []
-    rows = RowsProtocol(100)
-    routes = rows_routes(
-        *(
-            InferenceRoute(name, rows, predictor, metrics, max_body_bytes=2 * LONG_BYTES)
-            for name in ("predict", "model_predict")
-        )
-    )
+
+    def route(name: str, protocol: InferenceProtocol) -> InferenceRoute:
+        return InferenceRoute(name, protocol, predictor, metrics, max_body_bytes=2 * LONG_BYTES)
+
+    routes = hot_routes(route, max_rows=100)
     app = make_http_app(
         [hot_blueprint(routes)], metrics, max_body_bytes=2 * LONG_BYTES, access_log=None
     )
