@@ -1,7 +1,7 @@
 """Plain values to Columns, the thorough way: every problem found and named, not the first alone.
 
-CSV rows always come this way, for their cells are text. JSON rows come this way after the quick
-way (``row_forms``) refused them, to say everything that is wrong with them at once.
+JSON rows come this way after the quick way (``row_forms``) refused them, to say everything that is
+wrong with them at once. What comes by column is held against the same rules in ``tables``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def columns_from_values(
 
     Args:
         signature: what the rows must look like.
-        rows: each a mapping by feature name, or a list in signature order.
+        rows: each a mapping by feature name, or a list in signature order; of a model with one
+            feature also its value alone.
         locate: tells where a value stands, for the problems.
 
     Raises:
@@ -101,14 +102,12 @@ def columns_from_values(
         if found.full:
             break
         for feature, value, where in _cells(signature, row, index, locate, found):
-            if (expected := _refusal(feature, value)) is not None:
+            if (expected := refusal(feature, value)) is not None:
                 found.add(Problem(index, feature.name, where, expected, described(value)))
             elif feature.kind is Kind.CATEGORY:
-                text = "" if value is None else category_text(value)
-                categories[index, category_index[feature.name]] = text
-            elif value is not None:
-                number = feature.seconds(value) if feature.kind is Kind.DATETIME else value
-                numbers[index, number_index[feature.name]] = number
+                categories[index, category_index[feature.name]] = held(feature, value)
+            else:
+                numbers[index, number_index[feature.name]] = held(feature, value)
     found.raise_if_any()
     return Columns(numbers, categories)
 
@@ -133,7 +132,7 @@ def rows_from_columns(
         name, where = feature.name, locate(0, feature.name)
         values = columns.get(name)
         if isinstance(values, list):
-            lists[name] = values
+            lists[name] = _flat(values)
         elif name in columns and (values is not None or feature.required):
             found.add(Problem(0, name, where, "a list of values", described(values)))
         elif feature.required and name not in meant:
@@ -148,19 +147,25 @@ def rows_from_columns(
     return [{name: values[i] for name, values in lists.items()} for i in range(longest)]
 
 
-def check_names(signature: Signature, names: Sequence[str]) -> None:
+def check_names(signature: Signature, names: Sequence[str], locate: Locate = nowhere) -> None:
     """Hold the names of a header against the signature: once, not again in every row.
+
+    Args:
+        signature: what features there are.
+        names: as they were given.
+        locate: tells where a name stands, for the problems.
 
     Raises:
         InvalidRows: for unknown names, and features that are needed and missing.
     """
     found = _Collector()
     there = set(names)
-    unknown = _unknown(signature, names, 0, nowhere)
+    unknown = _unknown(signature, names, 0, locate)
     meant = {problem.did_you_mean for problem in unknown}
     for feature in signature.features:
         if feature.required and feature.name not in there and feature.name not in meant:
-            found.add(Problem(0, feature.name, None, "a column of this name", "nothing"))
+            where = locate(0, feature.name)
+            found.add(Problem(0, feature.name, where, "a column of this name", "nothing"))
     found.add(*unknown)
     found.raise_if_any()
 
@@ -187,6 +192,8 @@ def _cells(
             return
         for position, feature in enumerate(signature.features):
             yield feature, row[position], locate(index, str(position))
+    elif len(signature.features) == 1:
+        yield signature.features[0], row, locate(index, None)
     else:
         found.add(
             Problem(
@@ -220,8 +227,24 @@ def _unknown(signature: Signature, names: Iterable[str], row: int, locate: Locat
     return problems
 
 
-def _refusal(feature: Feature, value: Any) -> str | None:
-    """What was expected where ``value`` won't do for ``feature``; None where it will."""
+def _flat(values: list[Any]) -> list[Any]:
+    """A column without the lists of one that stand around each value of a tensor (rows, 1)."""
+    if values and all(isinstance(value, list) and len(value) == 1 for value in values):
+        return [value for (value,) in values]
+    return values
+
+
+def held(feature: Feature, value: Any) -> float | str:
+    """How Columns hold a value that `refusal` lets pass."""
+    if feature.kind is Kind.CATEGORY:
+        return "" if value is None else category_text(value)
+    if value is None:
+        return math.nan
+    return feature.seconds(value) if feature.kind is Kind.DATETIME else float(value)
+
+
+def refusal(feature: Feature, value: Any) -> str | None:
+    """What was expected where a plain value won't do for a feature; None where it will."""
     but = ""
     match value:
         case None:

@@ -9,12 +9,14 @@ Encoding such a type takes half of the time that encoding dictionaries does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from service.model.artifact import Model
+from service.model.columns import Prediction
 from service.model.row_forms import UNHOLDABLE
 from service.model.unusual import Warned
 from service.web.errors import JSON
@@ -32,6 +34,10 @@ class _Prediction(msgspec.Struct, gc=False):
     probabilities: Any
 
 
+class _Line(_Prediction, gc=False, omit_defaults=True):
+    warnings: list[Warned] | None = None
+
+
 class _Answer(msgspec.Struct, gc=False, omit_defaults=True):
     model: str
     version: str
@@ -40,6 +46,9 @@ class _Answer(msgspec.Struct, gc=False, omit_defaults=True):
     predictions: list[_Prediction] | None = None
     outputs: dict[str, Any] | None = None
     warnings: Sequence[Warned] | None = None
+
+
+_P = TypeVar("_P", bound=_Prediction)
 
 
 class RowAnswers:
@@ -55,15 +64,25 @@ class RowAnswers:
 
     def rows(self, answered: Answered) -> Reply:
         """A list of predictions, one a row."""
-        named, places = self._named, self._places
-        prediction = answered.prediction
-        rows = prediction.probabilities.tolist()
         answer = self._answer(answered)
-        answer.predictions = [
-            _Prediction(label, row[places[label]], named(*row))
-            for label, row in zip(prediction.labels, rows, strict=True)
-        ]
+        answer.predictions = self._predictions(answered.prediction, _Prediction)
         return Reply(OK, _encode(answer), JSON)
+
+    def lines(
+        self, prediction: Prediction, unusual: Sequence[Warned], rows: Sequence[int]
+    ) -> Sequence[Any]:
+        """The same predictions, to be written one a line, each with what was unusual in its row.
+
+        Args:
+            prediction: of some rows of a request.
+            unusual: what was unusual in them.
+            rows: their indexes in the request.
+        """
+        lines = self._predictions(prediction, _Line)
+        for warned in unusual:
+            line = lines[warned.row]
+            line.warnings = [*(line.warnings or ()), replace(warned, row=rows[warned.row])]
+        return lines
 
     def columns(self, answered: Answered) -> Reply:
         """An object of columns."""
@@ -78,6 +97,14 @@ class RowAnswers:
             "probabilities": dict(zip(self._classes, rows.T.tolist(), strict=True)),
         }
         return Reply(OK, _encode(answer), JSON)
+
+    def _predictions(self, prediction: Prediction, kind: type[_P]) -> list[_P]:
+        named, places = self._named, self._places
+        rows = prediction.probabilities.tolist()
+        return [
+            kind(label, row[places[label]], named(*row))
+            for label, row in zip(prediction.labels, rows, strict=True)
+        ]
 
     def _answer(self, answered: Answered) -> _Answer:
         """What every answer has."""

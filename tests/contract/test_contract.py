@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.model import artifact, repository, signature
-from service.model.problems import columns_from_values
 from service.settings import Settings as ServiceSettings
 from service.web import csv_rows
 from trainer.data import text
@@ -101,8 +100,7 @@ def test_the_service_reads_rows_as_the_trainer_did(trained: Path, mixed_table: P
     model = load(trained)
     lines = mixed_table.read_text("utf-8").splitlines()
     body = "\n".join(line.rsplit(",", 1)[0] for line in lines)
-    rows = csv_rows.read_csv(body, model.signature)
-    columns = columns_from_values(model.signature, rows)
+    columns = csv_rows.csv_columns(body, model.signature)
     served = model.session.run(columns)
 
     from trainer.data.cleaning import clean  # noqa: PLC0415 - beside its use
@@ -168,7 +166,7 @@ def test_the_service_decides_by_the_threshold_as_the_graph_does(careful, careful
     assert 0 < threshold.value < 1
     lines = careful_table.read_text("utf-8").splitlines()
     body = "\n".join(line.rpartition(",")[0] for line in lines)
-    columns = columns_from_values(model.signature, csv_rows.read_csv(body, model.signature))
+    columns = csv_rows.csv_columns(body, model.signature)
     served = model.session.run(columns)
 
     from trainer.data.cleaning import clean  # noqa: PLC0415 - beside its use

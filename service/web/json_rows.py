@@ -1,0 +1,282 @@
+"""Rows as JSON: objects, lists or columns.
+
+A body is decoded into types that were generated from the signature, and one that doesn't fit is
+looked at again, slowly and thoroughly, to say everything that is wrong with it. Bodies that would
+become a great many objects are counted before any of them does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from service.errors import InvalidRequest, RequestError, UnreadableBody
+from service.model.artifact import Model
+from service.model.columns import Columns
+from service.model.problems import (
+    by_column,
+    by_row,
+    columns_from_values,
+    described,
+    rows_from_columns,
+)
+from service.model.row_forms import VALUE_TYPES, check_row_count
+from service.web.errors import JSON, UnsupportedMediaType
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+FEW_CONTAINERS = 100_000
+"""Lists and objects in a body that are not worth counting."""
+
+LONGEST_INTEGER = 300
+"""Digits: a longer whole number is read as a double, which may be infinite and is refused then."""
+
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'
+"""A string, or what begins as one and never ends: so that no byte is looked at twice."""
+
+_STRINGS = re.compile(_STRING, re.DOTALL)
+
+_STRING_OR_NAN = re.compile(_STRING + rb"|\bNaN\b", re.DOTALL)
+
+_REFUSED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What decoders raise of a body that is not as they want it."""
+
+
+class _Unread(msgspec.Struct):
+    """A body whose rows were not read yet."""
+
+    instances: msgspec.Raw = msgspec.Raw(b"{}")
+    inputs: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_UNREAD = msgspec.json.Decoder(_Unread)
+
+_LISTED = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class JsonRows:
+    """Reads the rows of one model: its quick decoders, in the order in which they are tried.
+
+    Unknown keys beside the rows (signature_name, parameters) are other protocols' business.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._signature, self._forms = model.signature, model.forms
+        forms = model.forms
+        self._named = _decoder("instances", list[forms.named])  # type: ignore[name-defined]
+        self._listed = _decoder("instances", list[forms.listed])  # type: ignore[name-defined]
+        either = forms.columns | list[forms.listed]  # type: ignore[name-defined]
+        self._columns = _decoder("inputs", either)
+        self._values: dict[str, msgspec.json.Decoder[Any]] = {}
+        if len(model.signature.features) == 1:
+            (feature,) = model.signature.features
+            value = VALUE_TYPES[feature.kind]
+            values: Any = list[value if feature.required else value | None]  # type: ignore[misc]
+            self._values = {key: _decoder(key, values) for key in ("instances", "inputs")}
+
+    def read(self, body: bytes, content_type: str, max_rows: int) -> tuple[Columns, bool]:
+        """The rows in a body, and whether they want to be answered as columns.
+
+        Args:
+            body: as received, or inflated.
+            content_type: what its sender called it, for the case that it is no JSON.
+            max_rows: rows in one request at most.
+
+        Raises:
+            RequestError: for whatever is wrong with them.
+        """
+        if len(body) >= 2 * max_rows:
+            _refuse_crowds(body, max_rows)
+        return self._quick(body, max_rows) or self._thorough(body, content_type, max_rows)
+
+    def _quick(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
+        """The rows, if they fit; else None, and nothing said of why."""
+        try:
+            instances = self._named.decode(body).instances
+        except _REFUSED:
+            try:
+                instances = self._listed.decode(body).instances
+            except _REFUSED:
+                return self._quick_inputs(body, max_rows)
+        columns = self._forms.from_rows(instances, max_rows)
+        return None if columns is None else (columns, False)
+
+    def _quick_inputs(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
+        try:
+            inputs = self._columns.decode(body).inputs
+        except _REFUSED:
+            return self._quick_values(body, max_rows)
+        columns = (
+            self._forms.from_rows(inputs, max_rows)
+            if isinstance(inputs, list)
+            else self._forms.from_columns(inputs, max_rows)
+        )
+        return None if columns is None else (columns, True)
+
+    def _quick_values(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
+        """The same of values alone, which are rows of a model with one feature."""
+        for key, decoder in self._values.items():
+            try:
+                values = getattr(decoder.decode(body), key)
+            except _REFUSED:
+                continue
+            (field,) = self._forms.columns.__struct_fields__
+            columns = self._forms.from_columns(self._forms.columns(**{field: values}), max_rows)
+            return None if columns is None else (columns, key == "inputs")
+        return None
+
+    def _thorough(self, body: bytes, content_type: str, max_rows: int) -> tuple[Columns, bool]:
+        """The rows, or an error that names everything wrong with them."""
+        request = parsed(body, content_type, max_rows)
+        if not isinstance(request, dict):
+            raise InvalidRequest(
+                f'expected an object such as {{"instances": [...]}}, got {described(request)}'
+            )
+        key = next((key for key in ("instances", "inputs") if key in request), None)
+        if key is None:
+            example = ", ".join(f'"{name}": ...' for name in list(self._signature.by_name)[:3])
+            raise InvalidRequest(
+                f'expected "instances" or "inputs" in the body: {{"instances": [{{{example}}}]}}'
+            )
+        pointer, rows, locate = f"/{key}", request[key], by_row(f"/{key}")
+        if key == "inputs" and isinstance(rows, dict):
+            # Before they are turned into rows, which take far more room.
+            columns = [values for values in rows.values() if isinstance(values, list)]
+            check_row_count(max(map(len, columns), default=0), max_rows)
+            rows, locate = rows_from_columns(self._signature, rows, pointer), by_column(pointer)
+        if not isinstance(rows, list):
+            expected = "a list of rows" if key == "instances" else "columns or a list of rows"
+            raise InvalidRequest(f"expected {expected}, got {described(rows)}", pointer)
+        check_row_count(len(rows), max_rows)
+        return columns_from_values(self._signature, rows, locate), key == "inputs"
+
+
+def _decoder(key: str, kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(msgspec.defstruct("Body", [(key, kind)]))
+
+
+def _refuse_crowds(body: bytes, max_rows: int) -> None:
+    """Count the rows of a body that may have too many before any becomes an object.
+
+    Two bytes, ``{}``, may be a row of a hundred optional features: decoding first and counting
+    then would let a small body take a lot of memory.
+    """
+    if not _may_be_a_crowd(body, max_rows):
+        return
+    with suppress(*_REFUSED):
+        unread = _UNREAD.decode(body)
+        for rows in (unread.instances, unread.inputs):
+            if bytes(rows)[:1] == b"[":
+                checked_count(rows, max_rows)
+
+
+def checked_count(rows: bytes | msgspec.Raw, max_rows: int) -> None:
+    """The same of rows that are a list by themselves.
+
+    Raises:
+        TooManyRows: when there are more.
+        msgspec.MsgspecError: for what is no list, if that is looked at.
+    """
+    content = bytes(rows)
+    if len(content) >= 2 * max_rows and _may_be_a_crowd(content, max_rows):
+        check_row_count(len(_LISTED.decode(content)), max_rows)
+
+
+def _may_be_a_crowd(body: bytes, max_rows: int) -> bool:
+    return body.count(b"{") > max_rows or body.count(b"[") > max_rows
+
+
+def _refuse_swarms(body: bytes, max_rows: int) -> None:
+    """Refuse a body of more lists and objects than rows and columns can be.
+
+    Each may be three bytes, and becomes an object of sixty.
+    """
+    most = FEW_CONTAINERS + 2 * max_rows
+    if _containers(body) > most and _containers(_STRINGS.sub(b"", body)) > most:
+        raise InvalidRequest(f"the body holds more than {most} lists and objects")
+
+
+def _containers(body: bytes) -> int:
+    return body.count(b"[") + body.count(b"{")
+
+
+def without_nan(body: bytes) -> bytes:
+    """JSON with null for each NaN, which it has not and pandas and TensorFlow write."""
+    if b"NaN" not in body:
+        return body
+    return _STRING_OR_NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], body)
+
+
+@lru_cache(64)
+def media_type(content_type: str) -> str:
+    """A Content-Type without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def as_text(body: bytes) -> str:
+    """A body as text.
+
+    Raises:
+        UnreadableBody: when it is not UTF-8.
+    """
+    try:
+        return body.removeprefix(BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableBody(f"the body is not UTF-8: byte {error.start} is wrong") from None
+
+
+def parsed(body: bytes, content_type: str, max_rows: int) -> Any:
+    """Any JSON as plain values; the standard library says where it breaks off.
+
+    Args:
+        body: the JSON.
+        content_type: what its sender called it.
+        max_rows: a body of many more lists and objects is refused before it is parsed.
+
+    Raises:
+        InvalidRequest: for that.
+        UnreadableBody: for what is no JSON.
+        UnsupportedMediaType: for what is none and was not called so either.
+    """
+    _refuse_swarms(body, max_rows)
+    text = as_text(body)
+    problem: RequestError
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number)
+    except RecursionError:
+        raise UnreadableBody("the JSON is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        problem = UnreadableBody(
+            f"the body is not JSON: {error.msg}, {where}" if body else "the body is empty"
+        )
+    except _Constant as error:
+        problem = UnreadableBody(f"the body is not JSON: {error} is no JSON number")
+    called = media_type(content_type)
+    # curl -d says x-www-form-urlencoded of everything, so what looks like JSON counts as JSON.
+    looks_like_json = text.lstrip()[:1] in ("{", "[", "")
+    if called and "json" not in called and not looks_like_json:
+        raise UnsupportedMediaType(
+            f"Content-Type {called[:40]!r} is not taken, and {problem}; send {JSON} or text/csv"
+        )
+    try:
+        raise problem
+    finally:
+        del problem  # its traceback holds this frame, and this frame the body
+
+
+class _Constant(Exception):
+    """NaN, Infinity or -Infinity, which Python's parser takes and JSON has not."""
+
+
+def _refuse_constant(name: str) -> None:
+    raise _Constant(name)
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)

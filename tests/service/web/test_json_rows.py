@@ -1,0 +1,140 @@
+"""Rows as JSON: forms that models of one feature take besides, and bodies made to take long."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+
+import msgspec
+import pytest
+
+from service.errors import InvalidRows, RequestError, TooManyRows, UnreadableBody
+from service.model.artifact import Model, load_model
+from service.web.json_rows import JsonRows, checked_count, parsed, without_nan
+from trainer.graph import Graph
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory) -> Model:
+    """A model with one number, which may be missing."""
+    graph = Graph("single")
+    numbers = graph.input("numbers", "double", 1)
+    z = graph.add("Cast", numbers, to=1)
+    both = graph.add("Concat", z, z, axis=1)
+    graph.output(graph.add("Softmax", both, axis=1), "probabilities", "float", 2)
+    features = [{"name": "x", "kind": "number", "required": False}]
+    metadata = {
+        "pigeonhole": "1",
+        "signature": json.dumps({"features": features, "classes": ["a", "b"]}),
+        "golden": json.dumps(
+            [{"row": {"x": 1}, "label": "a", "probabilities": {"a": 0.5, "b": 0.5}}]
+        ),
+    }
+    path = tmp_path_factory.mktemp("single") / "model.onnx"
+    path.write_bytes(graph.model(metadata, "test").SerializeToString())
+    return load_model(path, name="single", version=1, threads=1, max_bytes=2**20)
+
+
+ONE_FEATURE = {
+    "values": ('{"instances": [1, 2.5, null]}', False),
+    "lists": ('{"instances": [[1], [2.5], [null]]}', False),
+    "objects": ('{"instances": [{"x": 1}, {"x": 2.5}, {}]}', False),
+    "values and lists": ('{"instances": [1, [2.5], {}]}', False),
+    "inputs": ('{"inputs": [1, 2.5, null]}', True),
+    "lists of inputs": ('{"inputs": [[1], [2.5], [null]]}', True),
+    "objects of inputs": ('{"inputs": [{"x": 1}, {"x": 2.5}, {}]}', True),
+    "a column": ('{"inputs": {"x": [1, 2.5, null]}}', True),
+    "a column of lists": ('{"inputs": {"x": [[1], [2.5], [null]]}}', True),
+    "among other keys": ('{"signature_name": 7, "instances": [1, 2.5, null], "x": {}}', False),
+}
+
+
+@pytest.mark.parametrize("form", ONE_FEATURE)
+def test_one_feature_may_come_without_lists(single, form: str) -> None:
+    body, by_column = ONE_FEATURE[form]
+    columns, answered_by_column = JsonRows(single).read(body.encode(), "", 10)
+    assert columns.numbers[:2].tolist() == [[1], [2.5]]
+    assert str(columns.numbers[2, 0]) == "nan"
+    assert answered_by_column is by_column
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ('{"instances": [1, "2", true]}', ["/instances/1", "/instances/2"]),
+        ('{"inputs": ["2", [[]]]}', ["/inputs/0", "/inputs/1/0"]),
+        ('{"inputs": {"x": [[1], ["2"]]}}', ["/inputs/x/1"]),
+        ('{"inputs": {"x": [[1], 2]}}', ["/inputs/x/0"]),
+        ('{"inputs": {"x": [[1, 2], [3, 4]]}}', ["/inputs/x/0", "/inputs/x/1"]),
+    ],
+)
+def test_a_wrong_value_of_one_feature_is_named_with_its_place(single, body, pointers) -> None:
+    with pytest.raises(InvalidRows) as caught:
+        JsonRows(single).read(body.encode(), "", 10)
+    assert [problem.pointer for problem in caught.value.problems] == pointers
+    assert {problem.feature for problem in caught.value.problems} == {"x"}
+
+
+def test_inputs_may_be_rows_and_are_answered_as_columns(lasting_client) -> None:
+    rows = [[172, 95], [160, 40]]
+    named = [{"height_cm": height, "weight_kg": weight} for height, weight in rows]
+    columns = {"height_cm": [172, 160], "weight_kg": [95, 40]}
+    nested = {name: [[value] for value in values] for name, values in columns.items()}
+    outputs = [
+        lasting_client.post("/predict", json={"inputs": inputs}).json["outputs"]
+        for inputs in (columns, rows, named, nested)
+    ]
+    assert outputs == [outputs[0]] * 4
+
+
+@pytest.mark.parametrize("key", ["instances", "inputs"])
+@pytest.mark.parametrize("row", ["1", "[1]", "{}"])
+def test_rows_of_one_feature_are_counted_before_they_are_made(single, key: str, row: str) -> None:
+    body = f'{{"{key}": [{row}{f",{row}" * 500_000}]}}'.encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooManyRows) as caught:
+            JsonRows(single).read(body, "", 1000)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert caught.value.got == 500_001
+    assert peak_bytes < 40 * 2**20
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"' + '\\"' * 1_000_000, '"' + "\\" * 1_000_001, '"' * 1_000_001, '"\\",' * 300_000],
+    ids=["quotes", "backslashes", "strings", "mixed"],
+)
+def test_a_text_that_never_ends_takes_no_longer_for_each_byte(single, text: str) -> None:
+    body = ("[" * 200_000 + "NaN" + text).encode()
+    started = time.perf_counter()
+    with pytest.raises(RequestError):
+        JsonRows(single).read(body, "", 10)
+    without_nan(body)
+    # Looked for again from each quote on, its end took hours to be missed.
+    assert time.perf_counter() - started < 10
+
+
+def test_nan_is_null_where_it_is_a_value_and_nowhere_else() -> None:
+    body = b'{"NaN": [NaN, "NaN", "a \\" NaN", NaN], "x": "NaN'
+    assert without_nan(body) == b'{"NaN": [null, "NaN", "a \\" NaN", null], "x": "NaN'
+    assert without_nan(b"[NaNa, aNaN, -Infinity]") == b"[NaNa, aNaN, -Infinity]"
+
+
+def test_a_list_of_rows_is_counted_and_no_more_than_that() -> None:
+    rows = b"[" + b"{}," * 100 + b"{}]"
+    checked_count(rows, 101)
+    checked_count(msgspec.Raw(rows), 101)
+    with pytest.raises(TooManyRows, match="101 rows"):
+        checked_count(rows, 100)
+    with pytest.raises(msgspec.MsgspecError):
+        checked_count(rows[:-1], 10)
+
+
+def test_what_is_parsed_is_json_and_nothing_else() -> None:
+    assert parsed(b'\xef\xbb\xbf{"a": [1, 2.5, null]}', "", 10) == {"a": [1, 2.5, None]}
+    with pytest.raises(UnreadableBody, match="NaN is no JSON number"):
+        parsed(b"[NaN]", "application/json", 10)
