@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from service.errors import Overloaded
-from service.web.door import Answer, Cancel, Respond
+from service.web.door import Answer, Cancel, Respond, Rest
+from service.web.reply import Pieces
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,55 @@ class AnswerThreads:
         self._pool.submit(run).add_done_callback(ended)
         return lambda: taken_out() is not None
 
+    def rest(self, pieces: Pieces) -> Rest:
+        """The rest of an answer, whose pieces are made in these threads in turn with the others.
+
+        They take no room from answers that have not begun: of each connection one waits at most.
+        """
+        return _Rest(self._pool, pieces)
+
     def close(self) -> None:
         """Let the threads end with what they do now."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Rest:
+    """See `AnswerThreads.rest`; all but the pieces themselves is done on the loop."""
+
+    def __init__(self, pool: ThreadPoolExecutor, pieces: Pieces) -> None:
+        self._pool, self._pieces = pool, pieces
+        self._being_made: Future[bytes | None] | None = None
+        self._closed = False
+
+    def ask(self, take: Callable[[bytes | None], None], fail: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def ended(future: Future[bytes | None]) -> None:
+            with suppress(RuntimeError):  # the loop has ended before
+                loop.call_soon_threadsafe(self._hand_over, future, take, fail)
+
+        self._being_made = self._pool.submit(next, filter(None, self._pieces), None)
+        self._being_made.add_done_callback(ended)
+
+    def close(self) -> None:
+        self._closed = True
+        if self._being_made is None or self._being_made.cancel():
+            self._pieces.close()
+
+    def _hand_over(
+        self,
+        future: Future[bytes | None],
+        take: Callable[[bytes | None], None],
+        fail: Callable[[], None],
+    ) -> None:
+        self._being_made = None
+        if self._closed:
+            self._pieces.close()  # not earlier: a piece was being made
+            return
+        try:
+            piece = future.result()
+        except Exception:
+            log.exception("an answer broke off")
+            fail()
+        else:
+            take(piece)

@@ -3,7 +3,8 @@
 Bytes are parsed by llhttp (through httptools), which refuses most of what request smuggling lives
 on: two lengths, a length beside chunks, blanks in names, folded lines, bare line ends. A request is
 handed on when its body is whole, so a client that dribbles holds a connection and nothing else, and
-that not for ever. Each answer goes out in one write.
+that not for ever. Each answer goes out in one write, but for those that are made piece by piece: of
+them the next piece is asked for when the client has taken the one before.
 
 Why no ASGI server stands here: see ``http_server``.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,9 +32,10 @@ from werkzeug.exceptions import (
     RequestTimeout,
     RequestURITooLarge,
     ServiceUnavailable,
+    Unauthorized,
 )
 
-from service.web.door import Answer, Cancel, Door, Request
+from service.web.door import Answer, Cancel, Door, Request, Rest
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +61,10 @@ CACHED_TARGET_BYTES = 256
 
 LENGTH_DIGITS = 18
 """Of a Content-Length; Python refuses to read numbers of some thousand digits."""
+
+IN_CHUNKS = b"transfer-encoding: chunked\r\n"
+
+LAST_CHUNK = b"0\r\n\r\n"
 
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -105,6 +113,7 @@ class Server(Protocol):
     head_end: bytes
     last_head_end: bytes
     now: Callable[[], float]
+    knows: Callable[[str | None], bool]
 
 
 _NOTHING, _HEAD, _BODY = range(3)
@@ -129,10 +138,10 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         *("_ahead", "_answering", "_bare_bytes", "_bodiless", "_body", "_body_bytes", "_cancel"),
-        "_client",
-        *("_counted_bytes", "_eof", "_handing_on", "_headers", "_keep_alive", "_lingering"),
-        *("_parser", "_reading", "_reading_paused", "_refused", "_server", "_stalled_since"),
-        *("_transport", "_unsent_bytes", "_url", "_version", "_waiting", "has_asked", "since"),
+        *("_client", "_counted_bytes", "_eof", "_handing_on", "_headers", "_in_chunks"),
+        *("_keep_alive", "_lingering", "_parser", "_reading", "_reading_paused", "_refused"),
+        *("_rest", "_server", "_stalled_since", "_transport", "_unsent_bytes", "_url"),
+        *("_version", "_waiting", "has_asked", "since"),
     )
 
     def __init__(self, server: Server) -> None:
@@ -152,8 +161,9 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[tuple[Request | HTTPException, bool]] = deque()
         self._ahead = _NO_BYTES
         self._answering = self._handing_on = self._reading_paused = self._bodiless = False
-        self._keep_alive = True
+        self._keep_alive = self._in_chunks = True
         self._cancel: Cancel | None = None
+        self._rest: Rest | None = None
         # Large bodies here, all and the one that is being answered.
         self._counted_bytes = self._body_bytes = 0
         self._refused = self._lingering = self._eof = False
@@ -184,6 +194,9 @@ class Connection(asyncio.Protocol):
         if self._cancel is not None:
             self._cancel()
             self._cancel = None
+        if self._rest is not None:
+            self._rest.close()
+            self._rest = None
 
     def eof_received(self) -> bool:
         """The client sends no more; whether it still gets an answer.
@@ -209,6 +222,8 @@ class Connection(asyncio.Protocol):
         self.since = self._server.now()
         if not self._answering:
             self._hand_on_waiting()
+        elif self._rest is not None:
+            self._go_on(self._rest)
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Bytes of a request, or of several."""
@@ -332,7 +347,10 @@ class Connection(asyncio.Protocol):
         if size > self._server.limits.body_bytes:
             self._refuse(RequestEntityTooLarge())
         elif size > COUNTED_BYTES:
-            self._count(size if size - len(piece) <= COUNTED_BYTES else len(piece))
+            is_large_by_now = size - len(piece) <= COUNTED_BYTES
+            self._count(size if is_large_by_now else len(piece))
+            if is_large_by_now and not self._server.knows(self._headers.get("authorization")):
+                self._refuse(Unauthorized("a body of this size needs a key that is known"))
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -397,7 +415,7 @@ class Connection(asyncio.Protocol):
     def _hand_on(self, request: Request, keep_alive: bool) -> None:
         self._answering, self._keep_alive = True, keep_alive
         self._body_bytes = len(request.body)
-        self._bodiless = request.method == "HEAD"
+        self._bodiless, self._in_chunks = request.method == "HEAD", request.version == "1.1"
         self._handing_on = True
         try:
             cancel = self._server.door(request, self._respond)
@@ -411,6 +429,9 @@ class Connection(asyncio.Protocol):
 
     def _respond(self, answer: Answer) -> None:
         transport = self._transport
+        if answer.rest is not None:
+            self._begin(answer, answer.rest)
+            return
         if transport is None or not self._answering:
             return  # the client is gone
         self._answering, self._cancel = False, None
@@ -426,6 +447,47 @@ class Connection(asyncio.Protocol):
                 self._hand_on_waiting()
         else:
             self._say_last(answer)
+
+    def _begin(self, answer: Answer, rest: Rest) -> None:
+        """Give the first piece of an answer that is made as it is taken."""
+        transport, server = self._transport, self._server
+        framing = IN_CHUNKS if self._in_chunks else b""  # in HTTP/1.0 the closing ends it
+        if transport is None or not self._answering or self._bodiless:
+            rest.close()
+            self._respond(Answer(answer.head + framing, b""))
+            return
+        self._rest, self._cancel = rest, None
+        self._keep_alive = self._keep_alive and not server.draining and not self._eof
+        head_end = server.head_end if self._keep_alive else server.last_head_end
+        transport.write(b"".join((answer.head, framing, head_end, self._framed(answer.body))))
+        self._go_on(rest)
+
+    def _go_on(self, rest: Rest) -> None:
+        if self._stalled_since is None:
+            rest.ask(self._take, self.abort)
+
+    def _take(self, piece: bytes | None) -> None:
+        """A piece of the rest, or its end."""
+        transport, rest = self._transport, self._rest
+        if transport is None or rest is None or transport.is_closing():
+            return  # what closes the connection closes the rest
+        if piece is not None:
+            transport.write(self._framed(piece))
+            self._go_on(rest)
+            return
+        self._rest, self._answering = None, False
+        if self._body_bytes > COUNTED_BYTES:
+            self._count(-self._body_bytes)
+        end = LAST_CHUNK if self._in_chunks else b""
+        if self._keep_alive and not self._eof:
+            transport.write(end)
+            self.since = self._server.now()
+            self._hand_on_waiting()
+        else:
+            self._end_with(end)
+
+    def _framed(self, piece: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(piece), piece) if self._in_chunks and piece else piece
 
     def _queue(self, entry: Request | HTTPException, keep_alive: bool = False) -> None:
         self._waiting.append((entry, keep_alive))
@@ -461,14 +523,18 @@ class Connection(asyncio.Protocol):
             self._say_last(self._server.door.refuse(error))
 
     def _say_last(self, answer: Answer) -> None:
-        """Give the last answer, and wait until the client has closed too."""
+        """Give the last answer."""
+        self._end_with(b"".join((answer.head, self._server.last_head_end, answer.body)))
+
+    def _end_with(self, last: bytes) -> None:
+        """Send the last bytes, and wait until the client has closed too."""
         self._refused = self._lingering = True
         self._forget_waiting()
         self.since = self._server.now()
         transport = self._transport
         if transport is None:
             return
-        transport.write(b"".join((answer.head, self._server.last_head_end, answer.body)))
+        transport.write(last)
         if self._eof:
             transport.close()
         elif not transport.is_closing():
@@ -531,7 +597,16 @@ class Connection(asyncio.Protocol):
         self._refused = True
         self._server.connections.discard(self)
         if self._transport is not None:
+            if self._rest is not None and not self._in_chunks:
+                _reset_at_close(self._transport)
             self._transport.abort()
+
+
+def _reset_at_close(transport: asyncio.Transport) -> None:
+    """Have the connection reset: in HTTP/1.0 a plain end would say that the answer is whole."""
+    ours = transport.get_extra_info("socket")
+    with socket.fromfd(ours.fileno(), ours.family, ours.type) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _target(url: bytes) -> tuple[str, bytes]:

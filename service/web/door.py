@@ -1,4 +1,4 @@
-"""What passes between a connection and what answers it: requests and answers, whole and as bytes."""
+"""What passes between a connection and what answers it: requests and answers as bytes."""
 
 from __future__ import annotations
 
@@ -31,16 +31,34 @@ class Request(msgspec.Struct, gc=False):
     client: str
 
 
+class Rest(Protocol):
+    """What is left of a long answer: pieces, each made when there is room for it."""
+
+    def ask(self, take: Callable[[bytes | None], None], fail: Callable[[], None]) -> None:
+        """Have the next piece made, elsewhere; nobody asks for another before it is there.
+
+        Args:
+            take: called with it on the loop's thread, later; with None when there was none left.
+            fail: called instead where it can't be made.
+        """
+
+    def close(self) -> None:
+        """Nobody asks any more: what has not been made never is."""
+
+
 class Answer(msgspec.Struct, gc=False):
     """An answer as bytes.
 
     Attributes:
-        head: status line and headers, each with its line end; without Date and Connection.
+        head: status line and headers, each with its line end; without Date and Connection, and
+            without a length where there is a rest.
         body: the bytes; not sent in answer to HEAD.
+        rest: what follows them, if the answer is too long to be made at once.
     """
 
     head: bytes
     body: bytes
+    rest: Rest | None = None
 
 
 Respond = Callable[[Answer], None]

@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -89,7 +89,7 @@ class FlaskDoor:
         else:
             threads = self._threads.pages
         try:
-            return threads(partial(self._answered, request), respond)
+            return threads(partial(self._answered, request, threads), respond)
         except Overloaded as error:
             # Later, as all answers: whoever sends many requests waits for each of them in turn.
             asyncio.get_running_loop().call_soon(respond, self._failed(error, request))
@@ -110,9 +110,9 @@ class FlaskDoor:
             self._access_log.note(identity, method, path, reply.status, 0.0)
         return reply.answer(identity)
 
-    def _answered(self, request: Request) -> Answer:
+    def _answered(self, request: Request, threads: AnswerThreads) -> Answer:
         try:
-            return _call(self._app, environ(request))
+            return _call(self._app, environ(request), threads)
         except Exception as error:
             log.exception("request failed")
             return self._failed(error, request)
@@ -164,21 +164,31 @@ def _host(given: str | None) -> str:
     return given or NO_HOST
 
 
-def _call(app: WsgiApp, environment: dict[str, Any]) -> Answer:
-    """Run the app in this thread."""
+def _call(app: WsgiApp, environment: dict[str, Any], threads: AnswerThreads) -> Answer:
+    """Run the app in this thread, and what it makes piece by piece in these."""
     started: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _exc: Any = None) -> None:
         started[:] = [int(status.split(" ", 1)[0]), headers]
 
-    chunks = app(environment, start_response)
+    pieces = _pieces(app(environment, start_response))
+    body = next(pieces, b"")  # an app may say nothing of an answer before
+    status, headers = started
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    rest = None
+    if any(name.lower() == "content-length" for name, _ in headers):
+        body += b"".join(pieces)
+    elif (second := next(pieces, None)) is None:
+        lines += f"Content-Length: {len(body)}\r\n"
+    else:
+        body, rest = body + second, threads.rest(pieces)
+    return Answer(f"{status_line(status)}{lines}".encode("latin-1"), body, rest)
+
+
+def _pieces(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """What an app makes, and the end of it that PEP 3333 asks for."""
     try:
-        body = b"".join(chunks)
+        yield from chunks
     finally:
         if (close := getattr(chunks, "close", None)) is not None:
             close()
-    status, headers = started
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    if not any(name.lower() == "content-length" for name, _ in headers):
-        lines += f"Content-Length: {len(body)}\r\n"
-    return Answer(f"{status_line(status)}{lines}".encode("latin-1"), body)

@@ -21,7 +21,7 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
@@ -74,6 +74,7 @@ class HttpServer:
         door: what answers.
         limits: for clients.
         share: by which workers share connections evenly; None for a worker alone.
+        knows: whether large bodies are taken from whoever sends this Authorization.
 
     Attributes:
         connections: those open now.
@@ -83,8 +84,15 @@ class HttpServer:
         last_head_end: the same where the connection is closed after it.
     """
 
-    def __init__(self, door: Door, limits: Limits, share: Share | None = None) -> None:
+    def __init__(
+        self,
+        door: Door,
+        limits: Limits,
+        share: Share | None = None,
+        knows: Callable[[str | None], bool] = lambda _: True,
+    ) -> None:
         self.door, self.limits, self._share = door, limits, share
+        self.knows = knows
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self.connections: set[Connection] = set()

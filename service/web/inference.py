@@ -9,11 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
 
-from service.errors import DeadlineExceeded, InvalidRequest, PigeonholeError, PredictionFailed
+from service.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    Overloaded,
+    PigeonholeError,
+    PredictionFailed,
+)
 from service.model.artifact import Model
 from service.model.columns import Columns, Prediction
 from service.model.unusual import Warned
@@ -38,6 +45,12 @@ SHORT_BYTES = 4 * 1024
 
 CLIENT_GONE = 499
 """What stands in metrics for an answer that nobody waited for; the code that nginx uses."""
+
+PATIENCE_S = 10.0
+"""How long a stream that has begun waits for a model that too many wait for."""
+
+RETRY_S = 0.05
+"""How often it tries meanwhile."""
 
 LONGEST_TIMEOUT = 12
 """Digits of a time limit."""
@@ -87,6 +100,56 @@ class InferenceProtocol(Protocol):
         """How many bytes of JSON take as long to read as this body does."""
 
 
+class RowStream(Protocol):
+    """The answer to a body of any number of rows, made in slices.
+
+    Attributes:
+        row: index of the first row that has no answer yet.
+        is_over: whether there is none.
+        reading_s: seconds that it took to read rows so far.
+        writing_s: seconds that it took to write answers so far.
+    """
+
+    row: int
+    reading_s: float
+    writing_s: float
+
+    @property
+    def is_over(self) -> bool:
+        """See the attributes."""
+
+    def __next__(self) -> bytes:
+        """The answers to the next slice."""
+
+
+class StreamProtocol(Protocol):
+    """One way to write rows and predictions one after the other.
+
+    Attributes:
+        content_type: of the answers.
+    """
+
+    content_type: str
+
+    def takes(self, header: Header) -> bool:
+        """Whether a body is written so; quick, for every body is asked about."""
+
+    def stream(self, model: Model, body: bytes, run: Callable[[Columns], Observation]) -> RowStream:
+        """The answer to a body, of which nothing has been made yet.
+
+        Args:
+            model: whose rows they are.
+            body: all of them.
+            run: has the model answer some of them.
+
+        Raises:
+            RequestError: when the body holds none.
+        """
+
+    def failure(self, row: int, error: Exception) -> bytes:
+        """What is written in the place of the answer to a row."""
+
+
 class Call(msgspec.Struct, gc=False):
     """One request on its way through a hot route.
 
@@ -96,6 +159,8 @@ class Call(msgspec.Struct, gc=False):
         deadline: when it is too late to begin, on ``time.monotonic``'s; None for never.
         model: the model that it means, once found.
         form: what the protocol remembers of it, once read.
+        key: name of the key that it came with, if any.
+        reading_s: seconds that it took to read its rows, once read.
     """
 
     identity: str
@@ -103,6 +168,8 @@ class Call(msgspec.Struct, gc=False):
     deadline: float | None = None
     model: Model | None = None
     form: Any = None
+    key: str = ""
+    reading_s: float = 0.0
 
 
 class InferenceRoute:
@@ -114,6 +181,7 @@ class InferenceRoute:
     Args:
         name: the route's name in metrics.
         protocol: how its bodies are written.
+        streams: how bodies of any number of rows are, if any are taken.
         predictor: finds and runs the model.
         metrics: told of every request.
         max_body_bytes: after inflating.
@@ -123,6 +191,7 @@ class InferenceRoute:
         self,
         name: str,
         protocol: InferenceProtocol,
+        streams: StreamProtocol | None,
         predictor: Predictor,
         metrics: Metrics,
         *,
@@ -130,7 +199,7 @@ class InferenceRoute:
     ) -> None:
         self.name = name
         self.predictor, self.metrics = predictor, metrics
-        self._protocol = protocol
+        self._protocol, self._streams = protocol, streams
         self._max_body_bytes = max_body_bytes
 
     def __call__(
@@ -140,6 +209,7 @@ class InferenceRoute:
         model_name: str | None,
         version: str | None,
         call: Call | None = None,
+        ended: Callable[[int], None] = lambda _status: None,
     ) -> Reply:
         """Answer one request, waiting for the model; every failure is an answer too.
 
@@ -149,17 +219,30 @@ class InferenceRoute:
             model_name: None for the default model.
             version: None for the newest.
             call: where it has begun already.
+            ended: called once with the status when the whole answer was made or given up, in the
+                thread where that happens: before this returns, but for an answer with a rest.
         """
         call = call or self.begin(header)
         try:
+            if self._streams is not None and self._streams.takes(header):
+                model, body = self._opened(call, header, body, model_name, version)
+                return self._streamed(call, self._streams, model, body, ended)
             model, columns = self.read(call, header, body, model_name, version)
-            outcome: Observation | Exception = self.predictor.run(model, columns, call.deadline)
+            seen = self.predictor.run(model, columns, call.deadline)
         except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
-            outcome = error
-        return self.finish(call, outcome)
+            reply = self.finish(call, error)
+        else:
+            reply = self.finish(call, seen)
+        ended(reply.status)
+        return reply
 
     def is_long_to_read(self, header: Header, body: bytes) -> bool:
-        """Whether reading a body may take longer than an event loop should be away."""
+        """Whether reading a body may take longer than an event loop should be away.
+
+        So it is of rows in a stream, however few: they are read and run in slices.
+        """
+        if self._streams is not None and self._streams.takes(header):
+            return True
         is_packed = header("content-encoding") is not None
         if is_packed or len(body) < SHORT_BYTES:
             return is_packed  # who knows how large it becomes
@@ -177,6 +260,19 @@ class InferenceRoute:
         Raises:
             PigeonholeError: for whatever is wrong with the request, or DeadlineExceeded.
         """
+        began = time.perf_counter()
+        model, body = self._opened(call, header, body, model_name, version)
+        decoded = self._protocol.decode(model, body, header)
+        call.form = decoded.form
+        if decoded.timeout_s is not None:
+            self._keep_time(call, decoded.timeout_s)
+        call.reading_s = time.perf_counter() - began
+        return model, decoded.columns
+
+    def _opened(
+        self, call: Call, header: Header, body: bytes, model_name: str | None, version: str | None
+    ) -> tuple[Model, bytes]:
+        """The model that is meant, and the body as it was before it was compressed."""
         if (given := header(TIMEOUT_HEADER)) is not None:
             self._keep_time(call, _milliseconds(given) / 1000)
         model = call.model = self.predictor.find(model_name, version)
@@ -185,14 +281,27 @@ class InferenceRoute:
         encoding = header("content-encoding")
         if encoding is not None:
             body = inflated(body, encoding, self._max_body_bytes)
-        decoded = self._protocol.decode(model, body, header)
-        call.form = decoded.form
-        if decoded.timeout_s is not None:
-            self._keep_time(call, decoded.timeout_s)
-        return model, decoded.columns
+        return model, body
+
+    def _streamed(
+        self,
+        call: Call,
+        streams: StreamProtocol,
+        model: Model,
+        body: bytes,
+        ended: Callable[[int], None],
+    ) -> Reply:
+        """The first slice of an answer; raises what keeps it from being made."""
+        answer = _StreamedAnswer(self, call, streams, model, body, ended)
+        first = answer.first()
+        headers = (("X-Model-Name", model.name), ("X-Model-Version", str(model.version)))
+        return Reply(
+            HTTPStatus.OK, first, streams.content_type, headers, None if answer.is_over else answer
+        )
 
     def finish(self, call: Call, outcome: Observation | Exception) -> Reply:
         """The answer, counted: to a prediction, or to what became of the request instead."""
+        began = time.perf_counter()
         if isinstance(outcome, Exception):
             reply = _failed(call, outcome)
         else:
@@ -203,21 +312,30 @@ class InferenceRoute:
                 )
             except Exception as error:  # noqa: BLE001 - it is logged there
                 reply = _failed(call, error)
-        self._count(call, reply.status)
+        self.count(call, reply.status, began)
         return reply
 
     def give_up(self, call: Call) -> None:
         """Count a request whose client went away before its turn came; nothing was run for it."""
-        self._count(call, CLIENT_GONE)
+        self.count(call, CLIENT_GONE, time.perf_counter())
 
-    def _count(self, call: Call, status: int) -> None:
-        model = call.model
+    def count(self, call: Call, status: int, writing_since: float) -> None:
+        """Count a request that has ended.
+
+        Args:
+            call: the request.
+            status: of its answer.
+            writing_since: when writing that began, on ``time.perf_counter``'s scale.
+        """
+        model, now = call.model, time.perf_counter()
         self.metrics.request_ended(
             self.name,
             model.name if model else "",
             model.version if model else None,
             status,
-            time.perf_counter() - call.started,
+            now - call.started,
+            call.reading_s,
+            now - writing_since,
         )
 
     def _keep_time(self, call: Call, seconds: float) -> None:
@@ -227,6 +345,89 @@ class InferenceRoute:
         call.deadline = deadline if call.deadline is None else min(call.deadline, deadline)
         if left <= 0:
             raise DeadlineExceeded
+
+
+class _StreamedAnswer:
+    """The slices of one answer, counted when it ends.
+
+    Once the first one is out there is no other status to give. So a failure that is no row's own
+    ends the answer with a line that says so and names the first row without an answer; for metrics
+    it has the status that it would have had alone.
+    """
+
+    def __init__(
+        self,
+        route: InferenceRoute,
+        call: Call,
+        streams: StreamProtocol,
+        model: Model,
+        body: bytes,
+        ended: Callable[[int], None],
+    ) -> None:
+        self._route, self._call, self._streams, self._ended = route, call, streams, ended
+        self._run = _PatientRun(route.predictor, model, call.deadline)
+        self._rows = streams.stream(model, body, self._run)
+        self.is_over = False
+
+    def first(self) -> bytes:
+        """The first slice; raises what keeps it from being made, and then nothing is counted."""
+        piece = next(self._rows)
+        self._run.has_begun = True
+        if self._rows.is_over:
+            self._end(HTTPStatus.OK)
+        return piece
+
+    def __iter__(self) -> _StreamedAnswer:
+        return self
+
+    def __next__(self) -> bytes:
+        if self.is_over:
+            raise StopIteration
+        try:
+            piece = next(self._rows)
+        except Exception as error:  # noqa: BLE001 - it is logged where it is our fault
+            piece = self._streams.failure(self._rows.row, error)
+            self._end(_failed(self._call, error).status)
+        else:
+            if self._rows.is_over:
+                self._end(HTTPStatus.OK)
+        return piece
+
+    def close(self) -> None:
+        if not self.is_over:
+            self._end(CLIENT_GONE)
+
+    def _end(self, status: int) -> None:
+        self.is_over = True
+        self._call.reading_s = self._rows.reading_s
+        self._route.count(self._call, status, time.perf_counter() - self._rows.writing_s)
+        self._route.metrics.settle()
+        self._ended(status)
+
+
+class _PatientRun:
+    """Has the slices of one answer run: where too many calls wait, all but the first wait too.
+
+    Attributes:
+        has_begun: whether the first one has been answered.
+    """
+
+    def __init__(self, predictor: Predictor, model: Model, deadline: float | None) -> None:
+        self._predictor, self._model, self._deadline = predictor, model, deadline
+        self.has_begun = False
+
+    def __call__(self, columns: Columns) -> Observation:
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                seen = self._predictor.run(self._model, columns, self._deadline)
+            except Overloaded:
+                if not self.has_begun or time.monotonic() >= until:
+                    raise
+                time.sleep(RETRY_S)
+            else:
+                self._predictor.tell_observers()
+                return seen
 
 
 def _failed(call: Call, error: Exception) -> Reply:

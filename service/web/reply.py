@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Protocol
 
 import msgspec
 
@@ -20,6 +21,19 @@ SECURITY_HEADERS = {
 """Headers of every answer that does not set its own; a ``Reply`` never does."""
 
 
+class Pieces(Protocol):
+    """Bytes that are made one piece after the other, as a generator makes them."""
+
+    def __iter__(self) -> Pieces:
+        """Itself."""
+
+    def __next__(self) -> bytes:
+        """The next piece, which may be empty."""
+
+    def close(self) -> None:
+        """No more are wanted; may be called twice, and after the last one."""
+
+
 class Reply(msgspec.Struct, frozen=True):
     """An HTTP answer.
 
@@ -28,20 +42,24 @@ class Reply(msgspec.Struct, frozen=True):
         body: the bytes.
         content_type: of the body.
         headers: further headers, as (name, value).
+        rest: what follows the body, if the answer is too long to be made at once.
     """
 
     status: int
     body: bytes
     content_type: str
     headers: tuple[tuple[str, str], ...] = ()
+    rest: Pieces | None = None
 
     def answer(self, identity: str) -> Answer:
-        """The same as bytes, with the id of the request that it answers."""
+        """The same as bytes but for its rest, with the id of the request that it answers."""
         head = _start(self.status, self.content_type)
         if self.headers:
             head += "".join(f"{name}: {value}\r\n" for name, value in self.headers).encode(
                 "latin-1"
             )
+        if self.rest is not None:
+            return Answer(b"%b%b%b\r\n" % (head, _ID, identity.encode("ascii")), self.body)
         return Answer(
             b"%bContent-Length: %d\r\n%b%b\r\n"
             % (head, len(self.body), _ID, identity.encode("ascii")),

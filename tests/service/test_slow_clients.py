@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import select
+import signal
 import socket
 import threading
 import time
@@ -133,6 +134,38 @@ def is_closed(connection: socket.socket) -> bool:
         return False
     except ConnectionResetError:
         return True
+
+
+def test_answers_in_lines_that_nobody_reads_hold_nobody_up_and_end_with_the_server(
+    serve, tmp_path, write_model
+) -> None:
+    write_model(tmp_path)
+    server = serve(
+        *(tmp_path, "--workers", "1", "--drain-seconds", "0.1", "--graceful-seconds", "20")
+    )
+    server.until(lambda: len(server.lines("model live")) == 1)
+    body = b"\n".join([b"[172, 95]"] * 100_000)
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+    with ExitStack() as stack:
+        readers = connected(server.port, 20, stack)
+        for reader in readers:
+            reader.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert reader.recv(10).startswith(b"HTTP/1.1 ")
+        with healthy(server.port) as statuses:
+            server.until(lambda: len(statuses) > 200)
+        assert set(statuses) == {200}
+        for reader in readers[2:]:
+            reader.close()
+        server.process.send_signal(signal.SIGTERM)
+        for reader in readers[:2]:
+            received = b""
+            while not received.endswith(b"\r\n0\r\n\r\n"):
+                piece = reader.recv(1 << 20)
+                assert piece
+                received += piece
+            assert received.count(b'"label"') == 100_000
+    assert server.stop() == 0
+    assert not [line for line in server.lines() if line["level"] != "INFO"]
 
 
 def test_health_and_metrics_are_answered_while_a_heavy_model_runs(serve, tmp_path) -> None:

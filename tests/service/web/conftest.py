@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import uvloop
 from werkzeug.exceptions import HTTPException
 
+from service.web.answer_threads import AnswerThreads
 from service.web.connection import Limits
 from service.web.door import Answer, Cancel, Request, Respond
 from service.web.errors import error_reply
@@ -39,12 +40,17 @@ SHORT = {
 class TinyDoor:
     """Answers by path: /echo at once, /later after a moment, /large with much, /never.
 
-    What /later has begun is not given up; what /never waits for is.
+    What /later has begun is not given up; what /never waits for is. /pieces=9x100 is answered by nine
+    pieces of a hundred bytes, /slow=... by the same with a moment between them, /broken=... by the same
+    and then a fault.
     """
 
     asked: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     given_up: int = 0
+    pieces_made: int = 0
+    pieces_ended: int = 0
+    threads: AnswerThreads = field(default_factory=lambda: AnswerThreads(2, 2, "tiny"))
 
     def __call__(self, request: Request, respond: Respond) -> Cancel | None:
         self.asked.append(request.path)
@@ -54,6 +60,12 @@ class TinyDoor:
             return partial(self._give_up, True)
         if path == "/fail":
             raise RuntimeError("the door failed")
+        if path in ("/pieces", "/slow", "/broken"):
+            pieces = self._pieces(path, *map(int, argument.split("x")))
+            answer = Reply(200, next(pieces), "text/plain", rest=pieces).answer("id")
+            answer.rest = self.threads.rest(pieces)
+            loop.call_soon(respond, answer)
+            return None
         if path == "/large":
             body = b"x" * int(argument)
         else:
@@ -71,9 +83,26 @@ class TinyDoor:
     def refuse(self, error: HTTPException) -> Answer:
         return error_reply(error).answer("id")
 
+    def _pieces(self, path: str, count: int, size: int) -> Generator[bytes, None, None]:
+        try:
+            for number in range(count):
+                self.pieces_made += 1
+                yield piece(number, size)
+                if path == "/slow":
+                    time.sleep(0.05)
+            if path == "/broken":
+                raise RuntimeError("the door failed")
+        finally:
+            self.pieces_ended += 1
+
     def _give_up(self, waited: bool) -> bool:
         self.given_up += 1
         return waited
+
+
+def piece(number: int, size: int) -> bytes:
+    """A piece of an answer that is made of pieces."""
+    return b"%c" % (97 + number % 26) * size
 
 
 def told(request: Request) -> bytes:
@@ -155,6 +184,7 @@ class Tiny:
         finally:
             self.do(self.server.close)
             self.do(lambda: asyncio.sleep(0.01))
+            self.door.threads.close()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -195,11 +225,29 @@ def read_answers(raw: bytes, *, head: bool = False) -> list[Told]:
         version, status, *_ = first.split(" ")
         assert version == "HTTP/1.1"
         headers = {name.lower(): value for name, value in (li.split(": ", 1) for li in lines)}
-        size = 0 if head or status == "100" else int(headers["content-length"])
-        assert len(raw) >= size
-        found.append(Told(int(status), headers, raw[:size]))
-        raw = raw[size:]
+        if "transfer-encoding" in headers and not head:
+            assert headers["transfer-encoding"] == "chunked"
+            assert "content-length" not in headers
+            body, raw = read_chunks(raw)
+        else:
+            size = 0 if head or status == "100" else int(headers["content-length"])
+            assert len(raw) >= size
+            body, raw = raw[:size], raw[size:]
+        found.append(Told(int(status), headers, body))
     return found
+
+
+def read_chunks(raw: bytes) -> tuple[bytes, bytes]:
+    """A body in chunks put together, and what stands behind it."""
+    body = b""
+    while True:
+        size, end, raw = raw.partition(b"\r\n")
+        assert end
+        length = int(size, 16)
+        assert raw[length : length + 2] == b"\r\n"
+        body, raw = body + raw[:length], raw[length + 2 :]
+        if not length:
+            return body, raw
 
 
 @pytest.fixture(scope="session")

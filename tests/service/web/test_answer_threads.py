@@ -6,13 +6,13 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
 from service.errors import Overloaded
 from service.web.answer_threads import AnswerThreads
-from service.web.door import Answer
+from service.web.door import Answer, Rest
 
 ANSWER = Answer(b"head", b"body")
 
@@ -115,6 +115,130 @@ def test_what_is_given_up_is_never_made_and_let_go_at_once(threads) -> None:
 
     asyncio.run(main())
     assert len(made) == 1
+
+
+def pieces(*made: bytes, ended: list[bool]) -> Generator[bytes, None, None]:
+    """A generator of pieces that has begun; tells of its end."""
+
+    def make() -> Generator[bytes, None, None]:
+        try:
+            yield b"first"
+            yield from made
+        finally:
+            ended.append(True)
+
+    generator = make()
+    next(generator)
+    return generator
+
+
+async def piece_of(rest: Rest) -> bytes | None:
+    """The next piece; a CancelledError where it could not be made."""
+    waiting = asyncio.get_running_loop().create_future()
+    rest.ask(waiting.set_result, waiting.cancel)
+    piece: bytes | None = await asyncio.wait_for(waiting, 5)
+    return piece
+
+
+def test_pieces_are_made_one_by_one_as_they_are_asked_for_and_empty_ones_left_out(threads) -> None:
+    async def main() -> None:
+        ended: list[bool] = []
+        rest = threads.rest(pieces(b"a", b"", b"b", ended=ended))
+        assert [await piece_of(rest) for _ in range(2)] == [b"a", b"b"]
+        assert not ended
+        assert await piece_of(rest) is None
+        assert ended
+
+    asyncio.run(main())
+
+
+def test_pieces_take_no_room_from_answers_and_their_turn_like_them(threads) -> None:
+    held = threading.Event()
+    order: list[str] = []
+
+    def make() -> Answer:
+        held.wait(5)
+        order.append("answer")
+        return ANSWER
+
+    def piece() -> Generator[bytes, None, None]:
+        order.append("piece")
+        yield b"a"
+
+    async def main() -> None:
+        answer = asyncio.get_running_loop().create_future()
+        threads(make, answer.set_result)
+        rests = [threads.rest(piece()) for _ in range(5)]
+        promised = [asyncio.ensure_future(piece_of(rest)) for rest in rests]
+        await asyncio.sleep(0)
+        held.set()
+        assert await asyncio.gather(*promised) == [b"a"] * 5
+        assert await answer is ANSWER
+
+    asyncio.run(main())
+    assert order == ["answer", *["piece"] * 5]
+
+
+def test_a_rest_that_is_closed_ends_and_a_piece_that_has_not_begun_is_never_made(threads) -> None:
+    held, begun = threading.Event(), threading.Event()
+
+    def first() -> Answer:
+        begun.set()
+        held.wait(5)
+        return ANSWER
+
+    async def main() -> None:
+        answer = asyncio.get_running_loop().create_future()
+        threads(first, answer.set_result)
+        begun.wait(5)
+        ended: list[bool] = []
+        rest = threads.rest(pieces(b"a", ended=ended))
+        rest.ask(pytest.fail, pytest.fail)
+        rest.close()
+        assert ended
+        held.set()
+        await asyncio.wait_for(answer, 5)
+
+    asyncio.run(main())
+
+
+def test_a_rest_that_is_closed_while_a_piece_is_made_ends_behind_it(threads) -> None:
+    held, begun, ended = threading.Event(), threading.Event(), []
+
+    def make() -> Generator[bytes, None, None]:
+        try:
+            begun.set()
+            held.wait(5)
+            yield b"a"
+        finally:
+            ended.append(True)
+
+    async def main() -> None:
+        rest = threads.rest(make())
+        rest.ask(pytest.fail, pytest.fail)
+        begun.wait(5)
+        rest.close()
+        assert not ended
+        held.set()
+        while not ended:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.001)
+
+    asyncio.run(main())
+
+
+def test_a_piece_that_can_not_be_made_is_told_of_and_logged(threads, caplog) -> None:
+    def make() -> Generator[bytes, None, None]:
+        raise RuntimeError("the reason")
+        yield b""
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await piece_of(threads.rest(make()))
+
+    asyncio.run(main())
+    (record,) = caplog.records
+    assert record.getMessage() == "an answer broke off"
+    assert str(record.exc_info[1]) == "the reason"
 
 
 def test_what_ends_after_its_loop_does_no_harm(threads, caplog) -> None:

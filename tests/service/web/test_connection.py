@@ -415,6 +415,141 @@ def test_an_answer_given_twice_is_sent_once(tiny, answers) -> None:
     assert [answer.json["path"] for answer in found] == ["/twice", "/twice", "/last"]
 
 
+# Answers in pieces.
+
+
+def pieces(spec: bytes, path: bytes = b"/pieces") -> bytes:
+    """Asks for an answer in pieces: so many times so many bytes."""
+    return GET.replace(b"/echo", b"%b=%b" % (path, spec)) + b"\r\n"
+
+
+def whole(count: int, size: int) -> bytes:
+    """What the pieces of an answer are together."""
+    return b"".join(b"%c" % (97 + number % 26) * size for number in range(count))
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 5), (30, 1), (7, 300_000)])
+def test_an_answer_in_pieces_arrives_whole_and_the_connection_stays(
+    tiny, answers, count: int, size: int
+) -> None:
+    asked = pieces(b"%dx%d" % (count, size))
+    first, second, last = answers(tiny.ask(asked * 2 + LAST))
+    assert first.body == second.body == whole(count, size)
+    assert (first.closes, last.json["path"]) == (False, "/last")
+    assert tiny.door.pieces_ended == 2
+
+
+def test_what_stands_behind_an_answer_in_pieces_waits_for_its_end(tiny, answers) -> None:
+    sent = pieces(b"4x10", b"/slow") + GET + b"\r\n" + later(0.02) + pieces(b"3x5") + LAST
+    slow, echo, later_, quick, last = answers(tiny.ask(sent))
+    assert (slow.body, quick.body) == (whole(4, 10), whole(3, 5))
+    paths = [answer.json["path"] for answer in (echo, later_, last)]
+    assert paths == ["/echo", "/later=0.02", "/last"]
+
+
+def test_a_refusal_waits_for_the_end_of_an_answer_in_pieces(tiny, answers) -> None:
+    slow, refusal = answers(tiny.ask(pieces(b"4x10", b"/slow") + b"nonsense\r\n\r\n"))
+    assert (slow.body, refusal.status, refusal.closes) == (whole(4, 10), 400, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "half_close"),
+    [
+        (pieces(b"3x9")[:-2] + b"Connection: close\r\n\r\n", False),
+        (pieces(b"3x9", b"/slow"), True),
+    ],
+)
+def test_a_last_answer_in_pieces_says_that_it_is_or_closes(
+    tiny, answers, asked: bytes, half_close: bool
+) -> None:
+    (answer,) = answers(tiny.ask(asked, half_close=half_close))
+    assert answer.body == whole(3, 9)
+    assert answer.closes is not half_close
+
+
+def test_a_client_of_1_0_gets_the_pieces_as_they_are_until_the_connection_closes(tiny) -> None:
+    asked = pieces(b"5x100000").replace(b"1.1", b"1.0")[:-2] + b"Connection: keep-alive\r\n\r\n"
+    head, _, body = tiny.ask(asked).partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head
+    assert b"transfer-encoding" not in head.lower()
+    assert b"content-length" not in head.lower()
+    assert body == whole(5, 100_000)
+
+
+def test_a_head_of_an_answer_in_pieces_has_none_of_them(tiny, answers) -> None:
+    asked = pieces(b"3x9").replace(b"GET", b"HEAD")
+    (answer,) = answers(tiny.ask(asked[:-2] + b"Connection: close\r\n\r\n"), head=True)
+    assert (answer.status, answer.body) == (200, b"")
+    assert (tiny.door.pieces_made, tiny.door.pieces_ended) == (1, 1)
+    assert tiny.ask(asked + LAST).count(b"HTTP/1.1 200 ") == 2
+
+
+def test_an_answer_that_breaks_off_is_cut_so_that_its_reader_can_tell(
+    start_tiny, answers, connected, caplog
+) -> None:
+    tiny = start_tiny()
+    chunked, plain = connected(tiny, 2)
+    chunked.sendall(pieces(b"3x9", b"/broken"))
+    received = rest_of(chunked)
+    assert b"ccccccccc\r\n" in received
+    assert not received.endswith(b"0\r\n\r\n")
+    plain.sendall(pieces(b"3x9", b"/broken").replace(b"1.1", b"1.0"))
+    with pytest.raises(ConnectionResetError):
+        rest_of(plain)
+    assert [record.getMessage() for record in caplog.records] == ["an answer broke off"] * 2
+    caplog.clear()
+
+
+def test_pieces_are_made_no_sooner_than_the_client_takes_them(tiny, connected) -> None:
+    (connection,) = connected(tiny, 1)
+    connection.sendall(pieces(b"500x200000"))
+    tiny.until(lambda: any(c._stalled_since is not None for c in [*tiny.server.connections]))
+    time.sleep(0.1)
+    made = tiny.door.pieces_made
+    assert made < 100
+    (ours,) = tiny.server.connections
+    assert ours._transport.get_write_buffer_size() <= 201_000
+    received = 0
+    while received < 500 * 200_000:
+        received += len(connection.recv(1 << 20))
+    assert tiny.door.pieces_made == 500
+
+
+def test_pieces_for_a_client_that_is_gone_are_not_made(tiny, reset) -> None:
+    for close in (reset, socket.socket.close):
+        ended = tiny.door.pieces_ended
+        connection = tiny.connect()
+        connection.sendall(pieces(b"100000x2000", b"/slow"))
+        assert connection.recv(1000)
+        close(connection)
+        tiny.until(lambda ended=ended: tiny.door.pieces_ended == ended + 1)
+    assert tiny.door.pieces_made < 200
+
+
+def test_the_body_of_a_request_counts_until_its_answer_in_pieces_has_ended(
+    tiny, answers, connected
+) -> None:
+    (connection,) = connected(tiny, 1)
+    asked = post(b"x" * 200_000, b"/slow=9x10")
+    connection.sendall(asked[:-1])
+    tiny.until(lambda: tiny.server.buffered_bytes == 199_999)
+    connection.sendall(asked[-1:])
+    tiny.until(lambda: tiny.door.pieces_made > 2)
+    assert tiny.server.buffered_bytes == 200_000
+    tiny.until(lambda: tiny.door.pieces_ended)
+    tiny.until(lambda: not tiny.server.buffered_bytes)
+    connection.sendall(LAST)
+    first, _last = answers(rest_of(connection))
+    assert first.body == whole(9, 10)
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    received = b""
+    while piece := connection.recv(1 << 20):
+        received += piece
+    return received
+
+
 # Arbitrary input.
 
 SNIPPETS = [
@@ -452,6 +587,7 @@ REQUESTS = st.sampled_from(
         b"\r\n" + GET + b"A: b\r\na: c\r\nEmpty:\r\n\r\n",
         POST + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nhello",
         b"GET /large=200000 HTTP/1.1\r\nHost: x\r\n\r\n",
+        pieces(b"4x50000"),
     ]
 )
 ENDS = st.sampled_from([LAST, b"nonsense\r\n\r\n", post(b"x" * 1_000_001)])
@@ -474,7 +610,12 @@ def test_the_answers_do_not_depend_on_where_the_bytes_are_cut(
 
 
 def test_clients_that_go_away_in_the_middle_leave_nothing_behind(tiny, reset) -> None:
-    sent = later(0.05) + post(b"x" * 100_000) + b"GET /large=3000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+    sent = (
+        later(0.05)
+        + post(b"x" * 100_000)
+        + pieces(b"9x9999")
+        + b"GET /large=3000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
     for size in range(0, len(sent), 7001):
         for close in (reset, socket.socket.close):
             connection = tiny.connect()

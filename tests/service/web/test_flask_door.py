@@ -16,8 +16,9 @@ from service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
 from service.web.answer_threads import AnswerThreads
 from service.web.door import Answer, Request
 from service.web.flask_door import DoorThreads, FlaskDoor, environ
+from service.web.guard import Guard
 from service.web.http_app import make_http_app
-from tests.service.web.asking_doors import Told, answers
+from tests.service.web.asking_doors import Told, answers, whole
 
 
 def asked(method: str = "GET", path: str = "/", **more: Any) -> Request:
@@ -117,7 +118,7 @@ def test_a_header_with_an_underscore_is_not_taken_for_one_with_a_dash() -> None:
 )
 def test_a_host_that_can_be_none_is_passed_over(door_of, metrics, host: str | None) -> None:
     headers = {} if host is None else {"host": host}
-    app = make_http_app([], metrics, max_body_bytes=9, access_log=None)
+    app = make_http_app([], metrics, guard=Guard(None), max_body_bytes=9, access_log=None)
     assert environ(asked(headers=headers))["HTTP_HOST"] == "localhost"
     (answer,) = answers(door_of(app), asked(headers=headers))
     assert answer.status_code == 404  # and not 400
@@ -243,7 +244,7 @@ def test_an_answer_is_made_in_a_thread_and_given_on_the_loop(door_of) -> None:
 def test_a_fault_in_a_view_is_a_500_in_the_one_shape_with_its_id_in_the_log(
     door_of, metrics, failed, caplog
 ) -> None:
-    app = make_http_app([], metrics, max_body_bytes=9, access_log=None)
+    app = make_http_app([], metrics, guard=Guard(None), max_body_bytes=9, access_log=None)
 
     @app.get("/fails")
     def fails() -> str:
@@ -277,20 +278,70 @@ def test_what_never_became_a_request_is_answered_in_the_one_shape_and_counted(
     assert counted(counters) == {(UNKNOWN_ROUTE, "408"): 1}
 
 
-def test_an_app_closes_what_it_opened_and_its_length_is_told(door_of) -> None:
-    closed = []
+class Chunks:
+    """What an app gives, and whether it was closed."""
 
-    class Chunks:
-        def __iter__(self):
-            return iter([b"a", b"bc"])
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks, self.given, self.is_closed = chunks, 0, False
 
-        def close(self) -> None:
-            closed.append(True)
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.given += 1
+            yield chunk
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def giving(chunks: Chunks, *headers: tuple[str, str]) -> Callable[..., Chunks]:
+    """An app that gives them."""
 
     def app(_environment, start_response):
-        start_response("200 OK", [("X-Many", "1"), ("X-Many", "2")])
-        return Chunks()
+        start_response("200 OK", [*headers, ("X-Many", "1"), ("X-Many", "2")])
+        return chunks
 
-    (answer,) = answers(door_of(app), asked())
-    assert (answer.data, answer.headers["Content-Length"]) == (b"abc", "3")
-    assert closed == [True]
+    return app
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers"),
+    [
+        (Chunks(), []),
+        (Chunks(b"abc"), []),
+        (Chunks(b"a", b"", b"bc"), [("content-length", "3")]),
+    ],
+)
+def test_an_app_closes_what_it_opened_and_its_length_is_told(door_of, chunks, headers) -> None:
+    (answer,) = answers(door_of(giving(chunks, *headers)), asked())
+    told = {name.lower(): value for name, value in answer.headers.items()}
+    assert told["content-length"] == str(len(answer.data))
+    assert chunks.is_closed
+
+
+def test_what_an_app_gives_in_pieces_is_asked_for_piece_by_piece(door_of) -> None:
+    chunks = Chunks(b"a", b"b", b"", b"c", b"d")
+
+    async def ask() -> Told:
+        waiting = asyncio.get_running_loop().create_future()
+        door_of(giving(chunks))(asked(), waiting.set_result)
+        answer = await asyncio.wait_for(waiting, 10)
+        assert chunks.given == 2
+        assert not chunks.is_closed
+        return await whole(answer)
+
+    answer = asyncio.run(ask())
+    assert answer.data == b"abcd"
+    assert "Content-Length" not in answer.headers
+    assert chunks.is_closed
+
+
+def test_an_app_whose_pieces_nobody_wants_any_more_closes_what_it_opened(door_of) -> None:
+    chunks = Chunks(b"a", b"b", b"c")
+
+    async def ask() -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        door_of(giving(chunks))(asked(), waiting.set_result)
+        (await asyncio.wait_for(waiting, 10)).rest.close()
+
+    asyncio.run(ask())
+    assert (chunks.given, chunks.is_closed) == (2, True)

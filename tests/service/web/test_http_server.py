@@ -104,6 +104,32 @@ def test_who_takes_nothing_of_an_answer_is_cut_off(start_tiny) -> None:
         assert len(whole(connection)) < 30_000_000
 
 
+def test_who_takes_nothing_of_an_answer_in_pieces_is_cut_off_and_no_more_are_made(
+    start_tiny,
+) -> None:
+    tiny = start_tiny(write_s=0.4)
+    with small_reader(tiny) as connection:
+        connection.sendall(GET.replace(b"/echo", b"/pieces=1000x100000"))
+        tiny.until(lambda: tiny.door.pieces_made)
+        tiny.until(lambda: not tiny.server.connections)
+        assert tiny.door.pieces_ended == 1
+        assert tiny.door.pieces_made < 200
+
+
+@pytest.mark.slow
+def test_who_takes_an_answer_in_pieces_slowly_but_steadily_gets_all_of_it(start_tiny) -> None:
+    tiny = start_tiny(write_s=0.5, idle_s=0.5)
+    with small_reader(tiny) as connection:
+        connection.sendall(GET.replace(b"/echo", b"/pieces=150x100000"))
+        received, began = 0, time.monotonic()
+        while received < 15_000_000:
+            piece = connection.recv(200_000)
+            assert piece
+            received += len(piece)
+            time.sleep(len(piece) / 10e6)
+        assert time.monotonic() - began > 1
+
+
 def test_who_leaves_the_end_of_its_answers_is_cut_off_too(start_tiny) -> None:
     tiny = start_tiny(write_s=0.4, idle_s=0.4)
     with small_reader(tiny) as connection:
@@ -536,6 +562,32 @@ def test_the_end_closes_the_idle_and_lets_the_others_finish(start_tiny, connecte
         connection.close()
     ending.join()
     assert not tiny.server.connections
+
+
+def test_an_answer_in_pieces_is_finished_before_the_end(start_tiny, connected, answers) -> None:
+    tiny = start_tiny()
+    began, asking = connected(tiny, 2)
+    slow = GET.replace(b"/echo", b"/slow=9x100")
+    began.sendall(slow)
+    tiny.until(lambda: tiny.door.pieces_made)
+    tiny.server.draining = True
+    asking.sendall(slow)
+    tiny.do(lambda: tiny.server.finish(5, 0.1))
+    for connection, closes in ((began, False), (asking, True)):
+        (answer,) = answers(whole(connection))
+        assert (len(answer.body), answer.closes) == (900, closes)
+    assert not tiny.server.connections
+
+
+def test_an_answer_in_pieces_that_takes_too_long_is_cut_at_the_end(start_tiny, connected) -> None:
+    tiny = start_tiny()
+    (connection,) = connected(tiny, 1)
+    connection.sendall(GET.replace(b"/echo", b"/slow=100000x100"))
+    tiny.until(lambda: tiny.door.pieces_made)
+    tiny.do(lambda: tiny.server.finish(0.2, 0.1))
+    tiny.do(tiny.server.close)
+    tiny.until(lambda: tiny.door.pieces_ended)
+    assert not whole(connection).endswith(b"0\r\n\r\n")
 
 
 def test_the_end_does_not_wait_for_ever(start_tiny, connected) -> None:

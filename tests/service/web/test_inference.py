@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +15,18 @@ from hypothesis import strategies as st
 ROW = {"height_cm": 172, "weight_kg": 95}
 GOOD = json.dumps({"instances": [ROW, ROW]}).encode()
 CSV = b'height_cm,weight_kg\r\n172,95\r\n"1,5",NA\r\n'
+
+_array = io.BytesIO()
+np.save(_array, np.array([[172, 95], [180, 50]], np.float32))
+NPY = _array.getvalue()
+
+_table = pa.table({"height_cm": [172.0, 180.0], "weight_kg": [95, 50]})
+_stream = pa.BufferOutputStream()
+with pa.ipc.new_stream(_stream, _table.schema) as _writer:
+    _writer.write_table(_table)
+STREAM = _stream.getvalue().to_pybytes()
+
+TABLES = {"text/csv", "application/x-npy", "application/vnd.apache.arrow.stream"}
 
 PATHS = st.sampled_from(["/predict", "/v1/models/mixed:predict"])
 
@@ -57,8 +72,11 @@ def answered_or_refused(lasting_client, failed):
 
     def check(path: str, body: bytes, content_type: str | None = None, headers=None) -> None:
         answer = lasting_client.post(path, data=body, content_type=content_type, headers=headers)
-        assert answer.headers["Content-Type"] == "application/json"
-        if answer.status_code == 200:
+        is_json = answer.headers["Content-Type"] == "application/json"
+        assert is_json or (answer.status_code == 200 and "Accept" in headers)
+        if not is_json:
+            assert answer.headers["Content-Type"].split(";")[0] in TABLES
+        elif answer.status_code == 200:
             body = answer.json
             assert len(body["predictions" if "predictions" in body else "outputs"]) >= 0
             assert body["id"] == answer.headers["X-Request-Id"]
@@ -69,7 +87,11 @@ def answered_or_refused(lasting_client, failed):
     return check
 
 
-@given(path=PATHS, body=st.binary(), content_type=st.sampled_from(["text/csv", None]))
+@given(
+    path=PATHS,
+    body=st.binary() | st.binary().map(NPY[:8].__add__),
+    content_type=st.sampled_from(["text/csv", *TABLES, None]),
+)
 def test_arbitrary_bytes_are_answered_or_refused(
     answered_or_refused, path: str, body: bytes, content_type: str | None
 ) -> None:
@@ -98,9 +120,14 @@ def test_arbitrary_columns_are_answered_or_refused(answered_or_refused, path: st
 
 
 @given(
-    valid=st.sampled_from([(GOOD, None), (CSV, "text/csv")]),
+    valid=st.sampled_from(
+        [
+            *((GOOD, None), (CSV, "text/csv"), (NPY, None)),
+            (STREAM, "application/vnd.apache.arrow.stream"),
+        ]
+    ),
     changes=st.lists(
-        st.tuples(st.integers(0, 200), st.sampled_from("idr"), st.binary(max_size=3)),
+        st.tuples(st.integers(0, 1000), st.sampled_from("idr"), st.binary(max_size=3)),
         min_size=1,
         max_size=4,
     ),
