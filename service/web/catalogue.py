@@ -1,21 +1,32 @@
-"""The models that are there: one answer for TensorFlow Serving's and KServe's clients and people."""
+"""The models that are there: one answer for TensorFlow Serving's and KServe's clients and people.
+
+What the two protocols ask of a model and no classifier has is refused here, in a sentence.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from http import HTTPStatus
+from typing import Any, NoReturn
 
 import msgspec
 from flask import Blueprint, Response
 
-from service.errors import UnknownModel, UnknownVersion
+from service.errors import (
+    ModelNotReady,
+    UnknownLabel,
+    UnknownModel,
+    UnknownVersion,
+    UnsupportedAction,
+)
 from service.model.artifact import Model
 from service.model.signature import Feature
 from service.serving.live_models import LiveModels, ModelState
-from service.web.errors import JSON
+from service.web.errors import JSON, error_reply
+from service.web.signature_def import metadata_of
 
 
 def catalogue_blueprint(live: LiveModels) -> Blueprint:
-    """``/v1/models`` and what is below it, for reading."""
+    """``/v1/models`` and what is below it, but for predictions."""
     blueprint = Blueprint("catalogue", __name__)
 
     @blueprint.get("/v1/models")
@@ -25,7 +36,8 @@ def catalogue_blueprint(live: LiveModels) -> Blueprint:
     @blueprint.get("/v1/models/<name>")
     def model(name: str) -> Response:
         state = _state(name)
-        return _json(_described(name, state, state.newest))
+        answer = _described(name, state, state.newest)
+        return _json(answer) if state.live else _not_ready(answer)
 
     @blueprint.get("/v1/models/<name>/versions/<version>")
     def model_version(name: str, version: str) -> Response:
@@ -39,13 +51,36 @@ def catalogue_blueprint(live: LiveModels) -> Blueprint:
         entry = state.live[number]
         return _json(_described(name, ModelState(live={number: entry}), entry[0]))
 
+    @blueprint.get("/v1/models/<name>/metadata")
+    @blueprint.get("/v1/models/<name>/versions/<version>/metadata")
+    def model_metadata(name: str, version: str | None = None) -> Response:
+        return _json(metadata_of(live.find(name, version)))
+
     def _state(name: str) -> ModelState:
         states = live.states  # read once: it is replaced whenever a model comes or goes
         if name not in states:
             raise UnknownModel(name, sorted(states))
         return states[name]
 
+    _refuse_the_rest(blueprint, live)
     return blueprint
+
+
+def _refuse_the_rest(blueprint: Blueprint, live: LiveModels) -> None:
+    """The paths of the two protocols that no classifier has an answer to."""
+
+    @blueprint.route("/v1/models/<name>/labels/<path:label>", methods=["GET", "POST"])
+    def model_label(name: str, label: str) -> NoReturn:
+        raise UnknownLabel(live.find(name).name, label.partition("/")[0].partition(":")[0])
+
+    @blueprint.post("/v1/models/<name>:regress")
+    @blueprint.post("/v1/models/<name>/versions/<version>:regress")
+    def model_regress(name: str, version: str | None = None) -> NoReturn:
+        raise UnsupportedAction(live.find(name, version).name, "regress")
+
+    @blueprint.post("/v1/models/<name>:explain")
+    def model_explain(name: str) -> NoReturn:
+        raise UnsupportedAction(live.find(name).name, "explain")
 
 
 def _described(name: str, state: ModelState, model: Model | None) -> dict[str, Any]:
@@ -71,6 +106,16 @@ def _described(name: str, state: ModelState, model: Model | None) -> dict[str, A
         if model.signature.threshold is not None:
             answer["threshold"] = model.signature.threshold
     return answer
+
+
+def _not_ready(answer: dict[str, Any]) -> Response:
+    """What is known of a model that can't answer, as the failure that it is to KServe's clients.
+
+    TensorFlow Serving's look at the state of each version, whatever the status.
+    """
+    reply = error_reply(ModelNotReady(answer["name"]))
+    body = msgspec.json.encode(answer | msgspec.json.decode(reply.body))
+    return Response(body, HTTPStatus.SERVICE_UNAVAILABLE, dict(reply.headers), content_type=JSON)
 
 
 def _feature(feature: Feature) -> dict[str, Any]:

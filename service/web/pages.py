@@ -14,10 +14,12 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from service import __version__
 from service.model import datetimes
 from service.model.artifact import Model
 from service.model.signature import Kind
 from service.serving.live_models import LiveModels
+from service.web.errors import JSON
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self'; "
@@ -26,12 +28,21 @@ PAGE_POLICY = (
 
 
 def pages_blueprint(live: LiveModels) -> Blueprint:
-    """``/docs``, and ``/`` which leads there."""
+    """``/docs``, ``/`` which leads there, and ``/version``."""
     blueprint = Blueprint("pages", __name__, static_folder="static", static_url_path="/static")
 
     @blueprint.get("/")
     def home() -> BaseResponse:
-        return redirect("/docs")
+        # Browsers ask for HTML by name. Whoever takes anything is a program, such as KServe's
+        # client, which finds out here whether the server is alive.
+        accepted = request.headers.get("Accept", "").lower()
+        if "text/html" in accepted:
+            return redirect("/docs")
+        return Response(b'{"status":"alive"}', content_type=JSON)
+
+    @blueprint.get("/version")
+    def version() -> Response:
+        return Response(__version__, content_type="text/plain; charset=utf-8")
 
     @blueprint.get("/docs")
     def docs() -> Response:
@@ -80,6 +91,8 @@ def _shown(model: Model) -> dict[str, Any]:
         "threshold": model.signature.threshold,
         "features": features,
         "path": f"/v1/models/{model.name}:predict",
+        "classify": f"/v1/models/{model.name}:classify",
+        "infer": f"/v2/models/{model.name}/infer",
         # Quoted, for what stands in a model file must not become a command of its reader's.
         "body": shlex.quote(json.dumps({"instances": [example]}, ensure_ascii=False)),
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -12,25 +14,41 @@ from selenium.webdriver.support.ui import WebDriverWait
 from werkzeug.serving import make_server
 
 from service.app import Service
+from service.keys import new_key
 from service.settings import Settings
 
 WAIT_S = 20
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, write_model) -> Iterator[str]:
-    """A service on loopback with one small model."""
+def models(tmp_path_factory: pytest.TempPathFactory, write_model) -> Path:
+    """A folder with one small model."""
     models = tmp_path_factory.mktemp("models")
     write_model(models)
-    service = Service(Settings(models=models))
+    return models
+
+
+@pytest.fixture(scope="module")
+def address(models: Path) -> Iterator[str]:
+    """A service on loopback."""
+    with served(Settings(models=models)) as address:
+        yield address
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """A service in a thread, as long as it is needed: its address."""
+    service = Service(settings)
     server = make_server("127.0.0.1", 0, service.flask, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    service.close()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        service.close()
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +118,16 @@ def test_every_field_has_a_label(browser, address: str) -> None:
     browser.get(f"{address}/docs")
     for field in browser.find_elements(By.TAG_NAME, "input"):
         assert browser.find_elements(By.CSS_SELECTOR, f"label[for='{field.get_attribute('id')}']")
+
+
+@pytest.mark.slow
+def test_with_keys_the_password_that_a_browser_asked_for_lets_its_page_predict(
+    browser, models: Path, tmp_path: Path
+) -> None:
+    token, entry = new_key("alice", ["predict", "read"])
+    keys = tmp_path / "keys.toml"
+    keys.write_text(entry)
+    with served(Settings(models=models, keys=str(keys))) as address:
+        browser.get(address.replace("//", f"//alice:{token}@") + "/docs")  # as if typed when asked
+        browser.get(f"{address}/docs")
+        assert fill(browser, height_cm="172", weight_kg="95").startswith("overweight")

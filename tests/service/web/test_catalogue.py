@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from flask import Flask
 
 from service.serving.live_models import LiveModels
@@ -109,3 +110,103 @@ def test_a_model_that_is_taken_away_meanwhile_is_described_as_it_was(models, ser
         app.register_blueprint(catalogue_blueprint(vanishing))
         app.register_error_handler(Exception, lambda error: (error_reply(error).body, 500))
         assert app.test_client().get(path).json["version"] == "1"
+
+
+def test_a_model_without_a_live_version_is_not_ready_to_every_client(
+    start, models, write_model, failed
+) -> None:
+    write_model(models, "damaged", digest="0" * 64)
+    answer = start(models=models).get("/v1/models/damaged")
+    body = failed(answer, 503, "model_not_ready")
+    assert answer.headers["Retry-After"] == "1"
+    assert (body["name"], body["ready"]) == ("damaged", False)
+    (status,) = body["model_version_status"]
+    assert (status["version"], status["state"]) == ("1", "END")
+
+
+def tensor(name: str, dtype: str, *sizes: str) -> dict:
+    return {
+        "dtype": dtype,
+        "tensor_shape": {
+            "dim": [{"size": size, "name": ""} for size in sizes],
+            "unknown_rank": False,
+        },
+        "name": f"{name}:0",
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models/bodymass/metadata", "/v1/models/bodymass/versions/1/metadata"]
+)
+def test_the_metadata_has_the_shape_of_tensorflow_servings(lasting_client, path: str) -> None:
+    answer = lasting_client.get(path)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json == {
+        "model_spec": {"name": "bodymass", "signature_name": "", "version": "1"},
+        "metadata": {
+            "signature_def": {
+                "signature_def": {
+                    "serving_default": {
+                        "inputs": {
+                            "height_cm": tensor("height_cm", "DT_DOUBLE", "-1"),
+                            "weight_kg": tensor("weight_kg", "DT_DOUBLE", "-1"),
+                        },
+                        "outputs": {
+                            "label": tensor("label", "DT_STRING", "-1"),
+                            "probability": tensor("probability", "DT_FLOAT", "-1"),
+                            "probabilities": tensor("probabilities", "DT_FLOAT", "-1", "2"),
+                        },
+                        "method_name": "tensorflow/serving/predict",
+                        "defaults": {},
+                    }
+                }
+            }
+        },
+    }
+
+
+def test_the_metadata_names_the_type_of_every_kind(lasting_client, dated_client) -> None:
+    def dtypes(client, name: str) -> dict[str, str]:
+        told = client.get(f"/v1/models/{name}/metadata").json["metadata"]["signature_def"]
+        inputs = told["signature_def"]["serving_default"]["inputs"]
+        return {name: facts["dtype"] for name, facts in inputs.items()}
+
+    assert dtypes(lasting_client, "mixed") == {
+        "age": "DT_DOUBLE",
+        "member": "DT_BOOL",
+        "color": "DT_STRING",
+        "size/cm": "DT_DOUBLE",
+        "shape": "DT_STRING",
+    }
+    assert dtypes(dated_client, "dated")["seen"] == "DT_STRING"
+
+
+def test_metadata_of_what_is_not_there_is_a_404(lasting_client, failed) -> None:
+    failed(lasting_client.get("/v1/models/nobody/metadata"), 404, "unknown_model")
+    answer = lasting_client.get("/v1/models/bodymass/versions/2/metadata")
+    failed(answer, 404, "unknown_version")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "labels/stable"),
+        ("GET", "labels/stable/metadata"),
+        ("POST", "labels/stable:predict"),
+        ("POST", "labels/stable%3Aclassify"),
+    ],
+)
+def test_labels_are_assigned_to_no_version(lasting_client, failed, method, path) -> None:
+    answer = lasting_client.open(f"/v1/models/bodymass/{path}", method=method)
+    assert "'stable'" in failed(answer, 404, "unknown_label")["error"]
+    answer = lasting_client.open(f"/v1/models/nobody/{path}", method=method)
+    failed(answer, 404, "unknown_model")
+
+
+@pytest.mark.parametrize(
+    "path", [":regress", "%3Aregress", "/versions/1:regress", ":explain", "%3aexplain"]
+)
+def test_what_no_classifier_does_is_refused_with_what_it_does(lasting_client, failed, path) -> None:
+    answer = lasting_client.post(f"/v1/models/bodymass{path}", json={"instances": [[172, 95]]})
+    assert ":predict or :classify" in failed(answer, 404, "unsupported_action")["error"]
+    failed(lasting_client.post(f"/v1/models/nobody{path}"), 404, "unknown_model")

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from service import __version__
+
 HOSTILE = "<script>alert(1)</script>' $(id) `id` {{ 7*7 }}&amp;"
 
 
@@ -131,7 +133,7 @@ def test_the_page_shows_every_feature_with_what_training_saw(lasting_client) -> 
     text = re.sub(r"\s+", " ", text)
     for said in (
         "bodymass version 1",
-        "This is the model that /predict means",
+        "This is the model that /predict and /invocations mean",
         "140 to 200 cm",
         "age number, may be missing 0 to 90",
         "color category red, blue",
@@ -181,9 +183,34 @@ def test_without_a_model_the_page_says_where_to_look(start) -> None:
     assert "No model is ready" in start().get("/docs").text
 
 
-def test_the_front_page_leads_to_the_docs_whatever_the_host_is_called(lasting_client) -> None:
-    answer = lasting_client.get("/", headers={"Host": "elsewhere.example"})
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+def test_the_front_page_leads_browsers_to_the_docs_whatever_the_host_is_called(
+    lasting_client,
+) -> None:
+    headers = {"Host": "elsewhere.example", "Accept": BROWSER}
+    answer = lasting_client.get("/", headers=headers)
     assert (answer.status_code, answer.headers["Location"]) == (302, "/docs")
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json"])
+def test_the_front_page_tells_programs_that_the_service_is_alive(lasting_client, accept) -> None:
+    answer = lasting_client.get("/", headers={"Accept": accept} if accept else {})
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json == {"status": "alive"}
+
+
+def test_the_version_is_told_as_text(lasting_client) -> None:
+    answer = lasting_client.get("/version")
+    assert (answer.text, answer.content_type) == (__version__, "text/plain; charset=utf-8")
+
+
+def test_the_page_names_the_addresses_of_every_protocol(lasting_client) -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", lasting_client.get("/docs").text))
+    for path in ("/v1/models/mixed:predict", "/v1/models/mixed:classify", "/v2/models/mixed/infer"):
+        assert path in text
+    assert text.count("/invocations") == 1  # of the default model alone
 
 
 @pytest.mark.parametrize("path", ["../app.py", "%2e%2e/pages.py", "/etc/passwd", "..%2fpages.py"])
