@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 Run = Callable[[Columns], Prediction]
 """Answers every row; raises as `Session.run` does."""
 
+Ran = Callable[[float, float], object]
+"""Told of a run that went well: its seconds, and those that its calls had waited for it, all
+together."""
+
 Done = Callable[[Prediction | Exception], None]
 """Told of a call's outcome, in a thread of the pool: it should only hand it on."""
 
@@ -184,7 +188,7 @@ class RunPool:
                 self._changed.notify()
         for call in late:
             call.end(DeadlineExceeded() if call.deadline <= now else Overloaded(self._max_waiting))
-        batcher.answer(calls)
+        batcher.answer(calls, now)
         return True
 
 
@@ -195,14 +199,22 @@ class Batcher:
         run: what answers rows, mostly the model's `Session.run`.
         pool: the worker's pool, shared by its models, which take turns.
         max_rows: calls are joined up to this many rows; a larger call is run whole, alone.
+        ran: told of each run.
 
     Attributes:
         pool: the pool.
         waiting: the calls that wait, the oldest first; the pool touches it, under its lock.
     """
 
-    def __init__(self, run: Run, pool: RunPool, *, max_rows: int) -> None:
-        self._run, self.pool, self._max_rows = run, pool, max_rows
+    def __init__(
+        self,
+        run: Run,
+        pool: RunPool,
+        *,
+        max_rows: int,
+        ran: Ran = lambda _seconds, _waited_s: None,
+    ) -> None:
+        self._run, self.pool, self._max_rows, self._ran = run, pool, max_rows, ran
         self.waiting: deque[Call] = deque()
         self._warned = False
 
@@ -257,13 +269,21 @@ class Batcher:
             calls.append(self.waiting.popleft())
         return calls, late
 
-    def answer(self, calls: Sequence[Call]) -> None:
-        """Run calls as one, and end each with the outcome that it would have had alone."""
-        outcomes = self.outcomes([call.columns for call in calls])
+    def answer(self, calls: Sequence[Call], now: float) -> None:
+        """Run calls as one, and end each with the outcome that it would have had alone.
+
+        Args:
+            calls: whose turn it is.
+            now: when that came, on the pool's clock.
+        """
+        waited_s = [now - call.since for call in calls]
+        outcomes = self.outcomes([call.columns for call in calls], waited_s)
         for call, outcome in zip(calls, outcomes, strict=True):
             call.end(outcome)
 
-    def outcomes(self, parts: Sequence[Columns]) -> list[Prediction | Exception]:
+    def outcomes(
+        self, parts: Sequence[Columns], waited_s: Sequence[float]
+    ) -> list[Prediction | Exception]:
         """What comes of the rows of several calls, run as one in this thread.
 
         Where the run names rows that have no answer, their calls get that error, and the others are
@@ -271,6 +291,7 @@ class Batcher:
 
         Args:
             parts: the rows of each call.
+            waited_s: how long each call waited.
 
         Returns:
             For each call what it would have got alone.
@@ -280,7 +301,8 @@ class Batcher:
         while len(left) > 1:
             among = [parts[place] for place in left]
             try:
-                prediction = self.pool.run(self._run, joined(among))
+                waited = sum(waited_s[place] for place in left)
+                prediction = self._timed(waited, joined(among))
             except InvalidRows as error:
                 named = _named(error, among)
                 if not named:
@@ -299,8 +321,15 @@ class Batcher:
                     outcomes[place] = own
                 left = []
         for place in left:
-            outcomes[place] = alone(partial(self.pool.run, self._run), parts[place])
+            outcomes[place] = alone(partial(self._timed, waited_s[place]), parts[place])
         return [outcome for outcome in outcomes if outcome is not None]
+
+    def _timed(self, waited_s: float, columns: Columns) -> Prediction:
+        """Run, and tell how long that took and how long its calls had waited."""
+        started = time.perf_counter()
+        prediction = self.pool.run(self._run, columns)
+        self._ran(time.perf_counter() - started, waited_s)
+        return prediction
 
 
 @dataclass(eq=False, slots=True)

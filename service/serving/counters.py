@@ -8,8 +8,9 @@ one, after which every scrape fails: prometheus/client_python#1199.)
 
 A slot holds the keys of its series as text and their values as doubles:
 
-    header      5 x int64    alive, bytes of keys, number of values, series refused for want of room,
-                             connections open (-1 where none is taken)
+    header      7 x int64    alive, bytes of keys, number of values, series refused for want of room,
+                             connections open (-1 where none is taken), stamp of the newest command
+                             given here, stamp of the newest one followed
     keys        one JSON line per series: [kind, metric, [label values], number of values]
     values      float64, in the order of the keys
 
@@ -35,9 +36,9 @@ VALUES = 256 * 1024
 KEPT_BACK = 0.25
 """The part of it that is for others than ``details``, of which there may be any number."""
 
-_HEADER_BYTES = 40
+_HEADER_BYTES = 56
 _SLOT_BYTES = _HEADER_BYTES + KEY_BYTES + 8 * VALUES
-_ALIVE, _KEY_LENGTH, _VALUE_COUNT, _REFUSED, _CONNECTIONS = range(5)
+_ALIVE, _KEY_LENGTH, _VALUE_COUNT, _REFUSED, _CONNECTIONS, _GIVEN, _FOLLOWED = range(7)
 
 _TAKES_NONE = -1
 
@@ -78,6 +79,7 @@ class CounterMap:
             if kind == GAUGE:
                 values[start : start + width] = memoryview(bytes(8 * width)).cast("d")
         self._header(slot)[_CONNECTIONS] = _TAKES_NONE  # not before it says so
+        self._header(slot)[_FOLLOWED] = 0
         self._header(slot)[_ALIVE] = 1
 
     def release(self, slot: int) -> None:
@@ -118,6 +120,14 @@ class CounterMap:
             for header in self._headers
             if header[_ALIVE] and header[_CONNECTIONS] != _TAKES_NONE
         ]
+
+    def newest_command(self) -> int:
+        """The stamp of the newest command given in any slot, also by a worker that has ended."""
+        return max(header[_GIVEN] for header in self._headers)
+
+    def followed(self) -> int:
+        """The stamp up to which every living worker has followed the commands."""
+        return min((header[_FOLLOWED] for header in self._headers if header[_ALIVE]), default=0)
 
     def refused(self) -> int:
         """Series that found no room, over all slots."""
@@ -175,6 +185,14 @@ class WorkerCounters:
         """As `CounterMap.least_connections`."""
         return self._shared.least_connections()
 
+    def tell_given(self, stamp: int) -> None:
+        """Tell that a command was given, after what it says was written."""
+        self._header[_GIVEN] = stamp
+
+    def tell_followed(self, stamp: int) -> None:
+        """Tell that every command up to this stamp was followed."""
+        self._header[_FOLLOWED] = stamp
+
     def labels_of(self, metric: str) -> set[tuple[str, ...]]:
         """As `CounterMap.labels_of`: of all workers."""
         return self._shared.labels_of(metric)
@@ -211,10 +229,11 @@ class WorkerCounters:
 
     def add_all(self, changes: Sequence[tuple[int | None, float]]) -> None:
         """Add to several values at once: one turn of the lock."""
+        values = self._values
         with self._lock:
             for start, amount in changes:
                 if start is not None:
-                    self._values[start] += amount
+                    values[start] += amount
 
     def set(self, start: int | None, value: float) -> None:
         """Set the value at ``start``."""

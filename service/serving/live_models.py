@@ -3,6 +3,9 @@
 A new version is loaded and checked aside and takes the old one's place by one assignment; the old
 one is dropped when the last request that holds it ends. A version that is refused leaves the old one
 serving.
+
+A model that an operator has unloaded is as unknown as one whose folder is gone, until it is loaded
+again. Commands hold for all workers: see ``commands``.
 """
 
 from __future__ import annotations
@@ -10,23 +13,32 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from service.errors import (
+    LoadFailed,
     ModelNotReady,
     ModelRejected,
     NoDefaultModel,
     PigeonholeError,
     UnknownModel,
     UnknownVersion,
+    WorkersBehind,
 )
 from service.model.artifact import Model
 from service.model.repository import Listing, ModelFolder, Stamp, list_models
+from service.serving.commands import Commands
 from service.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+FOLLOW_S = 10.0
+"""How long the worker that was asked waits for the others to follow a command: they look for one
+several times a second, but a large model takes its time."""
+
+NO_FOLDER = "no such model in the folder"
 
 Load = Callable[[Path, str, int], Model]
 """Loads (path, name, version), or raises ModelRejected."""
@@ -88,11 +100,20 @@ class LiveModels:
         self._first = True
         self._expected: set[str] = set()
         self._refreshing = threading.Lock()
+        self._commands = Commands(metrics.counters)
+        self._followed = 0
+        self._unloaded: frozenset[str] = frozenset()
+        self._on_disk: Mapping[str, tuple[int, ...]] = {}
 
     @property
     def states(self) -> Mapping[str, ModelState]:
         """Each known model's state, by name."""
         return self._models
+
+    @property
+    def unloaded(self) -> Mapping[str, tuple[int, ...]]:
+        """The models that were unloaded by command, with the versions that lie in the folder."""
+        return {name: self._on_disk.get(name, ()) for name in sorted(self._unloaded)}
 
     def find(self, name: str | None = None, version: str | None = None) -> Model:
         """The live model that a request means.
@@ -130,16 +151,23 @@ class LiveModels:
             return None
 
     @property
+    def _known(self) -> set[str]:
+        """The models that are there, unloaded ones too."""
+        return {*self._models, *self._unloaded}
+
+    @property
     def is_ready(self) -> bool:
         """Whether every model that was there at the start, or was ever live, has a live version.
 
-        One that appears later and turns out bad is reported but takes nothing away: a bad
-        publication of one model must not stop the traffic of nineteen others.
+        One that was unloaded is not missed. One that appears later and turns out bad is reported
+        but takes nothing away: a bad publication of one model must not stop the traffic of nineteen
+        others.
         """
         expected = {name: s for name, s in self._models.items() if name in self._expected}
-        if self._default is not None and self._default not in expected:
+        asked_for = {*expected, *self._unloaded}
+        if self._default is not None and self._default not in asked_for:
             return False
-        return bool(expected) and all(state.live for state in expected.values())
+        return bool(asked_for) and all(state.live for state in expected.values())
 
     def problems(self) -> dict[str, list[str]]:
         """What is wrong, by model; the folder's own problems stand under the empty name.
@@ -153,51 +181,143 @@ class LiveModels:
         said = [f"folder '{name}' is passed over: {why}" for name, why in self._ignored.items()]
         if self._folder_problem:
             said.append(self._folder_problem)
-        elif not self._models:
+        elif not self._known:
             said.append(f"no <name>/<version>/model.onnx in {self._folder}")
-        if self._models and self._default is not None and self._default not in self._models:
+        if self._models and self._default is not None and self._default not in self._known:
             said.append(f"the default model '{self._default}' is not there")
         return said
 
+    def is_behind(self) -> bool:
+        """Whether there is a command that this worker has not followed. Quick."""
+        return self._commands.newest() > self._followed
+
+    def load(self, name: str) -> None:
+        """Have a model live in every worker: what lies in its folder now is loaded, if need be.
+
+        A file that was refused is tried again. Where one is refused nothing changes anywhere.
+
+        Raises:
+            LoadFailed: when it is not there, or a version that should be live is refused.
+            WorkersBehind: when it is not live in every worker ``FOLLOW_S`` after it is in this one,
+                or this one was busy with another for so long.
+        """
+        if not self._refreshing.acquire(timeout=FOLLOW_S):
+            raise WorkersBehind(name)
+        try:
+            stamp = self._loaded(name)
+            version = max(self._models[name].live)
+        finally:
+            self._refreshing.release()
+        self._wait(name, stamp)
+        if not self._metrics.is_live_everywhere(name, version):
+            raise WorkersBehind(name)
+
+    def _loaded(self, name: str) -> int | None:
+        """Load a model here and, if that went well, command the others to; the command's stamp."""
+        unloaded = self._unloaded
+        self._unloaded = unloaded - {name}
+        self._look({name})
+        said = [NO_FOLDER] if name not in self._models else self._models[name].problems()
+        if self._folder_problem:
+            said = [self._folder_problem]
+        if said:
+            self._unload(unloaded)
+            raise LoadFailed(name, "; ".join(said))
+        return self._commands.give(name, load=True)
+
+    def unload(self, name: str) -> None:
+        """Have a model live in no worker, until it is loaded again or the service starts anew.
+
+        Raises:
+            UnknownModel: when there is none of that name.
+            WorkersBehind: when some workers have not followed within ``FOLLOW_S``.
+        """
+        known = self._known
+        if name not in known:
+            raise UnknownModel(name, sorted(known))
+        self._wait(name, self._commands.give(name, load=False))
+
+    def _wait(self, name: str, stamp: int | None) -> None:
+        """Wait until every worker has followed a command: this one now, if it isn't about to."""
+        if self._refreshing.acquire(blocking=False):
+            try:
+                self._refresh()
+            finally:
+                self._refreshing.release()
+        if stamp is None or not self._commands.wait(stamp, FOLLOW_S):
+            raise WorkersBehind(name)
+
     def refresh(self) -> None:
-        """Bring what is live in line with what lies in the folder.
+        """Bring what is live in line with what lies in the folder, and with what was commanded.
 
         A folder that can't be read, or that lost all its models at once, changes nothing: what
         serves goes on serving.
         """
         with self._refreshing:
-            listing = list_models(self._folder)
-            problem = listing.problem
-            if not problem and not listing.models and any(s.live for s in self._models.values()):
-                # More likely a volume that was unmounted than a wish to serve nothing.
-                problem = f"model folder {self._folder} is empty; what was live goes on"
-            self._folder_problem = problem
-            if not problem:
-                self._ignored = listing.ignored
-                self._follow(listing)
-            self._metrics.ready(self.is_ready)
-            said = self._folder_problems()
-            for reason in said:
-                if reason not in self._told:
-                    log.warning("model folder problem", extra={"reason": reason})
-            self._told = said
+            self._refresh()
 
-    def _follow(self, listing: Listing) -> None:
+    def _refresh(self) -> None:
+        """The same, under the lock."""
+        loads: set[str] = set()
+        newest = self._commands.newest()
+        if newest > self._followed:
+            commands = self._commands.all()
+            self._unload(frozenset(name for name, c in commands.items() if not c.load))
+            loads = {n for n, c in commands.items() if c.load and c.stamp > self._followed}
+        self._look(loads)
+        # Only now: what the others are told has been done.
+        self._followed = newest
+        self._commands.follow(newest)
+
+    def _look(self, loads: set[str]) -> None:
+        """Look at the folder; these models are loaded though they were refused or may not be whole."""
+        listing = list_models(self._folder)
+        problem = listing.problem
+        if not problem and not listing.models and any(s.live for s in self._models.values()):
+            # More likely a volume that was unmounted than a wish to serve nothing.
+            problem = f"model folder {self._folder} is empty; what was live goes on"
+        self._folder_problem = problem
+        if not problem:
+            self._ignored = listing.ignored
+            self._on_disk = {n: tuple(sorted(m.versions)) for n, m in listing.models.items()}
+            self._follow(listing, loads)
+        self._metrics.ready(self.is_ready)
+        said = self._folder_problems()
+        for reason in said:
+            if reason not in self._told:
+                log.warning("model folder problem", extra={"reason": reason})
+        self._told = said
+
+    def _unload(self, names: frozenset[str]) -> None:
+        """Let exactly these models be the ones that nobody gets and nobody misses."""
+        self._unloaded = names
+        self._expected -= names
+        for name in names & set(self._models):
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        before = self._models[name]
+        self._models = {n: state for n, state in self._models.items() if n != name}
+        self._tell(name, before, ModelState())
+
+    def _follow(self, listing: Listing, loads: set[str]) -> None:
         settled = self._settled(listing)
+        models = {n: folder for n, folder in listing.models.items() if n not in self._unloaded}
         # Known from now on, so that a call for one that is still loading is told to wait.
-        self._models = {**dict.fromkeys(listing.models, ModelState()), **self._models}
-        for name, folder in listing.models.items():
-            before = self._models[name]
-            after = self._advanced(name, folder, before, settled)
+        self._models = {**dict.fromkeys(models, ModelState()), **self._models}
+        for name, folder in models.items():
+            before = known = self._models[name]
+            if name in loads:
+                known = replace(before, rejected={})
+                settled |= {path for path, _ in folder.versions.values()}
+            after = self._advanced(name, folder, known, settled)
             if after.live:
                 self._expect({name})
             if after != before:
                 self._models = {**self._models, name: after}
                 self._tell(name, before, after)
-        for name in set(self._models) - set(listing.models):
-            before = self._models[name]
-            self._models = {n: state for n, state in self._models.items() if n != name}
-            self._tell(name, before, ModelState())
+        for name in set(self._models) - set(models):
+            self._drop(name)
 
     def _expect(self, names: set[str]) -> None:
         for name in names - self._expected:
@@ -215,6 +335,7 @@ class LiveModels:
         if self._first:
             # A worker that replaces another one must not ask for more than that one did.
             self._expect(self._metrics.expected_models() or set(listing.models))
+            self._expected -= self._unloaded
         self._seen, self._first = now, False
         return settled
 

@@ -6,12 +6,14 @@ classes - and never from what a client sent.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -30,6 +32,9 @@ BUCKETS_S = (
 """Upper bounds in seconds: a one-row answer takes some 100 us, a hopeless one 10 s."""
 
 HISTOGRAM = "histogram"
+
+FIRST_ERROR = 400
+"""The first status that tells of a failure."""
 
 UNKNOWN_ROUTE = "unknown"
 """The route of requests that meant none that there is."""
@@ -72,6 +77,24 @@ IN_FLIGHT = Name(
 )
 WAITING = Name(
     "pigeonhole_calls_waiting", GAUGE, (), "Calls that wait for their turn at a heavy model."
+)
+RUNS = Name(
+    "pigeonhole_model_runs_total",
+    COUNTER,
+    ("model", "version"),
+    "Runs of a model; calls that were joined are one.",
+)
+RUN_SECONDS = Name(
+    "pigeonhole_model_run_seconds_total",
+    COUNTER,
+    ("model", "version"),
+    "Time that a model's runs took.",
+)
+QUEUE_SECONDS = Name(
+    "pigeonhole_queue_seconds_total",
+    COUNTER,
+    ("model", "version"),
+    "Time that calls of a heavy model waited for their turn.",
 )
 ROWS = Name("pigeonhole_rows_total", COUNTER, ("model", "version"), "Rows predicted.")
 PREDICTIONS = Name(
@@ -128,6 +151,9 @@ STORED = (
         DURATION,
         IN_FLIGHT,
         WAITING,
+        RUNS,
+        RUN_SECONDS,
+        QUEUE_SECONDS,
         ROWS,
         PREDICTIONS,
         UNUSUAL,
@@ -141,11 +167,32 @@ STORED = (
 EXPECTED = "expected_models"
 """Where the workers tell one another which models are expected to be live; no metric."""
 
+TIMES = "times"
+"""Where the times of a version's requests are added up that only statistics tell; no metric."""
+
+READING_S, WRITING_S, FAILED_S, LAST_MS = range(4)
+"""Seconds to read and to write, of requests that got an answer; seconds of those that did not. When
+the last of either ended, in milliseconds since 1970: the newest of the workers' counts."""
+
+TIMES_WIDTH = 4
+
 METRICS = (*STORED, CONNECTIONS, WORKERS, REFUSED, BUILD)
 """All of them."""
 
 
-_RequestSeries = tuple[int | None, int | None]
+_Kind = tuple[str, str, int | None, int]
+"""Requests that are counted together: route, model, version and code."""
+
+_RequestSeries = tuple[int | None, int | None, int | None]
+"""Where they are counted, where their seconds are, and where their model's `TIMES`."""
+
+
+class _Ended(msgspec.Struct, gc=False):
+    """Requests of one kind that ended: the seconds of each, and of all to read and to write."""
+
+    seconds: list[float]
+    reading_s: float
+    writing_s: float
 
 
 class Metrics:
@@ -153,27 +200,38 @@ class Metrics:
 
     Args:
         counters: the worker's slot.
+
+    Attributes:
+        counters: the same.
     """
 
     def __init__(self, counters: WorkerCounters) -> None:
-        self._counters = counters
+        self.counters = counters
         counters.add(self._at(WORKER_STARTS))
         self._in_flight = self._at(IN_FLIGHT)
         self._waiting = self._at(WAITING)
-        self._request_series: dict[tuple[str, str, int | None, int], _RequestSeries] = {}
-        self._ended: deque[tuple[tuple[str, str, int | None, int], float]] = deque()
+        self._request_series: dict[_Kind, _RequestSeries] = {}
+        self._ended: deque[tuple[_Kind, float, float, float]] = deque()
+        self._run_series: dict[tuple[str, int], list[int | None]] = {}
         self._row_series: dict[tuple[str, int, str | None], int | None] = {}
 
     def in_flight(self, change: int) -> None:
         """Count requests that are being answered: 1 for one more, -1 for one fewer."""
-        self._counters.add(self._in_flight, float(change))
+        self.counters.add(self._in_flight, float(change))
 
     def waiting(self, calls: int) -> None:
         """How many calls wait for a heavy model."""
-        self._counters.set(self._waiting, float(calls))
+        self.counters.set(self._waiting, float(calls))
 
     def request_ended(
-        self, route: str, model: str, version: int | None, code: int, seconds: float
+        self,
+        route: str,
+        model: str,
+        version: int | None,
+        code: int,
+        seconds: float,
+        reading_s: float = 0.0,
+        writing_s: float = 0.0,
     ) -> None:
         """Note an answered request, for `settle`.
 
@@ -183,41 +241,78 @@ class Metrics:
             version: None where no live one was meant.
             code: the status.
             seconds: that it took.
+            reading_s: of these, to read its rows.
+            writing_s: of these, to write its answer.
         """
-        self._ended.append(((route, model, version, code), seconds))
+        self._ended.append(((route, model, version, code), seconds, reading_s, writing_s))
+
+    def model_ran(self, model: str, version: int, seconds: float, waited_s: float) -> None:
+        """Count a run of a model.
+
+        Args:
+            model: the model's name.
+            version: its version.
+            seconds: that it took.
+            waited_s: how long the calls that it answered had waited for it, all together.
+        """
+        try:
+            runs, run_seconds, queue_seconds = self._run_series[model, version]
+        except KeyError:
+            where = (model, str(version))
+            at = [self._at(name, *where) for name in (RUNS, RUN_SECONDS, QUEUE_SECONDS)]
+            runs, run_seconds, queue_seconds = self._run_series[model, version] = at
+        changes = [(runs, 1.0), (run_seconds, seconds)]
+        if waited_s:
+            changes.append((queue_seconds, waited_s))
+        self.counters.add_all(changes)
 
     def settle(self) -> None:
         """Count the requests noted since the last time, all at once."""
-        seconds_of: dict[tuple[str, str, int | None, int], list[float]] = defaultdict(list)
+        kinds: dict[_Kind, _Ended] = {}
         ended = self._ended
         while ended:
             try:
-                key, seconds = ended.popleft()
+                key, seconds, reading_s, writing_s = ended.popleft()
             except IndexError:  # another thread counts that one
                 break
-            seconds_of[key].append(seconds)
-        if not seconds_of:
+            kind = kinds.get(key)
+            if kind is None:
+                kinds[key] = _Ended([seconds], reading_s, writing_s)
+                continue
+            kind.seconds.append(seconds)
+            kind.reading_s += reading_s
+            kind.writing_s += writing_s
+        if not kinds:
             return
         changes: list[tuple[int | None, float]] = []
-        for key, all_seconds in seconds_of.items():
-            total, duration = self._series_of(*key)
-            changes.append((total, len(all_seconds)))
+        for key, kind in kinds.items():
+            total, duration, times = self._request_series.get(key) or self._made(key)
+            all_seconds = sum(kind.seconds)
+            changes.append((total, len(kind.seconds)))
             if duration is not None:
-                buckets = [bisect_left(BUCKETS_S, seconds) for seconds in all_seconds]
+                buckets = [bisect_left(BUCKETS_S, seconds) for seconds in kind.seconds]
                 changes += [(duration + bucket, 1.0) for bucket in buckets]  # the last one is +Inf
-                changes.append((duration + len(BUCKETS_S) + 1, sum(all_seconds)))
-        self._counters.add_all(changes)
+                changes.append((duration + len(BUCKETS_S) + 1, all_seconds))
+            if times is None:
+                continue
+            if key[-1] < FIRST_ERROR:
+                changes.append((times + READING_S, kind.reading_s))
+                changes.append((times + WRITING_S, kind.writing_s))
+            else:
+                changes.append((times + FAILED_S, all_seconds))
+            self.counters.set(times + LAST_MS, time.time() * 1000)
+        self.counters.add_all(changes)
 
-    def _series_of(self, route: str, model: str, version: int | None, code: int) -> _RequestSeries:
-        """Where requests of one kind are counted, and where their seconds are."""
-        key = (route, model, version, code)
-        try:
-            return self._request_series[key]
-        except KeyError:
-            where = (route, model, "" if version is None else str(version))
-            series = self._at(REQUESTS, *where, str(code)), self._at(DURATION, *where)
-            self._request_series[key] = series
-            return series
+    def _made(self, kind: _Kind) -> _RequestSeries:
+        """Where requests of a kind that was not met before are counted."""
+        route, model, version, code = kind
+        where = (route, model, "" if version is None else str(version))
+        times = None
+        if version is not None:
+            times = self.counters.series(COUNTER, TIMES, where[1:], TIMES_WIDTH)
+        series = self._at(REQUESTS, *where, str(code)), self._at(DURATION, *where), times
+        self._request_series[kind] = series
+        return series
 
     def predicted(self, observations: Sequence[Observation]) -> None:
         """Count the rows of predictions by label, and what was unusual in them."""
@@ -233,7 +328,7 @@ class Metrics:
             for warned in seen.unusual:
                 where = (model.name, str(model.version), warned.feature)
                 counts[self._at(UNUSUAL, *where)] += 1
-        self._counters.add_all(list(counts.items()))
+        self.counters.add_all(list(counts.items()))
 
     def _rows_at(self, model: Model, label: str | None) -> int | None:
         """Where a model's rows of one label are counted; those of all where it is None."""
@@ -249,41 +344,51 @@ class Metrics:
     def model_live(self, model: Model) -> None:
         """A version was loaded and serves now."""
         where = (model.name, str(model.version))
-        self._counters.set(self._at(MODEL_LIVE, *where), 1.0)
-        self._counters.set(self._at(MODEL_REJECTED, *where), 0.0)
-        self._counters.set(self._at(MODEL_LOAD_SECONDS, *where), model.load_seconds)
-        self._counters.add(self._at(MODEL_LOADS, model.name, "live"))
+        self.counters.set(self._at(MODEL_LIVE, *where), 1.0)
+        self.counters.set(self._at(MODEL_REJECTED, *where), 0.0)
+        self.counters.set(self._at(MODEL_LOAD_SECONDS, *where), model.load_seconds)
+        self.counters.add(self._at(MODEL_LOADS, model.name, "live"))
+
+    def is_live_everywhere(self, name: str, version: int) -> bool:
+        """Whether every living worker serves a version."""
+        shared, where = self.counters.shared, (name, str(version))
+        serving = sum(
+            series.values[0]
+            for series in shared.read()
+            if series.metric == MODEL_LIVE.metric and series.labels == where
+        )
+        return serving == shared.workers_alive()
 
     def model_gone(self, name: str, version: int) -> None:
         """A version no longer serves."""
-        self._counters.set(self._at(MODEL_LIVE, name, str(version)), 0.0)
+        self.counters.set(self._at(MODEL_LIVE, name, str(version)), 0.0)
 
     def model_rejected(self, name: str, version: int) -> None:
         """A version was refused."""
-        self._counters.set(self._at(MODEL_REJECTED, name, str(version)), 1.0)
-        self._counters.add(self._at(MODEL_LOADS, name, "rejected"))
+        self.counters.set(self._at(MODEL_REJECTED, name, str(version)), 1.0)
+        self.counters.add(self._at(MODEL_LOADS, name, "rejected"))
 
     def rejection_over(self, name: str, version: int) -> None:
         """A refused version is gone from the disk, or another try is being made."""
-        self._counters.set(self._at(MODEL_REJECTED, name, str(version)), 0.0)
+        self.counters.set(self._at(MODEL_REJECTED, name, str(version)), 0.0)
 
     def expect_model(self, name: str) -> None:
         """Readiness asks for this model from now on, in this worker's successors too."""
-        self._counters.add(self._counters.series(COUNTER, EXPECTED, [name]))
+        self.counters.add(self.counters.series(COUNTER, EXPECTED, [name]))
 
     def expected_models(self) -> set[str]:
         """The models that any worker so far expected; empty at the service's start."""
-        return {name for (name,) in self._counters.labels_of(EXPECTED)}
+        return {name for (name,) in self.counters.labels_of(EXPECTED)}
 
     def ready(self, is_ready: bool) -> None:
         """Whether this worker is ready."""
-        self._counters.set(self._at(WORKER_READY), float(is_ready))
+        self.counters.set(self._at(WORKER_READY), float(is_ready))
 
     def _at(self, name: Name, *labels: str) -> int | None:
         # A histogram's cells are counters: one a bucket, one for +Inf, one for the sum.
         if name.kind == HISTOGRAM:
-            return self._counters.series(COUNTER, name.metric, labels, len(BUCKETS_S) + 2)
-        return self._counters.series(name.kind, name.metric, labels, detail=name.detail)
+            return self.counters.series(COUNTER, name.metric, labels, len(BUCKETS_S) + 2)
+        return self.counters.series(name.kind, name.metric, labels, detail=name.detail)
 
 
 class MetricsCollector:

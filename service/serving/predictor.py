@@ -6,13 +6,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from service.errors import DeadlineExceeded, PigeonholeError
 from service.model.artifact import Model
 from service.model.columns import Columns, Prediction
 from service.serving.batcher import Batcher, RunPool, alone, dealt, joined
 from service.serving.live_models import LiveModels
-from service.serving.observation import Observation, Observer
+from service.serving.observation import Observation, Observer, Ran
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +32,18 @@ class Predictor:
         live: the models.
         pool: the threads that run what is not quick.
         observers: told of every prediction; one that fails is logged and fails nothing.
+        ran: told of every run.
     """
 
-    def __init__(self, live: LiveModels, pool: RunPool, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        live: LiveModels,
+        pool: RunPool,
+        observers: Sequence[Observer] = (),
+        ran: Ran = lambda _name, _version, _seconds, _waited_s: None,
+    ) -> None:
         self._live, self._pool, self._observers = live, pool, tuple(observers)
+        self._ran = ran
         self._untold: deque[Observation] = deque()
 
     def find(self, name: str | None, version: str | None) -> Model:
@@ -65,7 +74,7 @@ class Predictor:
         if self.is_quick(model, len(columns)):
             if deadline is not None and time.monotonic() >= deadline:
                 raise DeadlineExceeded
-            return self._observed(model, columns, model.session.run(columns))
+            return self._observed(model, columns, self._timed(model, columns))
         return self._observed(model, columns, self._batcher(model).run(columns, deadline))
 
     def submit(
@@ -114,20 +123,28 @@ class Predictor:
         if len(parts) > 1 and model.rows_are_independent:
             columns = joined(parts)
             try:
-                prediction = model.session.run(columns)
+                prediction = self._timed(model, columns)
             except PigeonholeError:  # whoever it is, he is found out
-                outcomes = self._batcher(model).outcomes(parts)
+                outcomes = self._batcher(model).outcomes(parts, [0.0] * len(parts))
             else:
                 outcomes = dealt(prediction, parts)
                 if not model.watch.unusual(columns):
                     self._untold.append(Observation(model, prediction, ()))
                     return [Observation(model, own, ()) for own in outcomes]
         else:
-            outcomes = [alone(model.session.run, columns) for columns in parts]
+            run = partial(self._timed, model)
+            outcomes = [alone(run, columns) for columns in parts]
         return [
             outcome if isinstance(outcome, Exception) else self._observed(model, columns, outcome)
             for columns, outcome in zip(parts, outcomes, strict=True)
         ]
+
+    def _timed(self, model: Model, columns: Columns) -> Prediction:
+        """Run here and now, and tell how long that took."""
+        started = time.perf_counter()
+        prediction = model.session.run(columns)
+        self._ran(model.name, model.version, time.perf_counter() - started, 0.0)
+        return prediction
 
     def _observed(self, model: Model, columns: Columns, prediction: Prediction) -> Observation:
         """A prediction with what was unusual in its rows, kept for the observers."""
@@ -155,6 +172,7 @@ class Predictor:
         batcher: Batcher | None = model.memo.get(self._pool)
         if batcher is None:
             rows = JOINED_ROWS if model.rows_are_independent else 1
-            made = Batcher(model.session.run, self._pool, max_rows=rows)
+            ran = partial(self._ran, model.name, model.version)
+            made = Batcher(model.session.run, self._pool, max_rows=rows, ran=ran)
             batcher = model.memo.setdefault(self._pool, made)  # another thread may be quicker
         return batcher

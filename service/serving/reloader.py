@@ -1,12 +1,16 @@
-"""The thread that notices new versions: it looks at the model folder again and again."""
+"""The thread that notices new versions and commands: it looks for them again and again."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 STOP_S = 1.0
+
+LISTEN_S = 0.1
+"""How often is looked whether something is wanted at once."""
 
 log = logging.getLogger(__name__)
 
@@ -17,10 +21,16 @@ class Reloader:
     Args:
         refresh: brings the live models in line with the folder.
         every_s: seconds between the end of one look and the start of the next.
+        is_wanted: whether the next look is wanted at once; asked often, so quick.
     """
 
-    def __init__(self, refresh: Callable[[], None], every_s: float) -> None:
-        self._refresh, self._every_s = refresh, every_s
+    def __init__(
+        self,
+        refresh: Callable[[], None],
+        every_s: float,
+        is_wanted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._refresh, self._every_s, self._is_wanted = refresh, every_s, is_wanted
         self._stopped, self._looked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="reloader", daemon=True)
 
@@ -46,4 +56,11 @@ class Reloader:
                 # This thread must outlive any surprise, or no new version is ever seen.
                 log.exception("looking for new models failed")
             self._looked.set()
-            self._stopped.wait(self._every_s)
+            self._pause()
+
+    def _pause(self) -> None:
+        """Wait for the time of the next look, or until one is wanted."""
+        end = time.monotonic() + self._every_s
+        while (left := end - time.monotonic()) > 0:
+            if self._stopped.wait(min(left, LISTEN_S)) or self._is_wanted():
+                return

@@ -6,12 +6,15 @@ from http import HTTPStatus
 from threading import Event
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from service.serving.live_models import LiveModels
 from service.web.errors import JSON
 
-LIVE, READY = ("/health/live", "/healthz"), ("/health/ready", "/readyz")
+LIVE = ("/health/live", "/healthz", "/v2/health/live")
+
+READY = ("/health/ready", "/readyz", "/v2/health/ready", "/ping", "/health")
+"""The last two are SageMaker's and MLflow's, who look at the status alone."""
 
 PROBES = frozenset(LIVE + READY)
 """The paths that are asked to find out whether the service is to be trusted or ended."""
@@ -21,7 +24,7 @@ NOT_READY = "not_ready"
 
 
 def health_blueprint(live: LiveModels, draining: Event) -> Blueprint:
-    """``/health/live`` and ``/health/ready`` with their short names.
+    """``/health/live`` and ``/health/ready``, with the names that other protocols give them.
 
     Args:
         live: whose readiness is told.
@@ -41,17 +44,21 @@ def health_blueprint(live: LiveModels, draining: Event) -> Blueprint:
         is_ready = live.is_ready and not draining.is_set()
         if draining.is_set():
             problems.insert(0, "the worker is stopping")
+        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
         answer: dict[str, object] = {"ready": is_ready, "live": True}
+        is_stranger = g.get("is_stranger", False)  # who has no key though there are keys
         if not is_ready:
             reason = "; ".join(problems) or "the models are still being loaded"
+            reason = "why is told to whoever has a key" if is_stranger else reason
             answer |= {"error": f"not ready: {reason}", "code": NOT_READY}
+        if is_stranger:
+            return Response(msgspec.json.encode(answer), status, content_type=JSON)
         answer["models"] = {
             name: {"ready": bool(state.live), "versions": [str(v) for v in sorted(state.live)]}
             for name, state in sorted(live.states.items())
         }
         if problems:
             answer["problems"] = problems
-        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
         return Response(msgspec.json.encode(answer), status, content_type=JSON)
 
     for paths, view in ((LIVE, health_live), (READY, health_ready)):

@@ -1,13 +1,15 @@
 """Named tensors to Columns: which tensors a model takes, and what is wrong with those that came.
 
 Features come side by side in the inputs of the graph, or each in a tensor of its own name. Both may
-come in one request, as long as no feature comes twice.
+come in one request, and a feature both ways too, for a client may send all that metadata tells of: as
+long as both say the same.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +26,9 @@ from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 from service.web.tensors import Tensor
 
+UNNAMED = re.compile(r"input[-_]?[0-9]{0,3}|predict")
+"""What a lone matrix is called in KServe's documents and by MLServer's codecs, whatever it holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorForm:
@@ -32,6 +37,7 @@ class TensorForm:
     Attributes:
         features: those that it holds, in order; all of them categories, or none.
         names: theirs.
+        holds_text: whether they are categories.
         columns: where they stand in ``Columns.numbers`` or ``Columns.categories``; None where they
             are all of that.
         dated: the datetime whose text it holds. In an input of the graph it would be seconds.
@@ -39,13 +45,9 @@ class TensorForm:
 
     features: tuple[Feature, ...]
     names: tuple[str, ...]
+    holds_text: bool
     columns: slice | None
     dated: Feature | None = None
-
-    @property
-    def holds_text(self) -> bool:
-        """Whether its features are categories."""
-        return self.features[0].kind is Kind.CATEGORY
 
 
 Sent = list[tuple[Tensor, TensorForm]]
@@ -76,9 +78,10 @@ class TensorForms:
             every = model.signature.categories if text else model.signature.numbers
             first = places[names[0]]  # from there on they stand next to each other
             columns = None if len(names) == len(every) else slice(first, first + len(names))
-            self._forms.setdefault(name, TensorForm(tuple(features), names, columns, dated))
+            self._forms.setdefault(name, TensorForm(tuple(features), names, text, columns, dated))
 
-        for name, features in graph_inputs(model).items():
+        self._inputs = graph_inputs(model)
+        for name, features in self._inputs.items():
             take(name, features)
         for feature in model.signature.features:
             take(feature.name, [feature], feature if feature.kind is Kind.DATETIME else None)
@@ -89,31 +92,29 @@ class TensorForms:
         """The rows that tensors hold.
 
         Raises:
-            InvalidRequest: when a tensor is not of the shape or datatype that is taken, a feature
-                comes twice, or the tensors are not of equally many rows.
-            InvalidRows: when tensors are unknown or missing, or values are no values of theirs.
+            InvalidRequest: when a tensor is not of the shape or datatype that is taken, comes
+                twice, or is not of as many rows as the others.
+            InvalidRows: when tensors are unknown or missing, values are no values of theirs, or a
+                feature came in two tensors that differ.
             TooManyRows: before anything is made of that many.
         """
-        sent = self._known(tensors)
-        rows = self._checked_rows(sent)
+        sent, again = self._known(tensors)
+        rows = self._checked_rows(sent + again if again else sent)
         numbers = categories = None
         found: list[Problem] = []
         for tensor, form in sent:
-            width = len(form.features)
+            block = _values(tensor, form, rows, found)
             if form.holds_text:
-                texts = np.array(tensor.texts(rows, width), dtype=object)
-                categories = self._put(texts.reshape(rows, width), form, categories)
-            elif form.dated is None:
-                numbers = self._put(tensor.numbers(rows, width), form, numbers)
+                categories = self._put(block, form, categories)
             else:
-                seconds, wrong = _seconds(tensor, form.dated, rows)
-                numbers = self._put(seconds, form, numbers)
-                found += wrong
+                numbers = self._put(block, form, numbers)
         columns = Columns(
             self._missing_numbers(rows) if numbers is None else numbers,
             self._missing_categories(rows) if categories is None else categories,
         )
         found += self._checks.problems(columns, sent)
+        if again and not found:
+            found = _differences(columns, sent, again)
         if found:
             raise _invalid(sorted(found, key=lambda problem: problem.row))
         return columns
@@ -136,24 +137,47 @@ class TensorForms:
     def _missing_categories(self, rows: int) -> npt.NDArray[Any]:
         return _filled(rows, len(self._signature.categories), object, "")
 
-    def _known(self, tensors: Sequence[Tensor]) -> Sent:
-        """Each tensor with what it holds, once it is sure that all features came and came once."""
+    def _known(self, tensors: Sequence[Tensor]) -> tuple[Sent, Sent]:
+        """Each tensor with what it holds, once it is sure that all features came.
+
+        Returns:
+            Tensors that hold each feature once, and those that hold some again.
+        """
         sent: Sent = []
         there: set[str] = set()
+        count = 0
         unknown: list[Tensor] = []
         for tensor in tensors:
-            form = self._forms.get(tensor.name)
+            form = self._forms.get(tensor.name) or self._unnamed(tensor, len(tensors))
             if form is None:
                 unknown.append(tensor)
                 continue
-            before = len(there)
             there.update(form.names)
-            if len(there) != before + len(form.names):
-                tensor.refuse("its values came in an input before", "name")
+            count += len(form.names)
             sent.append((tensor, form))
         if unknown or not self._required <= there:
             raise self._other_names(there, unknown)
-        return sent
+        return (sent, []) if count == len(there) else self._parted(sent)
+
+    def _unnamed(self, tensor: Tensor, count: int) -> TensorForm | None:
+        """The graph's only input, for a request's only tensor by a name that says nothing."""
+        if count > 1 or len(self._inputs) > 1 or not UNNAMED.fullmatch(tensor.name):
+            return None
+        return self._forms[next(iter(self._inputs))]
+
+    def _parted(self, sent: Sent) -> tuple[Sent, Sent]:
+        """Tensors of which some hold the same: inputs of the graph count, features repeat them."""
+        once: Sent = []
+        again: Sent = []
+        names: set[str] = set()
+        there: set[str] = set()
+        for tensor, form in sorted(sent, key=lambda pair: pair[0].name not in self._inputs):
+            if tensor.name in names:
+                tensor.refuse("it came before", "name")
+            names.add(tensor.name)
+            (again if there.issuperset(form.names) else once).append((tensor, form))
+            there.update(form.names)
+        return once, again
 
     def _other_names(self, there: set[str], unknown: Sequence[Tensor]) -> InvalidRows:
         """What to raise for unknown tensors, each with what it may mean, and for missing ones."""
@@ -275,6 +299,43 @@ def _filled(rows: int, columns: int, dtype: Any, value: Any) -> npt.NDArray[Any]
     return np.full((rows, columns), value, dtype)
 
 
+def _values(tensor: Tensor, form: TensorForm, rows: int, found: list[Problem]) -> npt.NDArray[Any]:
+    """What a tensor holds, (rows, features); what is found wrong with datetimes is added."""
+    width = len(form.features)
+    if form.holds_text:
+        return np.array(tensor.texts(rows, width), dtype=object).reshape(rows, width)
+    if form.dated is None:
+        return tensor.numbers(rows, width)
+    seconds, wrong = _seconds(tensor, form.dated, rows)
+    found += wrong
+    return seconds
+
+
+def _differences(columns: Columns, sent: Sent, again: Sent) -> list[Problem]:
+    """Where tensors that hold features again don't say the same."""
+    found: list[Problem] = []
+    for tensor, form in again:
+        wrong: list[Problem] = []
+        block = _values(tensor, form, len(columns), wrong)
+        found += wrong
+        told = {problem.row for problem in wrong}
+        every = columns.categories if form.holds_text else columns.numbers
+        before = every if form.columns is None else every[:, form.columns]
+        missing = (block != block) & (before != before)  # noqa: PLR0124 - NaN, in both of them
+        differs = (block != before) & ~missing
+        differs[list(told)] = False
+        for row, place in np.argwhere(differs)[: PROBLEM_LIMIT + 1].tolist():
+            feature, value = form.features[place], block[row, place]
+            first, _ = _whence(sent, feature, row)
+            pointer = tensor.pointer(row, place, len(form.features))
+            got = described(value) if form.holds_text else _number_got(tensor, float(value))
+            expected = f"the same as in input '{first.name}'"
+            found.append(Problem(row, feature.name, pointer, expected, got))
+        if len(found) > PROBLEM_LIMIT:
+            break
+    return found
+
+
 def _seconds(
     tensor: Tensor, feature: Feature, rows: int
 ) -> tuple[npt.NDArray[np.float64], list[Problem]]:
@@ -306,10 +367,13 @@ def _number_problem(sent: Sent, feature: Feature, row: int, value: float) -> Pro
     expected = expected_of(feature)
     if feature.kind is Kind.DATETIME and not tensor.is_text:
         expected = "seconds since 1970-01-01T00:00:00 UTC"
+    return Problem(row, feature.name, pointer, expected, _number_got(tensor, value))
+
+
+def _number_got(tensor: Tensor, value: float) -> str:
+    """A number as the caller wrote it, in words."""
     if math.isnan(value):
-        got = described("") if tensor.is_text else tensor.missing
-    elif math.isinf(value):
-        got = "infinity" if value > 0 else "-infinity"
-    else:
-        got = described(value)
-    return Problem(row, feature.name, pointer, expected, got)
+        return described("") if tensor.is_text else tensor.missing
+    if math.isinf(value):
+        return "infinity" if value > 0 else "-infinity"
+    return described(value)

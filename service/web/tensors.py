@@ -20,23 +20,30 @@ from service.errors import InvalidRequest, UnreadableBody
 from service.model.problems import described, shown
 from service.model.signature import category_text
 
-BYTES, BOOL, FP16 = "BYTES", "BOOL", "FP16"
+BYTES, BOOL, FP16, BF16 = "BYTES", "BOOL", "FP16", "BF16"
+
+BYTES_ALONE = (FP16, BF16)
+"""Datatypes that stand in bytes and not in JSON."""
 
 ELEMENTS: dict[str, np.dtype[Any]] = {
     BOOL: np.dtype("u1"),
     **{f"INT{8 * size}": np.dtype(f"<i{size}") for size in (1, 2, 4, 8)},
     **{f"UINT{8 * size}": np.dtype(f"<u{size}") for size in (1, 2, 4, 8)},
     **{f"FP{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
+    BF16: np.dtype("<u2"),
 }
-"""How each datatype but BYTES stands in bytes."""
+"""How each datatype but BYTES stands in bytes. A BF16 is the upper half of an FP32."""
 
-DATATYPES = (*ELEMENTS, BYTES)
-"""All that are taken."""
+DATATYPES = dict.fromkeys((*ELEMENTS, BYTES))
+"""All that are taken, to be looked up."""
 
 WHOLE: dict[str, np.iinfo[Any]] = {
     name: np.iinfo(dtype) for name, dtype in ELEMENTS.items() if "INT" in name
 }
 """The ranges of those that hold whole numbers."""
+
+HALF_BITS = 16
+"""How much further up the bits of a BF16 stand in an FP32."""
 
 _LENGTH = struct.Struct("<I")
 """Before each text."""
@@ -61,7 +68,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[list[Any]]] = {
     **dict.fromkeys(WHOLE, _decoder(int | float)),  # 3.0 is whole too
     **dict.fromkeys(("FP32", "FP64"), _decoder(float)),
 }
-"""How each datatype stands in JSON. FP16 does not: the protocol has it as bytes alone."""
+"""How each datatype stands in JSON, but for those that the protocol has as bytes alone."""
 
 
 class Tensor:
@@ -76,7 +83,7 @@ class Tensor:
         content: its values as bytes; None where they are JSON.
 
     Raises:
-        InvalidRequest: for a datatype that there is not, or FP16 as JSON.
+        InvalidRequest: for a datatype that there is not, or one as JSON that is bytes alone.
     """
 
     __slots__ = ("_content", "_data", "_nested", "datatype", "name", "place", "shape")
@@ -97,8 +104,10 @@ class Tensor:
             self.refuse(
                 f"datatype '{shown(datatype)}' is not known, expected one of {known}", "datatype"
             )
-        if datatype == FP16 and content is None:
-            self.refuse("FP16 is taken as bytes only: JSON has no half precision", "datatype")
+        if content is None and datatype in BYTES_ALONE:
+            self.refuse(
+                f"{datatype} is taken as bytes only: JSON has no half precision", "datatype"
+            )
 
     @property
     def is_text(self) -> bool:
@@ -186,6 +195,8 @@ class Tensor:
         values = np.frombuffer(content, dtype)
         if self.datatype == BOOL and count and values.max() > 1:
             self.refuse("BOOL is bytes of 0 and 1, there are others")
+        if self.datatype == BF16:
+            return (values.astype("<u4") << HALF_BITS).view("<f4")
         return values
 
     def _framed(self, content: memoryview, count: int) -> list[str]:

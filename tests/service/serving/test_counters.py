@@ -309,3 +309,20 @@ def test_a_full_slot_does_not_touch_its_neighbor() -> None:
     assert start is not None
     worker.add_all([(start + i, 1) for i in range(VALUES)])
     assert [s.values for s in counters.read() if s.metric == "neighbor"] == [(1.0,)]
+
+
+def test_commands_are_followed_when_every_living_worker_has_told_so() -> None:
+    counters = CounterMap(slots=3)
+    assert (counters.newest_command(), counters.followed()) == (0, 0)
+    for slot in range(2):
+        counters.take(slot)
+    counters.worker(1).tell_given(7)
+    assert counters.newest_command() == 7
+    counters.worker(0).tell_followed(7)
+    assert counters.followed() == 0
+    counters.worker(1).tell_followed(9)
+    assert counters.followed() == 7
+    counters.release(0)
+    assert counters.followed() == 9
+    counters.take(0)  # whoever has the slot now has followed nothing yet
+    assert (counters.newest_command(), counters.followed()) == (7, 0)

@@ -5,11 +5,21 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from service.errors import ModelNotReady, NoDefaultModel, UnknownModel, UnknownVersion
+from service.errors import (
+    LoadFailed,
+    ModelNotReady,
+    ModelRejected,
+    NoDefaultModel,
+    UnknownModel,
+    UnknownVersion,
+    WorkersBehind,
+)
 from service.model.artifact import load_model
 from service.serving.counters import CounterMap
 from service.serving.live_models import LiveModels
@@ -519,3 +529,178 @@ def test_what_an_operator_should_know_of_the_folder_is_logged_once(
     assert messages.count("model folder problem") == 1
     assert messages.count("versions missing") == 1
     assert "'no name' is passed over" in serving.live.problems()[""][0]
+
+
+def test_an_unloaded_model_is_unknown_until_it_is_loaded_again(serving, write_model, log) -> None:
+    write_model(serving.folder)
+    write_model(serving.folder, "other")
+    serving.look()
+    serving.live.unload("bodymass")
+    serving.look(2)
+    with pytest.raises(UnknownModel, match="there are: other"):
+        serving.live.find("bodymass")
+    assert list(serving.live.states) == ["other"]
+    assert serving.live.unloaded == {"bodymass": (1,)}
+    assert serving.figure("pigeonhole_model_live", "bodymass", "1") == 0
+    assert serving.live.is_ready
+    assert serving.live.problems() == {}
+    assert log()[-1] == ("model retired", "bodymass", 1)
+    serving.live.load("bodymass")
+    assert serving.live.find("bodymass").version == 1
+    assert serving.live.unloaded == {}
+    assert serving.figure("pigeonhole_model_live", "bodymass", "1") == 1
+
+
+def test_neither_the_only_model_nor_the_default_is_missed_when_it_is_unloaded(
+    serve, write_model
+) -> None:
+    serving = serve("bodymass")
+    write_model(serving.folder)
+    serving.look()
+    serving.live.unload("bodymass")
+    assert serving.live.is_ready
+    assert serving.live.problems() == {}
+    write_model(serving.folder, "other")
+    serving.look(2)
+    assert serving.live.is_ready
+    assert serving.live.problems() == {}
+    with pytest.raises(UnknownModel):
+        serving.live.find()
+
+
+def test_a_model_is_unloaded_though_its_folder_is_gone(serving, write_model) -> None:
+    write_model(serving.folder)
+    serving.look()
+    shutil.rmtree(serving.folder)
+    serving.look()
+    assert serving.live.find("bodymass")
+    serving.live.unload("bodymass")
+    with pytest.raises(UnknownModel):
+        serving.live.find("bodymass")
+    with pytest.raises(LoadFailed, match=r"model folder .* can't be read: No such file"):
+        serving.live.load("bodymass")
+
+
+def test_loading_takes_what_lies_there_now_settled_or_not(serving, write_model) -> None:
+    write_model(serving.folder)
+    serving.look()
+    write_model(serving.folder, version=2)
+    serving.live.load("bodymass")
+    assert serving.versions() == [2]
+    loads = list(serving.loads)
+    serving.live.load("bodymass")
+    assert serving.loads == loads  # the same file is not loaded again
+    write_model(serving.folder, "new")
+    serving.live.load("new")
+    assert serving.versions("new") == [1]
+
+
+def test_a_load_tries_a_refused_file_again_and_tells_why_it_is_refused(
+    serving, write_model
+) -> None:
+    write_model(serving.folder)
+    write_model(serving.folder, version=2, metadata=BAD)
+    serving.look(3)
+    assert serving.loads == [("bodymass", 2), ("bodymass", 1)]
+    for _ in range(2):
+        with pytest.raises(LoadFailed) as caught:
+            serving.live.load("bodymass")
+        assert str(caught.value) == (
+            f"failed to load 'bodymass': version 2 is refused: {BAD_REASON}"
+        )
+    assert serving.loads[2:] == [("bodymass", 2)] * 2
+    assert serving.versions() == [1]
+
+
+def test_what_is_not_there_can_be_neither_loaded_nor_unloaded(serving, write_model) -> None:
+    write_model(serving.folder)
+    serving.look()
+    with pytest.raises(LoadFailed, match="failed to load 'dogs': no such model in the folder"):
+        serving.live.load("dogs")
+    with pytest.raises(UnknownModel, match="there are: bodymass"):
+        serving.live.unload("dogs")
+
+
+def live_in(counters: CounterMap, slot: int, folder: Path, load=None) -> LiveModels:
+    """The models of one more worker on the same map."""
+
+    def good(path: Path, name: str, version: int):
+        return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
+
+    counters.take(slot)
+    return LiveModels(folder, load or good, Metrics(counters.worker(slot)))
+
+
+def test_a_worker_that_comes_later_follows_what_was_commanded(tmp_path, write_model) -> None:
+    counters = CounterMap(slots=2)
+    write_model(tmp_path)
+    write_model(tmp_path, "other")
+    first = live_in(counters, 0, tmp_path)
+    first.refresh()
+    first.unload("other")
+    second = live_in(counters, 1, tmp_path)
+    assert second.is_behind()
+    second.refresh()
+    assert not second.is_behind()
+    assert list(second.states) == ["bodymass"]
+    assert second.is_ready
+
+
+@contextmanager
+def following(live: LiveModels) -> Iterator[None]:
+    """A worker looks for commands meanwhile."""
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.wait(0.005):
+            if live.is_behind():
+                live.refresh()
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for other workers."""
+    monkeypatch.setattr("service.serving.live_models.FOLLOW_S", 0.5)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_command_that_others_do_not_follow_in_time_says_so_and_holds(
+    tmp_path, write_model
+) -> None:
+    counters = CounterMap(slots=2)
+    write_model(tmp_path)
+    first, second = (live_in(counters, slot, tmp_path) for slot in range(2))
+    for live in (first, second):
+        live.refresh()
+    with pytest.raises(WorkersBehind, match="'bodymass'"):
+        first.unload("bodymass")
+    assert not first.states
+    assert second.states
+    second.refresh()
+    assert not second.states
+    with following(first):
+        second.load("bodymass")
+    assert first.find("bodymass").version == second.find("bodymass").version == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_model_that_one_worker_refuses_is_not_said_to_be_loaded(tmp_path, write_model) -> None:
+    counters = CounterMap(slots=2)
+    write_model(tmp_path)
+
+    def refuse(path: Path, name: str, version: int):
+        raise ModelRejected("no memory")
+
+    first, second = live_in(counters, 0, tmp_path), live_in(counters, 1, tmp_path, refuse)
+    for live in (first, second):
+        live.refresh()
+    with following(second), pytest.raises(WorkersBehind):
+        first.load("bodymass")

@@ -103,6 +103,32 @@ def test_durations_are_in_cumulative_buckets_with_their_count_and_sum(counters, 
     assert figures[(f"{name}_sum", *where)] == pytest.approx(sum(durations))
 
 
+def test_runs_of_a_model_are_counted_with_their_time_and_that_of_waiting(counters, scrape) -> None:
+    metrics = Metrics(counters.worker(0))
+    metrics.model_ran("m", 1, 0.25, 0.0)
+    assert "pigeonhole_queue_seconds_total" not in {
+        name for (name, *_), value in scrape(counters).items() if value
+    }
+    metrics.model_ran("m", 1, 0.25, 2.0)
+    figures = scrape(counters)
+    assert figures["pigeonhole_model_runs_total", "m", "1"] == 2
+    assert figures["pigeonhole_model_run_seconds_total", "m", "1"] == 0.5
+    assert figures["pigeonhole_queue_seconds_total", "m", "1"] == 2
+
+
+def test_a_version_is_live_everywhere_when_every_living_worker_serves_it(counters, model) -> None:
+    first, second = Metrics(counters.worker(0)), Metrics(counters.worker(1))
+    first.model_live(model)
+    assert not first.is_live_everywhere("bodymass", 3)
+    second.model_live(model)
+    assert first.is_live_everywhere("bodymass", 3)
+    assert not first.is_live_everywhere("bodymass", 4)
+    second.model_gone("bodymass", 3)
+    assert not first.is_live_everywhere("bodymass", 3)
+    counters.release(1)
+    assert first.is_live_everywhere("bodymass", 3)
+
+
 def test_rows_labels_and_unusual_values_are_counted(counters, scrape, model) -> None:
     metrics = Metrics(counters.worker(0))
     rows = Columns(np.array([[172.0, 95], [172, 40], [172, 90]]), np.empty((3, 0), object))

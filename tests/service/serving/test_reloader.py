@@ -64,3 +64,33 @@ def test_stopping_does_not_wait_for_the_next_look() -> None:
     reloader.stop()
     assert time.monotonic() - started < 5
     assert "reloader" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_is_wanted_at_once_is_looked_for_before_the_next_look_is_due() -> None:
+    looks, wanted = threading.Semaphore(0), threading.Event()
+
+    def refresh() -> None:
+        wanted.clear()
+        looks.release()
+
+    reloader = Reloader(refresh, 3600, wanted.is_set)
+    reloader.start(wait_s=5)
+    assert looks.acquire(timeout=5)
+    wanted.set()
+    assert looks.acquire(timeout=5)
+    assert not looks.acquire(timeout=0.3)
+    reloader.stop()
+
+
+def test_a_look_that_fails_though_it_is_wanted_is_not_tried_without_a_pause() -> None:
+    looks = []
+
+    def refresh() -> None:
+        looks.append(1)
+        raise OSError("the disk is on fire")
+
+    reloader = Reloader(refresh, 3600, lambda: True)
+    reloader.start(wait_s=5)
+    time.sleep(0.35)
+    reloader.stop()
+    assert 2 <= len(looks) <= 5

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from flask import Flask
 
-from service.web.health import health_blueprint
+from service.web.health import LIVE, READY, health_blueprint
 
 
 def test_a_service_with_a_live_model_is_ready(client) -> None:
@@ -18,13 +18,13 @@ def test_a_service_with_a_live_model_is_ready(client) -> None:
     assert answer.json["models"] == {"bodymass": {"ready": True, "versions": ["1"]}}
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/healthz"])
+@pytest.mark.parametrize("path", LIVE)
 def test_a_process_that_answers_is_live_whatever_its_models(start, path: str) -> None:
     answer = start().get(path)
     assert (answer.status_code, answer.json) == (200, {"live": True})
 
 
-@pytest.mark.parametrize("path", ["/health/ready", "/readyz"])
+@pytest.mark.parametrize("path", READY)
 def test_without_a_model_it_is_live_but_not_ready(start, tmp_path, failed, path: str) -> None:
     (tmp_path / "models").mkdir()
     answer = failed(start().get(path), 503, "not_ready")
@@ -77,9 +77,11 @@ def test_a_worker_that_is_told_to_stop_is_not_ready_but_live(service, failed) ->
     draining = Event()
     app = Flask(__name__)
     app.register_blueprint(health_blueprint(service.live, draining))
-    assert app.test_client().get("/health/ready").status_code == 200
+    assert all(app.test_client().get(path).status_code == 200 for path in READY)
     draining.set()
-    answer = app.test_client().get("/health/ready")
-    assert (answer.status_code, answer.json["code"]) == (503, "not_ready")
-    assert answer.json["problems"] == ["the worker is stopping"]
-    assert app.test_client().get("/health/live").status_code == 200
+    for path in READY:
+        answer = app.test_client().get(path)
+        assert (answer.status_code, answer.json["code"]) == (503, "not_ready")
+        assert (answer.json["ready"], answer.json["live"]) == (False, True)
+        assert answer.json["problems"] == ["the worker is stopping"]
+    assert all(app.test_client().get(path).status_code == 200 for path in LIVE)

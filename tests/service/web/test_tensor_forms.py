@@ -227,10 +227,76 @@ def test_a_million_unknown_tensors_are_told_in_short(mixed: Model) -> None:
     assert sum(len(problem.got) for problem in caught.value.problems) < 2000
 
 
-@pytest.mark.parametrize("again", [NUMBERS, ("age", "FP64", [2], [1, 2])])
-def test_a_feature_comes_once(mixed: Model, again: tuple) -> None:
-    pointer, _ = refusal_of(mixed, NUMBERS, CATEGORIES, again)
+@pytest.mark.parametrize("again", [NUMBERS, CATEGORIES])
+def test_a_tensor_comes_once(mixed: Model, again: tuple) -> None:
+    pointer, said = refusal_of(mixed, NUMBERS, CATEGORIES, again)
     assert pointer == "/inputs/2/name"
+    assert "came before" in said
+
+
+EVERYTHING = [
+    ("age", "FP64", [2], [None, 2]),
+    ("numbers", "FP64", [2, 3], [None, 1, 3, 2, 0, 4]),
+    ("member", "BOOL", [2, 1], [True, False]),
+    ("color", "BYTES", [2], [" red", "blue"]),
+    ("categories", "BYTES", [2, 2], ["red", "", "blue", "round"]),
+    ("size/cm", "INT64", [2], [3, 4]),
+    ("shape", "BYTES", [2], [None, "round"]),
+]
+
+
+def test_a_feature_may_come_both_ways_where_both_say_the_same(mixed: Model) -> None:
+    once = columns_of(mixed, EVERYTHING[1], EVERYTHING[4])
+    for some in (EVERYTHING, EVERYTHING[::-1], EVERYTHING[:5], EVERYTHING[1:]):
+        got = columns_of(mixed, *some)
+        np.testing.assert_array_equal(got.numbers, once.numbers)
+        np.testing.assert_array_equal(got.categories, once.categories)
+
+
+@pytest.mark.parametrize(
+    ("place", "data", "expected"),
+    [
+        (0, [1, 2], (0, "age", "/inputs/0/data/0", "the same as in input 'numbers'", "number 1")),
+        (
+            0,
+            [None, 3],
+            (1, "age", "/inputs/0/data/1", "the same as in input 'numbers'", "number 3"),
+        ),
+        (2, [[True], [True]], (1, "member", "/inputs/2/data/1/0", None, "number 1")),
+        (3, ["red", "red"], (1, "color", "/inputs/3/data/1", None, 'string "red"')),
+        (6, ["round", "round"], (0, "shape", "/inputs/6/data/0", None, 'string "round"')),
+    ],
+)
+def test_a_feature_that_comes_both_ways_and_differs_is_named(
+    mixed: Model, place: int, data: list, expected: tuple
+) -> None:
+    sent = [(*said[:3], data) if index == place else said for index, said in enumerate(EVERYTHING)]
+    (problem,) = problems_of(mixed, *sent)
+    row, feature, pointer, told, got = problem
+    assert (row, feature, pointer) == expected[:3]
+    assert told == expected[3] or (expected[3] is None and told.startswith("the same as in input"))
+    assert got.removesuffix(".0") == expected[4]
+
+
+def test_a_datetime_may_come_as_seconds_and_as_text(dated: Model) -> None:
+    numbers = ("numbers", "FP64", [1, 4], [1, 1711929600, None, None])
+    color = ("color", "BYTES", [1], ["red"])
+    same = ("seen", "BYTES", [1], ["2024-04-01T02:00+02:00"])
+    got = columns_of(dated, same, numbers, color)
+    np.testing.assert_array_equal(got.numbers, [[1, 1711929600, np.nan, np.nan]])
+    ((_, feature, pointer, _, _),) = problems_of(
+        dated, ("seen", "BYTES", [1], ["2024-04-02"]), numbers, color
+    )
+    assert (feature, pointer) == ("seen", "/inputs/0/data/0")
+    (wrong,) = problems_of(dated, ("seen", "BYTES", [1], ["tomorrow"]), numbers, color)
+    assert wrong[4] == 'string "tomorrow"'
+
+
+def test_what_comes_again_is_held_to_shape_and_datatype_too(mixed: Model) -> None:
+    pointer, _ = refusal_of(mixed, NUMBERS, CATEGORIES, ("age", "FP64", [3], [1, 2, 3]))
+    assert pointer == "/inputs/2/shape"
+    pointer, _ = refusal_of(mixed, NUMBERS, CATEGORIES, ("age", "BYTES", [2], ["1", "2"]))
+    assert pointer == "/inputs/2/datatype"
 
 
 @pytest.mark.parametrize(
@@ -330,3 +396,42 @@ def test_a_name_that_an_input_and_a_feature_share_means_the_input(tmp_path, writ
     path = write_model(tmp_path, metadata=metadata)
     model = load_model(path, name="m", version=1, threads=1, max_bytes=2**20)
     assert columns_of(model, ("numbers", "FP64", [1, 2], [1, 2])).numbers.tolist() == [[1, 2]]
+
+
+def test_differences_are_told_up_to_a_limit(mixed: Model) -> None:
+    rows = 1000
+    values = [[1, 1, 1]] * rows
+    with pytest.raises(InvalidRows) as caught:
+        TensorForms(mixed, rows).columns(
+            [
+                tensor(0, "numbers", "FP64", [rows, 3], values),
+                tensor(1, "categories", "BYTES", [rows, 2], [["red", "round"]] * rows),
+                tensor(2, "age", "FP64", [rows], [2] * rows),
+                tensor(3, "color", "BYTES", [rows], ["blue"] * rows),
+            ]
+        )
+    assert caught.value.truncated
+    assert {problem.feature for problem in caught.value.problems} == {"age"}
+
+
+@pytest.mark.parametrize("name", ["input-0", "input_1", "input", "input0", "predict"])
+def test_a_lone_matrix_may_have_a_name_that_says_nothing(load, name: str) -> None:
+    model = load(x=("double", 2))
+    columns = TensorForms(model, LIMIT).columns([tensor(0, name, "FP64", [1, 2], [1, 2])])
+    assert columns.numbers.tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "names"),
+    [
+        ({"x": ("double", 2)}, ["inputs"]),
+        ({"x": ("double", 2)}, ["predictions"]),
+        ({"x": ("double", 2)}, ["input-0", "input-1"]),
+        ({"x": ("double", 2)}, ["x", "input-0"]),
+        ({"x": ("double", 2), "y": ("string", 2)}, ["input-0"]),
+    ],
+)
+def test_any_other_unknown_name_is_refused(load, inputs, names: list[str]) -> None:
+    tensors = [tensor(place, name, "FP64", [1, 2], [1, 2]) for place, name in enumerate(names)]
+    with pytest.raises(InvalidRows):
+        TensorForms(load(**inputs), LIMIT).columns(tensors)
