@@ -1,4 +1,4 @@
-"""The command line of the service: ``run`` it, or ``check`` what it would serve."""
+"""The command line of the service: ``run`` it, ``check`` what it would serve, make a ``key``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import click
 
 from service import __version__
 from service.cores import granted_cores
-from service.errors import InvalidSetting, ModelRejected
+from service.errors import InvalidKeyFile, InvalidSetting, ModelRejected
+from service.keys import PREDICT, SCOPES, KeyFile, append_key, new_key, open_keys
 from service.settings import PREFIX, Settings, flag_of, unknown_variables
 
 INVALID = 2
@@ -34,7 +36,9 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     """A flag for every setting, made from the table of settings."""
     for setting in reversed(fields(Settings)):
         shown = getattr(Settings(), setting.name)
-        default = {True: "on", False: "off", "": "none"}.get(shown, shown)
+        default = shown if shown != "" else "none"
+        if isinstance(shown, bool):
+            default = "on" if shown else "off"
         if setting.name == "workers":
             default = "cores granted"
         command = click.option(
@@ -44,12 +48,31 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _read_settings(flags: dict[str, str | None]) -> Settings:
+def _read_settings(flags: dict[str, str | None]) -> tuple[Settings, KeyFile | None]:
+    """The settings and the key file that they name, or the end."""
     try:
-        return Settings.read(os.environ, flags)
-    except InvalidSetting as error:
+        settings = Settings.read(os.environ, flags)
+        keys = open_keys(settings.keys)
+    except (InvalidSetting, InvalidKeyFile) as error:
         click.echo(f"Error: {error}.", err=True)
         sys.exit(INVALID)
+    if keys is None and not settings.allow_anonymous and not _is_loopback(settings.host):
+        click.echo(
+            f"Error: anybody who reaches {settings.host or 'this machine'} could use the service, "
+            "for it has no keys: name a key file with --keys, or say --allow-anonymous on.",
+            err=True,
+        )
+        sys.exit(INVALID)
+    return settings, keys
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address, or every address of a name."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return all(ip_address(address[0]).is_loopback for *_, address in found)
 
 
 @main.command()
@@ -59,7 +82,7 @@ def run(**flags: str | None) -> None:
 
     Each setting is a flag or an environment variable; the flag goes first.
     """
-    settings = _read_settings(flags)
+    settings, keys = _read_settings(flags)
     # Imported here so that --help and a refused setting need no server.
     from service.server import Server  # noqa: PLC0415
 
@@ -70,7 +93,7 @@ def run(**flags: str | None) -> None:
     if settings.port:
         click.echo(f"Serving {settings.models} on http://{settings.address}")
     click.echo(_plan(settings))
-    Server(settings).run()
+    Server(settings, keys).run()
 
 
 def _plan(settings: Settings) -> str:
@@ -103,10 +126,12 @@ def _refuse_unusable_address(host: str, port: int) -> None:
 @_setting_options
 def check(**flags: str | None) -> None:
     """Load every model as the service would, and report; exit code 1 if one is refused."""
-    settings = _read_settings(flags)
+    settings, keys = _read_settings(flags)
     from service.model.repository import list_models  # noqa: PLC0415
 
     click.echo(f"{settings.models} on {settings.address}; {_plan(settings)}")
+    for key in keys.ring.keys if keys else ():
+        click.echo(f"key {key.name}: {', '.join(sorted(key.scopes))}")
     listing = list_models(settings.models)
     if listing.problem:
         click.echo(f"Error: {listing.problem}.", err=True)
@@ -149,6 +174,37 @@ def _checked(settings: Settings, name: str, version: int, path: Path) -> bool:
         f"loaded in {1000 * model.load_seconds:.0f} ms, one row in {1e6 * model.run_seconds:.0f} us"
     )
     return True
+
+
+@main.command("key")
+@click.argument("name")
+@click.option(
+    "--scopes",
+    default=PREDICT,
+    show_default=True,
+    help=f"What it is good for: some of {', '.join(SCOPES)}, with commas between.",
+)
+@click.option(
+    "--keys",
+    "path",
+    envvar=f"{PREFIX}KEYS",
+    help=f"Key file that it is added to; without one, its entry is shown. [{PREFIX}KEYS]",
+)
+def make_key(name: str, scopes: str, path: str | None) -> None:
+    """Make a key called NAME, and show its token once.
+
+    The token alone goes to standard output.
+    """
+    try:
+        token, entry = new_key(name, [scope.strip() for scope in scopes.split(",")])
+        if path:
+            append_key(Path(path), name, entry)
+    except (ValueError, InvalidKeyFile) as error:
+        click.echo(f"Error: {error}.", err=True)
+        sys.exit(INVALID)
+    told = f"{name} is in {path} now." if path else f"For the key file:\n\n{entry}"
+    click.echo(f"{told}\nThe token is shown this once:", err=True)
+    click.echo(token)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from threading import Event
 from flask import Flask
 
 from service import __version__
+from service.keys import READ_AGAIN_S, KeyFile, open_keys
 from service.model.artifact import Model, load_model
 from service.serving.batcher import RunPool
 from service.serving.counters import CounterMap, WorkerCounters
@@ -17,6 +18,7 @@ from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.predictor import Predictor
 from service.serving.reloader import Reloader
+from service.serving.statistics import read_statistics
 from service.settings import Settings
 from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
@@ -25,10 +27,13 @@ from service.web.door import Door
 from service.web.exposition import exposition_blueprint
 from service.web.express import Express
 from service.web.flask_door import DoorThreads, FlaskDoor
+from service.web.guard import Guard
 from service.web.health import health_blueprint
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http_app import make_http_app
-from service.web.inference import InferenceProtocol, InferenceRoute
+from service.web.inference import InferenceProtocol, InferenceRoute, StreamProtocol
+from service.web.open_inference_models import open_inference_models_blueprint
+from service.web.open_inference_repository import open_inference_repository_blueprint
 from service.web.openapi import openapi_blueprint
 from service.web.pages import pages_blueprint
 
@@ -45,14 +50,22 @@ class Service:
     Args:
         settings: as read at the start.
         counters: this worker's slot in the map that all share; None for a map of its own.
+        keys: the key file that the settings name, where it was read already.
 
     Attributes:
         flask: the complete Flask app.
         door: what answers requests under our own server: Flask, behind the express door or not.
         live: the models.
+        guard: asked whether a request's key is good for it.
     """
 
-    def __init__(self, settings: Settings, counters: WorkerCounters | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        counters: WorkerCounters | None = None,
+        keys: KeyFile | None = None,
+    ) -> None:
+        keys = keys or open_keys(settings.keys)
         if counters is None:
             alone = CounterMap(slots=1)
             alone.take(0)
@@ -67,13 +80,15 @@ class Service:
             max_wait_s=settings.max_wait_seconds,
             told=metrics.waiting,
         )
-        predictor = Predictor(self.live, self._pool, [metrics.predicted])
+        predictor = Predictor(self.live, self._pool, [metrics.predicted], metrics.model_ran)
         self._access_log = AccessLog() if settings.access_log else None
+        self.guard = Guard(keys)
 
-        def route(name: str, protocol: InferenceProtocol) -> InferenceRoute:
-            return InferenceRoute(
-                name, protocol, predictor, metrics, max_body_bytes=settings.max_body_bytes
-            )
+        def route(
+            name: str, protocol: InferenceProtocol, streams: StreamProtocol | None
+        ) -> InferenceRoute:
+            most = settings.max_body_bytes
+            return InferenceRoute(name, protocol, streams, predictor, metrics, max_body_bytes=most)
 
         hot = hot_routes(route, settings.max_rows)
         self.flask = make_http_app(
@@ -81,16 +96,24 @@ class Service:
                 hot_blueprint(hot),
                 catalogue_blueprint(self.live),
                 health_blueprint(self.live, self._draining),
+                open_inference_models_blueprint(
+                    self.live, partial(read_statistics, counters.shared), settings.max_rows
+                ),
+                open_inference_repository_blueprint(self.live),
                 exposition_blueprint(MetricsCollector(counters.shared, __version__)),
-                openapi_blueprint(self.live, settings.max_rows),
+                openapi_blueprint(self.live, settings.max_rows, has_keys=self.guard.has_keys),
                 pages_blueprint(self.live),
             ],
             metrics,
+            guard=self.guard,
             max_body_bytes=settings.max_body_bytes,
             access_log=self._access_log,
         )
-        self._reloader = Reloader(self.live.refresh, settings.reload_seconds)
+        self._reloader = Reloader(self.live.refresh, settings.reload_seconds, self.live.is_behind)
         self._reloader.start(settings.load_wait_seconds)
+        self._keys_reader = Reloader(keys.refresh, READ_AGAIN_S) if keys else None
+        if self._keys_reader is not None:
+            self._keys_reader.start(0)
         self._threads = DoorThreads(
             work=AnswerThreads(settings.request_threads, settings.max_waiting, "request"),
             probes=AnswerThreads(1, PAGES_WAITING, "probe"),
@@ -101,7 +124,13 @@ class Service:
         if settings.front == "express":
             work = self._threads.work
             self.door = Express(
-                hot, flask, predictor, metrics, work=work, access_log=self._access_log
+                hot,
+                flask,
+                predictor,
+                metrics,
+                work=work,
+                guard=self.guard if self.guard.has_keys else None,
+                access_log=self._access_log,
             )
 
     def drain(self) -> None:
@@ -111,6 +140,8 @@ class Service:
     def close(self) -> None:
         """Stop the threads; requests are no longer to come."""
         self._reloader.stop()
+        if self._keys_reader is not None:
+            self._keys_reader.stop()
         self._threads.close()
         self._pool.close()
         if self._access_log is not None:

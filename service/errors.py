@@ -4,16 +4,23 @@ The tree, each with when it is raised:
 
     PigeonholeError
       InvalidSetting       a setting that stops the start
+      InvalidKeyFile       a key file that can't be used
       ModelRejected        a model file that the service will not serve, and why
       RequestError         the caller can mend it
-        UnreadableBody       the body is no text, no JSON or no CSV
+        KeyRequired          no key, or one that is not known
+        ScopeRequired        the key is not good for what was asked for
+        UnreadableBody       the body is not what it says it is: text, JSON, CSV, an array, Arrow
         InvalidRequest       readable, but not of the form that was asked for
         InvalidRows          rows that don't fit the model's signature, with every problem found
         TooManyRows          more rows in one request than the service takes
         UnknownModel         no model of that name is in the model folder
         UnknownVersion       the model is known, that version of it is not live
+        UnknownLabel         a version is named by a label, and there are no labels
+        UnsupportedAction    a protocol asks of a model what no classifier does
         NoDefaultModel       the request names no model and there is not just one to mean
+        LoadFailed           a model that was to be loaded now is not there, or is refused
       ModelNotReady        the model is known, but none of its versions could be loaded
+      WorkersBehind        not every worker has loaded or unloaded a model in time
       Overloaded           more calls wait for the model than are taken in
       DeadlineExceeded     the caller's time was over before its turn came
       PredictionFailed     the runtime failed on rows that fit the signature: our fault
@@ -23,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class PigeonholeError(Exception):
@@ -37,6 +45,14 @@ class InvalidSetting(PigeonholeError):
         super().__init__(f"{name} is {value!r}, expected {expected}")
 
 
+class InvalidKeyFile(PigeonholeError):
+    """A key file that can't be used: its ``path``, and the ``reason``."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"key file {path}: {reason}")
+
+
 class ModelRejected(PigeonholeError):
     """A model file that will not be served; ``reason`` is for the operator, never for callers."""
 
@@ -49,8 +65,26 @@ class RequestError(PigeonholeError):
     """A request that can't be answered as it stands; the caller can mend it."""
 
 
+class KeyRequired(RequestError):
+    """No key was sent, or one that is not known."""
+
+    def __init__(self, *, is_sent: bool) -> None:
+        told = "the key that was sent is not known" if is_sent else "no key was sent"
+        super().__init__(
+            f"{told}; send one as 'Authorization: Bearer TOKEN', or as a password (Basic)"
+        )
+
+
+class ScopeRequired(RequestError):
+    """What was asked for needs a key with this ``scope``; ``told`` says why that is missing."""
+
+    def __init__(self, scope: str, told: str) -> None:
+        self.scope, self.told = scope, told
+        super().__init__(f"this needs a key with the scope '{scope}'; {told}")
+
+
 class UnreadableBody(RequestError):
-    """A body that is not UTF-8, not JSON, nested too deeply, or no CSV."""
+    """A body that is not UTF-8, nested too deeply, or no JSON, CSV, array or Arrow as it says."""
 
 
 class InvalidRequest(RequestError):
@@ -130,6 +164,27 @@ class UnknownVersion(RequestError):
         )
 
 
+class UnknownLabel(RequestError):
+    """A version of model ``name`` is asked for by a ``label``; versions have numbers alone."""
+
+    def __init__(self, name: str, label: str) -> None:
+        self.name, self.label = name, label
+        super().__init__(
+            f"Request for unknown label: '{label}' of model '{name}' is assigned to no version; "
+            "versions are named by their numbers here"
+        )
+
+
+class UnsupportedAction(RequestError):
+    """Model ``name`` is asked to do what it can't: ``action`` is the protocol's word for it."""
+
+    def __init__(self, name: str, action: str) -> None:
+        self.name, self.action = name, action
+        super().__init__(
+            f"Model '{name}' is a classifier and does not {action}; use :predict or :classify"
+        )
+
+
 class NoDefaultModel(RequestError):
     """The request names no model, and it isn't clear which is meant; ``known`` are the names."""
 
@@ -143,12 +198,31 @@ class NoDefaultModel(RequestError):
         super().__init__(f"The request names no model, and {which}")
 
 
+class LoadFailed(RequestError):
+    """A model that an operator wanted loaded now could not be; what was live is live as before."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"failed to load '{name}': {reason}")
+
+
 class ModelNotReady(PigeonholeError):
     """The model is known but no version of it could be loaded (yet)."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"Model '{name}' has no version that is ready")
+
+
+class WorkersBehind(PigeonholeError):
+    """Not every worker has done in time what was to be done with model ``name``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"not every worker has done in time what was to be done with '{name}'; ask again to "
+            "wait for the others"
+        )
 
 
 class Overloaded(PigeonholeError):

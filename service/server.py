@@ -22,6 +22,7 @@ from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.errors import HaltServer
 from gunicorn.workers.base import Worker
 
+from service.keys import KeyFile, open_keys
 from service.logs import logging_table
 from service.serving.counters import CounterMap, WorkerCounters
 from service.settings import Settings
@@ -64,12 +65,16 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     Args:
         settings: as read at the start.
+        keys: the key file that they name, where it was read already.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, keys: KeyFile | None = None) -> None:
         self.settings = settings
         self.ending = mmap.mmap(-1, 1)  # shared with the workers
         self.share: WorkerCounters | None = None
+        # Followed here too: a worker that is started while the file can't be used has the last good
+        # keys, and none that were taken out since.
+        self.keys = keys or open_keys(settings.keys)
         self._counters = CounterMap()
         super().__init__()
 
@@ -113,7 +118,12 @@ class Server(BaseApplication):  # type: ignore[misc]
 
         if self.share is None:
             log.error("more workers than counter slots: this one is not counted")
-        return Service(self.settings, self.share)
+        return Service(self.settings, self.share, self.keys)
+
+    def follow_keys(self) -> None:
+        """Read the key file again, if there is one."""
+        if self.keys is not None:
+            self.keys.refresh()
 
     def _pre_fork(self, _arbiter: Arbiter, worker: Any) -> None:
         worker.slot = self._counters.free_slot()
@@ -157,7 +167,11 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
             self.spawn_worker()
 
     def manage_workers(self) -> None:
-        """Start workers that are missing, and end the oldest of too many once all are up."""
+        """Start workers that are missing, and end the oldest of too many once all are up.
+
+        It is called once a second, and whenever something happened.
+        """
+        self.app.follow_keys()
         by_age = sorted(self.WORKERS.values(), key=lambda worker: worker.age)
         surplus = by_age[: max(0, len(by_age) - self.num_workers)]
         if not surplus:
@@ -234,7 +248,7 @@ class LoopWorker(Worker):  # type: ignore[misc]
         loop.add_signal_handler(signal.SIGTERM, self._told.set)
         for number in (signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self._hurry)
-        server = HttpServer(service.door, _limits(settings), self.app.share)
+        server = HttpServer(service.door, _limits(settings), self.app.share, service.guard.knows)
         server.listen([listener.sock for listener in self.sockets])
         beating = loop.create_task(self._beat())
         await self._told.wait()

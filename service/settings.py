@@ -50,6 +50,10 @@ class Settings:
     port: int = _setting(
         8000, "Port to listen on; 0 lets the system choose.", minimum=0, maximum=65535
     )
+    keys: str = _setting("", "File of the keys that are asked for; empty for none.")
+    allow_anonymous: bool = _setting(
+        False, "Whether others may reach the service while it has no keys (on or off)."
+    )
     workers: int = _setting(
         granted_cores, "Worker processes; one a core granted if not set.", minimum=1, maximum=60
     )

@@ -19,6 +19,7 @@ from service.settings import Settings
 from service.web.door import Answer, Respond
 from service.web.door import Request as HttpRequest
 from service.web.errors import JSON
+from service.web.guard import Guard
 from service.web.reply import Reply
 from service.web.request_id import request_id
 
@@ -49,9 +50,11 @@ class Constant:
 
     Attributes:
         door: what answers.
+        guard: asks for no key.
     """
 
     door: ConstantDoor
+    guard: Guard
 
     def drain(self) -> None:
         """There is no readiness to fail."""
@@ -65,7 +68,7 @@ class ConstantServer(Server):
 
     def load(self) -> Any:
         """What a worker answers with."""
-        return Constant(ConstantDoor())
+        return Constant(ConstantDoor(), Guard(None))
 
 
 if __name__ == "__main__":

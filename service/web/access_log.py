@@ -29,7 +29,7 @@ ATOMIC_BYTES = 4096
 """What a pipe takes whole (POSIX: at least 512, Linux: 4096): all workers write to the same one."""
 
 
-class _Line(msgspec.Struct, gc=False):
+class _Line(msgspec.Struct, gc=False, omit_defaults=True):
     level: str
     logger: str
     message: str
@@ -40,6 +40,7 @@ class _Line(msgspec.Struct, gc=False):
     status: int
     milliseconds: float
     timestamp: str
+    key: str = ""
 
 
 class AccessLog:
@@ -51,13 +52,21 @@ class AccessLog:
 
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor, self._process = descriptor, os.getpid()
-        self._lines: deque[tuple[float, str, str, str, int, float]] = deque()
+        self._lines: deque[tuple[float, str, str, str, int, float, str]] = deque()
         self._dropped = 0
         self._noted, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._thread.start()
 
-    def note(self, request_id: str, method: str, path: str, status: int, seconds: float) -> None:
+    def note(
+        self,
+        request_id: str,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        key: str = "",
+    ) -> None:
         """Note an answered request.
 
         Args:
@@ -66,11 +75,12 @@ class AccessLog:
             path: decoded.
             status: of the answer.
             seconds: that it took.
+            key: name of the key that it came with, if any.
         """
         if len(self._lines) >= MAX_WAITING:
             self._dropped += 1
             return
-        self._lines.append((time.time(), request_id, method, path, status, seconds))
+        self._lines.append((time.time(), request_id, method, path, status, seconds, key))
         if not self._noted.is_set():
             self._noted.set()
 
@@ -114,7 +124,14 @@ class AccessLog:
                 select.select([], [self._descriptor], [])
 
     def _encoded(
-        self, at: float, request_id: str, method: str, path: str, status: int, seconds: float
+        self,
+        at: float,
+        request_id: str,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        key: str,
     ) -> bytes:
         line = _Line(
             "INFO",
@@ -127,5 +144,6 @@ class AccessLog:
             status,
             round(1000 * seconds, 3),
             datetime.fromtimestamp(at, UTC).isoformat(),
+            key,
         )
         return msgspec.json.encode(line) + b"\n"

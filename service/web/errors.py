@@ -39,10 +39,12 @@ class UnsupportedEncoding(errors.RequestError):
 
 
 class UnsupportedMediaType(errors.RequestError):
-    """A body that is no JSON and whose Content-Type never said that it would be."""
+    """A body that is no JSON and never said so, or of a form whose library is not installed."""
 
 
 TABLE: dict[type[Exception], tuple[HTTPStatus, str]] = {
+    errors.KeyRequired: (HTTPStatus.UNAUTHORIZED, "unauthorized"),
+    errors.ScopeRequired: (HTTPStatus.FORBIDDEN, "forbidden"),
     errors.UnreadableBody: (HTTPStatus.BAD_REQUEST, "unreadable_body"),
     errors.InvalidRequest: (HTTPStatus.BAD_REQUEST, "invalid_request"),
     errors.InvalidRows: (HTTPStatus.BAD_REQUEST, "invalid_rows"),
@@ -52,7 +54,11 @@ TABLE: dict[type[Exception], tuple[HTTPStatus, str]] = {
     UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
     errors.UnknownModel: (HTTPStatus.NOT_FOUND, "unknown_model"),
     errors.UnknownVersion: (HTTPStatus.NOT_FOUND, "unknown_version"),
+    errors.UnknownLabel: (HTTPStatus.NOT_FOUND, "unknown_label"),
+    errors.UnsupportedAction: (HTTPStatus.NOT_FOUND, "unsupported_action"),
     errors.NoDefaultModel: (HTTPStatus.NOT_FOUND, "no_default_model"),
+    errors.LoadFailed: (HTTPStatus.BAD_REQUEST, "load_failed"),
+    errors.WorkersBehind: (HTTPStatus.SERVICE_UNAVAILABLE, "workers_behind"),
     errors.ModelNotReady: (HTTPStatus.SERVICE_UNAVAILABLE, "model_not_ready"),
     errors.Overloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "overloaded"),
     errors.DeadlineExceeded: (HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded"),
@@ -62,6 +68,7 @@ TABLE: dict[type[Exception], tuple[HTTPStatus, str]] = {
 
 HTTP_CODES: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "bad_request",
+    HTTPStatus.UNAUTHORIZED: "unauthorized",
     HTTPStatus.NOT_FOUND: "unknown_route",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
     HTTPStatus.REQUEST_TIMEOUT: "request_too_slow",
@@ -79,6 +86,16 @@ RETRY_AFTER_S = "1"
 """When to ask again for a model that is not ready: the folder is looked at that often."""
 
 
+HEADERS: dict[HTTPStatus, tuple[tuple[str, str], ...]] = {
+    HTTPStatus.UNAUTHORIZED: tuple(
+        ("WWW-Authenticate", f'{scheme} realm="pigeonhole"') for scheme in ("Bearer", "Basic")
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: (("Retry-After", RETRY_AFTER_S),),
+}
+"""What a status says besides. Two challenges are two headers: some browsers read only the first of
+one that holds both."""
+
+
 def error_reply(error: Exception) -> Reply:
     """The answer to a failure, whatever failed."""
     if isinstance(error, HTTPException):
@@ -86,12 +103,7 @@ def error_reply(error: Exception) -> Reply:
     for kind, (status, code) in TABLE.items():
         if isinstance(error, kind):
             body = {"error": str(error), "code": code, **_facts(error)}
-            headers = (
-                (("Retry-After", RETRY_AFTER_S),)
-                if status == HTTPStatus.SERVICE_UNAVAILABLE
-                else ()
-            )
-            return Reply(status, msgspec.json.encode(body), JSON, headers)
+            return Reply(status, msgspec.json.encode(body), JSON, HEADERS.get(status, ()))
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     body = {"error": "the service failed to answer; its log says why", "code": INTERNAL_CODE}
     return Reply(status, msgspec.json.encode(body), JSON)
@@ -105,6 +117,8 @@ def _routing_reply(error: HTTPException) -> Reply:
     body = {"error": _routing_sentence(error), "code": code}
     skipped = {"content-type", "content-length"}
     headers = tuple((k, v) for k, v in error.get_headers() if k.lower() not in skipped)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers += HEADERS[HTTPStatus.UNAUTHORIZED]
     return Reply(status, msgspec.json.encode(body), JSON, headers)
 
 

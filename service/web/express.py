@@ -16,6 +16,8 @@ from functools import partial
 import msgspec
 from werkzeug.exceptions import HTTPException
 
+from service.errors import Overloaded
+from service.keys import PREDICT
 from service.model.artifact import Model
 from service.model.columns import Columns
 from service.serving.metrics import Metrics
@@ -23,10 +25,13 @@ from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
+from service.web.compression import LEAST_BYTES, LONG_BYTES, chosen_coding, compressed
 from service.web.door import Answer, Cancel, Request, Respond
 from service.web.flask_door import FlaskDoor
+from service.web.guard import Guard
 from service.web.hot_routes import HotRoute
 from service.web.inference import CLIENT_GONE, Call, InferenceRoute
+from service.web.reply import Reply
 
 KNOWN_PATHS = 1024
 """Paths that were answered and are remembered with the route that they lead to."""
@@ -61,6 +66,7 @@ class Express:
         predictor: what the routes predict with; its observers are told when the loop has time.
         metrics: what the routes count with, as well.
         work: the threads for large bodies.
+        guard: asked before a hot request is read; None where no keys are asked for.
         access_log: where each request is noted, if anywhere.
     """
 
@@ -72,10 +78,11 @@ class Express:
         metrics: Metrics,
         *,
         work: AnswerThreads,
+        guard: Guard | None,
         access_log: AccessLog | None,
     ) -> None:
         self._flask, self._predictor, self._metrics, self._work = flask, predictor, metrics, work
-        self._access_log = access_log
+        self._guard, self._access_log = guard, access_log
         self._patterns = [(_pattern(route.rule), route.answer) for route in routes]
         self._targets: dict[str, Target] = {}
         self._quick: dict[Model, _Quick] = {}
@@ -93,6 +100,8 @@ class Express:
         visit = _Visit(request, respond, route, call)
         self._soon()
         try:
+            if self._guard is not None:
+                call.key = self._guard.admit(request.headers.get("authorization"), PREDICT)
             if route.is_long_to_read(request.headers.get, request.body):
                 return self._in_thread(visit, name, version)
             model, columns = route.read(call, request.headers.get, request.body, name, version)
@@ -166,13 +175,15 @@ class Express:
         """Have a large body read, and all that follows, in a thread."""
         request, route, call = visit.request, visit.route, visit.call
 
+        def ended(status: int) -> None:
+            self._metrics.in_flight(-1)
+            self._note(visit, status)
+
         def make() -> Answer:
-            reply = route(request.headers.get, request.body, name, version, call)
-            self._note(visit, reply.status)
-            return reply.answer(call.identity)
+            reply = route(request.headers.get, request.body, name, version, call, ended)
+            return self._written(visit, reply)
 
         def respond(answer: Answer) -> None:
-            self._metrics.in_flight(-1)
             visit.respond(answer)
             self._soon()
 
@@ -198,13 +209,35 @@ class Express:
     def _finish(self, visit: _Visit, outcome: Observation | Exception) -> None:
         reply = visit.route.finish(visit.call, outcome)
         self._note(visit, reply.status)
-        visit.respond(reply.answer(visit.call.identity))
+        if len(reply.body) < LEAST_BYTES:
+            visit.respond(reply.answer(visit.call.identity))
+        else:
+            self._respond_at_length(visit, reply)
+
+    def _respond_at_length(self, visit: _Visit, reply: Reply) -> None:
+        """Give an answer that is long enough to be compressed; a longer one is elsewhere."""
+        accept = visit.request.headers.get("accept-encoding")
+        if len(reply.body) >= LONG_BYTES and chosen_coding(accept) is not None:
+            try:
+                self._work(partial(self._written, visit, reply), visit.respond)
+            except Overloaded:
+                visit.respond(compressed(reply, None).answer(visit.call.identity))
+        else:
+            visit.respond(self._written(visit, reply))
+
+    def _written(self, visit: _Visit, reply: Reply) -> Answer:
+        reply = compressed(reply, visit.request.headers.get("accept-encoding"))
+        answer = reply.answer(visit.call.identity)
+        if reply.rest is not None:
+            answer.rest = self._work.rest(reply.rest)
+        return answer
 
     def _note(self, visit: _Visit, status: int) -> None:
         if self._access_log is not None:
             request, call = visit.request, visit.call
             seconds = time.perf_counter() - call.started
-            self._access_log.note(call.identity, request.method, request.path, status, seconds)
+            method, path = request.method, request.path
+            self._access_log.note(call.identity, method, path, status, seconds, call.key)
 
     def _target(self, path: str) -> Target | None:
         for pattern, route in self._patterns:

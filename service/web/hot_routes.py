@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from flask import Blueprint, Response, g, request
 
-from service.web.inference import InferenceProtocol, InferenceRoute
+from service.web.classify import ClassifyProtocol
+from service.web.compression import compressed
+from service.web.inference import InferenceProtocol, InferenceRoute, StreamProtocol
+from service.web.invocations import InvocationsProtocol
+from service.web.ndjson_rows import NdjsonProtocol
 from service.web.open_inference import OpenInferenceProtocol
 from service.web.request_id import HEADER
 from service.web.rows import RowsProtocol
@@ -26,8 +31,8 @@ class HotRoute:
     answer: InferenceRoute
 
 
-Make = Callable[[str, InferenceProtocol], InferenceRoute]
-"""Makes the route of a name and a protocol."""
+Make = Callable[[str, InferenceProtocol, StreamProtocol | None], InferenceRoute]
+"""Makes the route of a name, a protocol, and one for streams beside it."""
 
 
 def hot_routes(make: Make, max_rows: int) -> list[HotRoute]:
@@ -37,15 +42,19 @@ def hot_routes(make: Make, max_rows: int) -> list[HotRoute]:
         make: makes a route's object.
         max_rows: rows in one request at most.
     """
-    rows = RowsProtocol(max_rows)
-    table: list[tuple[str, InferenceProtocol, tuple[str, ...]]] = [
-        ("predict", rows, ("/predict",)),
-        ("model_predict", rows, _of_models("/v1/models", ":predict")),
-        ("infer", OpenInferenceProtocol(max_rows), _of_models("/v2/models", "/infer")),
+    rows, lines = RowsProtocol(max_rows), NdjsonProtocol()
+    classify, invocations = ClassifyProtocol(max_rows), InvocationsProtocol(max_rows)
+    tensors = OpenInferenceProtocol(max_rows)
+    table: list[tuple[str, InferenceProtocol, StreamProtocol | None, tuple[str, ...]]] = [
+        ("predict", rows, lines, ("/predict",)),
+        ("model_predict", rows, lines, _of_models("/v1/models", ":predict")),
+        ("classify", classify, None, _of_models("/v1/models", ":classify")),
+        ("invocations", invocations, lines, ("/invocations",)),
+        ("infer", tensors, None, _of_models("/v2/models", "/infer")),
     ]
     routes: list[HotRoute] = []
-    for name, protocol, rules in table:
-        answer = make(name, protocol)
+    for name, protocol, streams, rules in table:
+        answer = make(name, protocol, streams)
         routes += [HotRoute(rule, answer) for rule in rules]
     return routes
 
@@ -67,17 +76,26 @@ def hot_blueprint(routes: Sequence[HotRoute]) -> Blueprint:
 
 
 def _view(answer: InferenceRoute) -> Callable[..., Response]:
+    def ended(_status: int) -> None:
+        answer.metrics.in_flight(-1)
+
     def view(name: str | None = None, version: str | None = None) -> Response:
         body = request.get_data(cache=False)
         # From here on the route counts the request itself.
         g.counted = True
         call = answer.begin(_header)
         answer.metrics.in_flight(1)
-        reply = answer(_header, body, name, version, call)
-        answer.metrics.in_flight(-1)
+        reply = answer(_header, body, name, version, call, ended)
         answer.predictor.tell_observers()
+        if reply.rest is not None:
+            reply = compressed(reply, _header("accept-encoding"))
         headers: Mapping[str, str] = {HEADER: call.identity, **dict(reply.headers)}
-        return Response(reply.body, reply.status, headers, content_type=reply.content_type)
+        response = Response(reply.body, reply.status, headers, content_type=reply.content_type)
+        if reply.rest is not None:
+            response.response = chain((reply.body,), reply.rest)
+            response.call_on_close(reply.rest.close)
+            del response.headers["Content-Length"]
+        return response
 
     return view
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from service.errors import PigeonholeError, PredictionFailed
+from service.keys import ADMIN
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
 from service.web.access_log import AccessLog
+from service.web.compression import compressed
 from service.web.errors import error_reply
-from service.web.reply import SECURITY_HEADERS
+from service.web.guard import OPEN, Guard, scope_of
+from service.web.reply import SECURITY_HEADERS, Reply
 from service.web.request_id import HEADER, request_id
 
 log = logging.getLogger(__name__)
@@ -24,6 +27,7 @@ def make_http_app(
     blueprints: Sequence[Blueprint],
     metrics: Metrics,
     *,
+    guard: Guard,
     max_body_bytes: int,
     access_log: AccessLog | None,
 ) -> Flask:
@@ -32,6 +36,7 @@ def make_http_app(
     Args:
         blueprints: the routes.
         metrics: told of every request that no hot route has counted.
+        guard: asked before anything else is done for a request.
         max_body_bytes: Flask refuses to read more.
         access_log: where each request is noted, if anywhere.
     """
@@ -46,6 +51,7 @@ def make_http_app(
     @app.before_request
     def _start() -> None:
         g.started = time.perf_counter()
+        _admit(guard)
 
     @app.errorhandler(Exception)
     def _failed(error: Exception) -> Response:
@@ -53,7 +59,7 @@ def make_http_app(
         if not known or isinstance(error, PredictionFailed):
             log.error("request failed", exc_info=error, extra={"request_id": _identity()})
         reply = error_reply(error)
-        headers: dict[str, Any] = dict(reply.headers)
+        headers = Headers(reply.headers)  # there may be two of one name
         return Response(reply.body, reply.status, headers, content_type=reply.content_type)
 
     @app.after_request
@@ -62,17 +68,56 @@ def make_http_app(
             response.headers[HEADER] = _identity()
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+        _compress(response)
         seconds = time.perf_counter() - g.started
         if not g.get("counted", False):
             route = request.endpoint.rpartition(".")[2] if request.endpoint else UNKNOWN_ROUTE
             metrics.request_ended(route, "", None, response.status_code, seconds)
         metrics.settle()
         if access_log is not None:
-            identity = response.headers[HEADER]
-            access_log.note(identity, request.method, request.path, response.status_code, seconds)
+            _note(access_log, response)
         return response
 
     return app
+
+
+def _admit(guard: Guard) -> None:
+    """Let a request pass, or not, by the route that it means."""
+    scope, authorization = scope_of(request.endpoint), request.headers.get("Authorization")
+    g.key = guard.admit(authorization, scope)
+    if scope == OPEN:
+        g.is_stranger = not guard.knows(authorization)
+    elif scope == ADMIN:
+        facts = {"key": g.key, "path": request.path, "request_id": _identity()}
+        log.info("an admin asks", extra=facts)
+
+
+def _note(access_log: AccessLog, response: Response) -> None:
+    """Note an answer when it is there, or when its last piece is."""
+    asked = response.headers[HEADER], request.method, request.path, response.status_code
+    began, key = g.started, g.get("key", "")
+
+    def note() -> None:
+        access_log.note(*asked, time.perf_counter() - began, key)
+
+    if response.is_streamed:
+        response.call_on_close(note)
+    else:
+        note()
+
+
+def _compress(response: Response) -> None:
+    """Compress an answer for who asks for it.
+
+    What is made piece by piece is compressed there, and the files of the page are small.
+    """
+    if response.is_streamed:
+        return
+    plain = Reply(response.status_code, response.get_data(), "")
+    reply = compressed(plain, request.headers.get("Accept-Encoding"))
+    if reply is not plain:
+        response.headers.extend(reply.headers)
+        response.set_data(reply.body)
 
 
 def _identity() -> str:

@@ -13,11 +13,15 @@ FLOORS: dict[str, set[str]] = {
     "service.cores": set(),
     "service.settings": {"service.cores", "service.errors"},
     "service.logs": set(),
+    "service.keys": {"service.model", "service.errors"},
     "service.model": {"service.errors"},
     "service.serving": {"service.model", "service.errors"},
-    "service.web": {"service", "service.serving", "service.model", "service.errors"},
+    "service.web": {
+        *("service", "service.serving", "service.model", "service.keys", "service.errors"),
+    },
     "service.app": {
         "service",
+        "service.keys",
         "service.web",
         "service.serving",
         "service.model",
@@ -25,10 +29,11 @@ FLOORS: dict[str, set[str]] = {
     },
     "service.server": {
         *("service.app", "service.web", "service.serving", "service.settings", "service.logs"),
+        "service.keys",
     },
     "service.__main__": {
         *("service", "service.server", "service.settings", "service.cores", "service.errors"),
-        "service.model",
+        *("service.keys", "service.model"),
     },
     "trainer.errors": set(),
     "trainer.graph": {"trainer.errors"},
@@ -83,7 +88,7 @@ LIBRARIES: dict[str, set[str]] = {
     "onnxruntime": {"service.model.session", "trainer.export.parity"},
     "onnx": {"trainer.graph", "trainer.export"},
     "prometheus_client": {"service.serving.metrics", "service.web.exposition"},
-    "pyarrow": {"trainer.data"},
+    "pyarrow": {"trainer.data", "service.web.arrow_rows", "service.web.table_answers"},
     "sklearn": {"trainer.evaluation"},
     "matplotlib": {"trainer.report"},
     "jinja2": {"trainer.report"},

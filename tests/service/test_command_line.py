@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from service import __version__
 from service.__main__ import main
+from service.keys import KeyFile
 from service.settings import PREFIX, Settings, flag_of
 
 
@@ -122,9 +124,99 @@ def test_help_lists_every_setting_with_its_variable_and_default(command: str) ->
     result = ran(command, "--help")
     assert result.exit_code == 0
     text = " ".join(result.stdout.split()).replace("- ", "-")
+    for default in (
+        *("KEYS; default: none", "ALLOW_ANONYMOUS; default: off", "RUN_THREADS; default: 1"),
+        *("DRAIN_SECONDS; default: 1.0",),
+    ):
+        assert f"[{PREFIX}{default}]" in text
     for setting in fields(Settings):
         where = re.escape(f"{PREFIX}{setting.name.upper()}; default: ")
         assert re.search(rf"{flag_of(setting.name)} TEXT .*?\[{where}[^\]]+\]", text), setting.name
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "0", "192.0.2.1", "fe80::1", "host.invalid", ""])  # noqa: S104 - refused
+def test_nobody_else_is_served_without_keys(command: str, host: str, models) -> None:
+    result = ran(command, "--host", host, "--models", models)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"Error: anybody who reaches {host or 'this machine'} could use the service, for it has no "
+        "keys: name a key file with --keys, or say --allow-anonymous on.\n"
+    )
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "127.8.9.10", "::1", "localhost"])
+def test_this_machine_alone_is_served_without_keys(host: str, models) -> None:
+    assert ran("check", "--host", host, "--models", models).exit_code == 0
+
+
+def test_others_are_served_with_keys_or_when_it_was_said(models, tmp_path) -> None:
+    anywhere = ("check", "--models", models, "--host", "192.0.2.1")
+    assert ran(*anywhere, "--allow-anonymous", "on").exit_code == 0
+    assert ran(*anywhere, PIGEONHOLE_ALLOW_ANONYMOUS="on").exit_code == 0
+    keys = tmp_path / "keys.toml"
+    assert ran("key", "alice", "--keys", keys, "--scopes", "read,predict").exit_code == 0
+    result = ran(*anywhere, "--keys", keys)
+    assert result.exit_code == 0
+    assert "\nkey alice: predict, read\n" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_key_file_that_can_not_be_used_stops_the_start(command: str, models, tmp_path) -> None:
+    keys = tmp_path / "keys.toml"
+    flags = ("--models", models, "--keys", keys)
+    result = ran(command, *flags)
+    assert (result.exit_code, result.stdout) == (2, "")
+    told = "it can't be read: No such file or directory"
+    assert result.stderr == f"Error: key file {keys}: {told}.\n"
+    keys.write_text("[alice]\nscopes = ['read']")
+    result = ran(command, *flags)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"Error: key file {keys}: [alice]: sha256 is missing" in result.stderr
+
+
+def test_a_key_is_made_and_its_token_alone_printed(tmp_path) -> None:
+    keys = tmp_path / "keys.toml"
+    first = ran("key", "alice", "--keys", keys)
+    second = ran("key", "prom", "--scopes", "metrics, read", PIGEONHOLE_KEYS=str(keys))
+    ring = KeyFile(keys).ring
+    for result, name, scopes in (
+        (first, "alice", {"predict"}),
+        (second, "prom", {"metrics", "read"}),
+    ):
+        assert result.exit_code == 0, result.output
+        assert result.stderr.startswith(f"{name} is in {keys} now.\n")
+        token = result.stdout.removesuffix("\n")
+        found = ring.find(token)
+        assert (found.name, found.scopes) == (name, scopes)
+        assert token not in keys.read_text()
+
+
+def test_without_a_file_the_entry_of_a_key_is_shown(tmp_path) -> None:
+    result = ran("key", "alice")
+    keys: Path = tmp_path / "keys.toml"
+    keys.write_text(result.stderr.partition("\n\n")[2].partition("\n\n")[0])
+    assert KeyFile(keys).ring.find(result.stdout.strip()).name == "alice"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("a b",), "a name is 1 to 64 letters, digits, _ or -"),
+        (("bob", "--scopes", "all"), "'all' is no scope, expected some of predict, read, "),
+        (("bob", "--scopes", ""), "'' is no scope"),
+        (("alice",), "[alice] is there already"),
+    ],
+)
+def test_a_key_that_can_not_be_made_leaves_the_file_alone(tmp_path, arguments, told) -> None:
+    keys = tmp_path / "keys.toml"
+    ran("key", "alice", "--keys", keys)
+    before = keys.read_text()
+    result = ran("key", *arguments, "--keys", keys)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert keys.read_text() == before
 
 
 def test_an_unknown_flag_or_command_is_refused() -> None:

@@ -10,11 +10,24 @@ from service.web.door import Answer, Door, Request
 class Told:
     """An answer as a client would have it."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, rest: bytes = b"") -> None:
         start, *lines = answer.head.decode("latin-1").removesuffix("\r\n").split("\r\n")
         self.status_code = int(start.split()[1])
         self.headers = dict(line.split(": ", 1) for line in lines)
-        self.data = answer.body
+        self.data = answer.body + rest
+
+
+async def whole(answer: Answer) -> Told:
+    """An answer with its rest, if it has one."""
+    received = b""
+    while answer.rest is not None:
+        waiting = asyncio.get_running_loop().create_future()
+        answer.rest.ask(waiting.set_result, waiting.cancel)
+        piece = await asyncio.wait_for(waiting, 30)
+        if piece is None:
+            break
+        received += piece
+    return Told(answer, received)
 
 
 def answers(door: Door, *requests: Request) -> list[Told]:
@@ -25,7 +38,7 @@ def answers(door: Door, *requests: Request) -> list[Told]:
         waiting = [loop.create_future() for _ in requests]
         for request, future in zip(requests, waiting, strict=True):
             door(request, future.set_result)
-        found = [Told(await asyncio.wait_for(future, 30)) for future in waiting]
+        found = [await whole(await asyncio.wait_for(future, 30)) for future in waiting]
         await asyncio.sleep(0)  # the door counts and tells after it has answered
         return found
 

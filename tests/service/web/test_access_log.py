@@ -55,6 +55,15 @@ def test_a_line_tells_the_request_and_when_it_was(pipe) -> None:
     access_log.close()
 
 
+def test_a_line_has_the_name_of_the_key_where_there_was_one(pipe) -> None:
+    reader, writer = pipe
+    access_log = AccessLog(writer)
+    access_log.note("id", "GET", "/", 200, 0.001, "alice")
+    (line,) = read_lines(reader, 1)
+    assert line["key"] == "alice"
+    access_log.close()
+
+
 def test_what_is_noted_before_it_is_closed_is_written_in_order(pipe) -> None:
     reader, writer = pipe
     access_log = AccessLog(writer)

@@ -18,6 +18,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import uvloop
 from flask.testing import FlaskClient
@@ -83,7 +85,7 @@ def heard(asked: Asked, status: int, headers: list[tuple[str, str]], body: bytes
         assert MADE_ID.fullmatch(identity)
         lower = [(n, "made" if n == "x-request-id" else v) for n, v in lower]
         body = body.replace(identity.encode(), b"made")
-    if asked.target.startswith("/metrics"):
+    if asked.target.startswith("/metrics") or asked.target.endswith("/stats"):
         # Times are never twice the same: only the kind of answer is compared here.
         body, lower = b"", [(n, v) for n, v in lower if n != "content-length"]
     return Heard(status, tuple(lower), body)
@@ -334,6 +336,20 @@ def rows(*values: Any) -> bytes:
     return json.dumps({"instances": list(values)}).encode()
 
 
+def npy(array: Any) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
+def arrow(**columns: Any) -> bytes:
+    table = pa.table(columns)
+    content = pa.BufferOutputStream()
+    with pa.ipc.new_stream(content, table.schema) as writer:
+        writer.write_table(table)
+    return content.getvalue().to_pybytes()
+
+
 BODIES = {
     "objects": ROWS,
     "lists": rows([172, 95], [160, 66]),
@@ -369,6 +385,11 @@ BODIES = {
     "ragged csv": b"height_cm,weight_kg\n172\n",
     "csv with too many rows": b"height_cm,weight_kg\n" + b"172,95\n" * (MAX_ROWS + 1),
     "tensors": json.dumps(TENSORS).encode(),
+    "an array": npy(np.array([[172, 95], [160, 66]])),
+    "an array of too many rows": npy(np.ones((MAX_ROWS + 1, 2))),
+    "an array that is cut short": npy(np.ones((3, 2)))[:-1],
+    "arrow": arrow(height_cm=[172.0, 160.0], weight_kg=[95, 66]),
+    "arrow with a gap": arrow(height_cm=[172.0, None], weight_kg=[95, 66]),
 }
 
 TYPES: list[Headers] = [
@@ -378,6 +399,9 @@ TYPES: list[Headers] = [
     (("Content-Type", "application/x-www-form-urlencoded"),),
     (("Content-Type", "multipart/form-data; boundary=x"),),
     (("content-TYPE", "image/png"),),
+    (("Content-Type", "application/x-npy"),),
+    (("Content-Type", "application/vnd.apache.arrow.stream"),),
+    (("Content-Type", "application/x-ndjson"),),
 ]
 
 
@@ -424,6 +448,40 @@ def test_compressed_bodies_are_answered_alike(everyone, encoding: str, body: byt
     same(everyone, Asked(headers=(("Content-Encoding", encoding),), body=body))
 
 
+LINES = b"\n".join([b"[172, 95]", b"[1]", b"", b"nonsense", b"[160, 66]"] * 1000)
+
+
+@pytest.mark.parametrize("accept", ["identity", "gzip", "deflate", "gzip;q=0, *"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_rows_in_lines_are_answered_alike(doors, accept: str, version: str) -> None:
+    headers = (("Content-Type", "application/jsonl"), ("Accept-Encoding", accept))
+    answer = same(doors, Asked(headers=headers, body=LINES, version=version))
+    told = dict(answer.headers)
+    assert (answer.status, told["vary"]) == (200, "Accept-Encoding")
+    assert "content-length" not in told
+    bits = {"gzip": 31, "deflate": 15}.get(told.get("content-encoding", ""))
+    lines = (zlib.decompress(answer.body, bits) if bits else answer.body).splitlines()
+    assert len(lines) == 4000
+    assert sum(b'"label"' in line for line in lines) == 2000
+
+
+def test_rows_in_lines_are_answered_alike_for_a_heavy_model(doors) -> None:
+    headers = (("Content-Type", "application/jsonl"),)
+    asked = Asked(target="/v1/models/heavy:predict", headers=headers, body=b"[2]\n[-1]\n[3]\n[]")
+    answer = same(doors, asked)
+    labels = [json.loads(line).get("label") for line in answer.body.splitlines()]
+    assert labels == ["more", "less", "more", None]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("rows_", [1, 30, 50])
+def test_compressed_answers_are_alike(everyone, coding: str, rows_: int) -> None:
+    body = rows(*[[172, 95]] * rows_)
+    headers = (("Accept-Encoding", coding), ("X-Request-Id", "mine"))
+    answer = same(everyone, Asked(headers=headers, body=body))
+    assert dict(answer.headers).get("content-encoding") == (coding if rows_ > 1 else None)
+
+
 def test_a_body_in_chunks_is_answered_alike(doors) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (ROWS[:9], ROWS[9:]))
     for end in (b"0\r\n\r\n", b"0\r\nX-Request-Id: late\r\n\r\n"):
@@ -456,6 +514,12 @@ def test_a_body_in_chunks_is_answered_alike(doors) -> None:
         (("Content-Type", "\xff"),),
         (("Content-Encoding", "identity"), ("Content-Encoding", "identity")),
         (("Accept", "text/html"), ("Accept-Encoding", "gzip"), ("Range", "bytes=0-1")),
+        *[
+            (("Accept", given),)
+            for given in ("*/*", "text/csv", "application/x-npy", "text/*;q=0, */*", "\xff", "")
+        ],
+        (("Accept", "application/vnd.apache.arrow.stream"),),
+        (("Accept", "text/csv;q=0.5"), ("Accept", "application/x-npy")),
         (("If-None-Match", "*"), ("If-Modified-Since", "nonsense"), ("Cookie", "a=b; \xff")),
         (("Authorization", "Basic ="), ("Forwarded", "for=x"), ("X-Forwarded-Prefix", "/x")),
         (("X-HTTP-Method-Override", "GET"), ("X-Script-Name", "/x"), ("Content-Md5", "x")),
@@ -514,6 +578,7 @@ VALUES = st.recursive(
                 [
                     *("instances", "inputs", "height_cm", "weight_kg", "x", "id", "outputs"),
                     *("name", "shape", "datatype", "data", "parameters", "numbers"),
+                    *("examples", "context", "b64", "dataframe_split", "columns"),
                 ]
             ),
             inner,
@@ -525,6 +590,7 @@ VALUES = st.recursive(
 
 HOT = ["/predict", "/v1/models/mixed:predict", "/v1/models/bodymass/versions/1:predict"]
 HOT += ["/v1/models/heavy:predict", "/v2/models/bodymass/infer", "/v2/models/mixed/infer"]
+HOT += ["/v1/models/bodymass:classify", "/v1/models/mixed:classify", "/invocations"]
 
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"))
 
@@ -550,6 +616,12 @@ def test_anything_at_all_is_answered_alike(doors, target: str, body: bytes, head
     value=st.one_of(
         st.builds(lambda r: {"instances": r}, st.lists(VALUES, max_size=3)),
         st.builds(lambda c: {"inputs": c}, st.lists(VALUES, max_size=3)),
+        st.builds(lambda e, c: {"examples": e, "context": c}, st.lists(VALUES, max_size=3), VALUES),
+        st.builds(
+            lambda columns, data: {"dataframe_split": {"columns": columns, "data": data}},
+            VALUES | st.permutations(["height_cm", "weight_kg"]),
+            VALUES | st.lists(st.lists(VALUES, max_size=3), max_size=3),
+        ),
         st.builds(
             lambda data, shape: {
                 "inputs": [{"name": "numbers", "shape": shape, "datatype": "FP64", "data": data}]

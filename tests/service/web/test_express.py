@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import gzip
 import json
 import os
+import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import current_thread
 from typing import Any
 
+import msgspec
 import pytest
 
+from service.errors import DeadlineExceeded, Overloaded, PredictionFailed
 from service.model.artifact import Model, load_model
 from service.model.columns import Columns
 from service.serving.batcher import RunPool
@@ -21,16 +27,24 @@ from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor
+from service.web import compression
 from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
-from service.web.door import Request
+from service.web.door import Answer, Request
 from service.web.express import Express
 from service.web.flask_door import DoorThreads, FlaskDoor
+from service.web.guard import Guard
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http_app import make_http_app
-from service.web.inference import CLIENT_GONE, LONG_BYTES, InferenceProtocol, InferenceRoute
+from service.web.inference import (
+    CLIENT_GONE,
+    LONG_BYTES,
+    InferenceProtocol,
+    InferenceRoute,
+    StreamProtocol,
+)
 from tests.service.heavy_model import write_heavy_model
-from tests.service.web.asking_doors import Told, answers
+from tests.service.web.asking_doors import Told, answers, whole
 
 GOOD = b'{"instances": [[172, 95]]}'
 WRONG = b'{"instances": [["tall", 95]]}'
@@ -39,9 +53,19 @@ LARGE = GOOD.ljust(LONG_BYTES)
 
 
 class Watched(Predictor):
-    """The predictor, and how many calls each run on the loop was made of."""
+    """The predictor, and how many calls each run on the loop was made of.
+
+    What is in ``failures`` is what comes of the next runs elsewhere.
+    """
 
     together: list[int]
+    failures: list[Exception | None]
+
+    def run(self, model: Model, columns: Columns, deadline: float | None = None) -> Observation:
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is not None:
+            raise failure
+        return super().run(model, columns, deadline)
 
     def run_together(self, model: Model, parts: Sequence[Columns]) -> Any:
         self.together.append(len(parts))
@@ -58,6 +82,7 @@ class Parts:
     observed: list[list[Observation]]
     access_log: AccessLog
     lines: int
+    threads: AnswerThreads
 
     def logged(self) -> list[tuple[str, str, int]]:
         """Id, path and status of each line in the access log, which ends with this."""
@@ -109,22 +134,31 @@ def parts(models) -> Iterator[Parts]:
     pool = RunPool(1, max_waiting=1, max_wait_s=60, told=metrics.waiting)
     observed: list[list[Observation]] = []
     predictor = Watched(live, pool, [metrics.predicted, lambda seen: observed.append(list(seen))])
-    predictor.together = []
+    predictor.together, predictor.failures = [], []
 
-    def route(name: str, protocol: InferenceProtocol) -> InferenceRoute:
-        return InferenceRoute(name, protocol, predictor, metrics, max_body_bytes=2 * LONG_BYTES)
+    def route(
+        name: str, protocol: InferenceProtocol, streams: StreamProtocol | None
+    ) -> InferenceRoute:
+        most = 2 * LONG_BYTES
+        return InferenceRoute(name, protocol, streams, predictor, metrics, max_body_bytes=most)
 
-    routes = hot_routes(route, max_rows=100)
+    routes = hot_routes(route, max_rows=400)
     app = make_http_app(
-        [hot_blueprint(routes)], metrics, max_body_bytes=2 * LONG_BYTES, access_log=None
+        [hot_blueprint(routes)],
+        metrics,
+        guard=Guard(None),
+        max_body_bytes=2 * LONG_BYTES,
+        access_log=None,
     )
     threads = AnswerThreads(1, 1, "work")
     flask = FlaskDoor(app, metrics, DoorThreads(threads, threads, threads))
     lines, end = os.pipe()
     os.set_blocking(lines, False)
     access_log = AccessLog(end)
-    door = Express(routes, flask, predictor, metrics, work=threads, access_log=access_log)
-    yield Parts(door, predictor, counters, observed, access_log, lines)
+    door = Express(
+        routes, flask, predictor, metrics, work=threads, guard=None, access_log=access_log
+    )
+    yield Parts(door, predictor, counters, observed, access_log, lines, threads)
     access_log.close()
     os.close(lines)
     os.close(end)
@@ -278,6 +312,168 @@ def test_a_call_whose_client_has_gone_before_its_turn_is_counted_and_not_run(
 )
 def test_what_is_no_hot_route_is_flasks(parts, request_: Any, status: int) -> None:
     assert answers(parts.door, request_)[0].status_code == status
+
+
+LINES = b"\n".join([b"[172, 95]"] * 2500)
+NDJSON = {"content_type": "application/x-ndjson"}
+
+
+def lines(body: bytes = LINES, path: str = "/predict", **headers: str) -> Request:
+    return asked(path, body, **NDJSON, **headers)
+
+
+def test_rows_in_lines_are_answered_elsewhere_however_few_and_as_in_json(parts) -> None:
+    streamed, small, usual = answers(parts.door, lines(), lines(b"[172, 95]"), asked())
+    (expected,) = json.loads(usual.data)["predictions"]
+    assert [json.loads(line) for line in streamed.data.splitlines()] == [expected] * 2500
+    assert json.loads(small.data) == expected
+    assert "Content-Length" not in streamed.headers
+    assert small.headers["Content-Length"] == str(len(small.data))
+    assert small.headers["X-Model-Name"] == "bodymass"
+    assert parts.predictor.together == [1]
+    assert parts.codes() == {"200": 3}
+
+
+async def first_slice(parts: Parts, request: Request) -> Answer:
+    waiting = asyncio.get_running_loop().create_future()
+    parts.door(request, waiting.set_result)
+    answer: Answer = await asyncio.wait_for(waiting, 30)
+    return answer
+
+
+def test_an_answer_in_slices_is_counted_at_its_end_and_its_rows_as_they_come(parts) -> None:
+    async def ask() -> None:
+        answer = await first_slice(parts, lines(x_request_id="mine"))
+        assert parts.codes() == {}
+        assert parts.figures("pigeonhole_requests_in_flight") == {(): 1}
+        assert parts.figures("pigeonhole_rows_total") == {("bodymass", "1"): 1000}
+        told = await whole(answer)
+        assert told.data.count(b"\n") == 2500
+
+    asyncio.run(ask())
+    assert parts.codes() == {"200": 1}
+    assert parts.figures("pigeonhole_requests_in_flight") == {(): 0}
+    assert parts.figures("pigeonhole_rows_total") == {("bodymass", "1"): 2500}
+    assert parts.logged() == [("mine", "/predict", 200)]
+
+
+def test_an_answer_in_slices_whose_reader_goes_away_ends_and_is_counted_so(parts) -> None:
+    async def ask() -> None:
+        answer = await first_slice(parts, lines())
+        answer.rest.close()
+        answer.rest.close()
+
+    asyncio.run(ask())
+    assert parts.codes() == {str(CLIENT_GONE): 1}
+    assert parts.figures("pigeonhole_requests_in_flight") == {(): 0}
+    assert parts.figures("pigeonhole_rows_total") == {("bodymass", "1"): 1000}
+    assert [status for _, _, status in parts.logged()] == [CLIENT_GONE]
+
+
+def test_an_answer_in_slices_waits_when_too_many_do(parts) -> None:
+    parts.predictor.failures = [None, Overloaded(1), Overloaded(1), None, None]
+    (answer,) = answers(parts.door, lines())
+    assert answer.data.count(b'"label"') == 2500
+    assert parts.predictor.failures == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (DeadlineExceeded(), 504, "deadline_exceeded"),
+        (PredictionFailed("the reason"), 500, "prediction_failed"),
+    ],
+)
+def test_a_failure_amid_an_answer_ends_it_with_a_line_that_names_the_first_row_left(
+    parts, caplog, failure: Exception, status: int, code: str
+) -> None:
+    parts.predictor.failures = [None, failure]
+    (answer,) = answers(parts.door, lines())
+    *good, last = (json.loads(line) for line in answer.data.splitlines())
+    assert len(good) == 1000
+    assert (last["row"], last["code"]) == (1000, code)
+    assert parts.codes() == {str(status): 1}
+    assert len(caplog.records) == (status == 500)
+
+
+@pytest.mark.parametrize("failure", [DeadlineExceeded(), Overloaded(1)])
+def test_a_failure_before_the_first_slice_is_one_like_any_other(parts, failed, failure) -> None:
+    parts.predictor.failures = [failure]
+    (answer,) = answers(parts.door, lines())
+    failed(answer)
+    assert parts.codes() == {str(answer.status_code): 1}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        lines(bytearray(LINES)),
+        lines(bytearray(b"[" * 100_000)),
+        lines(bytearray(LINES), x_request_timeout_ms="0"),
+        asked(body=bytearray(b"[" * LONG_BYTES)),
+        asked(body=bytearray(b"x" * (2 * LONG_BYTES + 1))),
+    ],
+)
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_body_is_let_go_as_soon_as_its_answer_has_ended(
+    parts, request_: Request, is_read: bool
+) -> None:
+    """Not by the collector of cycles, which does not know how large it is."""
+    body = bytes(request_.body)
+
+    async def ask() -> None:
+        request = Request(**{**msgspec.structs.asdict(request_), "body": body})
+        found: asyncio.Queue[Answer] = asyncio.Queue()
+        parts.door(request, found.put_nowait)
+        answer = await asyncio.wait_for(found.get(), 30)
+        if is_read:
+            await whole(answer)
+        elif answer.rest is not None:
+            answer.rest.close()
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(ask())
+        parts.threads._pool.shutdown(wait=True)
+        assert sys.getrefcount(body) == 2  # ours, and the argument
+    finally:
+        gc.enable()
+
+
+def test_long_answers_are_compressed_for_who_asks(parts) -> None:
+    rows = b'{"instances": [' + b",".join([b"[172, 95]"] * 100) + b"]}"
+    request = asked(body=rows, accept_encoding="gzip")
+    plain, packed = answers(parts.door, asked(body=rows, x_request_id="a"), request)
+    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.headers["Content-Length"] == str(len(packed.data))
+    unpacked = json.loads(gzip.decompress(packed.data))
+    assert unpacked["predictions"] == json.loads(plain.data)["predictions"]
+    (short,) = answers(parts.door, asked(accept_encoding="gzip"))
+    assert not {"Vary", "Content-Encoding"} & set(short.headers)
+
+
+def test_longer_answers_are_compressed_elsewhere_or_not_at_all_where_there_is_no_room(
+    parts,
+) -> None:
+    rows = b'{"instances": [' + b",".join([b"[172, 95]"] * 400) + b"]}"
+    found = answers(parts.door, *[asked(body=rows, accept_encoding="gzip")] * 5)
+    packed = [answer for answer in found if "Content-Encoding" in answer.headers]
+    assert 1 <= len(packed) < 5
+    for answer in found:
+        assert answer.headers["Vary"] == "Accept-Encoding"
+        data = gzip.decompress(answer.data) if answer in packed else answer.data
+        assert len(data) > compression.LONG_BYTES
+        assert data.count(b'"label"') == 400
+    assert parts.codes() == {"200": 5}
+
+
+def test_an_answer_in_slices_is_compressed_slice_by_slice(parts) -> None:
+    plain, packed = answers(parts.door, lines(), lines(accept_encoding="deflate"))
+    assert packed.headers["Content-Encoding"] == "deflate"
+    assert zlib.decompress(packed.data) == plain.data
 
 
 def test_paths_that_clients_make_up_are_not_remembered(parts) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
+import zlib
 
 import pytest
 from flask import Blueprint
@@ -12,10 +14,11 @@ from flask import Blueprint
 from service.serving.counters import CounterMap
 from service.serving.metrics import Metrics
 from service.web.access_log import AccessLog
+from service.web.guard import Guard
 from service.web.http_app import SECURITY_HEADERS, make_http_app
 
 EVERY_KIND = [
-    ("GET", "/", 302),
+    ("GET", "/", 200),
     ("GET", "/docs", 200),
     ("GET", "/static/docs.css", 200),
     ("GET", "/static/../app.py", 404),
@@ -76,6 +79,31 @@ def test_a_trailing_slash_changes_nothing(lasting_client, path: str) -> None:
     assert (with_slash.status_code, with_slash.data) == (without.status_code, without.data)
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/docs"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_long_pages_are_compressed_for_who_asks(lasting_client, path: str, coding: str) -> None:
+    plain = lasting_client.get(path)
+    assert plain.headers["Vary"] == "Accept-Encoding"
+    assert "Content-Encoding" not in plain.headers
+    headers = {"Accept-Encoding": coding}
+    packed = lasting_client.get(path, headers=headers)
+    assert packed.headers["Vary"] == "Accept-Encoding"
+    assert packed.headers["Content-Encoding"] == coding
+    assert packed.headers["Content-Length"] == str(len(packed.data))
+    assert len(packed.data) < len(plain.data) / 2
+    unpacked = zlib.decompress(packed.data, {"gzip": 31, "deflate": 15}[coding])
+    assert path == "/metrics" or unpacked == plain.data
+    head = lasting_client.head(path, headers=headers)
+    assert (head.data, head.headers["Content-Encoding"]) == (b"", coding)
+    assert path == "/metrics" or head.headers["Content-Length"] == str(len(packed.data))
+
+
+def test_short_pages_and_failures_are_not(lasting_client) -> None:
+    for path in ("/health/live", "/nowhere", "/v1/models"):
+        answer = lasting_client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert not {"Vary", "Content-Encoding"} & set(answer.headers.keys())
+
+
 def failing() -> Blueprint:
     """A route with a fault of its own."""
     blueprint = Blueprint("failing", __name__)
@@ -92,7 +120,9 @@ def app():
     counters = CounterMap(slots=1)
     counters.take(0)
     metrics = Metrics(counters.worker(0))
-    return make_http_app([failing()], metrics, max_body_bytes=100, access_log=None)
+    return make_http_app(
+        [failing()], metrics, guard=Guard(None), max_body_bytes=100, access_log=None
+    )
 
 
 def test_an_unforeseen_exception_is_logged_with_the_id_that_the_answer_has(
@@ -114,13 +144,34 @@ def test_the_access_log_is_off_unless_asked_for(lasting_client, capfd) -> None:
     assert capfd.readouterr().err == ""
 
 
+def test_the_access_log_tells_of_a_streamed_answer_when_it_has_ended(start, models, capfd) -> None:
+    client = start(models=models, access_log=True)
+    body = b"\n".join([b"[172, 95]"] * 3000)
+    with client.post("/predict", data=body, content_type="application/x-ndjson") as answer:
+        pieces = answer.iter_encoded()
+        next(pieces)
+        time.sleep(0.05)
+        assert capfd.readouterr().err == ""
+        assert b"".join(pieces).count(b"\n") == 2000
+    deadline = time.monotonic() + 5
+    written = ""
+    while not written and time.monotonic() < deadline:
+        time.sleep(0.01)
+        written = capfd.readouterr().err
+    line = json.loads(written)
+    assert (line["path"], line["status"]) == ("/predict", 200)
+    assert line["milliseconds"] > 50
+
+
 def test_the_access_log_tells_each_request_in_one_line() -> None:
     counters = CounterMap(slots=1)
     counters.take(0)
     metrics = Metrics(counters.worker(0))
     reader, writer = os.pipe()
     access_log = AccessLog(writer)
-    app = make_http_app([failing()], metrics, max_body_bytes=100, access_log=access_log)
+    app = make_http_app(
+        [failing()], metrics, guard=Guard(None), max_body_bytes=100, access_log=access_log
+    )
     given = app.test_client().get("/a%0Ab?token=secret", headers={"X-Request-Id": "mine"})
     made = app.test_client().post("/fails")
     access_log.close()

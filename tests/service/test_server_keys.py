@@ -1,0 +1,101 @@
+"""Keys under gunicorn: real processes, whose key file is edited while they serve."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.keys import SCOPES, new_key
+
+pytestmark = pytest.mark.slow
+
+BODY = b'{"instances": [[172, 95]]}'
+
+WITHIN_S = 5
+"""Until a change must have been noticed: a second or so, on a machine that does much else."""
+
+WEB = httpx.Client(trust_env=False, timeout=10, limits=httpx.Limits(max_keepalive_connections=0))
+"""Each request on a connection of its own, so that any worker may answer."""
+
+
+@pytest.fixture(params=["express", "flask"])
+def running(request, serve, models: Path, tmp_path: Path) -> Iterator[tuple]:
+    """A server with two workers, its key file, and the token of its one key."""
+    token, entry = new_key("alice", SCOPES)
+    keys = tmp_path / "keys.toml"
+    keys.write_text(entry)
+    flags = ("--workers", "2", "--drain-seconds", "0.1", "--keys", str(keys))
+    server = serve(models, *flags, "--front", request.param, "--access-log", "on")
+    server.until(lambda: statuses(server, token) == {200} and is_whole(server, token))
+    yield server, keys, token
+    server.stop()
+    assert token not in server._log.read_text("utf-8")
+
+
+def is_whole(server, token: str) -> bool:
+    headers = {"Authorization": f"Bearer {token}"}
+    return (
+        "pigeonhole_workers_ready 2.0" in WEB.get(server.address + "/metrics", headers=headers).text
+    )
+
+
+def statuses(server, token: str, times: int = 12) -> set[int]:
+    """What a key gets at a hot route and at another, from whichever worker."""
+    headers = {"Authorization": f"Bearer {token}"}
+    found = set()
+    for _ in range(times):
+        found.add(WEB.post(server.address + "/predict", content=BODY, headers=headers).status_code)
+        found.add(WEB.get(server.address + "/v1/models", headers=headers).status_code)
+    return found
+
+
+def test_keys_come_and_go_in_every_worker_without_a_restart(running) -> None:
+    server, keys, token = running
+    workers = server.workers()
+    other, entry = new_key("bob", SCOPES)
+    assert statuses(server, other) == {401}
+    keys.write_text(keys.read_text() + entry)
+    server.until(lambda: statuses(server, other) == {200}, WITHIN_S)
+    keys.write_text(entry)
+    server.until(lambda: statuses(server, token) == {401}, WITHIN_S)
+    assert statuses(server, other) == {200}
+    assert server.workers() == workers
+
+
+def test_of_a_file_that_turns_bad_the_last_good_keys_stay_in_new_workers_too(running) -> None:
+    server, keys, old = running
+    token, entry = new_key("bob", SCOPES)
+    keys.write_text(entry)
+    server.until(lambda: statuses(server, old) == {401}, WITHIN_S)
+    # The first process follows the file as its workers do, and hands its keys on to the next one.
+    server.until(lambda: len(server.lines("keys read")) == 3, WITHIN_S)
+    keys.write_text("[alice")
+    server.until(
+        lambda: len([line for line in server.lines() if "it is not TOML" in line["message"]]) == 3,
+        WITHIN_S,
+    )
+    first, _ = server.workers()
+    os.kill(first, signal.SIGKILL)
+    server.until(lambda: first not in server.workers() and len(server.workers()) == 2)
+    server.until(lambda: is_whole(server, token))
+    assert statuses(server, token) == {200}
+    assert statuses(server, old) == {401}
+    keys.unlink()
+    server.until(lambda: "No such file" in server._log.read_text(), WITHIN_S)
+    assert statuses(server, token) == {200}
+
+
+def test_a_new_generation_of_workers_asks_for_the_keys_of_now(running) -> None:
+    server, keys, old = running
+    before = set(server.workers())
+    token, entry = new_key("bob", SCOPES)
+    keys.write_text(entry)
+    server.process.send_signal(signal.SIGHUP)
+    server.until(lambda: len(server.workers()) == 2 and not before & set(server.workers()))
+    assert statuses(server, token) == {200}
+    assert statuses(server, old) == {401}
