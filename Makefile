@@ -10,6 +10,7 @@ TABLES ?= tables
 
 VENV := .venv
 PY := $(VENV)/bin/python
+CLIENTS := build/clients
 REQUIREMENTS := deploy/requirements
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
 
@@ -42,6 +43,12 @@ $(VENV)/dev.stamp: $(REQUIREMENTS)/dev.txt pyproject.toml | $(PY)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@ $(VENV)/service.stamp $(VENV)/trainer.stamp
 
+$(CLIENTS)/stamp: $(REQUIREMENTS)/clients.txt | $(PY)
+	@echo "Installing clients to test with in $(CLIENTS)"
+	@$(PY) -m venv --clear $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 serve: $(VENV)/service.stamp ## serve the models (HOST, PORT, WORKERS, MODELS can be set)
 ifeq ($(DEFAULT_MODEL),bodymass)
 	@echo "Try it from another terminal; stop with Ctrl-C:"
@@ -53,7 +60,7 @@ endif
 install: $(VENV)/service.stamp $(VENV)/trainer.stamp ## install service and trainer into .venv
 	@echo "Activate it with: . $(VENV)/bin/activate"
 
-test: $(VENV)/dev.stamp ## run every test that this machine can run
+test: $(VENV)/dev.stamp $(CLIENTS)/stamp ## run every test that this machine can run
 	@$(PY) -m pytest
 
 check: $(VENV)/dev.stamp ## lint and types
@@ -84,7 +91,7 @@ bench-quality: $(VENV)/trainer.stamp ## compare scores with its peers on a folde
 	@$(PY) -m benchmarks.quality $(TABLES)
 
 lock: $(VENV)/dev.stamp ## resolve the requirements again, with hashes
-	@for extra in service trainer dev; do \
+	@for extra in service trainer dev clients; do \
 		$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 			--extra $$extra --upgrade pyproject.toml -o $(REQUIREMENTS)/$$extra.txt || exit 1; \

@@ -1,0 +1,90 @@
+"""Answers of a running server against the Open Inference Protocol's published shapes."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.clients import shapes
+from tests.service.conftest import RunningServer
+
+pytestmark = pytest.mark.slow
+
+READ = {
+    "/v2": shapes.SERVER,
+    "/v2/health/live": shapes.LIVE,
+    "/v2/health/ready": shapes.READY,
+    "/v2/models/bodymass": shapes.MODEL,
+    "/v2/models/mixed/versions/1": shapes.MODEL,
+    "/v2/models/dated": shapes.MODEL,
+    "/v2/models/bodymass/ready": shapes.MODEL_READY,
+    "/v2/models/bodymass/versions/1/ready": shapes.MODEL_READY,
+    "/v2/models/bodymass/config": shapes.CONFIG,
+    "/v2/models/mixed/versions/1/config": shapes.CONFIG,
+    "/v2/models/bodymass/stats": shapes.STATISTICS,
+    "/v2/models/bodymass/versions/1/stats": shapes.STATISTICS,
+    "/v2/models/stats": shapes.STATISTICS,
+}
+
+ABSENT = (
+    "/v2/models/dogs",
+    "/v2/models/dogs/config",
+    "/v2/models/dogs/stats",
+    "/v2/models/bodymass/versions/9",
+    "/v2/models/bodymass/versions/nine",
+    "/v2/models/bodymass/versions/9/config",
+    "/v2/models/bodymass/versions/9/stats",
+    "/v2/nothing",
+)
+
+
+def holds(answer: httpx.Response, status: int, shape: dict) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/json"
+    Draft202012Validator(shape).validate(answer.json())
+
+
+@pytest.mark.parametrize("path", READ)
+def test_what_is_read_has_the_published_shape(server: RunningServer, path: str) -> None:
+    for ending in ("", "/"):
+        holds(httpx.get(server.address + path + ending), 200, READ[path])
+
+
+@pytest.mark.parametrize("path", ABSENT)
+def test_what_is_not_there_is_404_in_the_published_shape(server: RunningServer, path: str) -> None:
+    holds(httpx.get(server.address + path), 404, shapes.ERROR)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"ready": true}'])
+def test_the_index_has_the_published_shape(server: RunningServer, content: bytes) -> None:
+    holds(httpx.post(f"{server.address}/v2/repository/index", content=content), 200, shapes.INDEX)
+
+
+INPUT = {"name": "numbers", "shape": [1, 2], "datatype": "FP64", "data": [[172, 95]]}
+
+ASKED = [
+    {"inputs": [INPUT]},
+    {"id": "mine", "inputs": [INPUT], "outputs": [{"name": "label"}]},
+    {
+        "inputs": [INPUT],
+        "outputs": [{"name": "probabilities", "parameters": {"classification": 2}}],
+    },
+    {"inputs": [INPUT], "parameters": {"content_type": "np", "headers": {}}},
+    {"inputs": [{**INPUT, "data": [[9999, 95]]}]},  # a warning comes with it
+]
+
+
+@pytest.mark.parametrize("body", ASKED)
+def test_inferences_have_the_published_shape(server: RunningServer, body: dict) -> None:
+    for version in ("", "/versions/1"):
+        url = f"{server.address}/v2/models/bodymass{version}/infer"
+        holds(httpx.post(url, json=body), 200, shapes.INFERENCE)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"inputs": []}, {"inputs": [{}]}, {"inputs": [{**INPUT, "shape": [2, 2]}]}, []]
+)
+def test_wrong_inferences_have_the_published_shape(server: RunningServer, body: object) -> None:
+    url = f"{server.address}/v2/models/bodymass/infer"
+    holds(httpx.post(url, json=body), 400, shapes.ERROR)
