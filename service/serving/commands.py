@@ -8,6 +8,7 @@ says how far it has come.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ from service.serving.counters import COUNTER, WorkerCounters
 COMMAND = "command"
 """Where commands stand in the shared map: the stamp of the newest about a model, negative where it
 is to be unloaded; no metric."""
+
+NOT_GIVEN = (0.0,)
+"""The value of a command's place before the command stands in it."""
 
 LOOK_S = 0.01
 """How often is looked whether the others have followed."""
@@ -36,7 +40,7 @@ class Commands:
     """
 
     def __init__(self, counters: WorkerCounters) -> None:
-        self._counters = counters
+        self._counters, self._giving = counters, threading.Lock()
 
     def newest(self) -> int:
         """The stamp of the newest command; 0 where none was given. Quick."""
@@ -46,7 +50,7 @@ class Commands:
         """The newest command about each model."""
         newest: dict[str, Command] = {}
         for series in self._counters.shared.read():
-            if series.metric == COMMAND:
+            if series.metric == COMMAND and series.values != NOT_GIVEN:
                 (name,), (signed,) = series.labels, series.values
                 command = Command(abs(int(signed)), load=signed > 0)
                 if name not in newest or newest[name].stamp < command.stamp:
@@ -66,12 +70,24 @@ class Commands:
         at = self._counters.series(COUNTER, COMMAND, [name])
         if at is None:
             return None
-        # This clock is the same for all processes and never goes back; doubles tell its
-        # microseconds apart.
-        stamp = max(time.monotonic_ns() // 1000, self.newest() + 1)
-        self._counters.set(at, float(stamp if load else -stamp))
-        self._counters.tell_given(stamp)
+        with self._giving:  # the newest stamp of a slot never goes back
+            stamp = 0
+            # Whoever has followed a newer command than this would never look at this one.
+            while not stamp or self.newest() > stamp:
+                stamp = self._next_stamp()
+                self._counters.set(at, float(stamp if load else -stamp))
+                self._counters.tell_given(stamp)
         return stamp
+
+    def _next_stamp(self) -> int:
+        """A stamp that is newer than all others, and that no other slot gives.
+
+        The clock is the same for all processes and never goes back; doubles hold its microseconds
+        with a slot's number behind them for a century.
+        """
+        slots = self._counters.shared.slots
+        last = self.newest() // slots
+        return max(time.monotonic_ns() // 1000, last + 1) * slots + self._counters.slot
 
     def follow(self, stamp: int) -> None:
         """Tell that this worker has followed every command up to a stamp."""

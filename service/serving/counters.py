@@ -1,4 +1,4 @@
-"""Counters that all workers share: one anonymous memory map made before the fork.
+"""Counters, and commands, that all workers share: one anonymous memory map made before the fork.
 
 Each worker has a slot and is the only one to write there, so counting takes no lock between
 processes, and a scrape reads every slot at any moment. A worker that takes over the slot of a dead
@@ -171,6 +171,11 @@ class WorkerCounters:
             end = start + width
         # An owner killed while it added a series may have claimed values that no key names.
         self._header[_VALUE_COUNT] = end
+
+    @property
+    def slot(self) -> int:
+        """The slot's number."""
+        return self._slot
 
     @property
     def shared(self) -> CounterMap:

@@ -86,10 +86,17 @@ class LiveModels:
         load: how a model file is loaded.
         metrics: told of every change.
         default: the model meant by requests that name none; None for the only one there is.
+        follow_s: how long the worker that was asked waits for the others to follow a command.
     """
 
     def __init__(
-        self, folder: Path, load: Load, metrics: Metrics, default: str | None = None
+        self,
+        folder: Path,
+        load: Load,
+        metrics: Metrics,
+        default: str | None = None,
+        *,
+        follow_s: float = FOLLOW_S,
     ) -> None:
         self._folder, self._load, self._metrics, self._default = folder, load, metrics, default
         self._models: Mapping[str, ModelState] = {}
@@ -100,7 +107,7 @@ class LiveModels:
         self._first = True
         self._expected: set[str] = set()
         self._refreshing = threading.Lock()
-        self._commands = Commands(metrics.counters)
+        self._commands, self._follow_s = Commands(metrics.counters), follow_s
         self._followed = 0
         self._unloaded: frozenset[str] = frozenset()
         self._on_disk: Mapping[str, tuple[int, ...]] = {}
@@ -198,10 +205,10 @@ class LiveModels:
 
         Raises:
             LoadFailed: when it is not there, or a version that should be live is refused.
-            WorkersBehind: when it is not live in every worker ``FOLLOW_S`` after it is in this one,
+            WorkersBehind: when it is not live in every worker ``follow_s`` after it is in this one,
                 or this one was busy with another for so long.
         """
-        if not self._refreshing.acquire(timeout=FOLLOW_S):
+        if not self._refreshing.acquire(timeout=self._follow_s):
             raise WorkersBehind(name)
         try:
             stamp = self._loaded(name)
@@ -216,7 +223,11 @@ class LiveModels:
         """Load a model here and, if that went well, command the others to; the command's stamp."""
         unloaded = self._unloaded
         self._unloaded = unloaded - {name}
-        self._look({name})
+        try:
+            self._look({name})
+        except BaseException:
+            self._unload(unloaded)
+            raise
         said = [NO_FOLDER] if name not in self._models else self._models[name].problems()
         if self._folder_problem:
             said = [self._folder_problem]
@@ -230,7 +241,7 @@ class LiveModels:
 
         Raises:
             UnknownModel: when there is none of that name.
-            WorkersBehind: when some workers have not followed within ``FOLLOW_S``.
+            WorkersBehind: when some workers have not followed within ``follow_s``.
         """
         known = self._known
         if name not in known:
@@ -244,7 +255,7 @@ class LiveModels:
                 self._refresh()
             finally:
                 self._refreshing.release()
-        if stamp is None or not self._commands.wait(stamp, FOLLOW_S):
+        if stamp is None or not self._commands.wait(stamp, self._follow_s):
             raise WorkersBehind(name)
 
     def refresh(self) -> None:

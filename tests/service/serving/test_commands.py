@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from service.serving.commands import Command, Commands
-from service.serving.counters import KEY_BYTES, CounterMap
+from service.serving.commands import COMMAND, Command, Commands
+from service.serving.counters import COUNTER, KEY_BYTES, CounterMap
 
 
 @pytest.fixture
@@ -88,3 +88,50 @@ def test_a_command_that_finds_no_room_is_not_given(counters, workers) -> None:
     full = Commands(slot)
     assert full.give("y" * (KEY_BYTES // 4), load=False) is None
     assert full.newest() == 0
+
+
+def test_a_command_that_is_only_being_given_asks_for_nothing(counters, workers) -> None:
+    counters.worker(1).series(COUNTER, COMMAND, ["a"])
+    assert workers[0].all() == {}
+
+
+def test_several_may_give_at_once_in_one_worker(workers) -> None:
+    seen: list[int] = []
+    over = threading.Event()
+
+    def give(name: str) -> None:
+        for number in range(300):
+            workers[0].give(name, load=number % 2 == 0)
+
+    def look() -> None:
+        while not over.is_set():
+            seen.append(workers[1].newest())
+
+    looking = threading.Thread(target=look)
+    giving = [threading.Thread(target=give, args=(name,)) for name in "abcd"]
+    for thread in (looking, *giving):
+        thread.start()
+    for thread in giving:
+        thread.join()
+    over.set()
+    looking.join()
+    assert seen == sorted(seen)
+    assert max(command.stamp for command in workers[1].all().values()) == workers[1].newest()
+
+
+def test_a_command_that_a_newer_one_overtook_is_given_again(counters) -> None:
+    first, second = (counters.worker(slot) for slot in range(2))
+
+    class Overtaken(Commands):
+        """Another worker gives a command while this one is about to."""
+
+        def newest(self) -> int:
+            if first.labels_of(COMMAND) == {("a",)}:
+                stamps.append(Commands(second).give("b", load=False))
+            return super().newest()
+
+    stamps: list[int | None] = []
+    stamp = Overtaken(first).give("a", load=False)
+    assert stamps[0] is not None
+    assert stamp is not None
+    assert stamp > stamps[0]

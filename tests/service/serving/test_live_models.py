@@ -621,14 +621,16 @@ def test_what_is_not_there_can_be_neither_loaded_nor_unloaded(serving, write_mod
         serving.live.unload("dogs")
 
 
-def live_in(counters: CounterMap, slot: int, folder: Path, load=None) -> LiveModels:
+def live_in(
+    counters: CounterMap, slot: int, folder: Path, load=None, **settings: float
+) -> LiveModels:
     """The models of one more worker on the same map."""
 
     def good(path: Path, name: str, version: int):
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
     counters.take(slot)
-    return LiveModels(folder, load or good, Metrics(counters.worker(slot)))
+    return LiveModels(folder, load or good, Metrics(counters.worker(slot)), **settings)
 
 
 def test_a_worker_that_comes_later_follows_what_was_commanded(tmp_path, write_model) -> None:
@@ -665,19 +667,12 @@ def following(live: LiveModels) -> Iterator[None]:
         thread.join()
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits long for other workers."""
-    monkeypatch.setattr("service.serving.live_models.FOLLOW_S", 0.5)
-
-
-@pytest.mark.usefixtures("impatient")
 def test_a_command_that_others_do_not_follow_in_time_says_so_and_holds(
     tmp_path, write_model
 ) -> None:
     counters = CounterMap(slots=2)
     write_model(tmp_path)
-    first, second = (live_in(counters, slot, tmp_path) for slot in range(2))
+    first, second = (live_in(counters, slot, tmp_path, follow_s=0.5) for slot in range(2))
     for live in (first, second):
         live.refresh()
     with pytest.raises(WorkersBehind, match="'bodymass'"):
@@ -691,7 +686,6 @@ def test_a_command_that_others_do_not_follow_in_time_says_so_and_holds(
     assert first.find("bodymass").version == second.find("bodymass").version == 1
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_model_that_one_worker_refuses_is_not_said_to_be_loaded(tmp_path, write_model) -> None:
     counters = CounterMap(slots=2)
     write_model(tmp_path)
@@ -699,7 +693,10 @@ def test_a_model_that_one_worker_refuses_is_not_said_to_be_loaded(tmp_path, writ
     def refuse(path: Path, name: str, version: int):
         raise ModelRejected("no memory")
 
-    first, second = live_in(counters, 0, tmp_path), live_in(counters, 1, tmp_path, refuse)
+    first, second = (
+        live_in(counters, 0, tmp_path, follow_s=0.5),
+        live_in(counters, 1, tmp_path, refuse, follow_s=0.5),
+    )
     for live in (first, second):
         live.refresh()
     with following(second), pytest.raises(WorkersBehind):
