@@ -31,11 +31,12 @@ from service.web.guard import Guard
 from service.web.health import health_blueprint
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http_app import make_http_app
-from service.web.inference import InferenceProtocol, InferenceRoute, StreamProtocol
+from service.web.inference import InferenceProtocol, InferenceRoute
 from service.web.open_inference_models import open_inference_models_blueprint
 from service.web.open_inference_repository import open_inference_repository_blueprint
 from service.web.openapi import openapi_blueprint
 from service.web.pages import pages_blueprint
+from service.web.streams import StreamProtocol
 
 PAGE_THREADS = 2
 """Threads of whatever is no prediction and no probe: metrics, above all."""

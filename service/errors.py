@@ -76,10 +76,16 @@ class KeyRequired(RequestError):
 
 
 class ScopeRequired(RequestError):
-    """What was asked for needs a key with this ``scope``; ``told`` says why that is missing."""
+    """What was asked for needs a key with this ``scope``.
 
-    def __init__(self, scope: str, told: str) -> None:
-        self.scope, self.told = scope, told
+    Args:
+        scope: the scope.
+        told: why it is missing.
+        key: name of the key that was sent, if any.
+    """
+
+    def __init__(self, scope: str, told: str, key: str = "") -> None:
+        self.scope, self.told, self.key = scope, told, key
         super().__init__(f"this needs a key with the scope '{scope}'; {told}")
 
 
@@ -226,11 +232,11 @@ class WorkersBehind(PigeonholeError):
 
 
 class Overloaded(PigeonholeError):
-    """More calls wait than are taken in; ``limit`` is how many may. Nothing was begun."""
+    """More waits, or is held, than is taken in; ``limit`` is how much may. Nothing was begun."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, what: str = "calls wait for their turn") -> None:
         self.limit = limit
-        super().__init__(f"{limit} calls wait for their turn already; ask again in a moment")
+        super().__init__(f"{limit} {what} already; ask again in a moment")
 
 
 class DeadlineExceeded(PigeonholeError):

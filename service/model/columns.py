@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -36,3 +37,22 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
 
     labels: list[str]
     probabilities: npt.NDArray[np.float32]
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """All rows, one call's after the other's."""
+    return Columns(
+        np.concatenate([columns.numbers for columns in parts]),
+        np.concatenate([columns.categories for columns in parts]),
+    )
+
+
+def dealt(prediction: Prediction, parts: Sequence[Columns]) -> list[Prediction]:
+    """What is said of all rows, dealt to the calls that they came from."""
+    own, start = [], 0
+    labels, probabilities = prediction.labels, prediction.probabilities
+    for columns in parts:
+        end = start + len(columns)
+        own.append(Prediction(labels[start:end], probabilities[start:end]))
+        start = end
+    return own

@@ -23,10 +23,8 @@ from functools import partial
 from itertools import accumulate
 from queue import SimpleQueue
 
-import numpy as np
-
 from service.errors import DeadlineExceeded, InvalidRows, Overloaded, Problem
-from service.model.columns import Columns, Prediction
+from service.model.columns import Columns, Prediction, dealt, joined
 from service.model.problems import PROBLEM_LIMIT
 
 log = logging.getLogger(__name__)
@@ -360,25 +358,6 @@ class Call:
             self.done(outcome)
         except Exception:
             log.exception("an answer could not be handed over")
-
-
-def joined(parts: Sequence[Columns]) -> Columns:
-    """All rows, one call's after the other's."""
-    return Columns(
-        np.concatenate([columns.numbers for columns in parts]),
-        np.concatenate([columns.categories for columns in parts]),
-    )
-
-
-def dealt(prediction: Prediction, parts: Sequence[Columns]) -> list[Prediction]:
-    """What is said of all rows, dealt to the calls that they came from."""
-    own, start = [], 0
-    labels, probabilities = prediction.labels, prediction.probabilities
-    for columns in parts:
-        end = start + len(columns)
-        own.append(Prediction(labels[start:end], probabilities[start:end]))
-        start = end
-    return own
 
 
 def alone(run: Run, columns: Columns) -> Prediction | Exception:

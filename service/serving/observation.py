@@ -19,7 +19,7 @@ class Observation(msgspec.Struct, frozen=True):
     unusual: Sequence[Warned]
 
 
-Ran = Callable[[str, int, float, float], object]
+ModelRan = Callable[[str, int, float, float], object]
 """Told of a run that went well: the model's name and version, its seconds, and those that its calls
 had waited for it, all together. Quick, for the answers wait."""
 

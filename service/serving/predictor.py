@@ -10,10 +10,10 @@ from functools import partial
 
 from service.errors import DeadlineExceeded, PigeonholeError
 from service.model.artifact import Model
-from service.model.columns import Columns, Prediction
-from service.serving.batcher import Batcher, RunPool, alone, dealt, joined
+from service.model.columns import Columns, Prediction, dealt, joined
+from service.serving.batcher import Batcher, RunPool, alone
 from service.serving.live_models import LiveModels
-from service.serving.observation import Observation, Observer, Ran
+from service.serving.observation import ModelRan, Observation, Observer
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Predictor:
         live: LiveModels,
         pool: RunPool,
         observers: Sequence[Observer] = (),
-        ran: Ran = lambda _name, _version, _seconds, _waited_s: None,
+        ran: ModelRan = lambda _name, _version, _seconds, _waited_s: None,
     ) -> None:
         self._live, self._pool, self._observers = live, pool, tuple(observers)
         self._ran = ran

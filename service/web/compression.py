@@ -14,7 +14,7 @@ from service.web.reply import Pieces, Reply
 LEAST_BYTES = 4 * 1024
 """Shorter answers are sent as they are: they fit into a packet or three either way."""
 
-LONG_BYTES = 32 * 1024
+OFF_LOOP_BYTES = 32 * 1024
 """Compressing so much takes some 0.3 ms: longer answers are not compressed on an event loop."""
 
 LEVEL = 1

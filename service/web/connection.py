@@ -15,6 +15,7 @@ import asyncio
 import logging
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ LENGTH_DIGITS = 18
 IN_CHUNKS = b"transfer-encoding: chunked\r\n"
 
 LAST_CHUNK = b"0\r\n\r\n"
+
+KEY_NEEDED = "a body of this size needs a key that is known"
 
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -327,8 +330,8 @@ class Connection(asyncio.Protocol):
             version == "1.0" or headers["transfer-encoding"].lower() != "chunked"
         ):
             self._refuse(BadRequest("the only Transfer-Encoding that is taken is chunked"))
-        elif "content-length" in headers and self._is_too_large(headers["content-length"]):
-            self._refuse(RequestEntityTooLarge())
+        elif "content-length" in headers and self._is_refused(headers["content-length"]):
+            return
         elif "expect" in headers and version == "1.1":
             self._tell_to_go_on(headers["expect"])
 
@@ -349,8 +352,8 @@ class Connection(asyncio.Protocol):
         elif size > COUNTED_BYTES:
             is_large_by_now = size - len(piece) <= COUNTED_BYTES
             self._count(size if is_large_by_now else len(piece))
-            if is_large_by_now and not self._server.knows(self._headers.get("authorization")):
-                self._refuse(Unauthorized("a body of this size needs a key that is known"))
+            if is_large_by_now and self._is_stranger():
+                self._refuse(Unauthorized(KEY_NEEDED))
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -389,8 +392,19 @@ class Connection(asyncio.Protocol):
         too_long = len(self._url) > MAX_TARGET_BYTES
         self._refuse(RequestURITooLarge() if too_long else RequestHeaderFieldsTooLarge())
 
-    def _is_too_large(self, declared: str) -> bool:
-        return len(declared) > LENGTH_DIGITS or int(declared) > self._server.limits.body_bytes
+    def _is_refused(self, declared: str) -> bool:
+        """Whether a body of the declared length is not taken, which is then said."""
+        size = int(declared) if len(declared) <= LENGTH_DIGITS else sys.maxsize
+        if size > self._server.limits.body_bytes:
+            self._refuse(RequestEntityTooLarge())
+        elif size > COUNTED_BYTES and self._is_stranger():
+            self._refuse(Unauthorized(KEY_NEEDED))
+        else:
+            return False
+        return True
+
+    def _is_stranger(self) -> bool:
+        return not self._server.knows(self._headers.get("authorization"))
 
     def _tell_to_go_on(self, expected: str) -> None:
         # Behind an answer that is still to come it would be taken for that answer.
@@ -435,8 +449,7 @@ class Connection(asyncio.Protocol):
         if transport is None or not self._answering:
             return  # the client is gone
         self._answering, self._cancel = False, None
-        if self._body_bytes > COUNTED_BYTES:
-            self._count(-self._body_bytes)
+        self._forget_body()
         if self._bodiless:
             answer.body = b""
         server = self._server
@@ -448,6 +461,12 @@ class Connection(asyncio.Protocol):
         else:
             self._say_last(answer)
 
+    def _forget_body(self) -> None:
+        """Count the body that is being answered no longer."""
+        if self._body_bytes > COUNTED_BYTES:
+            self._count(-self._body_bytes)
+        self._body_bytes = 0
+
     def _begin(self, answer: Answer, rest: Rest) -> None:
         """Give the first piece of an answer that is made as it is taken."""
         transport, server = self._transport, self._server
@@ -457,6 +476,7 @@ class Connection(asyncio.Protocol):
             self._respond(Answer(answer.head + framing, b""))
             return
         self._rest, self._cancel = rest, None
+        self._forget_body()  # whoever makes the rest counts what he keeps of it
         self._keep_alive = self._keep_alive and not server.draining and not self._eof
         head_end = server.head_end if self._keep_alive else server.last_head_end
         transport.write(b"".join((answer.head, framing, head_end, self._framed(answer.body))))
@@ -476,8 +496,6 @@ class Connection(asyncio.Protocol):
             self._go_on(rest)
             return
         self._rest, self._answering = None, False
-        if self._body_bytes > COUNTED_BYTES:
-            self._count(-self._body_bytes)
         end = LAST_CHUNK if self._in_chunks else b""
         if self._keep_alive and not self._eof:
             transport.write(end)

@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 from werkzeug.exceptions import HTTPException
 
-from service.errors import Overloaded
+from service.errors import Overloaded, ScopeRequired
 from service.keys import PREDICT
 from service.model.artifact import Model
 from service.model.columns import Columns
@@ -25,13 +25,14 @@ from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
-from service.web.compression import LEAST_BYTES, LONG_BYTES, chosen_coding, compressed
+from service.web.compression import LEAST_BYTES, OFF_LOOP_BYTES, chosen_coding, compressed
 from service.web.door import Answer, Cancel, Request, Respond
 from service.web.flask_door import FlaskDoor
 from service.web.guard import Guard
 from service.web.hot_routes import HotRoute
-from service.web.inference import CLIENT_GONE, Call, InferenceRoute
+from service.web.inference import Call, InferenceRoute
 from service.web.reply import Reply
+from service.web.streams import CLIENT_GONE
 
 KNOWN_PATHS = 1024
 """Paths that were answered and are remembered with the route that they lead to."""
@@ -111,6 +112,8 @@ class Express:
             if not self._predictor.is_quick(model, rows):
                 return self._in_turn(visit, model, columns)
         except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
+            if isinstance(error, ScopeRequired):
+                call.key = error.key
             # Not here, where its client would have the next one read at once, and others wait.
             self._failed.append((visit, error))
             return None
@@ -217,7 +220,7 @@ class Express:
     def _respond_at_length(self, visit: _Visit, reply: Reply) -> None:
         """Give an answer that is long enough to be compressed; a longer one is elsewhere."""
         accept = visit.request.headers.get("accept-encoding")
-        if len(reply.body) >= LONG_BYTES and chosen_coding(accept) is not None:
+        if len(reply.body) >= OFF_LOOP_BYTES and chosen_coding(accept) is not None:
             try:
                 self._work(partial(self._written, visit, reply), visit.respond)
             except Overloaded:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from flask import Blueprint, Response, g, request
+from werkzeug.datastructures import Headers
 
 from service.web.classify import ClassifyProtocol
 from service.web.compression import compressed
-from service.web.inference import InferenceProtocol, InferenceRoute, StreamProtocol
+from service.web.inference import InferenceProtocol, InferenceRoute
 from service.web.invocations import InvocationsProtocol
 from service.web.ndjson_rows import NdjsonProtocol
 from service.web.open_inference import OpenInferenceProtocol
 from service.web.request_id import HEADER
 from service.web.rows import RowsProtocol
+from service.web.streams import StreamProtocol
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _view(answer: InferenceRoute) -> Callable[..., Response]:
         answer.predictor.tell_observers()
         if reply.rest is not None:
             reply = compressed(reply, _header("accept-encoding"))
-        headers: Mapping[str, str] = {HEADER: call.identity, **dict(reply.headers)}
+        headers = Headers([(HEADER, call.identity), *reply.headers])
         response = Response(reply.body, reply.status, headers, content_type=reply.content_type)
         if reply.rest is not None:
             response.response = chain((reply.body,), reply.rest)

@@ -17,7 +17,6 @@ import msgspec
 from service.errors import (
     DeadlineExceeded,
     InvalidRequest,
-    Overloaded,
     PigeonholeError,
     PredictionFailed,
 )
@@ -29,8 +28,9 @@ from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 from service.web.bodies import inflated
 from service.web.errors import BodyTooLarge, error_reply
-from service.web.reply import Reply
+from service.web.reply import Reply, model_headers
 from service.web.request_id import request_id
+from service.web.streams import CLIENT_GONE, PatientRun, StreamedAnswer, StreamProtocol
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +40,8 @@ TIMEOUT_HEADER = "x-request-timeout-ms"
 LONG_BYTES = 64 * 1024
 """Text from which on reading may take a large fraction of a millisecond."""
 
-SHORT_BYTES = 4 * 1024
-"""Up to here no body takes long to read, whatever it is."""
-
-CLIENT_GONE = 499
-"""What stands in metrics for an answer that nobody waited for; the code that nginx uses."""
-
-PATIENCE_S = 10.0
-"""How long a stream that has begun waits for a model that too many wait for."""
-
-RETRY_S = 0.05
-"""How often it tries meanwhile."""
+SHORT_BYTES = 256
+"""Up to here no body takes a millisecond to read, whatever it is."""
 
 LONGEST_TIMEOUT = 12
 """Digits of a time limit."""
@@ -98,56 +89,6 @@ class InferenceProtocol(Protocol):
 
     def reading_cost(self, header: Header, body: bytes) -> int:
         """How many bytes of JSON take as long to read as this body does."""
-
-
-class RowStream(Protocol):
-    """The answer to a body of any number of rows, made in slices.
-
-    Attributes:
-        row: index of the first row that has no answer yet.
-        is_over: whether there is none.
-        reading_s: seconds that it took to read rows so far.
-        writing_s: seconds that it took to write answers so far.
-    """
-
-    row: int
-    reading_s: float
-    writing_s: float
-
-    @property
-    def is_over(self) -> bool:
-        """See the attributes."""
-
-    def __next__(self) -> bytes:
-        """The answers to the next slice."""
-
-
-class StreamProtocol(Protocol):
-    """One way to write rows and predictions one after the other.
-
-    Attributes:
-        content_type: of the answers.
-    """
-
-    content_type: str
-
-    def takes(self, header: Header) -> bool:
-        """Whether a body is written so; quick, for every body is asked about."""
-
-    def stream(self, model: Model, body: bytes, run: Callable[[Columns], Observation]) -> RowStream:
-        """The answer to a body, of which nothing has been made yet.
-
-        Args:
-            model: whose rows they are.
-            body: all of them.
-            run: has the model answer some of them.
-
-        Raises:
-            RequestError: when the body holds none.
-        """
-
-    def failure(self, row: int, error: Exception) -> bytes:
-        """What is written in the place of the answer to a row."""
 
 
 class Call(msgspec.Struct, gc=False):
@@ -292,12 +233,22 @@ class InferenceRoute:
         ended: Callable[[int], None],
     ) -> Reply:
         """The first slice of an answer; raises what keeps it from being made."""
-        answer = _StreamedAnswer(self, call, streams, model, body, ended)
+        run = PatientRun(self.predictor, model, call.deadline)
+        rows = streams.stream(model, body, run)
+
+        def failed(error: Exception) -> int:
+            return _failed(call, error).status
+
+        def end(status: int) -> None:
+            call.reading_s = rows.reading_s
+            self._count(call, status, time.perf_counter() - rows.writing_s)
+            self.metrics.settle()
+            ended(status)
+
+        answer = StreamedAnswer(rows, run, streams.failure, failed, end)
         first = answer.first()
-        headers = (("X-Model-Name", model.name), ("X-Model-Version", str(model.version)))
-        return Reply(
-            HTTPStatus.OK, first, streams.content_type, headers, None if answer.is_over else answer
-        )
+        rest = None if answer.is_over else answer
+        return Reply(HTTPStatus.OK, first, streams.content_type, model_headers(model), rest)
 
     def finish(self, call: Call, outcome: Observation | Exception) -> Reply:
         """The answer, counted: to a prediction, or to what became of the request instead."""
@@ -312,14 +263,14 @@ class InferenceRoute:
                 )
             except Exception as error:  # noqa: BLE001 - it is logged there
                 reply = _failed(call, error)
-        self.count(call, reply.status, began)
+        self._count(call, reply.status, began)
         return reply
 
     def give_up(self, call: Call) -> None:
         """Count a request whose client went away before its turn came; nothing was run for it."""
-        self.count(call, CLIENT_GONE, time.perf_counter())
+        self._count(call, CLIENT_GONE, time.perf_counter())
 
-    def count(self, call: Call, status: int, writing_since: float) -> None:
+    def _count(self, call: Call, status: int, writing_since: float) -> None:
         """Count a request that has ended.
 
         Args:
@@ -345,89 +296,6 @@ class InferenceRoute:
         call.deadline = deadline if call.deadline is None else min(call.deadline, deadline)
         if left <= 0:
             raise DeadlineExceeded
-
-
-class _StreamedAnswer:
-    """The slices of one answer, counted when it ends.
-
-    Once the first one is out there is no other status to give. So a failure that is no row's own
-    ends the answer with a line that says so and names the first row without an answer; for metrics
-    it has the status that it would have had alone.
-    """
-
-    def __init__(
-        self,
-        route: InferenceRoute,
-        call: Call,
-        streams: StreamProtocol,
-        model: Model,
-        body: bytes,
-        ended: Callable[[int], None],
-    ) -> None:
-        self._route, self._call, self._streams, self._ended = route, call, streams, ended
-        self._run = _PatientRun(route.predictor, model, call.deadline)
-        self._rows = streams.stream(model, body, self._run)
-        self.is_over = False
-
-    def first(self) -> bytes:
-        """The first slice; raises what keeps it from being made, and then nothing is counted."""
-        piece = next(self._rows)
-        self._run.has_begun = True
-        if self._rows.is_over:
-            self._end(HTTPStatus.OK)
-        return piece
-
-    def __iter__(self) -> _StreamedAnswer:
-        return self
-
-    def __next__(self) -> bytes:
-        if self.is_over:
-            raise StopIteration
-        try:
-            piece = next(self._rows)
-        except Exception as error:  # noqa: BLE001 - it is logged where it is our fault
-            piece = self._streams.failure(self._rows.row, error)
-            self._end(_failed(self._call, error).status)
-        else:
-            if self._rows.is_over:
-                self._end(HTTPStatus.OK)
-        return piece
-
-    def close(self) -> None:
-        if not self.is_over:
-            self._end(CLIENT_GONE)
-
-    def _end(self, status: int) -> None:
-        self.is_over = True
-        self._call.reading_s = self._rows.reading_s
-        self._route.count(self._call, status, time.perf_counter() - self._rows.writing_s)
-        self._route.metrics.settle()
-        self._ended(status)
-
-
-class _PatientRun:
-    """Has the slices of one answer run: where too many calls wait, all but the first wait too.
-
-    Attributes:
-        has_begun: whether the first one has been answered.
-    """
-
-    def __init__(self, predictor: Predictor, model: Model, deadline: float | None) -> None:
-        self._predictor, self._model, self._deadline = predictor, model, deadline
-        self.has_begun = False
-
-    def __call__(self, columns: Columns) -> Observation:
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                seen = self._predictor.run(self._model, columns, self._deadline)
-            except Overloaded:
-                if not self.has_begun or time.monotonic() >= until:
-                    raise
-                time.sleep(RETRY_S)
-            else:
-                self._predictor.tell_observers()
-                return seen
 
 
 def _failed(call: Call, error: Exception) -> Reply:

@@ -11,24 +11,33 @@ slices: so there may be any number of them, and no more memory is taken than the
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from service.errors import InvalidRequest, InvalidRows, Problem, RequestError, UnreadableBody
+from service.errors import (
+    InvalidRequest,
+    InvalidRows,
+    Overloaded,
+    Problem,
+    RequestError,
+    UnreadableBody,
+)
 from service.model.artifact import Model
-from service.model.columns import Columns
+from service.model.columns import Columns, joined
 from service.model.problems import columns_from_values, escaped, shown
-from service.serving.batcher import joined
 from service.serving.observation import Observation
 from service.web.errors import JSON, error_reply
-from service.web.inference import Header, RowStream
+from service.web.inference import Header
 from service.web.json_rows import BYTE_ORDER_MARK, media_type, parsed
 from service.web.row_answers import RowAnswers
+from service.web.streams import RowStream
 
 NDJSON = "application/x-ndjson"
 
@@ -53,6 +62,9 @@ longer than answering, and who made so many made the same one in each row."""
 
 MOST_WRONG = 50_000
 """Wrong rows in one answer; with more of them it ends. Two bytes may be one, and its line is long."""
+
+MOST_HELD_BYTES = 256 * 2**20
+"""Of bodies that one worker holds while their answers are read: as many as of all other bodies."""
 
 BLANKS = b" \t\r\n"
 
@@ -99,9 +111,18 @@ class _Slice:
 
 
 class NdjsonProtocol:
-    """Rows in lines, as a route takes them; see the module's docstring."""
+    """Rows in lines, as a route takes them; see the module's docstring.
+
+    Args:
+        most_held_bytes: of all bodies that are being answered, after inflating; one alone is always
+            taken.
+    """
 
     content_type = NDJSON
+
+    def __init__(self, most_held_bytes: int = MOST_HELD_BYTES) -> None:
+        self._most_held_bytes, self._held_bytes = most_held_bytes, 0
+        self._counting = threading.Lock()
 
     def takes(self, header: Header) -> bool:
         """Whether the Content-Type names NDJSON."""
@@ -113,11 +134,21 @@ class NdjsonProtocol:
 
         Raises:
             UnreadableBody: when no line holds anything.
+            Overloaded: when too much is held already: a slow reader's body is there until he is done.
         """
         forms = model.memo.get(_Forms)
         if forms is None:
             forms = model.memo[_Forms] = _made_forms(model)
-        return _NdjsonRows(model, forms, body, run)
+        rows = _NdjsonRows(model, forms, body, run, partial(self._hold, -len(body)))
+        self._hold(len(body))
+        return rows
+
+    def _hold(self, change: int) -> None:
+        """Count the bytes of a body that comes, or, below zero, goes."""
+        with self._counting:
+            if change > 0 < self._held_bytes and self._held_bytes + change > self._most_held_bytes:
+                raise Overloaded(self._most_held_bytes, "bytes are held for slow readers")
+            self._held_bytes += change
 
     def failure(self, row: int, error: Exception) -> bytes:
         """The line that a row has in the place of its answer."""
@@ -133,14 +164,22 @@ class _NdjsonRows:
         body: the lines.
         run: has the model answer some rows; what it raises, but for wrong rows, comes out of here,
             and the slice that it happened to has no answer.
+        let_go: told when the body is.
 
     Raises:
         UnreadableBody: when no line holds anything; from then on InvalidRequest, when too many rows
             are wrong.
     """
 
-    def __init__(self, model: Model, forms: _Forms, body: bytes, run: Run) -> None:
-        self._model, self._forms, self._run = model, forms, run
+    def __init__(
+        self,
+        model: Model,
+        forms: _Forms,
+        body: bytes,
+        run: Run,
+        let_go: Callable[[], None],
+    ) -> None:
+        self._model, self._forms, self._run, self._let_go = model, forms, run, let_go
         self._source = io.BytesIO(body)  # shares the bytes
         if body.startswith(BYTE_ORDER_MARK):
             self._source.seek(len(BYTE_ORDER_MARK))
@@ -171,6 +210,12 @@ class _NdjsonRows:
         self._lines = self._next_lines()
         self.writing_s += time.perf_counter() - began
         return written
+
+    def close(self) -> None:
+        """Let go of the body."""
+        self._source.close()
+        self._lines = []
+        self._let_go()
 
     def _next_lines(self) -> list[bytes]:
         """The lines of the next slice; those without anything on them are none."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from service.model.artifact import Model
 from service.web.door import Answer
 from service.web.request_id import HEADER
 
@@ -65,6 +66,11 @@ class Reply(msgspec.Struct, frozen=True):
             % (head, len(self.body), _ID, identity.encode("ascii")),
             self.body,
         )
+
+
+def model_headers(model: Model) -> tuple[tuple[str, str], ...]:
+    """Which model answered, for answers that have no place to say so."""
+    return (("X-Model-Name", model.name), ("X-Model-Version", str(model.version)))
 
 
 _ID = f"{HEADER}: ".encode("ascii")

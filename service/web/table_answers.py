@@ -14,7 +14,7 @@ import numpy as np
 
 from service.web.arrow_rows import STREAM
 from service.web.inference import Answered
-from service.web.reply import Reply
+from service.web.reply import Reply, model_headers
 
 CSV, NPY = "text/csv", "application/x-npy"
 
@@ -76,6 +76,4 @@ def _probability(answered: Answered) -> np.ndarray[tuple[int], np.dtype[np.float
 
 
 def _reply(answered: Answered, body: bytes, content_type: str) -> Reply:
-    model = answered.model
-    headers = (("X-Model-Name", model.name), ("X-Model-Version", str(model.version)))
-    return Reply(HTTPStatus.OK, body, content_type, headers)
+    return Reply(HTTPStatus.OK, body, content_type, model_headers(answered.model))

@@ -48,7 +48,7 @@ HALF_BITS = 16
 _LENGTH = struct.Struct("<I")
 """Before each text."""
 
-LONG_BYTES = 2**20
+COUNTED_DATA_BYTES = 2**20
 """Longer JSON data is counted before any of it becomes an object, which takes far more room."""
 
 _PLACED = re.compile(r"(?P<said>.*) - at `\$(?P<path>.*)`", re.DOTALL)
@@ -218,7 +218,7 @@ class Tensor:
         """The JSON values in one list, whether they were nested or not."""
         data = memoryview(self._data)  # type: ignore[arg-type]
         count = rows * columns
-        if len(data) > LONG_BYTES and not self.is_text:
+        if len(data) > COUNTED_DATA_BYTES and not self.is_text:
             commas = int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord(",")))
             if commas >= max(count, 1):
                 self._check_count(commas + 1, count)

@@ -36,13 +36,8 @@ from service.web.flask_door import DoorThreads, FlaskDoor
 from service.web.guard import Guard
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http_app import make_http_app
-from service.web.inference import (
-    CLIENT_GONE,
-    LONG_BYTES,
-    InferenceProtocol,
-    InferenceRoute,
-    StreamProtocol,
-)
+from service.web.inference import LONG_BYTES, InferenceProtocol, InferenceRoute
+from service.web.streams import CLIENT_GONE, StreamProtocol
 from tests.service.heavy_model import write_heavy_model
 from tests.service.web.asking_doors import Told, answers, whole
 
@@ -465,7 +460,7 @@ def test_longer_answers_are_compressed_elsewhere_or_not_at_all_where_there_is_no
     for answer in found:
         assert answer.headers["Vary"] == "Accept-Encoding"
         data = gzip.decompress(answer.data) if answer in packed else answer.data
-        assert len(data) > compression.LONG_BYTES
+        assert len(data) > compression.OFF_LOOP_BYTES
         assert data.count(b'"label"') == 400
     assert parts.codes() == {"200": 5}
 

@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import DeadlineExceeded, InvalidRequest, InvalidRows, Problem
+from service.errors import DeadlineExceeded, InvalidRequest, InvalidRows, Overloaded, Problem
 from service.model.artifact import Model, load_model
 from service.model.columns import Columns
 from service.serving.observation import Observation
-from service.web.inference import RowStream
 from service.web.ndjson_rows import (
     MEDIA_TYPES,
     MOST_WRONG,
@@ -27,6 +26,7 @@ from service.web.ndjson_rows import (
     TOLD_PROBLEMS,
     NdjsonProtocol,
 )
+from service.web.streams import RowStream
 
 GOOD = b'{"height_cm": 172, "weight_kg": 95}'
 WRONG = b'{"height_cm": "tall", "wieght_kg": 95}'
@@ -70,6 +70,24 @@ def lines_of(stream: RowStream) -> list[Any]:
         pieces.append(next(stream))
         assert pieces[-1].endswith(b"\n")
     return [json.loads(line) for line in b"".join(pieces).splitlines()]
+
+
+def test_bodies_are_held_up_to_a_bound_until_their_answers_are_over(model) -> None:
+    protocol = NdjsonProtocol(most_held_bytes=20)
+
+    def stream(body: bytes) -> RowStream:
+        return protocol.stream(model, body, lambda columns: None)  # type: ignore[arg-type,return-value]
+
+    first = stream(b"[172, 95]\n" * 5)  # one alone is taken, however large
+    with pytest.raises(Overloaded):
+        stream(b"[1, 2]")
+    first.close()
+    second, third = stream(b"[172, 95]"), stream(b"[172, 95]")
+    with pytest.raises(Overloaded):
+        stream(b"[1, 2]")
+    second.close()
+    stream(b"[1, 2]").close()
+    third.close()
 
 
 # What is sent.
