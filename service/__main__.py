@@ -16,7 +16,7 @@ import click
 from service import __version__
 from service.cores import granted_cores
 from service.errors import InvalidKeyFile, InvalidSetting, ModelRejected
-from service.keys import PREDICT, SCOPES, KeyFile, append_key, new_key, open_keys
+from service.keys import PREDICT, READ, SCOPES, KeyFile, append_key, new_key, open_keys
 from service.settings import PREFIX, Settings, flag_of, unknown_variables
 
 INVALID = 2
@@ -180,7 +180,7 @@ def _checked(settings: Settings, name: str, version: int, path: Path) -> bool:
 @click.argument("name")
 @click.option(
     "--scopes",
-    default=PREDICT,
+    default=f"{PREDICT},{READ}",
     show_default=True,
     help=f"What it is good for: some of {', '.join(SCOPES)}, with commas between.",
 )

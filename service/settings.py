@@ -64,7 +64,8 @@ class Settings:
     )
     request_threads: int = _setting(
         4,
-        "Threads in each worker for large bodies, and for all predictions if the front is flask.",
+        "Threads in each worker for large bodies, answers in lines and what admins ask, "
+        "and for all predictions if the front is flask.",
         minimum=1,
         maximum=256,
     )

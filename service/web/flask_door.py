@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from http import HTTPStatus
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
@@ -22,6 +23,7 @@ from service.web.errors import error_reply
 from service.web.health import PROBES
 from service.web.reply import status_line
 from service.web.request_id import HEADER, request_id
+from service.web.streams import CLIENT_GONE
 
 log = logging.getLogger(__name__)
 
@@ -89,26 +91,38 @@ class FlaskDoor:
         else:
             threads = self._threads.pages
         try:
-            return threads(partial(self._answered, request, threads), respond)
+            cancel = threads(partial(self._answered, request, threads), respond)
         except Overloaded as error:
             # Later, as all answers: whoever sends many requests waits for each of them in turn.
             asyncio.get_running_loop().call_soon(respond, self._failed(error, request))
             return None
+        return partial(self._give_up, request, cancel)
 
     def refuse(self, error: HTTPException) -> Answer:
         """The answer to what never became a request."""
         return self._failed(error, None)
 
     def _failed(self, error: Exception, request: Request | None) -> Answer:
-        """The answer to what the application never sees, counted as of no route."""
+        """The answer to what the application never sees."""
         reply = error_reply(error)
         identity = request_id(request.headers.get(HEADER.lower()) if request else None)
-        self._metrics.request_ended(UNKNOWN_ROUTE, "", None, reply.status, 0.0)
+        self._count(reply.status, identity, request)
+        return reply.answer(identity)
+
+    def _give_up(self, request: Request, cancel: Cancel) -> bool:
+        """Nobody waits for the answer any more: if the work has not begun, it never does."""
+        if not cancel():
+            return False
+        self._count(CLIENT_GONE, request_id(request.headers.get(HEADER.lower())), request)
+        return True
+
+    def _count(self, status: int, identity: str, request: Request | None) -> None:
+        """Count and note what the application never sees, as of no route."""
+        self._metrics.request_ended(UNKNOWN_ROUTE, "", None, status, 0.0)
         self._metrics.settle()
         if self._access_log is not None:
             method, path = (request.method, request.path) if request else (UNREAD, UNREAD)
-            self._access_log.note(identity, method, path, reply.status, 0.0)
-        return reply.answer(identity)
+            self._access_log.note(identity, method, path, status, 0.0)
 
     def _answered(self, request: Request, threads: AnswerThreads) -> Answer:
         try:
@@ -174,9 +188,11 @@ def _call(app: WsgiApp, environment: dict[str, Any], threads: AnswerThreads) -> 
     pieces = _pieces(app(environment, start_response))
     body = next(pieces, b"")  # an app may say nothing of an answer before
     status, headers = started
+    # Files come with a date, and every answer gets one on its way out.
+    headers = [pair for pair in headers if pair[0].lower() != "date"]
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     rest = None
-    if any(name.lower() == "content-length" for name, _ in headers):
+    if status == HTTPStatus.NOT_MODIFIED or any(n.lower() == "content-length" for n, _ in headers):
         body += b"".join(pieces)
     elif (second := next(pieces, None)) is None:
         lines += f"Content-Length: {len(body)}\r\n"

@@ -17,9 +17,9 @@ OPEN = "open"
 """For everybody: probes and browsers ask for these without a key."""
 
 ANY_KEY = "any"
-"""What is no route, or takes another method, is told to whoever has a key."""
+"""For whoever has a key, whatever that is for: also what is no route, or takes another method."""
 
-SCOPES: dict[str, str] = {
+SCOPES_OF_VIEWS: dict[str, str] = {
     "inference": PREDICT,
     "catalogue": READ,
     "catalogue.model_regress": PREDICT,
@@ -28,8 +28,13 @@ SCOPES: dict[str, str] = {
     "health": OPEN,
     "openapi": READ,
     "pages": READ,
+    # Whether the service is there, clients ask whoever they are and whatever their key is for.
+    "pages.home": OPEN,
+    "pages.version": ANY_KEY,
     "pages.static": OPEN,
     "open_inference_models": READ,
+    "open_inference_models.server_metadata": ANY_KEY,
+    "open_inference_models.model_ready": ANY_KEY,
     "open_inference_repository": READ,
     "open_inference_repository.load": ADMIN,
     "open_inference_repository.unload": ADMIN,
@@ -47,7 +52,8 @@ def scope_of(endpoint: str | None) -> str:
     """The scope that a Flask endpoint asks for; None is what is no route."""
     if endpoint is None:
         return ANY_KEY
-    return SCOPES.get(endpoint) or SCOPES.get(endpoint.rpartition(".")[0], READ)
+    of_all = SCOPES_OF_VIEWS.get(endpoint.rpartition(".")[0], READ)
+    return SCOPES_OF_VIEWS.get(endpoint, of_all)
 
 
 class _Holder(msgspec.Struct, frozen=True):
@@ -138,7 +144,7 @@ class Guard:
             told = f"the key '{holder.name}' is for {', '.join(sorted(holder.scopes)) or 'nothing'}"
             if holder.is_password and scope == ADMIN:
                 told = "a password is not enough, send it as 'Authorization: Bearer TOKEN'"
-            raise ScopeRequired(scope, told)
+            raise ScopeRequired(scope, told, holder.name)
         return holder.name
 
 
@@ -149,10 +155,10 @@ def _token(authorization: str) -> tuple[str, bool]:
     scheme, _, credentials = authorization.partition(" ")
     match scheme.lower():
         case "bearer":
-            return credentials.strip(), False
+            return credentials.strip(" \t"), False
         case "basic":
             try:
-                pair = b64decode(credentials.strip(), validate=True).decode("latin-1")
+                pair = b64decode(credentials.strip(" \t"), validate=True).decode("latin-1")
             except ValueError:
                 return "", True
             return pair.partition(":")[2], True

@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
-from service.errors import PigeonholeError, PredictionFailed
+from service.errors import PigeonholeError, PredictionFailed, ScopeRequired
 from service.keys import ADMIN
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
 from service.web.access_log import AccessLog
@@ -84,12 +84,21 @@ def make_http_app(
 def _admit(guard: Guard) -> None:
     """Let a request pass, or not, by the route that it means."""
     scope, authorization = scope_of(request.endpoint), request.headers.get("Authorization")
-    g.key = guard.admit(authorization, scope)
+    try:
+        g.key = guard.admit(authorization, scope)
+    except ScopeRequired as error:
+        g.key = error.key
+        if scope == ADMIN:
+            log.warning("no admin asks", extra=_who_asks())
+        raise
     if scope == OPEN:
         g.is_stranger = not guard.knows(authorization)
     elif scope == ADMIN:
-        facts = {"key": g.key, "path": request.path, "request_id": _identity()}
-        log.info("an admin asks", extra=facts)
+        log.info("an admin asks", extra=_who_asks())
+
+
+def _who_asks() -> dict[str, str]:
+    return {"key": g.key, "path": request.path, "request_id": _identity()}
 
 
 def _note(access_log: AccessLog, response: Response) -> None:

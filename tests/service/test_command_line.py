@@ -182,7 +182,7 @@ def test_a_key_is_made_and_its_token_alone_printed(tmp_path) -> None:
     second = ran("key", "prom", "--scopes", "metrics, read", PIGEONHOLE_KEYS=str(keys))
     ring = KeyFile(keys).ring
     for result, name, scopes in (
-        (first, "alice", {"predict"}),
+        (first, "alice", {"predict", "read"}),
         (second, "prom", {"metrics", "read"}),
     ):
         assert result.exit_code == 0, result.output

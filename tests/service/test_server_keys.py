@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,3 +101,35 @@ def test_a_new_generation_of_workers_asks_for_the_keys_of_now(running) -> None:
     server.until(lambda: len(server.workers()) == 2 and not before & set(server.workers()))
     assert statuses(server, token) == {200}
     assert statuses(server, old) == {401}
+
+
+def test_the_log_says_whose_key_was_not_good_enough(running) -> None:
+    server, keys, _ = running
+    token, entry = new_key("reader", ["read"])
+    keys.write_text(keys.read_text() + entry)
+    headers = {"Authorization": f"Bearer {token}"}
+    asked = server.address + "/predict"
+    server.until(
+        lambda: WEB.post(asked, content=BODY, headers=headers).status_code == 403, WITHIN_S
+    )
+    load = server.address + "/v2/repository/models/bodymass/load"
+    server.until(lambda: WEB.post(load, headers=headers).status_code == 403, WITHIN_S)
+
+    def refusals() -> set[tuple[str, str]]:
+        lines = map(json.loads, server._log.read_text("utf-8").splitlines())
+        return {(line["key"], line.get("path", "")) for line in lines if line.get("status") == 403}
+
+    paths = ("/predict", "/v2/repository/models/bodymass/load")
+    server.until(lambda: refusals() >= {("reader", path) for path in paths}, WITHIN_S)
+    assert "no admin asks" in server._log.read_text("utf-8")
+
+
+def test_a_stranger_is_not_told_to_send_a_large_body(running) -> None:
+    server, _, _ = running
+    host, port = server.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=WITHIN_S) as connection:
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"Content-Length: 1000000\r\n\r\n"
+        )
+        assert connection.recv(1000).startswith(b"HTTP/1.1 401 ")

@@ -191,7 +191,9 @@ def test_what_finds_no_room_is_refused_with_its_id_and_counted(door_of, counters
     assert counted(counters) == {(UNKNOWN_ROUTE, "503"): 1}
 
 
-def test_a_request_whose_client_has_gone_before_its_turn_never_reaches_the_app(door_of) -> None:
+def test_a_request_whose_client_has_gone_before_its_turn_never_reaches_the_app(
+    door_of, counters
+) -> None:
     began, held, bodies = Event(), Event(), []
 
     def app(environment, start_response):
@@ -216,6 +218,20 @@ def test_a_request_whose_client_has_gone_before_its_turn_never_reaches_the_app(d
 
     asyncio.run(ask())
     assert bodies == [b"first", b"last"]
+    assert counted(counters) == {(UNKNOWN_ROUTE, "499"): 1}
+
+
+def test_what_is_not_modified_has_no_length_and_one_date(door_of) -> None:
+    def app(environment, start_response):
+        start_response("304 Not Modified", [("ETag", "x"), ("Date", "yesterday")])
+        return []
+
+    async def ask() -> Answer:
+        answer = asyncio.get_running_loop().create_future()
+        door_of(app)(asked("GET"), answer.set_result)
+        return await asyncio.wait_for(answer, 10)
+
+    assert asyncio.run(ask()).head == b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n"
 
 
 def test_an_answer_is_made_in_a_thread_and_given_on_the_loop(door_of) -> None:
