@@ -39,6 +39,8 @@ BINARY = "application/octet-stream"
 LONGEST_LENGTH = 18
 """Digits of that header; Python refuses to read numbers of some thousand digits."""
 
+BASE64 = "base64"
+
 LABEL, PROBABILITIES = "label", "probabilities"
 """The outputs that there are."""
 
@@ -54,6 +56,7 @@ _ABSENT, _NULL = msgspec.Raw(), msgspec.Raw(b"null")
 
 class _InputParameters(msgspec.Struct):
     binary_data_size: int | None = None
+    content_type: Any = None
 
 
 class _Input(msgspec.Struct):
@@ -62,6 +65,11 @@ class _Input(msgspec.Struct):
     datatype: str
     parameters: _InputParameters | None = None
     data: msgspec.Raw = _ABSENT
+
+
+def _is_base64(given: _Input) -> bool:
+    """Whether the texts are written as MLServer's Base64Codec does; its other codecs change nothing."""
+    return given.parameters is not None and given.parameters.content_type == BASE64
 
 
 class _OutputParameters(msgspec.Struct):
@@ -206,10 +214,11 @@ def _tensors(inputs: Sequence[_Input], content: memoryview) -> list[Tensor]:
         place = f"/inputs/{index}"
         size = given.parameters.binary_data_size if given.parameters else None
         data = None if given.data in (_ABSENT, _NULL) else given.data
+        named = place, given.name, given.datatype, given.shape
         if size is None:
             if data is None:
                 raise InvalidRequest(f"input '{shown(given.name)}' has no data", place)
-            tensors.append(Tensor(place, given.name, given.datatype, given.shape, data, None))
+            tensors.append(Tensor(*named, data, None, is_base64=_is_base64(given)))
             continue
         where = f"{place}/parameters/binary_data_size"
         if data is not None:
@@ -223,7 +232,7 @@ def _tensors(inputs: Sequence[_Input], content: memoryview) -> list[Tensor]:
                 where,
             )
         share = content[at:end]
-        tensors.append(Tensor(place, given.name, given.datatype, given.shape, None, share))
+        tensors.append(Tensor(*named, None, share))
         at = end
     if at != len(content):
         raise InvalidRequest(f"{len(content) - at} bytes after the last input belong to none")

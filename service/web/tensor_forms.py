@@ -24,7 +24,8 @@ from service.model.columns import Columns
 from service.model.problems import COMPARED_CHARACTERS, PROBLEM_LIMIT, described, expected_of, shown
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
-from service.web.tensors import Tensor
+from service.web.mistyped_data import SECONDS, read_anyway
+from service.web.tensors import MistypedData, Tensor
 
 UNNAMED = re.compile(r"input[-_]?[0-9]{0,3}|predict")
 """What a lone matrix is called in KServe's documents and by MLServer's codecs, whatever it holds."""
@@ -300,7 +301,25 @@ def _filled(rows: int, columns: int, dtype: Any, value: Any) -> npt.NDArray[Any]
 
 
 def _values(tensor: Tensor, form: TensorForm, rows: int, found: list[Problem]) -> npt.NDArray[Any]:
-    """What a tensor holds, (rows, features); what is found wrong with datetimes is added."""
+    """What a tensor holds, (rows, features); what is found wrong with it is added.
+
+    Values that are not of its datatype, and datetimes that are none, have stand-ins.
+    """
+    before = len(found)
+    try:
+        return _typed_values(tensor, form, rows, found)
+    except MistypedData:
+        del found[before:]
+        numbers = form.dated is None
+        block = read_anyway(tensor, form.features, rows, found, in_seconds=numbers)
+        if block is None:
+            raise
+        return block
+
+
+def _typed_values(
+    tensor: Tensor, form: TensorForm, rows: int, found: list[Problem]
+) -> npt.NDArray[Any]:
     width = len(form.features)
     if form.holds_text:
         return np.array(tensor.texts(rows, width), dtype=object).reshape(rows, width)
@@ -366,7 +385,7 @@ def _number_problem(sent: Sent, feature: Feature, row: int, value: float) -> Pro
     tensor, pointer = _whence(sent, feature, row)
     expected = expected_of(feature)
     if feature.kind is Kind.DATETIME and not tensor.is_text:
-        expected = "seconds since 1970-01-01T00:00:00 UTC"
+        expected = SECONDS
     return Problem(row, feature.name, pointer, expected, _number_got(tensor, value))
 
 

@@ -6,8 +6,10 @@ little-endian order; a text (BYTES) is four bytes of length and then so many of 
 
 from __future__ import annotations
 
+import json
 import re
 import struct
+from base64 import b64decode
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Literal, NoReturn
@@ -71,6 +73,10 @@ _DECODERS: dict[str, msgspec.json.Decoder[list[Any]]] = {
 """How each datatype stands in JSON, but for those that the protocol has as bytes alone."""
 
 
+class MistypedData(InvalidRequest):
+    """JSON data that holds values which are not of the datatype that is said."""
+
+
 class Tensor:
     """One tensor of a request: what it says of itself was read, its values were not yet.
 
@@ -81,12 +87,15 @@ class Tensor:
         shape: as the caller says it.
         data: its values as JSON; None where they are bytes.
         content: its values as bytes; None where they are JSON.
+        is_base64: whether texts in JSON are the base64 of what they mean.
 
     Raises:
         InvalidRequest: for a datatype that there is not, or one as JSON that is bytes alone.
     """
 
-    __slots__ = ("_content", "_data", "_nested", "datatype", "name", "place", "shape")
+    __slots__ = (
+        *("_content", "_data", "_is_base64", "_nested", "datatype", "name", "place", "shape"),
+    )
 
     def __init__(
         self,
@@ -96,9 +105,12 @@ class Tensor:
         shape: list[int],
         data: msgspec.Raw | None,
         content: memoryview | None,
+        *,
+        is_base64: bool = False,
     ) -> None:
         self.place, self.name, self.datatype, self.shape = place, name, datatype, shape
         self._data, self._content, self._nested = data, content, False
+        self._is_base64 = is_base64
         if datatype not in DATATYPES:
             known = ", ".join(DATATYPES)
             self.refuse(
@@ -155,6 +167,8 @@ class Tensor:
             values = self._listed(rows, columns)
             if self.datatype in WHOLE:
                 self._doubles(values)  # which holds them to their range
+            elif self._is_base64:
+                values = [self._out_of_base64(value) for value in values]
         elif self.is_text:
             values = self._framed(self._content, rows * columns)
         else:
@@ -162,6 +176,14 @@ class Tensor:
         if self.datatype == BOOL:
             values = [value if value is None else bool(value) for value in values]
         return [value.strip() if type(value) is str else self._spelled(value) for value in values]
+
+    def _out_of_base64(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return b64decode(value, validate=True).decode("utf-8")
+        except ValueError:
+            self.refuse(f"{described(value)} is no base64 of UTF-8, as content_type says", "data")
 
     def _spelled(self, value: Any) -> str:
         if value is None:
@@ -179,7 +201,7 @@ class Tensor:
         except (ValueError, TypeError):
             self._refuse_mixture()
         except OverflowError:
-            self.refuse("a number is beyond the range of doubles", "data")
+            self.refuse("a number is beyond the range of doubles", "data", MistypedData)
         if self.datatype in WHOLE:
             self._check_whole(numbers)
         return numbers
@@ -226,7 +248,7 @@ class Tensor:
             values = _DECODERS[self.datatype].decode(data)
         except msgspec.ValidationError as error:
             said, pointer = explained(error)
-            raise InvalidRequest(
+            raise MistypedData(
                 f"data of {self.datatype}: {said}", f"{self.place}/data{pointer}"
             ) from None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -237,6 +259,26 @@ class Tensor:
             return list(chain.from_iterable(values))
         self._check_count(len(values), count)
         return values
+
+    def plain(self, rows: int, columns: int) -> list[Any] | None:
+        """The JSON values, whatever they are, row by row; None where they are not as many.
+
+        Where much more may stand than that, it is not looked at: each list takes far more room than
+        its two bytes.
+        """
+        data, cells = bytes(self._data or b""), rows * columns
+        if data.count(b"[") + data.count(b"{") > cells + rows + 1 or data.count(b",") > 4 * cells:
+            return None
+        try:
+            values = json.loads(data)
+        except (ValueError, RecursionError):
+            return None
+        if isinstance(values, list) and values and all(type(value) is list for value in values):
+            self._nested = True
+            if len(values) != rows or any(len(listed) != columns for listed in values):
+                return None
+            values = list(chain.from_iterable(values))
+        return values if isinstance(values, list) and len(values) == cells else None
 
     def _check_nested(self, values: list[Any], rows: int, columns: int) -> None:
         if len(self.shape) == 1:
@@ -270,20 +312,24 @@ class Tensor:
             )
 
     def _refuse_mixture(self) -> NoReturn:
-        self.refuse("data holds values and lists side by side, expected one or the other", "data")
+        said = "data holds values and lists side by side, expected one or the other"
+        self.refuse(said, "data", MistypedData)
 
-    def refuse(self, what: str, where: str = "") -> NoReturn:
+    def refuse(
+        self, what: str, where: str = "", error: type[InvalidRequest] = InvalidRequest
+    ) -> NoReturn:
         """Say that this tensor is wrong.
 
         Args:
             what: the reason.
             where: which part of the tensor; empty for all of it.
+            error: what is raised.
 
         Raises:
             InvalidRequest: always.
         """
         place = f"{self.place}/{where}" if where else self.place
-        raise InvalidRequest(f"input '{shown(self.name)}': {what}", place)
+        raise error(f"input '{shown(self.name)}': {what}", place)
 
 
 def framed(texts: Sequence[str]) -> bytes:

@@ -166,7 +166,9 @@ def test_what_is_missing_is_named_alike_by_every_protocol_and_door(
 IN_JSON = [
     name
     for name in FORMS
-    if not any(word in name for word in ("csv", "npy", "arrow", "v2", "gzip")) or "answered" in name
+    if not any(word in name for word in ("csv", "npy", "arrow", "v2", "gzip"))
+    or "answered" in name
+    or name == "v2 features"
 ]
 """Forms whose rows are JSON values."""
 

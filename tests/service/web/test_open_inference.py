@@ -391,10 +391,6 @@ WRONG = {
     "rows as text": ({"inputs": [{**NUMBERS, "shape": ["2", 2]}]}, "/inputs/0/shape/0"),
     "another shape": ({"inputs": [{**NUMBERS, "shape": [4]}]}, "/inputs/0/shape"),
     "another datatype": ({"inputs": [{**NUMBERS, "datatype": "FP8"}]}, "/inputs/0/datatype"),
-    "a text among numbers": (
-        {"inputs": [HEIGHT, {**WEIGHT, "data": [1, "2"]}]},
-        "/inputs/1/data/1",
-    ),
     "a feature twice": ({"inputs": [HEIGHT, WEIGHT, HEIGHT]}, "/inputs/2/name"),
     "an input twice": ({"inputs": [NUMBERS, NUMBERS]}, "/inputs/1/name"),
     "an id that is none": ({"inputs": [NUMBERS], "id": []}, "/id"),
@@ -668,3 +664,20 @@ def test_a_good_body_with_a_few_bytes_changed_is_answered_or_refused(
         at = place % (len(body) + 1)
         body[at : at + (0 if kind == "i" else 1)] = b"" if kind == "d" else new
     answered_or_refused(PATH, bytes(body), headers)
+
+
+def test_texts_in_base64_are_decoded_where_that_is_said(lasting_client, failed) -> None:
+    def asked(content_type: Any, color: str) -> Any:
+        inputs = [
+            {"name": "member", "shape": [1], "datatype": "BOOL", "data": [True]},
+            {"name": "size/cm", "shape": [1], "datatype": "FP64", "data": [2]},
+            {"name": "color", "shape": [1], "datatype": "BYTES", "data": [color]},
+        ]
+        inputs[2]["parameters"] = {"content_type": content_type}
+        return lasting_client.post("/v2/models/mixed/infer", data=json.dumps({"inputs": inputs}))
+
+    plain, coded = asked("str", "red"), asked("base64", "cmVk")
+    assert plain.data == coded.data
+    assert asked(7, "red").data == plain.data
+    for wrong in ("red!", "/w=="):
+        assert "base64" in failed(asked("base64", wrong), 400, "invalid_request")["error"]

@@ -435,3 +435,40 @@ def test_any_other_unknown_name_is_refused(load, inputs, names: list[str]) -> No
     tensors = [tensor(place, name, "FP64", [1, 2], [1, 2]) for place, name in enumerate(names)]
     with pytest.raises(InvalidRows):
         TensorForms(load(**inputs), LIMIT).columns(tensors)
+
+
+def test_values_of_another_type_are_named_like_all_others(mixed) -> None:
+    sent = [
+        tensor(0, "age", "FP64", [2], [None, "old"]),
+        tensor(1, "member", "BOOL", [2], [7, True]),
+        tensor(2, "color", "BYTES", [2], ["red", {"a": 1}]),
+        tensor(3, "size/cm", "FP32", [2, 1], [[[1, 2]], [None]]),
+    ]
+    with pytest.raises(InvalidRows) as refused:
+        TensorForms(mixed, LIMIT).columns(sent)
+    said = [(p.row, p.feature, p.pointer, p.expected, p.got) for p in refused.value.problems]
+    assert said == [
+        (0, "member", "/inputs/1/data/0", "boolean", "number 7"),
+        (0, "size/cm", "/inputs/3/data/0/0", "number", "array of 2"),
+        (1, "age", "/inputs/0/data/1", "number", 'string "old"'),
+        (1, "color", "/inputs/2/data/1", "text", "object"),
+        (1, "size/cm", "/inputs/3/data/1/0", "number", "null"),
+    ]
+
+
+def test_where_only_the_datatype_is_wrong_that_is_said(mixed) -> None:
+    sent = [
+        tensor(0, "member", "BOOL", [1], [True]),
+        tensor(1, "color", "FP32", [1], ["red"]),
+        tensor(2, "size/cm", "FP32", [1], [1]),
+    ]
+    with pytest.raises(InvalidRequest, match="data of FP32"):
+        TensorForms(mixed, LIMIT).columns(sent)
+
+
+def test_a_text_among_the_seconds_of_datetimes_is_named(dated) -> None:
+    width = len(dated.signature.numbers)
+    values = [*[0.0] * (width - 1), "x"]
+    with pytest.raises(InvalidRows) as refused:
+        TensorForms(dated, LIMIT).columns([tensor(0, "numbers", "FP64", [1, width], values)])
+    assert [problem.got for problem in refused.value.problems] == ['string "x"']
