@@ -117,6 +117,17 @@ class LiveModels:
         """Each known model's state, by name."""
         return self._models
 
+    def state(self, name: str) -> ModelState:
+        """The state of one model.
+
+        Raises:
+            UnknownModel: when there is none of that name.
+        """
+        states = self._models  # read once: it is replaced whenever a model comes or goes
+        if name not in states:
+            raise UnknownModel(name, sorted(states))
+        return states[name]
+
     @property
     def unloaded(self) -> Mapping[str, tuple[int, ...]]:
         """The models that were unloaded by command, with the versions that lie in the folder."""
@@ -137,9 +148,7 @@ class LiveModels:
             name = self._default or (next(iter(models)) if len(models) == 1 else None)
             if name is None:
                 raise NoDefaultModel(sorted(models))
-        state = models.get(name)
-        if state is None:
-            raise UnknownModel(name, sorted(models))
+        state = self.state(name)
         if version is not None:
             if (number := state.live_number(version)) is not None:
                 return state.live[number][0]

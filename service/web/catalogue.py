@@ -14,7 +14,6 @@ from flask import Blueprint, Response
 from service.errors import (
     ModelNotReady,
     UnknownLabel,
-    UnknownModel,
     UnknownVersion,
     UnsupportedAction,
 )
@@ -35,13 +34,13 @@ def catalogue_blueprint(live: LiveModels) -> Blueprint:
 
     @blueprint.get("/v1/models/<name>")
     def model(name: str) -> Response:
-        state = _state(name)
+        state = live.state(name)
         answer = _described(name, state, state.newest)
         return _json(answer) if state.live else _not_ready(answer)
 
     @blueprint.get("/v1/models/<name>/versions/<version>")
     def model_version(name: str, version: str) -> Response:
-        state = _state(name)
+        state = live.state(name)
         if version in {str(rejected) for rejected in state.rejected}:
             only = ModelState(rejected={int(version): state.rejected[int(version)]})
             return _json(_described(name, only, None))
@@ -55,12 +54,6 @@ def catalogue_blueprint(live: LiveModels) -> Blueprint:
     @blueprint.get("/v1/models/<name>/versions/<version>/metadata")
     def model_metadata(name: str, version: str | None = None) -> Response:
         return _json(metadata_of(live.find(name, version)))
-
-    def _state(name: str) -> ModelState:
-        states = live.states  # read once: it is replaced whenever a model comes or goes
-        if name not in states:
-            raise UnknownModel(name, sorted(states))
-        return states[name]
 
     _refuse_the_rest(blueprint, live)
     return blueprint

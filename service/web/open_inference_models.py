@@ -16,7 +16,7 @@ import numpy as np
 from flask import Blueprint, Response
 
 from service import __version__
-from service.errors import UnknownModel, UnknownVersion
+from service.errors import UnknownVersion
 from service.model.artifact import Model
 from service.model.session import Tensor
 from service.model.signature import Kind
@@ -106,16 +106,16 @@ def open_inference_models_blueprint(
         return _json(_told(versions, statistics()))
 
     def model_metadata(name: str, version: str | None = None) -> Response:
-        return _json(metadata(live.find(name, version), _state(live, name)))
+        return _json(metadata(live.find(name, version), live.state(name)))
 
     def model_ready(name: str, version: str | None = None) -> Response:
-        answer = readiness(name, version, _state(live, name))
+        answer = readiness(name, version, live.state(name))
         status = HTTPStatus.OK if answer["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
         return _json(answer, status)
 
     def model_statistics(name: str, version: str | None = None) -> Response:
         model = live.find(name, version)
-        versions = [model.version] if version else sorted(_state(live, name).live)
+        versions = [model.version] if version else sorted(live.state(name).live)
         return _json(_told([(name, number) for number in versions], statistics()))
 
     def model_config(name: str, version: str | None = None) -> Response:
@@ -126,13 +126,6 @@ def open_inference_models_blueprint(
     get("/stats", model_statistics)
     get("/config", model_config)
     return blueprint
-
-
-def _state(live: LiveModels, name: str) -> ModelState:
-    states = live.states  # read once: it is replaced whenever a model comes or goes
-    if name not in states:
-        raise UnknownModel(name, sorted(states))
-    return states[name]
 
 
 def readiness(name: str, version: str | None, state: ModelState) -> dict[str, Any]:
