@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,12 @@ WARM_UP_ROWS = 64
 
 WARM_UP_SECONDS = 0.02
 """About how long the runs of several rows may take; a model that needs more gets two rows."""
+
+PROBE_SIZES = (1, 10, 100, 1000, None)
+"""How large the numbers of rows are that are tried; None for each number a size of its own."""
+
+PROBE_ROWS = 8
+"""Rows of each kind that is tried."""
 
 
 class GoldenRow(msgspec.Struct, frozen=True):
@@ -120,13 +128,15 @@ def load_model(path: Path, *, name: str, version: int, threads: int, max_bytes: 
     described = "pigeonhole" in graph.metadata
     if described:
         _check_format(graph.metadata["pigeonhole"])
-        signature = Signature.from_metadata(_entry(graph, "signature"))
+        signature, labels = Signature.from_metadata(_entry(graph, "signature")), None
         golden = _golden_rows(_entry(graph, "golden"))
     else:
-        signature, golden = graph.bare_signature(), ()
+        (signature, labels), golden = graph.bare_signature(content), ()
     session = Session(graph, signature)
     _replay(session, signature, golden)
     run_seconds, row_seconds = _warm_up(session, signature, golden)
+    if labels is not None:
+        _check_class_names(session, signature, labels)
     return Model(
         name=name,
         version=version,
@@ -252,6 +262,31 @@ def _warm_up(
     except (InvalidRows, PredictionFailed) as error:
         raise ModelRejected(f"it can't be run: {_why(error)}") from None
     return one, max(many - one, 0) / (rows - 1)
+
+
+def _check_class_names(session: Session, signature: Signature, labels: str) -> None:
+    """Hold the names of classes against the graph's own labels, on rows of many kinds."""
+    for columns in _probes(signature):
+        try:
+            session.check_class_names(columns, labels)
+        except PredictionFailed:
+            continue  # it can't be asked for these rows
+
+
+def _probes(signature: Signature) -> Iterator[Columns]:
+    """Rows to try a graph on of which nothing is known: first the row that the warm-up ran.
+
+    Numbers small and large, alike and unlike within a row, above zero and around it, whole or not.
+    """
+    numbers = (PROBE_ROWS, len(signature.numbers))
+    categories = (PROBE_ROWS, len(signature.categories))
+    yield columns_from_values(signature, [{f.name: _stand_in(f.kind) for f in signature.features}])
+    random = np.random.default_rng(0)  # the same rows each time
+    for size, sign, whole in product(PROBE_SIZES, (0, -1), (False, True)):
+        values = random.uniform(sign, 1, numbers)
+        values *= size or 10 ** random.uniform(-1, 4, numbers)
+        texts = random.choice(np.array(["x", "y"], object), categories)
+        yield Columns(np.round(values) if whole else values, texts)
 
 
 def _rows_are_independent(

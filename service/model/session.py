@@ -5,6 +5,7 @@ A session is made in the process that uses it: one inherited through a fork hang
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from service.errors import InvalidRows, ModelRejected, PredictionFailed, Problem
+from service.model.class_names import ClassNames, class_names
 from service.model.columns import Columns, Prediction
 from service.model.problems import PROBLEM_LIMIT
 from service.model.signature import Feature, Kind, Signature
@@ -33,6 +35,15 @@ FATAL_ONLY = 4
 """onnxruntime's severity: its warnings would go to stderr past the structured log."""
 
 FLOAT32 = np.dtype(np.float32)
+
+LABEL_NAMES = ("label", "output_label")
+"""What exporters call the output of labels."""
+
+LABEL_TYPES = ("tensor(string)", "tensor(int64)", "tensor(int32)")
+"""What it may hold, the surer sign first: whole numbers may be anything."""
+
+LABEL_TOLERANCE = 1e-4
+"""How near to the likeliest class another one must be for a graph to name it: by rounding."""
 
 MATRIX = 2
 """Dimensions of an input of several columns."""
@@ -114,8 +125,18 @@ class Graph:
             raise PredictionFailed("the model could not be run on these rows") from error
         return result
 
-    def bare_signature(self) -> Signature:
-        """A signature for a file without metadata: features named after inputs, classes numbered.
+    def bare_signature(self, content: bytes) -> tuple[Signature, str | None]:
+        """A signature for a file without metadata: features are named after inputs.
+
+        Classes are named by the keys of a ZipMap, or else as the graph names its labels, or else
+        numbered.
+
+        Args:
+            content: the bytes of the file again, of which nothing is kept.
+
+        Returns:
+            The signature, and the output of labels that its class names are to be held against:
+            None where there is none, or the names are beyond doubt, as those of a ZipMap.
 
         Raises:
             ModelRejected: when it can't be run, or answers no (rows, classes) of probabilities.
@@ -138,16 +159,24 @@ class Graph:
             for tensor in self.inputs
         }
         name = _probabilities_output(self.outputs)
+        labels = _label_outputs(self.outputs)
         try:
-            (probabilities,) = self.run([name], feeds)
+            probabilities, *stated = self.run([name, *labels], feeds)
         except PredictionFailed as error:
             raise ModelRejected(f"it can't be run: {one_line(error.__cause__ or error)}") from None
         if isinstance(probabilities, list):  # ZipMap: one mapping of class to probability a row
-            return Signature(features, [str(label) for row in probabilities[:1] for label in row])
+            names = [str(label) for row in probabilities[:1] for label in row]
+            return Signature(features, names), None
         if probabilities.ndim != MATRIX:
             shape = list(probabilities.shape)
             raise ModelRejected(f"output '{name}' has shape {shape}, expected (rows, classes)")
-        return Signature(features, [str(index) for index in range(probabilities.shape[1])])
+        count = probabilities.shape[1]
+        of_rows = [x for x, y in zip(labels, stated, strict=True) if y.ndim and y.size == rows]
+        label = of_rows[0] if of_rows else None
+        found = class_names(content, label, name) if label else ClassNames()
+        if not len(found.names) == len(set(found.names)) == count:
+            found = ClassNames(tuple(map(str, range(count))))
+        return Signature(features, found.names), None if found.certain else label
 
 
 class Session:
@@ -238,6 +267,31 @@ class Session:
                 f"{values[bad.argmax()].tolist()}"
             )
 
+    def check_class_names(self, columns: Columns, label: str) -> None:
+        """Refuse a graph that calls the likeliest class of a row by another name than is given.
+
+        Args:
+            columns: rows to try.
+            label: the graph's output of labels.
+
+        Raises:
+            ModelRejected: when one of the rows gets another label from the graph itself.
+            PredictionFailed: when the runtime fails.
+        """
+        probabilities, stated = self._graph.run([self._probabilities, label], self._feeds(columns))
+        if stated.size != len(columns):
+            return  # it is not of rows after all
+        for row, name in zip(probabilities, map(str, stated.ravel().tolist()), strict=True):
+            if not np.isfinite(row).all():
+                continue  # such a row is never answered
+            likelihood = row[self._classes.index(name)] if name in self._classes else -math.inf
+            if row.max() - likelihood > LABEL_TOLERANCE:  # nearer, rounding decides
+                raise ModelRejected(
+                    f"output '{label}' says {name!r} of a row whose likeliest class would be "
+                    f"called {self._classes[row.argmax()]!r}: export it with a ZipMap, "
+                    "which names the classes, or give it the metadata of models/README.md"
+                )
+
     def _feeds(self, columns: Columns) -> dict[str, npt.NDArray[Any]]:
         return {name: take(columns) for name, take in self._takes}
 
@@ -307,6 +361,13 @@ def _probabilities_output(outputs: Mapping[str, str]) -> str:
     if fitting:
         return fitting[0]
     raise ModelRejected(f"no output holds probabilities; there are: {dict(outputs)}")
+
+
+def _label_outputs(outputs: Mapping[str, str]) -> list[str]:
+    """The outputs that may be of labels, the likeliest first."""
+    named = [name for name in LABEL_NAMES if outputs.get(name) in LABEL_TYPES]
+    typed = [name for kind in LABEL_TYPES for name in outputs if outputs[name] == kind]
+    return list(dict.fromkeys([*named, *typed]))
 
 
 def _narrowed(values: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:

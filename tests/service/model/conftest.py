@@ -30,8 +30,9 @@ def load() -> Load:
 def write_graph(tmp_path: Path) -> WriteGraph:
     """Writes nodes between declared inputs and outputs as ``foreign.onnx``.
 
-    A node is (operator, inputs, output) or (operator, inputs, output, attributes); inputs and
-    outputs are (element type, shape) by name; constants are arrays by name.
+    A node is (operator, inputs, output) or (operator, inputs, output, attributes), where output
+    may be a list of several; the graph's inputs and outputs are (element type, shape) by name;
+    constants are arrays by name.
     """
 
     def write(
@@ -43,7 +44,12 @@ def write_graph(tmp_path: Path) -> WriteGraph:
     ) -> Path:
         graph = helper.make_graph(
             [
-                helper.make_node(node[0], node[1], [node[2]], **(node[3] if node[3:] else {}))
+                helper.make_node(
+                    node[0],
+                    node[1],
+                    [node[2]] if isinstance(node[2], str) else node[2],
+                    **(node[3] if node[3:] else {}),
+                )
                 for node in nodes
             ],
             "foreign",

@@ -362,14 +362,241 @@ def test_mappings_of_class_to_probability_name_the_classes(
     assert model.session.run(columns(np.empty((0, 2)))).probabilities.shape == (0, 2)
 
 
-def test_numbered_labels_beside_the_probabilities_are_passed_over(load, write_graph) -> None:
+def test_mappings_name_the_classes_whatever_the_graph_says_beside(load, write_graph) -> None:
+    node, kind = zipmap({"classlabels_strings": ["no", "yes"]}, S)
+    label = ("ArgMin", ["p"], "label", {"axis": 1, "keepdims": 0})
     path = write_graph(
-        [*LINEAR, ("ArgMin", ["p"], "label", {"axis": 1, "keepdims": 0})],
+        [*LINEAR, node, label],
         {"x": (F, ["N", 2])},
-        {"label": (I64, ["N"]), "p": (F, ["N", 2])},
+        {"label": (I64, ["N"]), "mapped": kind},
         {"kernel": KERNEL},
     )
-    assert load(path).session.run(columns([[1, 1]])).labels == ["0"]
+    assert load(path).session.run(columns([[1, 1]])).labels == ["no"]
+
+
+PLACE = ("ArgMax", ["p"], "place", {"axis": 1, "keepdims": 0})
+
+X_AND_P = ({"x": (F, ["N", 2])}, {"p": (F, ["N", 2])})
+
+
+def classifier(label: str = "label", probabilities: str = "p", **attributes) -> tuple:
+    """The same formula in one node, as scikit-learn's converter writes it."""
+    attributes |= {
+        "domain": "ai.onnx.ml",
+        "coefficients": KERNEL.T.ravel().tolist(),
+        "intercepts": [0.0, 0.0],
+        "post_transform": "SOFTMAX",
+    }
+    return ("LinearClassifier", ["x"], [label, probabilities], attributes)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "classes"),
+    [
+        ({"classlabels_strings": ["yes", "no"]}, S, ("yes", "no")),
+        ({"classlabels_ints": [-1, 12]}, I64, ("-1", "12")),
+        ({"classlabels_ints": [0, 1]}, I64, ("0", "1")),
+    ],
+)
+@pytest.mark.parametrize("label", ["label", "output_label", "what"])
+def test_a_classifier_without_mappings_names_the_classes_itself(
+    load, write_graph, names, kind, classes, label
+) -> None:
+    inputs, outputs = X_AND_P
+    path = write_graph([classifier(label, **names)], inputs, outputs | {label: (kind, ["N"])})
+    model = load(path)
+    assert model.signature.classes == classes
+    prediction = model.session.run(columns([[1, 0.5], [-1, 0]]))
+    assert prediction.labels == list(classes)
+    np.testing.assert_allclose(
+        prediction.probabilities, [softmax(1, 0.5), softmax(-1, 0)], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind"),
+    [
+        (np.array(["yes", "no"], object), S),
+        (np.array([3, -7]), I64),
+        (np.array([3, 7], np.int32), I32),
+    ],
+)
+@pytest.mark.parametrize(
+    "pick",
+    [
+        ("Gather", ["names", "place"], "picked"),
+        ("ArrayFeatureExtractor", ["names", "place"], "picked", {"domain": "ai.onnx.ml"}),
+    ],
+    ids=["Gather", "ArrayFeatureExtractor"],
+)
+def test_a_list_from_which_the_label_is_picked_names_the_classes(
+    load, write_graph, pick, classes, kind
+) -> None:
+    inputs, outputs = X_AND_P
+    path = write_graph(
+        [*LINEAR, PLACE, pick, ("Reshape", ["picked", "flat"], "label")],
+        inputs,
+        outputs | {"label": (kind, ["N"])},
+        {"kernel": KERNEL, "names": classes, "flat": np.array([-1])},
+    )
+    model = load(path)
+    assert model.signature.classes == tuple(map(str, classes.tolist()))
+    assert model.session.run(columns([[1, 1], [-1, 0]])).labels == list(model.signature.classes)
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_labels_that_are_places_leave_the_classes_numbered(load, write_graph, last) -> None:
+    # Of classes that are equally likely, as in a row of zeros, the graph may say either.
+    place = ("ArgMax", ["p"], "label", {"axis": 1, "keepdims": 0, "select_last_index": last})
+    inputs, outputs = X_AND_P
+    path = write_graph(
+        [*LINEAR, place], inputs, outputs | {"label": (I64, ["N"])}, {"kernel": KERNEL}
+    )
+    model = load(path)
+    assert model.signature.classes == ("0", "1")
+    assert model.session.run(columns([[1, 1]])).labels == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "says"),
+    [
+        # The names stand where they are not looked for.
+        (
+            [
+                PLACE,
+                (
+                    "LabelEncoder",
+                    ["place"],
+                    "label",
+                    {
+                        "domain": "ai.onnx.ml",
+                        "keys_int64s": [0, 1],
+                        "values_strings": ["no", "yes"],
+                    },
+                ),
+            ],
+            S,
+            "'no' of a row whose likeliest class would be called '0'",
+        ),
+        # More names than classes, and one name twice.
+        ([PLACE, ("Gather", ["three", "place"], "label")], S, "'a' of .* called '0'"),
+        ([PLACE, ("Gather", ["same", "place"], "label")], S, "'a' of .* called '0'"),
+        # Names of which another one is the likeliest.
+        (
+            [
+                ("ArgMin", ["p"], "place", {"axis": 1, "keepdims": 0}),
+                ("Gather", ["two", "place"], "label"),
+            ],
+            S,
+            "'[ab]' of .* called '[ab]'",
+        ),
+        (
+            [("ArgMin", ["p"], "label", {"axis": 1, "keepdims": 0})],
+            I64,
+            "'[01]' of .* called '[01]'",
+        ),
+        # A number of its own way of counting.
+        ([PLACE, ("Add", ["place", "one"], "label")], I64, "'1' of .* called '0'"),
+    ],
+    ids=["elsewhere", "more", "twice", "other", "least likely", "from one"],
+)
+def test_a_graph_whose_labels_are_called_otherwise_than_its_classes_is_refused(
+    load, write_graph, label, kind, says
+) -> None:
+    inputs, outputs = X_AND_P
+    constants = {
+        "two": np.array(["a", "b"], object),
+        "three": np.array(["a", "b", "c"], object),
+        "same": np.array(["a", "a"], object),
+        "one": np.array([1]),
+    }
+    used = {name for node in label for name in node[1]}
+    path = write_graph(
+        [*LINEAR, *label],
+        inputs,
+        outputs | {"label": (kind, ["N"])},
+        {"kernel": KERNEL} | {name: a for name, a in constants.items() if name in used},
+    )
+    with pytest.raises(ModelRejected, match=rf"output 'label' says {says}: export it with a ZipM"):
+        load(path)
+
+
+def test_names_are_not_taken_for_columns_in_another_order(load, write_graph) -> None:
+    inputs, outputs = X_AND_P
+    path = write_graph(
+        [
+            classifier(probabilities="straight", classlabels_strings=["a", "b"]),
+            ("Gather", ["straight", "turned"], "p", {"axis": 1}),
+        ],
+        inputs,
+        outputs | {"label": (S, ["N"])},
+        {"turned": np.array([1, 0])},
+    )
+    with pytest.raises(ModelRejected, match=r"output 'label' says '.' of a row"):
+        load(path)
+
+
+def test_a_classifier_that_votes_for_another_than_the_likeliest_class_keeps_its_names(
+    load, write_graph
+) -> None:
+    # Support vector machines do so far from what they learned from; here one does everywhere.
+    machine = {
+        "domain": "ai.onnx.ml",
+        "classlabels_strings": ["no", "yes"],
+        "kernel_type": "LINEAR",
+        "kernel_params": [0.0, 0.0, 0.0],
+        "vectors_per_class": [1, 1],
+        "support_vectors": [1.0, 0.0, -1.0, 0.0],
+        "coefficients": [1.0, -1.0],
+        "rho": [0.0],
+    }
+    inputs, outputs = X_AND_P
+    labels, likeliest = [], []
+    for slope in (-1.0, 1.0):
+        machine |= {"prob_a": [slope], "prob_b": [0.0]}
+        path = write_graph(
+            [("SVMClassifier", ["x"], ["label", "p"], machine)],
+            inputs,
+            outputs | {"label": (S, ["N"])},
+        )
+        model = load(path)
+        assert model.signature.classes == ("no", "yes")
+        rows = columns([[2, 0], [-2, 0]])
+        likeliest.append(model.session.run(rows).labels)
+        labels.append(model.session.stated_labels(rows))
+    assert labels[0] == labels[1]
+    assert sorted(likeliest) == [["no", "yes"], ["yes", "no"]]
+
+
+def test_an_output_with_several_numbers_a_row_is_no_label(load, write_graph) -> None:
+    inputs, outputs = X_AND_P
+    path = write_graph(
+        [
+            classifier("said", classlabels_ints=[3, 4]),
+            ("Cast", ["x"], "leaves", {"to": I64}),
+        ],
+        inputs,
+        {"leaves": (I64, ["N", 2])} | outputs | {"said": (I64, ["N"])},
+    )
+    assert load(path).signature.classes == ("3", "4")
+    alone = write_graph(
+        [*LINEAR, ("Cast", ["x"], "label", {"to": I64})],
+        inputs,
+        {"label": (I64, ["N", 2])} | outputs,
+        {"kernel": KERNEL},
+    )
+    assert load(alone).signature.classes == ("0", "1")
+
+
+def test_rows_that_a_graph_cannot_take_say_nothing_against_its_names(load, write_graph) -> None:
+    table = np.array([[0.4, 0.6], [0.7, 0.3]], np.float32)
+    path = write_graph(
+        [("Gather", ["table", "x"], "p"), PLACE, ("Gather", ["names", "place"], "label")],
+        {"x": (I64, ["N"])},
+        {"label": (S, ["N"]), "p": (F, ["N", 2])},
+        {"table": table, "names": np.array(["a", "b"], object)},
+    )
+    assert load(path).session.run(columns([[0], [1]])).labels == ["b", "a"]
 
 
 @pytest.mark.parametrize("value", [0.01, 0.5, 0.99])
@@ -414,13 +641,17 @@ def test_a_threshold_decides_where_the_graph_has_no_label(load, write_graph) -> 
     assert session.run(columns(np.empty((0, 2)))).labels == []
 
 
-def test_a_bare_file_with_text_labels_still_answers_its_numbered_classes(
+def test_a_file_that_lost_its_metadata_still_answers_with_the_names_in_its_graph(
     load, write_model, tmp_path
 ) -> None:
     bare = dict.fromkeys(["pigeonhole", "signature", "golden"])
     model = load(write_model(tmp_path, metadata=bare))
-    assert model.signature.classes == ("0", "1")
-    assert model.session.run(columns([[172, 95], [172, 40]])).labels == ["1", "0"]
+    assert not model.described
+    assert model.signature.classes == ("underweight", "overweight")
+    assert model.session.run(columns([[172, 95], [172, 40]])).labels == [
+        "overweight",
+        "underweight",
+    ]
 
 
 def test_probabilities_are_found_by_name_or_else_by_type(load, write_graph) -> None:
