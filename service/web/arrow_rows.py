@@ -90,26 +90,26 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Columns:
     Raises:
         UnsupportedMediaType: where pyarrow is not installed.
         UnreadableBody: for what is no Arrow, or not all of it.
-        InvalidRequest: for buffers that are compressed, and texts that are too long together.
+        InvalidRequest: for buffers that are compressed, texts that are too long together, and a
+            column that pyarrow can't convert.
         InvalidRows: for unknown and missing columns, columns of another type, and values that don't
             fit, every problem named.
         TooManyRows: for more than ``max_rows``.
     """
     if not INSTALLED:
         raise UnsupportedMediaType(
-            "Apache Arrow is not read here: the service was installed without its extra 'arrow', "
-            "pigeonhole[service,arrow]"
+            "Apache Arrow is not read here: pyarrow is not installed beside the service (its extra "
+            "'arrow', pigeonhole[service,arrow])"
         )
     import pyarrow as pa  # noqa: PLC0415 - only who is sent Arrow pays for it
 
     try:
         batches = _batches(pa, body, signature, max_rows)
-        columns = _columns(pa, batches, signature)
     except (pa.ArrowException, OSError, EOFError, ValueError, IndexError, struct.error):
         said = "is no Arrow stream, or not all of one" if body else "is empty"
         raise UnreadableBody(f"the body {said}") from None
     rows = sum(batch.num_rows for batch in batches)
-    return columns_from_table(signature, columns, rows)
+    return columns_from_table(signature, _columns(pa, batches, signature), rows)
 
 
 def _batches(pa: Any, body: bytes, signature: Signature, max_rows: int) -> list[pa.RecordBatch]:
@@ -216,16 +216,19 @@ def _columns(
     for place, name in enumerate(batches[0].schema.names):
         feature = signature.by_name[name]
         arrays = [batch.column(place) for batch in batches]
-        for array in arrays:
-            left -= _text_bytes(pa, array)
-        if left < 0:
+        try:
+            left -= sum(_text_bytes(pa, array) for array in arrays)
+            if left < 0:
+                raise InvalidRequest(
+                    f"the texts take more than {TEXT_BYTES} bytes when each row has its own; "
+                    "send the rows in parts"
+                )
+            columns[name] = _column(pa, feature, arrays)
+        except (pa.ArrowException, ValueError):
             raise InvalidRequest(
-                f"the texts take more than {TEXT_BYTES} bytes when each row has its own; "
-                "send the rows in parts"
-            )
-        if pa.types.is_dictionary(arrays[0].type):
-            arrays = [array.dictionary_decode() for array in arrays]
-        columns[name] = _column(pa, feature, arrays)
+                f"the column {shown(name)!r} of {shown(str(arrays[0].type))} can't be converted; "
+                f"send {ASKED_FOR[feature.kind]}"
+            ) from None
     return columns
 
 
@@ -241,20 +244,27 @@ def _text_bytes(pa: Any, array: pa.Array) -> int:
 
 
 def _lengths(pa: Any, texts: pa.Array) -> Any:
-    """The bytes of each text; of one that is null, whatever is there."""
+    """The bytes of each text; of one that is null, whatever is there, but no fewer than none."""
     if not len(texts):
         return np.empty(0, np.int64)
     if pa.types.is_string_view(texts.type):  # sixteen bytes each, the first four its length
-        views = np.frombuffer(texts.buffers()[1], np.int32)[4 * texts.offset :]
-        return views[: 4 * len(texts) : 4].astype(np.int64)
-    size = np.int64 if pa.types.is_large_string(texts.type) else np.int32
-    offsets = np.frombuffer(texts.buffers()[1], size)[texts.offset : texts.offset + len(texts) + 1]
-    return np.diff(offsets).astype(np.int64)
+        views = np.frombuffer(texts.buffers()[1], np.int32, 4 * (texts.offset + len(texts)))
+        lengths = views[4 * texts.offset :: 4]
+    else:
+        size = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+        offsets = np.frombuffer(texts.buffers()[1], size, texts.offset + len(texts) + 1)
+        lengths = np.diff(offsets[texts.offset :])
+    return np.maximum(lengths, 0).astype(np.int64)
 
 
 def _column(pa: Any, feature: Feature, arrays: list[pa.Array]) -> Coded | Numbers:
     """The values of one feature, of a type that can hold them."""
     kind = arrays[0].type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+        if _is_text(pa.types, kind):
+            return Coded.of([text for array in arrays for text in _looked_up(array)])
+        arrays = [array.dictionary_decode() for array in arrays]
     if pa.types.is_null(kind):
         return Coded([None] * sum(map(len, arrays)), {None: None})
     if _is_text(pa.types, kind):
@@ -268,6 +278,13 @@ def _column(pa: Any, feature: Feature, arrays: list[pa.Array]) -> Coded | Number
         return Coded.of(values)
     doubles = [array.cast(pa.float64(), safe=False) for array in arrays]
     return np.concatenate([array.to_numpy(zero_copy_only=False) for array in doubles])
+
+
+def _looked_up(array: pa.DictionaryArray) -> list[str | None]:
+    """The texts of a dictionary's rows. pyarrow can't decode one of views, as Polars writes them."""
+    places = array.indices.to_pylist()
+    texts = {place: array.dictionary[place].as_py() for place in set(places) - {None}}
+    return [texts.get(place) for place in places]
 
 
 def _seconds(pa: Any, array: pa.Array) -> list[float]:

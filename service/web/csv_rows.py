@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.errors import InvalidRequest, UnreadableBody
+from service.errors import InvalidRequest, InvalidRows, UnreadableBody
 from service.model.columns import Columns
 from service.model.problems import check_names
 from service.model.row_forms import check_row_count
@@ -61,7 +61,8 @@ def csv_columns(
 
     Raises:
         UnreadableBody: for text that is no CSV.
-        InvalidRequest: for a header that is missing or repeats itself, or a ragged row.
+        InvalidRequest: for a header that is missing or repeats itself, or names nothing that is
+            known or resembles it, or a ragged row.
         InvalidRows: for a header with unknown columns, or without one that is needed, and for every
             cell that doesn't fit.
         TooManyRows: for more than ``max_rows``.
@@ -169,13 +170,43 @@ def _delimiter(text: str, names: Sequence[str], *, has_header: bool) -> str:
         return DELIMITERS[0]
 
 
+def lacks_header(text: str, signature: Signature) -> bool:
+    """Whether the first line of a table is a row: as many cells as features, and no feature's name.
+
+    A name in other cases is one too, lest somebody's mistake in a header is answered as a row.
+
+    Args:
+        text: the table, or how it begins.
+        signature: tells the features.
+    """
+    first = next(_lines(text.lstrip("\r\n")), "").rstrip("\r\n")
+    try:
+        found = [next(csv.reader([first], delimiter=d), []) for d in DELIMITERS]
+    except csv.Error:
+        return False
+    names = {name.lower() for name in signature.by_name}
+    if any(cell.strip().lower() in names for cells in found for cell in cells):
+        return False
+    return len(signature.features) in map(len, found)
+
+
 def _header(lines: Iterator[list[str]], signature: Signature) -> list[str]:
     names = _named(next(lines, []))
     if not names:
         raise InvalidRequest("the CSV body is empty, expected a header line with feature names")
-    if repeated := [name for name, times in Counter(names).items() if times > 1]:
+    known = set(names) & signature.by_name.keys()
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if known and repeated:
         raise InvalidRequest(f"the CSV header names {min(repeated)[:40]!r} twice")
-    check_names(signature, names)
+    try:
+        check_names(signature, names)
+    except InvalidRows as error:
+        if known or any(p.did_you_mean for p in error.problems):
+            raise
+        raise InvalidRequest(
+            "the first line of the CSV names no feature; rows without a header, in the order of "
+            "the features, are sent as text/csv; header=absent"
+        ) from None
     return names
 
 

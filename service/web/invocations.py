@@ -5,6 +5,7 @@ r"""MLflow's and SageMaker's ``/invocations``: frames and rows in, the answer of
 {"instances": [[172, 95]]}                                 also a list of objects
 {"inputs": {"height_cm": [172], "weight_kg": [95]}}        also rows; answered as rows
 [[172, 95]]                                                SageMaker's, and pandas' records
+[172, 95]                                                  SageMaker's of one row
 {"columns": [...], "data": [...]}                          MLflow 1's, pandas' split
 172,95                                                     text/csv, with a header or without
 
@@ -13,7 +14,6 @@ What else the rows protocol takes, it takes here too. A missing number may be Na
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,7 +38,7 @@ from service.model.problems import (
 )
 from service.model.row_forms import VALUE_TYPES, check_row_count
 from service.model.signature import Kind, Signature
-from service.web.csv_rows import NUMBER
+from service.web.csv_rows import lacks_header
 from service.web.inference import Answered, Decoded, Header
 from service.web.json_rows import (
     BYTE_ORDER_MARK,
@@ -48,7 +48,7 @@ from service.web.json_rows import (
     without_nan,
 )
 from service.web.reply import Reply
-from service.web.rows import CSV, RowsProtocol, reader_of
+from service.web.rows import CSV, TAKEN, RowsProtocol, reader_of
 from service.web.table_answers import csv_answer
 
 SPLIT, RECORDS, INSTANCES, INPUTS = "dataframe_split", "dataframe_records", "instances", "inputs"
@@ -204,8 +204,10 @@ class InvocationsProtocol:
 
     def _thorough(self, signature: Signature, body: bytes, content_type: str) -> Columns:
         """The rows, or an error that names everything wrong with them."""
-        request = parsed(body, content_type, self._max_rows)
+        request = parsed(body, content_type, self._max_rows, TAKEN)
         if isinstance(request, list):
+            if request and len(signature.features) > 1 and not any(map(_is_row, request)):
+                return columns_from_values(signature, [request], lambda _, name: _at("", name))
             return self._from_rows(signature, request, "")
         if not isinstance(request, dict):
             raise InvalidRequest(
@@ -352,6 +354,10 @@ def _without_nat(signature: Signature, rows: list[Any]) -> list[Any]:
     ]
 
 
+def _is_row(value: Any) -> bool:
+    return isinstance(value, (list, dict))
+
+
 def _at(pointer: str, name: str | None) -> str:
     return pointer if name is None else f"{pointer}/{escaped(name)}"
 
@@ -359,17 +365,11 @@ def _at(pointer: str, name: str | None) -> str:
 def _lacks_header(signature: Signature, body: bytes, content_type: str) -> bool:
     """Whether a body is CSV without a header line.
 
-    SageMaker's clients send none, and don't say it. A line counts as the first row where it has as
-    many cells as there are features, some of them numbers, and they are not the features' names.
+    SageMaker's clients send none, and don't say it.
     """
     if "csv" not in media_type(content_type):
         return False
     if "header=" in (said := content_type.lower()):
         return "header=absent" in said
     start = body[:FIRST_LINE_BYTES].removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace")
-    cells = next(csv.reader(start.split("\n", 1)[0].split("\r", 1)[:1]), [])
-    return (
-        len(cells) == len(signature.features)
-        and not set(cells) >= signature.by_name.keys()
-        and any(NUMBER.fullmatch(cell.strip()) for cell in cells)
-    )
+    return lacks_header(start, signature)

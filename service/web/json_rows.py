@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -63,10 +64,14 @@ class JsonRows:
     """Reads the rows of one model: its quick decoders, in the order in which they are tried.
 
     Unknown keys beside the rows (signature_name, parameters) are other protocols' business.
+
+    Args:
+        model: whose rows they are.
+        taken: media types that may be sent, for who sends another.
     """
 
-    def __init__(self, model: Model) -> None:
-        self._signature, self._forms = model.signature, model.forms
+    def __init__(self, model: Model, taken: Sequence[str] = (JSON,)) -> None:
+        self._signature, self._forms, self._taken = model.signature, model.forms, taken
         forms = model.forms
         self._named = _decoder("instances", list[forms.named])  # type: ignore[name-defined]
         self._listed = _decoder("instances", list[forms.listed])  # type: ignore[name-defined]
@@ -132,7 +137,7 @@ class JsonRows:
 
     def _thorough(self, body: bytes, content_type: str, max_rows: int) -> tuple[Columns, bool]:
         """The rows, or an error that names everything wrong with them."""
-        request = parsed(body, content_type, max_rows)
+        request = parsed(body, content_type, max_rows, self._taken)
         if not isinstance(request, dict):
             raise InvalidRequest(
                 f'expected an object such as {{"instances": [...]}}, got {described(request)}'
@@ -230,23 +235,24 @@ def as_text(body: bytes) -> str:
         raise UnreadableBody(f"the body is not UTF-8: byte {error.start} is wrong") from None
 
 
-def parsed(body: bytes, content_type: str, max_rows: int) -> Any:
+def parsed(body: bytes, content_type: str, max_rows: int, taken: Sequence[str] = (JSON,)) -> Any:
     """Any JSON as plain values; the standard library says where it breaks off.
 
     Args:
         body: the JSON.
         content_type: what its sender called it.
         max_rows: a body of many more lists and objects is refused before it is parsed.
+        taken: media types that may be sent, for who sends another.
 
     Raises:
         InvalidRequest: for that.
         UnreadableBody: for what is no JSON.
         UnsupportedMediaType: for what is none and was not called so either.
     """
-    _refuse_swarms(body, max_rows)
-    text = as_text(body)
     problem: RequestError
     try:
+        text = as_text(body)
+        _refuse_swarms(body, max_rows)
         return json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number)
     except RecursionError:
         raise UnreadableBody("the JSON is nested too deeply") from None
@@ -256,18 +262,28 @@ def parsed(body: bytes, content_type: str, max_rows: int) -> Any:
             f"the body is not JSON: {error.msg}, {where}" if body else "the body is empty"
         )
     except _Constant as error:
-        problem = UnreadableBody(f"the body is not JSON: {error} is no JSON number")
+        problem = UnreadableBody(
+            f"the body is not JSON: {error} is no JSON number; send null for a missing value"
+        )
+    except UnreadableBody as error:
+        problem = UnreadableBody(str(error))  # without its traceback
     called = media_type(content_type)
     # curl -d says x-www-form-urlencoded of everything, so what looks like JSON counts as JSON.
-    looks_like_json = text.lstrip()[:1] in ("{", "[", "")
+    start = body.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
+    looks_like_json = start in (b"{", b"[", b"")
     if called and "json" not in called and not looks_like_json:
         raise UnsupportedMediaType(
-            f"Content-Type {called[:40]!r} is not taken, and {problem}; send {JSON} or text/csv"
+            f"Content-Type {called[:40]!r} is not taken, and {problem}; send {_any_of(taken)}"
         )
     try:
         raise problem
     finally:
         del problem  # its traceback holds this frame, and this frame the body
+
+
+def _any_of(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 class _Constant(Exception):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -9,10 +12,11 @@ from flask import Blueprint, Response
 
 from service import __version__
 from service.keys import ADMIN, METRICS, PREDICT, READ
+from service.model.artifact import Model
 from service.serving.live_models import LiveModels
 from service.web import openapi_rows, openapi_tensors
 from service.web.errors import JSON
-from service.web.guard import OPEN
+from service.web.guard import ANY_KEY, OPEN
 from service.web.openapi_answers import (
     ANYTHING,
     MODEL,
@@ -38,6 +42,12 @@ SECURITY = {
         "description": "A key's token as the password of any user; not for what an admin does.",
     },
 }
+
+FOR_ANY_KEY = frozenset(
+    {"/version", "/v2"}
+    | {f"/v2/models/{{name}}{version}/ready" for version in ("", "/versions/{version}")}
+)
+"""Paths of what whoever has a key may read."""
 
 TAGS = {
     "/v1/": "TensorFlow Serving and KServe V1",
@@ -82,7 +92,8 @@ def openapi_document(live: LiveModels, max_rows: int, *, has_keys: bool) -> dict
         for path, methods in paths.items():
             for operation in methods.values():
                 operation["tags"] = [next(TAGS[start] for start in TAGS if path.startswith(start))]
-                _ask_for_key(operation, scope, has_keys=has_keys)
+                asked_for = ANY_KEY if path in FOR_ANY_KEY else scope
+                _ask_for_key(operation, asked_for, has_keys=has_keys)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -108,32 +119,60 @@ def _of_models(live: LiveModels, max_rows: int) -> tuple[dict[str, Any], dict[st
     """The paths of predictions, each by the features of its model, and the schemas of rows."""
     default = live.default_model()
     states = live.states  # read once: it is replaced whenever a model comes or goes
+    words = distinct_words({*states, *({default.name} if default else ())})
     paths: dict[str, Any] = {}
     rows: dict[str, Any] = {}
+
+    def row_of(model: Model) -> str:
+        # With the version, for another may ask for other features.
+        name = f"Row_{words[model.name]}_v{model.version}"
+        rows[name] = openapi_rows.row_schema(model)
+        return name
+
     if default is not None:
-        rows[openapi_rows.row_name(default)] = openapi_rows.row_schema(default)
-        paths["/predict"] = {"post": openapi_rows.predict(default, "predict", max_rows)}
-        told = openapi_rows.invocations(default, "invocations", max_rows)
+        row = row_of(default)
+        paths["/predict"] = {"post": openapi_rows.predict(default, "predict", row, max_rows)}
+        told = openapi_rows.invocations(default, "invocations", row, max_rows)
         paths["/invocations"] = {"post": told}
     for name, state in sorted(states.items()):
         if (newest := state.newest) is None:
             continue
         live_now = [("", "newest", newest)] + [
-            (f"/versions/{version}", str(version), model)
+            (f"/versions/{version}", f"v{version}", model)
             for version, (model, _) in sorted(state.live.items())
         ]
         for path, which, model in live_now:
-            rows[openapi_rows.row_name(model)] = openapi_rows.row_schema(model)
+            row = row_of(model)
             v1, v2 = f"/v1/models/{name}{path}", f"/v2/models/{name}{path}"
-            of_model = f"{which}_{name}"
+            of_model = f"{words[name]}_{which}"
             paths[f"{v1}:predict"] = {
-                "post": openapi_rows.predict(model, f"predict_{of_model}", max_rows)
+                "post": openapi_rows.predict(model, f"predict_{of_model}", row, max_rows)
             }
             paths[f"{v1}:classify"] = {
-                "post": openapi_rows.classify(model, f"classify_{of_model}", max_rows)
+                "post": openapi_rows.classify(model, f"classify_{of_model}", row, max_rows)
             }
             paths[f"{v2}/infer"] = {"post": openapi_tensors.infer(model, f"infer_{of_model}")}
     return paths, rows
+
+
+def distinct_words(names: Iterable[str]) -> dict[str, str]:
+    """Each name as letters, digits and underscores, no two alike even without case and underscores.
+
+    Generators of clients call classes and files by what the document calls things, each in the
+    spelling of its language.
+    """
+    words: dict[str, str] = {}
+    there: set[str] = set()
+    for name in sorted(names):
+        plain = word = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+        for number in itertools.count(2):
+            folded = word.replace("_", "").lower()
+            if folded not in there:
+                break
+            word = f"{plain}_{number}"
+        there.add(folded)
+        words[name] = word
+    return words
 
 
 def _ask_for_key(operation: dict[str, Any], scope: str, *, has_keys: bool) -> None:
@@ -141,6 +180,9 @@ def _ask_for_key(operation: dict[str, Any], scope: str, *, has_keys: bool) -> No
     if scope == ADMIN:
         operation["security"] = [{KEY: [scope]}]
         refused = ("401", "403") if has_keys else ("403",)
+    elif scope == ANY_KEY and has_keys:
+        operation["security"] = [{KEY: []}, {PASSWORD: []}]
+        refused = ("401",)
     elif scope != OPEN and has_keys:
         operation["security"] = [{KEY: [scope]}, {PASSWORD: [scope]}]
         refused = ("401", "403")

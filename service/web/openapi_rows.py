@@ -14,7 +14,7 @@ import msgspec
 from service.model import datetimes
 from service.model.artifact import Model
 from service.model.signature import Feature, Kind
-from service.web.arrow_rows import STREAM as ARROW
+from service.web import arrow_rows
 from service.web.errors import JSON
 from service.web.ndjson_rows import NDJSON
 from service.web.openapi_answers import MISSING, TEXT, content, failures, many, named, required
@@ -34,9 +34,9 @@ BYTES = {"contentMediaType": "application/octet-stream"}
 FAILURES = ("400", "404", "413", "415", "503", "504")
 
 
-def predict(model: Model, operation: str, max_rows: int) -> dict[str, Any]:
-    """``predict`` of one version of a model."""
-    row = named(row_name(model))
+def predict(model: Model, operation: str, row_name: str, max_rows: int) -> dict[str, Any]:
+    """``predict`` of one version of a model, whose rows are the component ``row_name``."""
+    row = named(row_name)
     by_row = required(
         {
             "instances": {
@@ -66,13 +66,19 @@ def predict(model: Model, operation: str, max_rows: int) -> dict[str, Any]:
     }
 
 
-def invocations(model: Model, operation: str, max_rows: int) -> dict[str, Any]:
+def invocations(model: Model, operation: str, row_name: str, max_rows: int) -> dict[str, Any]:
     """``/invocations`` with the default model."""
-    row = named(row_name(model))
+    row = named(row_name)
     names = [feature.name for feature in model.signature.features]
     frame = required(
         {
-            "columns": {"const": names, "description": "In any order; optional ones may lack."},
+            "columns": many(
+                {"enum": names},
+                minItems=len(names),
+                maxItems=len(names),
+                uniqueItems=True,
+                description="In any order, which is that of the values in each row of the data.",
+            ),
             "data": many(_listed(model), maxItems=max_rows),
         }
     )
@@ -101,10 +107,10 @@ def invocations(model: Model, operation: str, max_rows: int) -> dict[str, Any]:
     }
 
 
-def classify(model: Model, operation: str, max_rows: int) -> dict[str, Any]:
+def classify(model: Model, operation: str, row_name: str, max_rows: int) -> dict[str, Any]:
     """``classify`` of one version of a model."""
     examples = [{"examples": [row]} for row in _example_rows(model)]
-    row = named(row_name(model))
+    row = named(row_name)
     body = {
         "type": "object",
         "required": ["examples"],
@@ -163,15 +169,19 @@ def _bodies(model: Model) -> dict[str, Any]:
     rows = _example_rows(model)
     table, lines = ([_as_csv(model, rows)], [_as_lines(rows)]) if rows else ([], [])
     array = "An array (rows, features) in signature order, or a record array by names."
-    stream = "A table by names; needs the extra `arrow`."
     return {
         CSV: content({**TEXT, "description": "With a header, or with header=absent."}, *table),
         NDJSON: content(
             {**TEXT, "description": "A row a line, each answered in its line."}, *lines
         ),
         NPY: content({**BYTES, "description": array}),
-        ARROW: content({**BYTES, "description": stream}),
+        **_where_installed({**BYTES, "description": "A table by names."}),
     }
+
+
+def _where_installed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Arrow, where it is spoken."""
+    return {arrow_rows.STREAM: content(schema)} if arrow_rows.INSTALLED else {}
 
 
 def _as_csv(model: Model, rows: list[Mapping[str, Any]]) -> str:
@@ -196,13 +206,8 @@ def _said(model: Model) -> dict[str, Any]:
         CSV: {"schema": {**TEXT, "description": f"The columns {columns}."}},
         NDJSON: {"schema": {**TEXT, "description": "A line for each row, in order."}},
         NPY: {"schema": {**BYTES, "description": "The probabilities as float32 (rows, classes)."}},
-        ARROW: {"schema": {**BYTES, "description": f"The columns {columns}."}},
+        **_where_installed({**BYTES, "description": f"The columns {columns}."}),
     }
-
-
-def row_name(model: Model) -> str:
-    """What a model's rows are called; with the version, for another may ask for other features."""
-    return f"Row.{model.name}.{model.version}"
 
 
 def row_schema(model: Model) -> dict[str, Any]:
@@ -303,7 +308,7 @@ def _answer_schema(model: Model) -> dict[str, Any]:
                         "row": {"type": "integer"},
                         "feature": {"type": "string"},
                         "value": {"type": ["number", "string"]},
-                        "seen": {"type": "array"},
+                        "seen": many({"type": ["number", "string", "null"]}),
                     },
                 },
             },

@@ -164,7 +164,7 @@ def schemas(max_rows: int) -> dict[str, Any]:
         "inference_count": {**WHOLE, "description": "Rows."},
         "execution_count": {**WHOLE, "description": "Runs; calls that wait together share one."},
         "inference_stats": required(dict.fromkeys(INFER_COUNTS, duration)),
-        "batch_stats": {"type": "array"},
+        "batch_stats": many(ANYTHING, description="Always empty."),
     }
     return {
         "InferRequest": _request_schema(max_rows),
@@ -193,15 +193,16 @@ def schemas(max_rows: int) -> dict[str, Any]:
 
 
 def _request_schema(max_rows: int) -> dict[str, Any]:
+    value = {"type": ["number", "string", "boolean", "null"]}
     tensor = required(
         {
             "name": {**TEXT, "description": "An input of the graph, or a feature."},
             "shape": many(WHOLE, description=f"At most {max_rows} rows."),
             "datatype": {"enum": [name for name in DATATYPES if name not in BYTES_ALONE]},
-            "data": {
-                "type": "array",
-                "description": "As many values as the shape says, flat or nested, row by row.",
-            },
+            "data": many(
+                {"anyOf": [value, many(value)]},
+                description="As many values as the shape says, flat or nested, row by row.",
+            ),
         }
     )
     return {

@@ -21,11 +21,11 @@ from service.model.row_forms import UNHOLDABLE
 from service.model.unusual import Warned
 from service.web.errors import JSON
 from service.web.inference import Answered
-from service.web.reply import Reply
+from service.web.reply import Reply, model_headers
 
 OK = int(HTTPStatus.OK)
 
-_encode = msgspec.json.Encoder().encode
+_encode, _encode_lines = msgspec.json.Encoder().encode, msgspec.json.Encoder().encode_lines
 
 
 class _Prediction(msgspec.Struct, gc=False):
@@ -83,6 +83,12 @@ class RowAnswers:
             line = lines[warned.row]
             line.warnings = [*(line.warnings or ()), replace(warned, row=rows[warned.row])]
         return lines
+
+    def in_lines(self, answered: Answered, content_type: str) -> Reply:
+        """All predictions, one a line; headers tell the model."""
+        prediction = answered.prediction
+        lines = self.lines(prediction, answered.unusual, range(len(prediction.labels)))
+        return Reply(OK, _encode_lines(lines), content_type, model_headers(answered.model))
 
     def columns(self, answered: Answered) -> Reply:
         """An object of columns."""

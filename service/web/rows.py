@@ -8,6 +8,9 @@ height_cm,weight_kg\n172,95                               text/csv
 an array (rows, features)                                 application/x-npy
 columns by name                                           application/vnd.apache.arrow.stream
 
+(Rows in lines, ``application/x-ndjson``, have a protocol of their own. Any rows are answered in lines
+for who asks for that.)
+
 What a body is written in, its Content-Type says; what the answer is written in, ``Accept``. Each has
 a table here, and each form a module of its own.
 """
@@ -30,6 +33,7 @@ from service.web.csv_rows import csv_columns
 from service.web.errors import JSON
 from service.web.inference import Answered, Decoded, Header
 from service.web.json_rows import JsonRows, as_text, media_type
+from service.web.ndjson_rows import MEDIA_TYPES, NDJSON
 from service.web.npy_rows import MAGIC, read_npy
 from service.web.reply import Reply
 from service.web.row_answers import RowAnswers
@@ -80,6 +84,17 @@ READERS: Mapping[str, Reader] = {
 }
 """The forms of a body by media type. Whatever else it says that it is, it is read as JSON."""
 
+TAKEN = (
+    *(JSON, CSV, NDJSON, table_answers.NPY),
+    *((arrow_rows.STREAM, arrow_rows.FILE) if arrow_rows.INSTALLED else ()),
+)
+"""What a body may be written in, NDJSON being read by a protocol of its own."""
+
+
+def _lines_answer(answered: Answered) -> Reply:
+    return _forms_of(answered.model).answers.in_lines(answered, NDJSON)
+
+
 WRITERS: Mapping[str, Write | None] = {
     JSON: None,
     "application/*": None,
@@ -87,6 +102,7 @@ WRITERS: Mapping[str, Write | None] = {
     CSV: table_answers.csv_answer,
     "text/*": table_answers.csv_answer,
     table_answers.NPY: table_answers.npy_answer,
+    **dict.fromkeys(MEDIA_TYPES, _lines_answer),
     **({arrow_rows.STREAM: table_answers.arrow_answer} if arrow_rows.INSTALLED else {}),
 }
 """The forms of an answer by media range; None is JSON, as rows or as columns."""
@@ -103,7 +119,7 @@ class _Forms:
 def _forms_of(model: Model) -> _Forms:
     forms: _Forms | None = model.memo.get(_Forms)
     if forms is None:
-        forms = model.memo[_Forms] = _Forms(JsonRows(model), RowAnswers(model))
+        forms = model.memo[_Forms] = _Forms(JsonRows(model, TAKEN), RowAnswers(model))
     return forms
 
 

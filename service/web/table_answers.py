@@ -16,9 +16,8 @@ from service.web.arrow_rows import STREAM
 from service.web.inference import Answered
 from service.web.reply import Reply, model_headers
 
+# The bare type, without a charset: SageMaker's deserializers compare it letter by letter.
 CSV, NPY = "text/csv", "application/x-npy"
-
-CSV_CONTENT_TYPE = f"{CSV}; charset=utf-8"
 
 
 def csv_answer(answered: Answered, *, has_header: bool = True) -> Reply:
@@ -36,7 +35,7 @@ def csv_answer(answered: Answered, *, has_header: bool = True) -> Reply:
             strict=True,
         )
     )
-    return _reply(answered, text.getvalue().encode("utf-8"), CSV_CONTENT_TYPE)
+    return _reply(answered, text.getvalue().encode("utf-8"), CSV)
 
 
 def npy_answer(answered: Answered) -> Reply:

@@ -69,15 +69,27 @@ def test_every_type_of_number_is_taken_for_numbers_and_categories(mixed_signatur
 TEXTS = [
     *(pa.string(), pa.large_string(), pa.string_view()),
     *(pa.dictionary(pa.int8(), pa.string()), pa.dictionary(pa.uint32(), pa.large_string())),
+    # Polars' Categorical and Enum.
+    *(pa.dictionary(pa.uint32(), pa.string_view()), pa.dictionary(pa.uint8(), pa.string_view())),
 ]
+
+
+def texts_of(words: list[str | None], kind: pa.DataType) -> pa.Array:
+    """Texts of any type, of which pyarrow converts to some only."""
+    if pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type):
+        coded = pa.array(words).dictionary_encode()
+        return pa.DictionaryArray.from_arrays(
+            coded.indices.cast(kind.index_type),
+            pa.array(coded.dictionary.to_pylist(), pa.string_view()),
+        )
+    return pa.array(words, kind)
 
 
 @pytest.mark.parametrize("kind", TEXTS, ids=str)
 def test_every_type_of_text_is_taken(mixed_signature, kind) -> None:
     words = ["ü", "one that is longer than a view holds", None]
-    texts = pa.array(words, kind if kind == pa.string_view() else pa.string()).cast(kind)
     three = {name: column.take(pa.array([0, 1, 0])) for name, column in MIXED.items()}
-    batch = pa.RecordBatch.from_pydict(three | {"shape": texts})
+    batch = pa.RecordBatch.from_pydict(three | {"shape": texts_of(words, kind)})
     body = stream(batch, batch.slice(1, 2))
     columns = read_arrow(body, mixed_signature, 10)
     assert columns.categories[:, 1].tolist() == [*words[:2], "", words[1], ""]
@@ -191,6 +203,14 @@ def test_a_column_of_another_type_is_refused(mixed_signature, name: str) -> None
     assert problem.got.startswith("a column of ")
 
 
+def test_a_column_that_cannot_be_converted_is_named(mixed_signature, monkeypatch) -> None:
+    # There is none among those that are taken; a pyarrow to come may know more of them.
+    monkeypatch.setattr(arrow_rows, "_can_hold", lambda *_: True)
+    body = stream(pa.table(MIXED | {"size/cm": pa.array([[1], [2]])}))
+    with pytest.raises(InvalidRequest, match=r"'size/cm' of list.*; send a column of numbers"):
+        read_arrow(body, mixed_signature, 10)
+
+
 def test_a_name_that_stands_twice_is_refused(mixed_signature) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([1.0]), pa.array([2.0])], ["age", "age"])
     with pytest.raises(InvalidRequest, match="names 'age' twice"):
@@ -227,12 +247,13 @@ def test_a_compressed_dictionary_is_refused(mixed_signature) -> None:
         read_arrow(stream(table, compression="zstd"), mixed_signature, 10)
 
 
-@pytest.mark.parametrize("kind", ["dictionary", "view"])
+@pytest.mark.parametrize("kind", ["dictionary", "view", "dictionary of views"])
 def test_many_rows_that_share_a_long_text_are_refused(mixed_signature, kind: str) -> None:
     rows = 1000
     text = "x" * (TEXT_BYTES // rows + 1)
-    if kind == "dictionary":
-        shared = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int16()), pa.array([text]))
+    if kind.startswith("dictionary"):
+        one = pa.array([text], pa.string() if kind == "dictionary" else pa.string_view())
+        shared = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int16()), one)
     else:
         one = pa.array([text], pa.string_view())
         views = pa.py_buffer(one.buffers()[1].to_pybytes() * rows)
@@ -242,6 +263,17 @@ def test_many_rows_that_share_a_long_text_are_refused(mixed_signature, kind: str
     assert len(body) < 100_000
     with pytest.raises(InvalidRequest, match="the texts take more than"):
         read_arrow(body, mixed_signature, rows)
+
+
+def test_a_missing_text_makes_no_room_for_others() -> None:
+    signature = Signature([Feature(name="a", kind=Kind.CATEGORY, required=False)], ["x", "y"])
+    text = pa.array(["x" * (TEXT_BYTES // 10)], pa.string_view())
+    missing = struct.pack("<i12x", -(2**31))  # nothing looks at what stands where nothing is
+    views = pa.py_buffer(missing + text.buffers()[1].to_pybytes() * 11)
+    there = pa.py_buffer(b"\xfe\xff")
+    column = pa.Array.from_buffers(pa.string_view(), 12, [there, views, *text.buffers()[2:]])
+    with pytest.raises(InvalidRequest, match="the texts take more than"):
+        read_arrow(stream(pa.RecordBatch.from_arrays([column], ["a"])), signature, 20)
 
 
 def test_a_file_is_read_by_its_footer(mixed_signature) -> None:
@@ -305,6 +337,7 @@ GOOD = [
     stream(pa.table(MIXED), file=True),
     stream(pa.table(MIXED | {"color": pa.array(["red", "blue"]).dictionary_encode()})),
     stream(pa.table(MIXED | {"color": pa.array(["red", None], pa.string_view())})),
+    stream(pa.table(MIXED | {"color": texts_of(["red", None], TEXTS[-1])})),
 ]
 
 

@@ -18,7 +18,7 @@ from service.errors import InvalidRequest, InvalidRows, TooManyRows, UnreadableB
 from service.model.columns import Columns
 from service.model.problems import columns_from_values
 from service.model.signature import Feature, Kind, Signature
-from service.web.csv_rows import MISSING, NUMBER, csv_columns
+from service.web.csv_rows import MISSING, NUMBER, csv_columns, lacks_header
 
 
 def requiring(signature: Signature, *names: str) -> Signature:
@@ -184,8 +184,39 @@ def test_rows_are_counted_to_the_end_but_kept_only_to_the_limit(mixed_signature)
     assert len(csv_columns("age\n" + "1\n" * 10, mixed_signature, max_rows=10)) == 10
 
 
+@pytest.mark.parametrize("first", ["171.3,66.7", "1,1", "red,round", ",", "x;y;z", "x"])
+def test_a_first_line_that_names_nothing_is_told_how_rows_are_sent(first: str) -> None:
+    features = [Feature(name=name, kind=Kind.NUMBER) for name in ("height_cm", "weight_kg")]
+    with pytest.raises(InvalidRequest, match="text/csv; header=absent"):
+        csv_columns(f"{first}\n172,95\n", Signature(features, ["x", "y"]))
+
+
+@pytest.mark.parametrize("header", ["hieght_cm,q", "height_cm,q", "Height_CM,Weight_KG"])
+def test_a_header_with_mistakes_is_told_what_may_be_meant(header: str) -> None:
+    features = [Feature(name=name, kind=Kind.NUMBER) for name in ("height_cm", "weight_kg")]
+    signature = Signature(features, ["x", "y"])
+    assert not lacks_header(header if header != "hieght_cm,q" else f"{header},", signature)
+    with pytest.raises(InvalidRows):
+        csv_columns(f"{header}\n172,95\n", signature)
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        *(("red,round", True), ("red;round", True), ("'red',", True), ('"a,b",c', True)),
+        *(("\r\nred,round\r\nblue,flat", True), (",", True), ("1,2", True)),
+        *(("color,round", False), (" Shape ,red", False), ("color;shape", False), ("", False)),
+        *(("red", False), ("red,round,big", False), ("shape", False), ("a\tcolor\tb", False)),
+        ("x" * 2_000_000, False),
+    ],
+)
+def test_a_row_has_as_many_cells_as_features_and_names_none(first: str, expected: bool) -> None:
+    features = [Feature(name=name, kind=Kind.CATEGORY) for name in ("color", "shape")]
+    assert lacks_header(first, Signature(features, ["x", "y"])) is expected
+
+
 def test_a_header_of_very_many_names_takes_no_longer_for_each(mixed_signature) -> None:
-    text = ",".join(f"c{i}" for i in range(90_000))
+    text = "color," + ",".join(f"c{i}" for i in range(90_000))
     started = time.perf_counter()
     with pytest.raises(InvalidRows):
         csv_columns(text, mixed_signature)

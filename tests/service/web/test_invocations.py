@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from service.app import Service
 from service.settings import Settings
 from service.web.invocations import InvocationsProtocol
+from trainer.graph import Graph
 
 PATH = "/invocations"
 COLUMNS = ["weight_kg", "height_cm"]
@@ -45,6 +46,7 @@ FORMS = {
     "inputs as columns": {"inputs": {"weight_kg": [66.7], "height_cm": [171.3]}},
     "inputs of one row": {"inputs": {"weight_kg": 66.7, "height_cm": 171.3}},
     "a list of lists": [[171.3, 66.7]],
+    "a list of values": [171.3, 66.7],
     "a list of objects": [{"height_cm": 171.3, "weight_kg": 66.7}],
     "a frame alone": {"columns": COLUMNS, "index": [0], "data": [[66.7, 171.3]]},
     "parameters": split([66.7, 171.3]) | {"params": {"temperature": 1}},
@@ -94,6 +96,38 @@ def test_it_is_the_default_model_that_is_meant(start, models, write_model, faile
     answer = invoke(start(models=models), [[172, 95]])
     assert failed(answer, 404, "no_default_model")["models"] == ["bodymass", "other"]
     assert invoke(start(models=models, default_model="other"), [[172, 95]]).json["model"] == "other"
+
+
+@pytest.fixture
+def start_small(tmp_path, start):
+    """Starts a service on a model of categories alone, which says yes where the first is red."""
+
+    def started(*names: str):
+        graph = Graph("small")
+        values = graph.input("categories", "string", len(names))
+        first = graph.add("Gather", values, graph.constant(np.array([0]), "first"), axis=1)
+        red = graph.add("Equal", first, graph.constant(np.array("red", dtype=object), "red"))
+        kernel = graph.constant(np.array([[-2.0, 2.0]], np.float32), "kernel")
+        logits = graph.add("MatMul", graph.add("Cast", red, to=1), kernel)
+        graph.output(graph.add("Softmax", logits, axis=1), "probabilities", "float", 2)
+        features = [{"name": name, "kind": "category"} for name in names]
+        golden = {
+            "row": dict.fromkeys(names, "blue"),
+            "label": "no",
+            "probabilities": {"no": 0.5, "yes": 0.5},
+        }
+        metadata = {
+            "pigeonhole": "1",
+            "signature": json.dumps({"features": features, "classes": ["no", "yes"]}),
+            "golden": json.dumps([golden]),
+        }
+        folder = tmp_path / "models" / "small" / "1"
+        folder.mkdir(parents=True)
+        content = graph.model(metadata, "test").SerializeToString()
+        (folder / "model.onnx").write_bytes(content)
+        return start()
+
+    return started
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +217,7 @@ WRONG_VALUES = {
         "/inputs/height_cm/1",
     ),
     "a list": ([[1, 2], ["tall", 1]], "/1/0"),
+    "a list of values and rows": ([[1, 2], {"height_cm": "tall", "weight_kg": 1}], "/1/height_cm"),
     "a frame alone": ({"columns": COLUMNS, "data": [[1, 2], [1, "tall"]]}, "/data/1/1"),
 }
 
@@ -206,6 +241,30 @@ def test_a_wrong_value_of_a_row_by_itself_is_named_too(lasting_client, failed) -
     answer = invoke(lasting_client, {"inputs": {"height_cm": "tall", "weight_kg": 1, "a/b": 2}})
     problems = failed(answer, 400, "invalid_rows")["problems"]
     assert [p["pointer"] for p in problems] == ["/inputs/height_cm", "/inputs/a~1b"]
+
+
+def test_a_list_of_values_is_one_row_and_told_so(lasting_client, failed) -> None:
+    answer = failed(invoke(lasting_client, [172, "heavy"]), 400, "invalid_rows")
+    (problem,) = answer["problems"]
+    assert (problem["row"], problem["feature"], problem["pointer"]) == (0, "weight_kg", "/1")
+    (problem,) = failed(invoke(lasting_client, [1, 2, 3]), 400, "invalid_rows")["problems"]
+    assert (problem["row"], problem["expected"], problem["got"]) == (
+        *(0, "2 values: height_cm, weight_kg", "3 values"),
+    )
+
+
+def test_a_list_with_a_row_in_it_is_a_list_of_rows(lasting_client, failed) -> None:
+    (problem,) = failed(invoke(lasting_client, [[1, 2], 3]), 400, "invalid_rows")["problems"]
+    assert (problem["row"], problem["pointer"]) == (1, "/1")
+
+
+def test_values_are_rows_of_a_model_with_one_feature(start_small) -> None:
+    client = start_small("color")
+    answers = [
+        invoke(client, rows).json["predictions"] for rows in (["red", "blue"], [["red"], ["blue"]])
+    ]
+    assert [row["label"] for row in answers[0]] == ["yes", "no"]
+    assert answers[0] == answers[1]
 
 
 def test_columns_of_a_frame_are_held_against_the_signature_once(lasting_client, failed) -> None:
@@ -298,13 +357,32 @@ def test_more_rows_than_are_taken_are_too_many(start, models, failed, form) -> N
     assert failed(answer, 413, "too_many_rows")["limit"] == 2
 
 
-@pytest.mark.parametrize("cells", ["height,weight", "172", "172,95,1", "172;95"])
-def test_a_first_line_that_is_no_row_is_a_header(lasting_client, failed, cells: str) -> None:
-    failed(invoke(lasting_client, f"{cells}\n172,95\n", "text/csv"), 400)
+@pytest.mark.parametrize("cells", ["172", "172,95,1", "172;95;1", "a,b,c"])
+def test_a_first_line_that_is_neither_row_nor_header_is_told_what_may_be_said(
+    lasting_client, failed, cells: str
+) -> None:
+    answer = invoke(lasting_client, f"{cells}\n172,95\n", "text/csv")
+    assert "text/csv; header=absent" in failed(answer, 400, "invalid_request")["error"]
+
+
+def test_a_first_line_with_a_name_in_it_is_a_header(lasting_client, failed) -> None:
+    for header in ("height_cm,weight", "Height_cm,Weight_kg", "height_cm;weight"):
+        answer = invoke(lasting_client, f"{header}\n172,95\n", "text/csv")
+        assert failed(answer, 400, "invalid_rows")["problems"]
+
+
+def test_rows_of_categories_need_no_header_either(start_small) -> None:
+    client = start_small("color", "shape")
+    rows = "red,round\nblue,flat\n"
+    plain = invoke(client, f"color,shape\n{rows}", "text/csv")
+    bare = invoke(client, rows, "text/csv")
+    assert [row["label"] for row in plain.json["predictions"]] == ["yes", "no"]
+    assert bare.json["predictions"] == plain.json["predictions"]
 
 
 def test_a_header_is_what_the_content_type_says_it_is(lasting_client, failed) -> None:
-    failed(invoke(lasting_client, "172,95\n", "text/csv; header=present"), 400, "invalid_rows")
+    answer = invoke(lasting_client, "172,95\n", "text/csv; header=present")
+    failed(answer, 400, "invalid_request")
     answer = invoke(lasting_client, "172,95\n", "text/csv; header=absent")
     assert len(answer.json["predictions"]) == 1
 
@@ -323,7 +401,7 @@ def test_csv_without_a_header_is_answered_so_where_csv_is_asked_for(lasting_clie
     rows = "172,95\n180,50\n"
     plain = invoke(lasting_client, rows, "text/csv").json["predictions"]
     answer = invoke(lasting_client, rows, "text/csv", Accept="text/csv")
-    assert answer.content_type.startswith("text/csv")
+    assert answer.content_type == "text/csv"
     labels = [line.split(",")[0] for line in answer.text.splitlines()]
     assert labels == [row["label"] for row in plain]
     answer = invoke(lasting_client, f"height_cm,weight_kg\n{rows}", "text/csv", Accept="text/csv")
@@ -338,6 +416,15 @@ def test_other_forms_of_rows_are_taken_as_everywhere(lasting_client) -> None:
     assert answer.json["predictions"] == plain.json["predictions"]
     lines = invoke(lasting_client, "[171.3, 66.7]\n", "application/jsonlines")
     assert json.loads(lines.data) == plain.json["predictions"][0]
+
+
+@pytest.mark.parametrize("form", ["split", "a list of values", "csv without a header", "csv"])
+def test_any_rows_are_answered_in_lines_where_those_are_asked_for(lasting_client, form) -> None:
+    plain = invoke(lasting_client, [171.3, 66.7]).json["predictions"]
+    content_type = "text/csv" if form.startswith("csv") else "application/json"
+    answer = invoke(lasting_client, FORMS[form], content_type, Accept="application/jsonlines")
+    assert answer.content_type == "application/x-ndjson"
+    assert [json.loads(line) for line in answer.text.splitlines()] == plain
 
 
 NAMES = ["age", "member", "color", "size/cm", "shape"]

@@ -407,6 +407,79 @@ def test_another_media_type_is_refused_as_such(lasting_client, failed, body, con
     assert content_type in answer["error"]
 
 
+FOREIGN = {
+    "parquet": (b"PAR1\x15\x04\xff\xfe", "application/vnd.apache.parquet"),
+    "protobuf": (b"\n\x84\xff\x01", "application/x-protobuf"),
+    "gzip that does not say so": (gzip.compress(b"{}" * 99), "application/gzip"),
+    "many brackets": (b"\xff[{" * 200_000, "application/octet-stream"),
+    "text": (b"hello", "text/plain"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("path", ["/predict", "/v1/models/bodymass:predict", "/invocations"])
+def test_a_foreign_body_is_told_every_media_type_that_is_taken(
+    lasting_client, failed, name: str, path: str
+) -> None:
+    body, content_type = FOREIGN[name]
+    answer = predict(lasting_client, body, content_type, path)
+    said = failed(answer, 415, "unsupported_media_type")["error"]
+    for taken in ("json", "x-ndjson", "x-npy", "vnd.apache.arrow.stream", "vnd.apache.arrow.file"):
+        assert f"application/{taken}" in said
+    assert "text/csv" in said
+
+
+@pytest.mark.parametrize("content_type", ["application/json", None, "text/plain"])
+def test_what_should_be_json_and_is_not_utf8_is_unreadable(
+    lasting_client, failed, content_type
+) -> None:
+    body = b' {"instances": [["\xff", 1]]}'
+    failed(predict(lasting_client, body, content_type), 400, "unreadable_body")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity"])
+def test_what_is_no_json_number_is_told_what_to_send(lasting_client, failed, number: str) -> None:
+    answer = predict(lasting_client, f'{{"instances": [[{number}, 1]]}}')
+    said = failed(answer, 400, "unreadable_body")["error"]
+    assert said.endswith(f"{number} is no JSON number; send null for a missing value")
+
+
+LINES = ["application/x-ndjson", "application/jsonlines", "application/jsonl", "application/ndjson"]
+
+
+@pytest.mark.parametrize("accept", LINES)
+@pytest.mark.parametrize("form", ["objects", "columns", "csv", "an array", "arrow"])
+def test_rows_of_every_form_are_answered_in_lines_for_who_asks(
+    lasting_client, accept: str, form: str
+) -> None:
+    plain = predict_rows(lasting_client, [171.3, 66.7]).json["predictions"]
+    body, kind = FORMS[form]
+    answer = predict(lasting_client, body, CONTENT_TYPES[kind], Accept=accept)
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+    assert answer.headers["X-Model-Name"] == "bodymass"
+    assert answer.headers["X-Model-Version"] == "1"
+    assert answer.text.endswith("}\n")
+    assert [json.loads(line) for line in answer.text.splitlines()] == plain
+
+
+def test_a_line_tells_what_was_unusual_in_its_row(lasting_client) -> None:
+    path = "/v1/models/mixed:predict"
+    rows = [{"member": 1, "color": "red", "size/cm": size} for size in (2, 99)]
+    body = json.dumps({"instances": rows})
+    usual, unusual = (
+        json.loads(line)
+        for line in predict(lasting_client, body, path=path, Accept=LINES[0]).text.splitlines()
+    )
+    assert "warnings" not in usual
+    ((warned,)) = unusual["warnings"]
+    assert (warned["row"], warned["feature"], warned["seen"]) == (1, "size/cm", [1, 9])
+
+
+def test_rows_in_lines_are_answered_in_lines_whatever_is_asked_for(lasting_client) -> None:
+    answer = predict(lasting_client, "[172, 95]\n", LINES[0], Accept="text/csv")
+    assert answer.headers["Content-Type"] == "application/x-ndjson"
+
+
 MILLION = 1_000_000
 CROWDS = {
     "objects": '{"instances": [' + "{}," * MILLION + "{}]}",
@@ -475,6 +548,9 @@ WRONG_BODIES = [
     (b"\x93NUMPY\x01\x00\x01\x00{", "application/x-npy"),
     (arrow(height_cm=[None], weight_kg=[1.0]), "application/vnd.apache.arrow.stream"),
     (b"x" * 1000, "application/vnd.apache.arrow.stream"),
+    *((b"\xff" * 1000, content_type) for content_type in ("application/x-protobuf", None)),
+    (arrow(height_cm=[[1.0]], weight_kg=[1.0]), "application/vnd.apache.arrow.stream"),
+    (b"x,y,z\n" * 100, "text/csv"),
 ]
 
 

@@ -29,7 +29,7 @@ def expected(lasting_client):
 def test_csv_has_a_header_and_the_digits_of_json(lasting_client, expected) -> None:
     answer = ask(lasting_client, "text/csv")
     assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Type"] == "text/csv"
     header, *rows = csv.reader(io.StringIO(answer.text, newline=""))
     assert header == [
         *("label", "probability", "probability_underweight", "probability_overweight"),
@@ -114,16 +114,19 @@ def test_a_label_follows_the_threshold_and_has_its_own_probability(dated_client)
         ("text/html", "application/json"),
         ("image/*, text/html", "application/json"),
         ("application/*", "application/json"),
-        ("text/csv, application/json", "text/csv; charset=utf-8"),
+        ("text/csv, application/json", "text/csv"),
         ("application/json, text/csv", "application/json"),
         ("text/csv;q=0.5, application/json", "application/json"),
-        ("application/json;q=0.1, text/csv;q=0.2", "text/csv; charset=utf-8"),
+        ("application/json;q=0.1, text/csv;q=0.2", "text/csv"),
         ("*/*;q=0.9, application/json;q=0.1, application/x-npy", "application/x-npy"),
         ("text/html, application/x-npy;q=0.9, */*;q=0.8", "application/x-npy"),
         ("text/csv;q=0", "application/json"),
         ("text/csv;q=0, */*", "application/json"),
-        ("TEXT/CSV; charset=utf-8", "text/csv; charset=utf-8"),
-        ("text/*", "text/csv; charset=utf-8"),
+        ("TEXT/CSV; charset=utf-8", "text/csv"),
+        ("text/*", "text/csv"),
+        ("application/x-ndjson", "application/x-ndjson"),
+        ("application/jsonlines", "application/x-ndjson"),
+        ("application/json;q=0.5, application/JSONL", "application/x-ndjson"),
         (";;;,,,q=1,/", "application/json"),
         ("text/csv;q=nan", "application/json"),
         ("text/html," * 5000 + "text/csv", "application/json"),
