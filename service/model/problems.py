@@ -41,6 +41,11 @@ def expected_of(feature: Feature) -> str:
             return "text"
 
 
+def invalid_rows(found: Sequence[Problem]) -> InvalidRows:
+    """What to raise for problems, of which one more than are told says that there are more."""
+    return InvalidRows(found[:PROBLEM_LIMIT], truncated=len(found) > PROBLEM_LIMIT)
+
+
 class _Collector:
     """Takes problems up to one more than the limit, which tells that there are more."""
 
@@ -53,7 +58,7 @@ class _Collector:
 
     def raise_if_any(self) -> None:
         if self.problems:
-            raise InvalidRows(self.problems[:PROBLEM_LIMIT], truncated=self.full)
+            raise invalid_rows(self.problems)
 
     def add(self, *problems: Problem) -> None:
         for problem in problems:
@@ -141,8 +146,8 @@ def rows_from_columns(
     longest = max(map(len, lists.values()), default=0)
     for name, values in lists.items():
         if len(values) != longest:
-            expected = f"{_values(longest)}, as in the longest column"
-            found.add(Problem(len(values), name, locate(0, name), expected, _values(len(values))))
+            expected = f"{values_of(longest)}, as in the longest column"
+            found.add(Problem(len(values), name, locate(0, name), expected, values_of(len(values))))
     found.raise_if_any()
     return [{name: values[i] for name, values in lists.items()} for i in range(longest)]
 
@@ -187,8 +192,8 @@ def _cells(
     elif isinstance(row, list):
         if len(row) != len(signature.features):
             names = ", ".join(feature.name for feature in signature.features)
-            expected = f"{_values(len(signature.features))}: {shown(names, 200)}"
-            found.add(Problem(index, None, locate(index, None), expected, _values(len(row))))
+            expected = f"{values_of(len(signature.features))}: {shown(names, 200)}"
+            found.add(Problem(index, None, locate(index, None), expected, values_of(len(row))))
             return
         for position, feature in enumerate(signature.features):
             yield feature, row[position], locate(index, str(position))
@@ -297,7 +302,8 @@ def escaped(name: str) -> str:
     return shown(name, 200).replace("~", "~0").replace("/", "~1")
 
 
-def _values(n: int) -> str:
+def values_of(n: int) -> str:
+    """So many values, in words."""
     return f"{n} value" if n == 1 else f"{n} values"
 
 

@@ -16,9 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import InvalidRows, Problem
+from service.errors import Problem
 from service.model.columns import Columns
-from service.model.problems import PROBLEM_LIMIT, described, expected_of, held, refusal
+from service.model.problems import (
+    PROBLEM_LIMIT,
+    described,
+    expected_of,
+    held,
+    invalid_rows,
+    refusal,
+)
 from service.model.signature import Feature, Kind, Signature
 
 
@@ -83,7 +90,7 @@ def columns_from_table(
     if found:
         order = {feature.name: place for place, feature in enumerate(signature.features)}
         found.sort(key=lambda problem: (problem.row, order[str(problem.feature)]))
-        raise InvalidRows(found[:PROBLEM_LIMIT], truncated=len(found) > PROBLEM_LIMIT)
+        raise invalid_rows(found)
     return Columns(numbers, categories)
 
 

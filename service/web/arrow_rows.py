@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from service.errors import InvalidRequest, InvalidRows, Problem, UnreadableBody
+from service.errors import InvalidRequest, Problem, UnreadableBody
 from service.model.columns import Columns
-from service.model.problems import PROBLEM_LIMIT, check_names, shown
+from service.model.problems import check_names, invalid_rows, shown
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 from service.model.tables import Coded, Numbers, columns_from_table
@@ -179,7 +179,7 @@ def _check_columns(pa: Any, schema: pa.Schema, signature: Signature) -> None:
         if not _can_hold(pa.types, feature, kind)
     ]
     if found:
-        raise InvalidRows(found[:PROBLEM_LIMIT], truncated=len(found) > PROBLEM_LIMIT)
+        raise invalid_rows(found)
 
 
 def _can_hold(types: Any, feature: Feature, kind: pa.DataType) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from service.errors import InvalidRequest, InvalidRows, Problem
+from service.errors import InvalidRequest, Problem
 from service.model.artifact import Model
 from service.model.columns import Columns
 from service.model.problems import (
@@ -29,6 +29,7 @@ from service.model.problems import (
     columns_from_values,
     described,
     escaped,
+    invalid_rows,
     shown,
 )
 from service.model.row_forms import check_row_count
@@ -110,7 +111,10 @@ class ClassifyProtocol:
     def reading_cost(self, header: Header, body: bytes) -> int:  # noqa: ARG002 - as all protocols
         """Its bytes; what only the thorough way understands is merged value by value, in Python."""
         is_plain = b'"context"' not in body and b'"b64"' not in body and body.count(b"[") == 1
-        return len(body) if is_plain else MERGING_COST * len(body)
+        if is_plain and b"\\" not in body:  # which may spell any of these
+            return len(body)
+        # A context is merged into each example.
+        return max(MERGING_COST, body.count(b"{")) * len(body)
 
     def _quick(self, model: Model, forms: _Forms, body: bytes) -> Columns | None:
         """The rows, if there is no context and they fit; else None, and nothing said of why."""
@@ -187,7 +191,7 @@ def _check_objects(examples: Sequence[Any]) -> None:
         for row, value in wrong
     ]
     if found:
-        raise InvalidRows(found[:PROBLEM_LIMIT], truncated=len(found) > PROBLEM_LIMIT)
+        raise invalid_rows(found)
 
 
 def _checked_names(

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.errors import InvalidRequest, InvalidRows, UnreadableBody
+from service.errors import InvalidRequest, InvalidRows, Problem, UnreadableBody
 from service.model.columns import Columns
-from service.model.problems import check_names
+from service.model.problems import PROBLEM_LIMIT, check_names, invalid_rows, shown, values_of
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 from service.model.tables import Coded, Numbers, columns_from_table
@@ -62,9 +62,9 @@ def csv_columns(
     Raises:
         UnreadableBody: for text that is no CSV.
         InvalidRequest: for a header that is missing or repeats itself, or names nothing that is
-            known or resembles it, or a ragged row.
-        InvalidRows: for a header with unknown columns, or without one that is needed, and for every
-            cell that doesn't fit.
+            known or resembles it.
+        InvalidRows: for a header with unknown columns, or without one that is needed, for every row
+            of more or fewer cells, and for every cell that doesn't fit.
         TooManyRows: for more than ``max_rows``.
     """
     csv.field_size_limit(FIELD_CHARACTERS)
@@ -75,7 +75,7 @@ def csv_columns(
         filled = (cells for cells in reader if cells)
         if has_header:
             names = _header(filled, signature)
-        rows = _rows(filled, len(names), max_rows, "header" if has_header else "model")
+        rows = _rows(filled, names, max_rows)
     except csv.Error as error:
         raise UnreadableBody(f"not CSV, line {reader.line_num}: {error}") from None
     read = _value_with_comma if delimiter == ";" else _value
@@ -215,13 +215,17 @@ def _named(header: list[str]) -> list[str]:
     return [name.strip() or f"column_{place}" for place, name in enumerate(header, 1)]
 
 
-def _rows(lines: Iterator[list[str]], width: int, max_rows: int, whose: str) -> list[list[str]]:
+def _rows(lines: Iterator[list[str]], names: Sequence[str], max_rows: int) -> list[list[str]]:
     """The cells of each line, of all lines the same number."""
     rows: list[list[str]] = []
+    wrong: list[Problem] = []
     for index, cells in enumerate(lines):
-        if len(cells) != width:
-            raise InvalidRequest(f"CSV row {index} has {len(cells)} cells, the {whose} has {width}")
         if index == max_rows:
             check_row_count(index + 1 + sum(1 for _ in lines), max_rows)
+        if len(cells) != len(names) and len(wrong) <= PROBLEM_LIMIT:
+            expected = f"{values_of(len(names))}: {shown(', '.join(names), 200)}"
+            wrong.append(Problem(index, None, None, expected, values_of(len(cells))))
         rows.append(cells)
+    if wrong:
+        raise invalid_rows(wrong)
     return rows

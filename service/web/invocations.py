@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from service.errors import InvalidRequest, InvalidRows, Problem
+from service.errors import InvalidRequest, Problem
 from service.model.artifact import Model
 from service.model.columns import Columns
 from service.model.problems import (
@@ -33,8 +33,10 @@ from service.model.problems import (
     columns_from_values,
     described,
     escaped,
+    invalid_rows,
     rows_from_columns,
     shown,
+    values_of,
 )
 from service.model.row_forms import VALUE_TYPES, check_row_count
 from service.model.signature import Kind, Signature
@@ -333,12 +335,16 @@ def _check_lengths(names: Sequence[str], data: Sequence[Any], pointer: str) -> N
     """Refuse rows of a frame that are no lists of as many values as there are columns."""
     expected = f"{len(names)} values: {shown(', '.join(names), 200)}"
     wrong = (
-        Problem(row, None, f"{pointer}/{row}", expected, described(values))
+        Problem(row, None, f"{pointer}/{row}", expected, _told(values))
         for row, values in enumerate(data)
         if not isinstance(values, list) or len(values) != len(names)
     )
     if found := list(islice(wrong, PROBLEM_LIMIT + 1)):
-        raise InvalidRows(found[:PROBLEM_LIMIT], truncated=len(found) > PROBLEM_LIMIT)
+        raise invalid_rows(found)
+
+
+def _told(values: Any) -> str:
+    return values_of(len(values)) if isinstance(values, list) else described(values)
 
 
 def _without_nat(signature: Signature, rows: list[Any]) -> list[Any]:

@@ -116,7 +116,6 @@ def classify(model: Model, operation: str, row_name: str, max_rows: int) -> dict
         "required": ["examples"],
         "properties": {
             "examples": many(row, maxItems=max_rows),
-            "context": {"type": "object", "maxProperties": 0, "description": "Shared features."},
         },
     }
     pair = many({"type": ["string", "number"]}, minItems=2, maxItems=2)

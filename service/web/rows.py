@@ -31,7 +31,7 @@ from service.web import arrow_rows, table_answers
 from service.web.arrow_rows import read_arrow
 from service.web.csv_rows import csv_columns
 from service.web.errors import JSON
-from service.web.inference import Answered, Decoded, Header
+from service.web.inference import LONG_BYTES, Answered, Decoded, Header
 from service.web.json_rows import JsonRows, as_text, media_type
 from service.web.ndjson_rows import MEDIA_TYPES, NDJSON
 from service.web.npy_rows import MAGIC, read_npy
@@ -72,7 +72,7 @@ _CSV = Reader(_read_csv, cost=8)
 _NPY = Reader(lambda body, signature, _, most: read_npy(body, signature, most), cost=8)
 
 # Always more than an event loop should do: pyarrow may still have to be imported.
-_ARROW = Reader(lambda body, signature, _, most: read_arrow(body, signature, most), cost=16)
+_ARROW = Reader(lambda body, signature, _, most: read_arrow(body, signature, most), LONG_BYTES)
 
 READERS: Mapping[str, Reader] = {
     CSV: _CSV,

@@ -21,7 +21,14 @@ import numpy.typing as npt
 from service.errors import InvalidRows, Problem
 from service.model.artifact import Model
 from service.model.columns import Columns
-from service.model.problems import COMPARED_CHARACTERS, PROBLEM_LIMIT, described, expected_of, shown
+from service.model.problems import (
+    COMPARED_CHARACTERS,
+    PROBLEM_LIMIT,
+    described,
+    expected_of,
+    invalid_rows,
+    shown,
+)
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 from service.web.mistyped_data import SECONDS, read_anyway
@@ -117,7 +124,7 @@ class TensorForms:
         if again and not found:
             found = _differences(columns, sent, again)
         if found:
-            raise _invalid(sorted(found, key=lambda problem: problem.row))
+            raise invalid_rows(sorted(found, key=lambda problem: problem.row))
         return columns
 
     def _put(
@@ -197,7 +204,7 @@ class TensorForms:
             for feature in self._signature.features
             if feature.required and feature.name not in accounted
         ]
-        return _invalid(found)
+        return invalid_rows(found)
 
     def _checked_rows(self, sent: Sent) -> int:
         """How many rows there are, by what the tensors say of themselves; nothing is read yet."""
@@ -275,10 +282,6 @@ def _odd(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Which values are no booleans."""
     odd: npt.NDArray[np.bool_] = (values != 0) & (values != 1)
     return odd
-
-
-def _invalid(found: list[Problem]) -> InvalidRows:
-    return InvalidRows(found[:PROBLEM_LIMIT], truncated=len(found) > PROBLEM_LIMIT)
 
 
 def graph_inputs(model: Model) -> dict[str, tuple[Feature, ...]]:

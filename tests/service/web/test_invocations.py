@@ -290,9 +290,9 @@ def test_rows_of_another_length_are_named(lasting_client, failed) -> None:
     answer = invoke(lasting_client, split([1, 2], [1], 3, [1, 2, 3]))
     problems = failed(answer, 400, "invalid_rows")["problems"]
     assert [(p["row"], p["pointer"], p["got"]) for p in problems] == [
-        (1, "/dataframe_split/data/1", "array of 1"),
+        (1, "/dataframe_split/data/1", "1 value"),
         (2, "/dataframe_split/data/2", "number 3"),
-        (3, "/dataframe_split/data/3", "array of 3"),
+        (3, "/dataframe_split/data/3", "3 values"),
     ]
 
 

@@ -7,6 +7,7 @@ import json
 import struct
 import tracemalloc
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.web.open_inference import OpenInferenceProtocol
-
-"""The machine may be busy: that an answer comes late says nothing of it."""
 
 PATH = "/v2/models/bodymass/infer"
 MIXED = "/v2/models/mixed/infer"
