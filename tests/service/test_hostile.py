@@ -14,10 +14,10 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("front", FRONTS)
 def test_hostile_requests_are_answered_and_forgotten(front: str, tmp_path: Path) -> None:
     """A quick version of ``python -m tests.service.hostile_soak``, which sends a million."""
-    soaked = soak(front, 10_000, seed=7, senders=4, parts=4, folder=tmp_path)
-    assert sum(soaked.counted.values()) >= 10_000
+    soaked = soak(front, 6_000, seed=7, senders=4, parts=4, folder=tmp_path)
+    assert sum(soaked.counted.values()) >= 6_000
     # Most of what is sent is refused, but what is whole is answered.
     good = sum(count for name, count in soaked.counted.items() if name.endswith(" 200"))
     assert good > 500
-    # The allocator's arenas come and go; a leak of 10 KiB a request would be twice this.
+    # The allocator's arenas come and go; a leak of 10 KiB a request would be half as much again.
     assert soaked.memory[-1] < soaked.memory[0] + 40, soaked.memory
