@@ -123,7 +123,9 @@ def test_empty_lines_and_blanks_around_rows_are_passed_over(lasting_client, body
     assert first["label"] == "overweight"
 
 
-@pytest.mark.parametrize("media_type", [*sorted(MEDIA_TYPES), "Application/X-NDJSON; charset=utf-8"])
+@pytest.mark.parametrize(
+    "media_type", [*sorted(MEDIA_TYPES), "Application/X-NDJSON; charset=utf-8"]
+)
 def test_every_name_of_the_form_is_known(lasting_client, media_type: str) -> None:
     answer = lasting_client.post("/predict", data=GOOD, content_type=media_type)
     assert (answer.status_code, answer.content_type) == (200, NDJSON)

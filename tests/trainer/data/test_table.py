@@ -102,7 +102,9 @@ def test_a_file_that_cannot_be_opened_is_refused(write):
     assert "can't be opened" in str(refusal(write("a,b\n1,2\n") / "below"))
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b" \n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b" \n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)]
+)
 def test_an_empty_file_is_refused(write, content):
     assert "empty" in str(refusal(write(content)))
 
