@@ -207,11 +207,15 @@ def test_unusual_values_and_the_threshold_are_told(client, dated_client) -> None
 
 
 def test_what_is_merged_value_by_value_is_known_to_take_longer() -> None:
-    def cost(request: dict) -> float:
-        body = json.dumps(request).encode()
+    def cost(request: dict, spelled: str = "context") -> float:
+        body = json.dumps(request).replace("context", spelled).encode()
         return ClassifyProtocol(10).reading_cost({}.get, body) / len(body)
 
     assert cost({"examples": [ROW] * 3}) == 1
     assert cost({"examples": [ROW], "context": {"x": 1}}) > 10
+    # However it is spelled, and the more the more examples it is merged into.
+    merged = {"examples": [{}] * 1000, "context": {"x": 1}}
+    assert cost(merged) > 1000
+    assert cost(merged, r"\u0063ontext") > 1000
     assert cost({"examples": [{"height_cm": [172]}]}) > 10
     assert cost({"examples": [{"color": {"b64": "cmVk"}}]}) > 10

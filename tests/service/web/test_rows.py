@@ -17,6 +17,7 @@ import pytest
 
 from service.errors import RequestError
 from service.model.artifact import load_model
+from service.web.inference import LONG_BYTES
 from service.web.rows import RowsProtocol
 
 ROW = {"height_cm": 172, "weight_kg": 95}
@@ -588,3 +589,9 @@ def test_exactly_as_many_rows_as_allowed_are_answered(start, models, failed) -> 
 def test_a_compressed_body_is_answered_as_the_plain_one(lasting_client) -> None:
     packed = predict(lasting_client, gzip.compress(GOOD.encode()), **{"Content-Encoding": "gzip"})
     assert packed.json["predictions"] == predict(lasting_client, GOOD).json["predictions"]
+
+
+def test_a_row_of_arrow_is_never_read_on_an_event_loop() -> None:
+    # Its first reader in a worker imports pyarrow.
+    headers = {"content-type": "application/vnd.apache.arrow.stream"}
+    assert RowsProtocol(10).reading_cost(headers.get, b"x") >= LONG_BYTES
