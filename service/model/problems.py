@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from service.errors import InvalidRows, Problem
+from service.errors import InvalidRequest, InvalidRows, Problem
 from service.model import datetimes
 from service.model.columns import Columns
 from service.model.signature import Feature, Kind, Signature, category_text
@@ -150,6 +151,20 @@ def rows_from_columns(
             found.add(Problem(len(values), name, locate(0, name), expected, values_of(len(values))))
     found.raise_if_any()
     return [{name: values[i] for name, values in lists.items()} for i in range(longest)]
+
+
+def check_unique(names: Sequence[str], whose: str) -> None:
+    """Refuse a table that names a column twice.
+
+    Args:
+        names: as they were given.
+        whose: they are, for the message.
+
+    Raises:
+        InvalidRequest: naming the first of them in order of the alphabet.
+    """
+    if repeated := [name for name, times in Counter(names).items() if times > 1]:
+        raise InvalidRequest(f"{whose} names {shown(min(repeated))!r} twice")
 
 
 def check_names(signature: Signature, names: Sequence[str], locate: Locate = nowhere) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from service.errors import InvalidRequest, Problem, UnreadableBody
 from service.model.columns import Columns
-from service.model.problems import check_names, invalid_rows, shown
+from service.model.problems import check_names, check_unique, invalid_rows, shown
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 from service.model.tables import Coded, Numbers, columns_from_table
@@ -168,8 +167,7 @@ def _messages_of_file(pa: Any, body: bytes) -> list[pa.Message]:
 def _check_columns(pa: Any, schema: pa.Schema, signature: Signature) -> None:
     """Refuse columns that are no features, or can't hold the values of theirs."""
     names = schema.names
-    if repeated := [name for name, times in Counter(names).items() if times > 1]:
-        raise InvalidRequest(f"the Arrow schema names {shown(min(repeated))!r} twice")
+    check_unique(names, "the Arrow schema")
     check_names(signature, names)
     found = [
         Problem(0, field.name, None, ASKED_FOR[feature.kind], f"a column of {shown(str(kind))}")

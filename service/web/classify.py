@@ -36,7 +36,7 @@ from service.model.row_forms import check_row_count
 from service.model.unusual import Warned
 from service.web.errors import JSON
 from service.web.inference import Answered, Decoded, Header
-from service.web.json_rows import checked_count, parsed, without_nan
+from service.web.json_rows import REFUSED, checked_count, parsed, without_nan
 from service.web.reply import Reply
 
 EXAMPLES, CONTEXT = "/examples", "/context"
@@ -124,7 +124,7 @@ class ClassifyProtocol:
                 return None
             checked_count(request.examples, self._max_rows)
             examples = forms.examples.decode(request.examples)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        except REFUSED:
             return None
         return model.forms.from_rows(examples, self._max_rows)
 

@@ -9,7 +9,6 @@ import csv
 import io
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,7 +17,14 @@ import numpy as np
 
 from service.errors import InvalidRequest, InvalidRows, Problem, UnreadableBody
 from service.model.columns import Columns
-from service.model.problems import PROBLEM_LIMIT, check_names, invalid_rows, shown, values_of
+from service.model.problems import (
+    PROBLEM_LIMIT,
+    check_names,
+    check_unique,
+    invalid_rows,
+    shown,
+    values_of,
+)
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 from service.model.tables import Coded, Numbers, columns_from_table
@@ -195,9 +201,8 @@ def _header(lines: Iterator[list[str]], signature: Signature) -> list[str]:
     if not names:
         raise InvalidRequest("the CSV body is empty, expected a header line with feature names")
     known = set(names) & signature.by_name.keys()
-    repeated = [name for name, times in Counter(names).items() if times > 1]
-    if known and repeated:
-        raise InvalidRequest(f"the CSV header names {min(repeated)[:40]!r} twice")
+    if known:
+        check_unique(names, "the CSV header")
     try:
         check_names(signature, names)
     except InvalidRows as error:

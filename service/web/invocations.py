@@ -44,6 +44,7 @@ from service.web.csv_rows import lacks_header
 from service.web.inference import Answered, Decoded, Header
 from service.web.json_rows import (
     BYTE_ORDER_MARK,
+    REFUSED,
     checked_count,
     media_type,
     parsed,
@@ -73,8 +74,6 @@ Given = bytes | msgspec.Raw
 """JSON that is still to be read."""
 
 _ABSENT = msgspec.Raw()
-
-_REFUSED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
 class _Request(msgspec.Struct):
@@ -181,7 +180,7 @@ class InvocationsProtocol:
                 rows = forms.named.decode(given)
             except msgspec.ValidationError:
                 rows = forms.listed.decode(given)
-        except _REFUSED:
+        except REFUSED:
             return None
         return model.forms.from_rows(rows, self._max_rows)
 

@@ -44,7 +44,7 @@ _STRINGS = re.compile(_STRING, re.DOTALL)
 
 _STRING_OR_NAN = re.compile(_STRING + rb"|\bNaN\b", re.DOTALL)
 
-_REFUSED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+REFUSED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """What decoders raise of a body that is not as they want it."""
 
 
@@ -103,10 +103,10 @@ class JsonRows:
         """The rows, if they fit; else None, and nothing said of why."""
         try:
             instances = self._named.decode(body).instances
-        except _REFUSED:
+        except REFUSED:
             try:
                 instances = self._listed.decode(body).instances
-            except _REFUSED:
+            except REFUSED:
                 return self._quick_inputs(body, max_rows)
         columns = self._forms.from_rows(instances, max_rows)
         return None if columns is None else (columns, False)
@@ -114,7 +114,7 @@ class JsonRows:
     def _quick_inputs(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
         try:
             inputs = self._columns.decode(body).inputs
-        except _REFUSED:
+        except REFUSED:
             return self._quick_values(body, max_rows)
         columns = (
             self._forms.from_rows(inputs, max_rows)
@@ -128,7 +128,7 @@ class JsonRows:
         for key, decoder in self._values.items():
             try:
                 values = getattr(decoder.decode(body), key)
-            except _REFUSED:
+            except REFUSED:
                 continue
             (field,) = self._forms.columns.__struct_fields__
             columns = self._forms.from_columns(self._forms.columns(**{field: values}), max_rows)
@@ -173,7 +173,7 @@ def _refuse_crowds(body: bytes, max_rows: int) -> None:
     """
     if not _may_be_a_crowd(body, max_rows):
         return
-    with suppress(*_REFUSED):
+    with suppress(*REFUSED):
         unread = _UNREAD.decode(body)
         for rows in (unread.instances, unread.inputs):
             if bytes(rows)[:1] == b"[":

@@ -35,7 +35,7 @@ from service.model.problems import columns_from_values, escaped, shown
 from service.serving.observation import Observation
 from service.web.errors import JSON, error_reply
 from service.web.inference import Header
-from service.web.json_rows import BYTE_ORDER_MARK, media_type, parsed
+from service.web.json_rows import BYTE_ORDER_MARK, REFUSED, media_type, parsed
 from service.web.row_answers import RowAnswers
 from service.web.streams import RowStream
 
@@ -67,8 +67,6 @@ MOST_HELD_BYTES = 256 * 2**20
 """Of bodies that one worker holds while their answers are read: as many as of all other bodies."""
 
 BLANKS = b" \t\r\n"
-
-_STUMBLES = msgspec.MsgspecError, RecursionError, UnicodeDecodeError
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 
@@ -242,7 +240,7 @@ class _NdjsonRows:
         decode = self._forms.listed if lines[0].startswith(b"[") else self._forms.named
         try:
             rows = [decode(line) for line in lines]
-        except _STUMBLES:
+        except REFUSED:
             return None
         return self._model.forms.from_rows(rows, len(rows))
 

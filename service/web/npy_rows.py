@@ -16,7 +16,6 @@ import math
 import re
 import struct
 import sys
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ import numpy.typing as npt
 
 from service.errors import InvalidRequest, UnreadableBody
 from service.model.columns import Columns
-from service.model.problems import check_names, shown
+from service.model.problems import check_names, check_unique, shown
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 from service.model.tables import Coded, Numbers, columns_from_matrix, columns_from_table
@@ -195,8 +194,7 @@ def _dtype(descr: Any) -> np.dtype[Any]:
     match descr:
         case [*fields] if fields and all(_is_field(field) for field in fields):
             names = [name for name, _ in fields]
-            if repeated := [name for name, times in Counter(names).items() if times > 1]:
-                raise InvalidRequest(f"the array names {shown(min(repeated))!r} twice")
+            check_unique(names, "the array")
             return np.dtype([(name, _known(kind)) for name, kind in fields])
     raise InvalidRequest(f"expected an array of {_TAKEN}, or of fields of these")
 

@@ -25,7 +25,7 @@ from service.web.errors import JSON
 from service.web.inference import Answered, Decoded, Header
 from service.web.reply import Reply
 from service.web.tensor_forms import TensorForms
-from service.web.tensors import Tensor, explained, framed, unreadable
+from service.web.tensors import Tensor, decoded, framed
 
 ARRAY_GAIN = 16
 """How much quicker arrays are read than the JSON of as many bytes, at the least."""
@@ -174,13 +174,7 @@ class OpenInferenceProtocol:
     def _request(self, text: bytes) -> _Request:
         if not text:
             raise UnreadableBody("the body is empty")
-        try:
-            return self._decoder.decode(text)
-        except msgspec.ValidationError as error:
-            said, pointer = explained(error)
-            raise InvalidRequest(f"this is no infer request: {said}", pointer) from None
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise unreadable(error) from None
+        return decoded(self._decoder, text, "infer request")
 
 
 def _json_bytes(header: str | None, body: bytes) -> int:

@@ -7,16 +7,18 @@ guard's business: without keys, nobody.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 from flask import Blueprint, Response, request
 
-from service.errors import InvalidRequest, LoadFailed
+from service.errors import LoadFailed
 from service.model.problems import shown
 from service.serving.live_models import LiveModels, ModelState
 from service.web.errors import JSON
-from service.web.tensors import explained, unreadable
+from service.web.tensors import decoded
+
+T = TypeVar("T")
 
 READY, UNAVAILABLE, LOADING = "READY", "UNAVAILABLE", "LOADING"
 
@@ -41,7 +43,7 @@ def open_inference_repository_blueprint(live: LiveModels) -> Blueprint:
 
     @blueprint.post("/v2/repository/index")
     def repository_index() -> Response:
-        wanted = _decoded(_INDEX)
+        wanted = _asked(_INDEX)
         entries = index(live.states, live.unloaded)
         if wanted.ready:
             entries = [entry for entry in entries if entry["state"] == READY]
@@ -49,7 +51,7 @@ def open_inference_repository_blueprint(live: LiveModels) -> Blueprint:
 
     @blueprint.post("/v2/repository/models/<name>/load")
     def load(name: str) -> Response:
-        for parameter in _decoded(_COMMAND).parameters or {}:
+        for parameter in _asked(_COMMAND).parameters or {}:
             if parameter == CONFIG or parameter.startswith(FILE):
                 raise LoadFailed(
                     name, f"parameter '{shown(parameter)}' is not taken, publish a version instead"
@@ -59,7 +61,7 @@ def open_inference_repository_blueprint(live: LiveModels) -> Blueprint:
 
     @blueprint.post("/v2/repository/models/<name>/unload")
     def unload(name: str) -> Response:
-        _decoded(_COMMAND)  # no model depends on another, so no parameter changes anything
+        _asked(_COMMAND)  # no model depends on another, so no parameter changes anything
         live.unload(name)
         return _done()
 
@@ -91,15 +93,9 @@ def _entry(name: str, version: str, state: str, reason: str) -> dict[str, str]:
     return {"name": name, "version": version, "state": state, "reason": reason}
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any]) -> Any:
+def _asked(decoder: msgspec.json.Decoder[T]) -> T:
     """The request's body; nothing is the same as an empty object."""
-    try:
-        return decoder.decode(request.get_data(cache=False) or b"{}")
-    except msgspec.ValidationError as error:
-        said, pointer = explained(error)
-        raise InvalidRequest(f"this is no repository request: {said}", pointer) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise unreadable(error) from None
+    return decoded(decoder, request.get_data(cache=False) or b"{}", "repository request")
 
 
 def _done() -> Response:

@@ -12,7 +12,7 @@ import struct
 from base64 import b64decode
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,6 +21,8 @@ import numpy.typing as npt
 from service.errors import InvalidRequest, UnreadableBody
 from service.model.problems import described, shown
 from service.model.signature import category_text
+
+T = TypeVar("T")
 
 BYTES, BOOL, FP16, BF16 = "BYTES", "BOOL", "FP16", "BF16"
 
@@ -346,6 +348,27 @@ def explained(error: msgspec.ValidationError) -> tuple[str, str]:
     found = _PLACED.fullmatch(str(error))
     said, path = (found["said"], found["path"]) if found else (str(error), "")
     return said[:1].lower() + said[1:], "".join(f"/{step}" for step in _STEP.findall(path))
+
+
+def decoded(decoder: msgspec.json.Decoder[T], text: bytes, what: str) -> T:
+    """A request of the protocol.
+
+    Args:
+        decoder: reads it.
+        text: its JSON.
+        what: it should be, for the message.
+
+    Raises:
+        InvalidRequest: for JSON that is no such request.
+        UnreadableBody: for what is no JSON.
+    """
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError as error:
+        said, pointer = explained(error)
+        raise InvalidRequest(f"this is no {what}: {said}", pointer) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise unreadable(error) from None
 
 
 def unreadable(error: Exception) -> UnreadableBody:

@@ -21,6 +21,15 @@ Figures = dict[tuple[str, ...], float]
 LABELS = ("route", "model", "version", "code", "label", "feature", "outcome", "le")
 
 
+@pytest.fixture
+def counters() -> CounterMap:
+    """A map of two slots, both taken."""
+    counters = CounterMap(slots=2)
+    counters.take(0)
+    counters.take(1)
+    return counters
+
+
 def scraped(counters: CounterMap) -> Figures:
     """Everything that a scrape tells."""
     registry = CollectorRegistry()

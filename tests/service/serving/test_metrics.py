@@ -14,15 +14,6 @@ from service.serving.observation import Observation
 
 
 @pytest.fixture
-def counters() -> CounterMap:
-    """A map of two slots, both taken."""
-    counters = CounterMap(slots=2)
-    counters.take(0)
-    counters.take(1)
-    return counters
-
-
-@pytest.fixture
 def model(tmp_path, write_model) -> Model:
     return load_model(write_model(tmp_path), name="bodymass", version=3, threads=1, max_bytes=2**20)
 

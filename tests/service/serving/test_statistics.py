@@ -8,19 +8,9 @@ import pytest
 from service.model.artifact import load_model
 from service.model.columns import Columns
 from service.serving.batcher import RunPool
-from service.serving.counters import CounterMap
 from service.serving.metrics import Metrics
 from service.serving.predictor import Predictor
 from service.serving.statistics import Statistics, read_statistics
-
-
-@pytest.fixture
-def counters() -> CounterMap:
-    """A map of two slots, both taken."""
-    counters = CounterMap(slots=2)
-    counters.take(0)
-    counters.take(1)
-    return counters
 
 
 @pytest.fixture
