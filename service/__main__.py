@@ -1,10 +1,21 @@
-"""The command line of the service: ``run`` it, ``check`` what it would serve, make a ``key``."""
+"""The command line of the service.
+
+``run`` it, ``check`` what it would serve, ``probe`` how it is, make a ``key``.
+"""
 
 from __future__ import annotations
 
 import os
-import socket
+import signal
 import sys
+
+if os.getpid() == 1:
+    # To the first process of a container no signal comes that it has no handler for: one that tells
+    # it to stop while all of this is being imported would be lost, and the container be killed
+    # when its time is over.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+import socket
 from collections.abc import Callable
 from dataclasses import fields
 from ipaddress import ip_address
@@ -127,12 +138,13 @@ def _refuse_unusable_address(host: str, port: int) -> None:
 def check(**flags: str | None) -> None:
     """Load every model as the service would, and report; exit code 1 if one is refused."""
     settings, keys = _read_settings(flags)
-    from service.model.repository import list_models  # noqa: PLC0415
+    from service.model.repository import Repository  # noqa: PLC0415
 
     click.echo(f"{settings.models} on {settings.address}; {_plan(settings)}")
     for key in keys.ring.keys if keys else ():
         click.echo(f"key {key.name}: {', '.join(sorted(key.scopes))}")
-    listing = list_models(settings.models)
+    repository = Repository(settings.models, settings.model_name)
+    listing = repository.look()
     if listing.problem:
         click.echo(f"Error: {listing.problem}.", err=True)
         sys.exit(1)
@@ -140,16 +152,16 @@ def check(**flags: str | None) -> None:
         click.echo(f"{name}: passed over: {reason}")
     good = bool(listing.models)
     if not good:
-        click.echo(f"Error: no <name>/<version>/model.onnx in {settings.models}.", err=True)
+        click.echo(f"Error: no {repository.expected}.", err=True)
     for name, folder in listing.models.items():
         if folder.problem:
             good = False
             click.echo(f"{name}: {folder.problem}", err=True)
         for version, (path, _) in sorted(folder.versions.items()):
             good = _checked(settings, name, version, path) and good
-    if settings.default_model and settings.default_model not in listing.models:
+    if settings.meant is not None and settings.meant not in listing.models:
         good = False
-        click.echo(f"Error: the default model '{settings.default_model}' is not there.", err=True)
+        click.echo(f"Error: the default model '{settings.meant}' is not there.", err=True)
     sys.exit(0 if good else 1)
 
 
@@ -174,6 +186,39 @@ def _checked(settings: Settings, name: str, version: int, path: Path) -> bool:
         f"loaded in {1000 * model.load_seconds:.0f} ms, one row in {1e6 * model.run_seconds:.0f} us"
     )
     return True
+
+
+@main.command()
+@click.option(
+    "--live/--ready",
+    default=True,
+    show_default=True,
+    help="Whether the process answers, or whether its models are there too.",
+)
+@click.option("--host", help=f"Address that the service listens on. [{PREFIX}HOST]")
+@click.option("--port", help=f"Its port. [{PREFIX}PORT]")
+def probe(live: bool, host: str | None, port: str | None) -> None:
+    """Ask the service on this machine how it is; exit code 1 if it is not well.
+
+    A container's health check: whoever restarts a container because of it should ask whether it is
+    live, for a restart brings no model back.
+    """
+    # Imported here so that the other commands need none of it.
+    from service.probe import LIVE, READY, complaint  # noqa: PLC0415
+
+    try:
+        settings = Settings.read(os.environ, {"host": host, "port": port})
+    except InvalidSetting as error:
+        said: str | None = str(error)
+    else:
+        path = LIVE if live else READY
+        said = "the system chose the port: name it with --port"
+        if settings.port:
+            said = complaint(settings.host, settings.port, path)
+    if said is not None:
+        click.echo(f"Error: {said}.", err=True)
+        sys.exit(1)
+    click.echo("live" if live else "ready")
 
 
 @main.command("key")

@@ -10,11 +10,14 @@ from threading import Event
 from flask import Flask
 
 from service import __version__
+from service.cores import usable_cores
 from service.keys import READ_AGAIN_S, KeyFile, open_keys
 from service.model.artifact import Model, load_model
-from service.serving.batcher import RunPool
+from service.model.repository import Repository
+from service.serving.batcher import Running, RunPool
 from service.serving.counters import CounterMap, WorkerCounters
 from service.serving.live_models import LiveModels
+from service.serving.machine import Machine
 from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.predictor import Predictor
 from service.serving.reloader import Reloader
@@ -32,11 +35,13 @@ from service.web.health import health_blueprint
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http_app import make_http_app
 from service.web.inference import InferenceProtocol, InferenceRoute
+from service.web.journal import Journal
 from service.web.open_inference_models import open_inference_models_blueprint
 from service.web.open_inference_repository import open_inference_repository_blueprint
 from service.web.openapi import openapi_blueprint
 from service.web.pages import pages_blueprint
 from service.web.streams import StreamProtocol
+from service.web.tracing import open_spans
 
 PAGE_THREADS = 2
 """Threads of whatever is no prediction and no probe: metrics, above all."""
@@ -72,9 +77,13 @@ class Service:
             alone.take(0)
             counters = alone.worker(0)
         metrics = Metrics(counters)
+        metrics.limits(connections=settings.max_connections, waiting=settings.max_waiting)
+        machine = Machine(counters, settings.models, usable_cores)
         self._draining = Event()
         load = partial(_load, threads=settings.model_threads, max_bytes=settings.max_model_bytes)
-        self.live = LiveModels(settings.models, load, metrics, settings.default_model or None)
+        self.live = LiveModels(
+            Repository(settings.models, settings.model_name), load, metrics, settings.meant
+        )
         self._pool = RunPool(
             settings.run_threads,
             max_waiting=settings.max_waiting,
@@ -83,6 +92,9 @@ class Service:
         )
         predictor = Predictor(self.live, self._pool, [metrics.predicted], metrics.model_ran)
         self._access_log = AccessLog() if settings.access_log else None
+        self._spans = open_spans(os.environ)
+        is_kept = self._access_log is not None or self._spans is not None
+        journal = Journal(self._access_log, self._spans) if is_kept else None
         self.guard = Guard(keys)
 
         def route(
@@ -101,14 +113,14 @@ class Service:
                     self.live, partial(read_statistics, counters.shared), settings.max_rows
                 ),
                 open_inference_repository_blueprint(self.live),
-                exposition_blueprint(MetricsCollector(counters.shared, __version__)),
+                exposition_blueprint(MetricsCollector(counters.shared, __version__, machine.read)),
                 openapi_blueprint(self.live, settings.max_rows, has_keys=self.guard.has_keys),
                 pages_blueprint(self.live),
             ],
             metrics,
             guard=self.guard,
             max_body_bytes=settings.max_body_bytes,
-            access_log=self._access_log,
+            journal=journal,
         )
         self._reloader = Reloader(self.live.refresh, settings.reload_seconds, self.live.is_behind)
         self._reloader.start(settings.load_wait_seconds)
@@ -120,7 +132,7 @@ class Service:
             probes=AnswerThreads(1, PAGES_WAITING, "probe"),
             pages=AnswerThreads(PAGE_THREADS, PAGES_WAITING, "page"),
         )
-        flask = FlaskDoor(self.flask, metrics, self._threads, access_log=self._access_log)
+        flask = FlaskDoor(self.flask, metrics, self._threads, journal=journal)
         self.door: Door = flask
         if settings.front == "express":
             work = self._threads.work
@@ -131,8 +143,16 @@ class Service:
                 metrics,
                 work=work,
                 guard=self.guard if self.guard.has_keys else None,
-                access_log=self._access_log,
+                journal=journal,
             )
+
+    def stuck(self, seconds: float) -> Running | None:
+        """The run of a model that has lasted longest, if that is longer; else None."""
+        return self._pool.stuck(seconds)
+
+    def give_up(self) -> None:
+        """Refuse whatever waits for a run, from now on."""
+        self._pool.close(0)
 
     def drain(self) -> None:
         """Fail readiness from now on; requests are answered as before."""
@@ -147,6 +167,8 @@ class Service:
         self._pool.close()
         if self._access_log is not None:
             self._access_log.close()
+        if self._spans is not None:
+            self._spans.close()
 
 
 def create_app(settings: Settings | None = None) -> Flask:

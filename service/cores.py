@@ -21,8 +21,17 @@ def granted_cores(root: Path = Path("/")) -> int:
     Args:
         root: the folder that holds ``proc`` and ``sys``.
     """
+    return max(1, math.ceil(usable_cores(root)))
+
+
+def usable_cores(root: Path = Path("/")) -> float:
+    """The cores of its affinity, or its quota if that is less: then it may be a part of one.
+
+    Args:
+        root: the folder that holds ``proc`` and ``sys``.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, math.ceil(min(allowed or 1, quota_cores(root))))
+    return min(allowed or 1, quota_cores(root))
 
 
 def quota_cores(root: Path = Path("/")) -> float:

@@ -49,6 +49,15 @@ IDLE_S = 1.0
 LOST_S = 0.01
 """How long connections get to hear that they were closed, and to give up what waits for them."""
 
+STUCK_FINISH_S = 2.0
+"""How long a worker with a run that does not end goes on with its other requests."""
+
+STUCK_EXIT = 1
+"""What it ends with; gunicorn tells it in the log."""
+
+CLOSE_S = 5
+"""How long a worker may take to close: what runs, the access log and the spans get their seconds."""
+
 BACKLOG = 2048
 """Connections that the system keeps until a worker takes them."""
 
@@ -96,7 +105,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "backlog": BACKLOG,
             # A worker is silent while it waits for its models.
             "timeout": max(TIMEOUT_S, int(settings.load_wait_seconds) + SPARE_S),
-            "graceful_timeout": int(settings.drain_seconds + settings.graceful_seconds) + 3,
+            "graceful_timeout": int(settings.drain_seconds + settings.graceful_seconds) + CLOSE_S,
             "logconfig_dict": logging_table(settings.log_level),
             "control_socket_disable": True,
             "worker_tmp_dir": SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None,  # noqa: PTH112
@@ -218,6 +227,7 @@ class LoopWorker(Worker):  # type: ignore[misc]
     """
 
     told_to_stop = False
+    _is_stuck = False
 
     @property
     def is_up(self) -> bool:
@@ -250,21 +260,26 @@ class LoopWorker(Worker):  # type: ignore[misc]
             loop.add_signal_handler(number, self._hurry)
         server = HttpServer(service.door, _limits(settings), self.app.share, service.guard.knows)
         server.listen([listener.sock for listener in self.sockets])
-        beating = loop.create_task(self._beat())
+        beating = loop.create_task(self._beat(service))
         await self._told.wait()
         log.info("stopping", extra={"drain_seconds": settings.drain_seconds})
         service.drain()
         server.draining = True
-        if self.app.ending[0] or not self._others_take():
+        if self._is_stuck:
+            service.give_up()
+        elif self.app.ending[0] or not self._others_take():
             await self._sleep(settings.drain_seconds)
         await server.stop_listening(last=bool(self.app.ending[0]) and not self._hurried.is_set())
         if not self._hurried.is_set():
-            await server.finish(settings.graceful_seconds, IDLE_S)
+            most = STUCK_FINISH_S if self._is_stuck else settings.graceful_seconds
+            await server.finish(most, IDLE_S)
         server.close()
         await asyncio.sleep(LOST_S)
         service.close()
         beating.cancel()
         log.info("stopped")
+        if self._is_stuck:
+            os._exit(STUCK_EXIT)  # its threads would be waited for
 
     def _others_take(self) -> bool:
         """Whether other workers of this parent take connections: those that have some do."""
@@ -274,12 +289,23 @@ class LoopWorker(Worker):  # type: ignore[misc]
         share.tell(None)
         return share.shared.connections() > 0
 
-    async def _beat(self) -> None:
-        """Tell the parent that the loop moves; end when there is no parent any more."""
+    async def _beat(self, service: Service) -> None:
+        """Tell the parent that the loop moves.
+
+        End when there is no parent any more, or when a run of a model does not end: nobody can stop
+        it, and others wait for its turn to be over.
+        """
+        patience = self.app.settings.stuck_seconds
         while True:
             self.notify()
             if os.getppid() != self.ppid:
                 log.warning("the parent process is gone")
+                self._told.set()
+            if patience and not self._is_stuck and (run := service.stuck(patience)) is not None:
+                self._is_stuck = True
+                seconds = round(time.monotonic() - run.since, 3)
+                facts = {"model": run.model, "version": run.version, "seconds": seconds}
+                log.error("a run is stuck", extra=facts)
                 self._told.set()
             await asyncio.sleep(BEAT_S)
 

@@ -6,6 +6,7 @@ has its default. Below ``app.create_app`` nobody sees this object: plain values 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from service.cores import granted_cores
 from service.errors import InvalidSetting
+from service.model.repository import NAME
 
 PREFIX = "PIGEONHOLE_"
 
@@ -31,8 +33,10 @@ def _setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    pattern: re.Pattern[str] | None = None,
 ) -> Any:
-    facts = {"help": help_text, "minimum": minimum, "maximum": maximum, "choices": choices}
+    facts: dict[str, Any] = {"help": help_text, "minimum": minimum, "maximum": maximum}
+    facts |= {"choices": choices, "pattern": pattern}
     if callable(default):
         return field(default_factory=default, metadata=facts)
     return field(default=default, metadata=facts)
@@ -43,6 +47,12 @@ class Settings:
     """The settings; see each one's help in ``python -m service run --help``."""
 
     models: Path = _setting(Path("models"), "Folder with <name>/<version>/model.onnx.")
+    model_name: str = _setting(
+        "",
+        "Name of the one model whose own folder the model folder then is: with model.onnx, a lone "
+        "file of another name, or <version>/model.onnx in it.",
+        pattern=NAME,
+    )
     default_model: str = _setting(
         "", "Model that /predict means; empty for the only one that there is."
     )
@@ -77,6 +87,12 @@ class Settings:
     )
     max_wait_seconds: float = _setting(
         10.0, "Seconds that a call may wait for a heavy model.", minimum=0.001, maximum=3600
+    )
+    stuck_seconds: float = _setting(
+        120.0,
+        "Seconds that a run of a model may last before its worker is replaced; 0 for any time.",
+        minimum=0,
+        maximum=86400,
     )
     model_threads: int = _setting(
         1, "Threads that one run of a model may use.", minimum=1, maximum=256
@@ -124,6 +140,11 @@ class Settings:
         """Host and port as in a URL; the numbers of IPv6 have brackets there (RFC 3986)."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def meant(self) -> str | None:
+        """The model that requests mean which name none; None for the only one that there is."""
+        return self.default_model or self.model_name or None
+
     @classmethod
     def read(
         cls, environment: Mapping[str, str], flags: Mapping[str, str | None] | None = None
@@ -134,6 +155,7 @@ class Settings:
             InvalidSetting: naming the first flag or variable that can't be used.
         """
         values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
         for setting in fields(cls):
             variable = PREFIX + setting.name.upper()
             given = (flags or {}).get(setting.name)
@@ -143,7 +165,12 @@ class Settings:
             if given is not None:
                 default = getattr(cls(), setting.name)
                 values[setting.name] = _parsed(source, given, type(default), setting.metadata)
-        return cls(**values)
+                sources[setting.name] = source
+        settings = cls(**values)
+        if settings.model_name and settings.default_model not in ("", settings.model_name):
+            expected = f"{settings.model_name!r}, the only model"
+            raise InvalidSetting(sources["default_model"], settings.default_model, expected)
+        return settings
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -169,6 +196,8 @@ def _parsed(source: str, text: str, kind: type[Any], facts: Mapping[str, Any]) -
     if kind not in (int, float):
         if facts["choices"] and text not in facts["choices"]:
             raise InvalidSetting(source, text, "one of " + ", ".join(facts["choices"]))
+        if text and facts["pattern"] and not facts["pattern"].fullmatch(text):
+            raise InvalidSetting(source, text, f"text of the form {facts['pattern'].pattern}")
         return Path(text) if issubclass(kind, Path) else text
     low, high = facts["minimum"], facts["maximum"]
     noun = "a whole number" if kind is int else "a number"

@@ -3,6 +3,13 @@
     <folder>/<name>/<version>/model.onnx
     <folder>/<name>/serving.toml            optional: ``live = [2, 3]``
 
+Where one model alone is served the folder is that model's own, with versions or with a bare file, as
+it comes from a store of models that has its own notion of versions:
+
+    <folder>/<version>/model.onnx
+    <folder>/model.onnx                     version 1; so is a lone file of another name
+    <folder>/serving.toml                   optional
+
 Only names and sizes are read here; what is in a file is ``artifact``'s business.
 """
 
@@ -11,7 +18,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service.model.files import digest_path, read_file
@@ -23,6 +30,9 @@ VERSION = re.compile(r"[1-9][0-9]{0,17}")
 """A version's folder: a positive whole number."""
 
 FILE = "model.onnx"
+
+BARE = 1
+"""The version that a file has which lies in no version's folder."""
 
 Stamp = tuple[int, ...]
 """What changes when a file or its digest does: device, inode, size, time of last change (ns)."""
@@ -39,7 +49,7 @@ class ModelFolder:
         versions: each version's file with its stamp.
         live: the versions that ``serving.toml`` asks for; None where it leaves the choice open,
             and then the newest that can be loaded is live.
-        problem: why ``serving.toml`` can't be followed.
+        problem: why ``serving.toml`` can't be followed, or what else is wrong.
     """
 
     versions: Mapping[int, tuple[Path, Stamp]]
@@ -62,26 +72,73 @@ class Listing:
     ignored: Mapping[str, str] = field(default_factory=dict)
 
 
-def list_models(folder: Path) -> Listing:
-    """Look at the model folder. Never raises: what can't be read is said in the listing."""
-    models: dict[str, ModelFolder] = {}
-    ignored: dict[str, str] = {}
-    try:
-        entries = sorted(entry for entry in folder.iterdir() if entry.is_dir())
-    except OSError as error:
-        return Listing({}, problem=f"model folder {folder} can't be read: {error.strerror}")
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if not NAME.fullmatch(entry.name):
-            ignored[entry.name] = f"no model's name: {NAME.pattern} is asked for"
-            continue
-        model = _model_folder(entry)
-        if model.versions or model.problem:
-            models[entry.name] = model
-        elif not any(entry.glob(".new-*")):  # a first version is being published
-            ignored[entry.name] = f"holds no <version>/{FILE}"
-    return Listing(models, ignored=ignored)
+class Repository:
+    """Where each version of each model lies: the only one who knows how the folder is laid out.
+
+    Args:
+        folder: the model folder.
+        only: the name of the one model whose folder it is; empty where it is many models'.
+
+    Attributes:
+        folder: the same.
+        expected: what lies in such a folder, for people.
+    """
+
+    def __init__(self, folder: Path, only: str = "") -> None:
+        self.folder, self._only = folder, only
+        layout = f"{FILE} or <version>/{FILE}" if only else f"<name>/<version>/{FILE}"
+        self.expected = f"{layout} in {folder}"
+
+    def look(self) -> Listing:
+        """What lies there now. Never raises: what can't be read is said in the listing.
+
+        The one model of a folder of its own is always listed, if need be with nothing but a problem.
+        """
+        return self._own_folder() if self._only else self._many()
+
+    def _many(self) -> Listing:
+        models: dict[str, ModelFolder] = {}
+        ignored: dict[str, str] = {}
+        try:
+            entries = sorted(entry for entry in self.folder.iterdir() if entry.is_dir())
+        except OSError as error:
+            problem = f"model folder {self.folder} can't be read: {error.strerror}"
+            return Listing({}, problem=problem)
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if not NAME.fullmatch(entry.name):
+                ignored[entry.name] = f"no model's name: {NAME.pattern} is asked for"
+                continue
+            model = _model_folder(entry)
+            if model.versions or model.problem:
+                models[entry.name] = model
+            elif not any(entry.glob(".new-*")):  # a first version is being published
+                ignored[entry.name] = f"holds no <version>/{FILE}"
+        return Listing(models, ignored=ignored)
+
+    def _own_folder(self) -> Listing:
+        model = _model_folder(self.folder)
+        ignored: dict[str, str] = {}
+        if model.problem:
+            model = replace(model, problem=f"{self.folder}: {model.problem}")
+        elif stamp := _stamp(self.folder / FILE):
+            ignored = {str(v): f"{FILE} stands beside it" for v in sorted(model.versions)}
+            model = replace(model, versions={BARE: (self.folder / FILE, stamp)})
+        elif not model.versions:
+            model = self._bare(model)
+        return Listing({self._only: model}, ignored=ignored)
+
+    def _bare(self, model: ModelFolder) -> ModelFolder:
+        """The model as a lone file of any name, or why there is none."""
+        files = sorted(path for path in self.folder.glob("[!.]*.onnx") if path.is_file())
+        if len(files) > 1:
+            names = ", ".join(f"'{path.name}'" for path in files)
+            problem = f"{self.folder} holds {names}, and none is called {FILE}"
+            return replace(model, problem=problem)
+        if not files or not (stamp := _stamp(files[0])):
+            return replace(model, problem=f"there is no {self.expected}")
+        return replace(model, versions={BARE: (files[0], stamp)})
 
 
 def _model_folder(folder: Path) -> ModelFolder:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from service.errors import DeadlineExceeded, InvalidRows, Overloaded, Problem
 from service.model.columns import Columns, Prediction, dealt, joined
@@ -38,6 +39,14 @@ together."""
 
 Done = Callable[[Prediction | Exception], None]
 """Told of a call's outcome, in a thread of the pool: it should only hand it on."""
+
+
+class Running(NamedTuple):
+    """A run that is under way: since when, on the pool's clock, and of which model."""
+
+    since: float
+    model: str
+    version: int
 
 
 CLOSE_S = 1.0
@@ -75,7 +84,7 @@ class RunPool:
         self._turns: deque[Batcher] = deque()
         self._waiting = 0
         self._closed = False
-        self._began: dict[int, float] = {}
+        self._running: dict[int, Running] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
             for number in range(threads)
@@ -88,10 +97,11 @@ class RunPool:
         """How many calls wait now; those being run don't."""
         return self._waiting
 
-    def oldest_s(self) -> float:
-        """The age in seconds of the run that began first of those under way; 0 when none is."""
-        began = list(self._began.values())  # one step under Python's lock: runs come and go
-        return self._clock() - min(began) if began else 0.0
+    def stuck(self, seconds: float) -> Running | None:
+        """The run that began first of those under way, if that is longer ago; else None."""
+        running = list(self._running.values())  # one step under Python's lock: runs come and go
+        oldest = min(running, default=None)
+        return oldest if oldest and self._clock() - oldest.since > seconds else None
 
     def add(self, call: Call) -> None:
         """Let a call wait for its turn.
@@ -126,14 +136,14 @@ class RunPool:
                 self._turns.remove(batcher)
         return True
 
-    def run(self, run: Run, columns: Columns) -> Prediction:
-        """Run in this thread, under the eyes of ``oldest_s``; raises what the run raises."""
+    def run(self, run: Run, columns: Columns, model: str = "", version: int = 0) -> Prediction:
+        """Run a model in this thread, under the eyes of ``stuck``; raises what the run raises."""
         thread = threading.get_ident()
-        self._began[thread] = self._clock()
+        self._running[thread] = Running(self._clock(), model, version)
         try:
             return run(columns)
         finally:
-            del self._began[thread]
+            del self._running[thread]
 
     def close(self, wait_s: float = CLOSE_S) -> None:
         """Take no more calls, and end the threads when those that wait have been run.
@@ -198,6 +208,8 @@ class Batcher:
         pool: the worker's pool, shared by its models, which take turns.
         max_rows: calls are joined up to this many rows; a larger call is run whole, alone.
         ran: told of each run.
+        model: the model's name.
+        version: its version.
 
     Attributes:
         pool: the pool.
@@ -211,8 +223,11 @@ class Batcher:
         *,
         max_rows: int,
         ran: Ran = lambda _seconds, _waited_s: None,
+        model: str = "",
+        version: int = 0,
     ) -> None:
         self._run, self.pool, self._max_rows, self._ran = run, pool, max_rows, ran
+        self._model, self._version = model, version
         self.waiting: deque[Call] = deque()
         self._warned = False
 
@@ -325,7 +340,7 @@ class Batcher:
     def _timed(self, waited_s: float, columns: Columns) -> Prediction:
         """Run, and tell how long that took and how long its calls had waited."""
         started = time.perf_counter()
-        prediction = self.pool.run(self._run, columns)
+        prediction = self.pool.run(self._run, columns, self._model, self._version)
         self._ran(time.perf_counter() - started, waited_s)
         return prediction
 

@@ -8,9 +8,10 @@ one, after which every scrape fails: prometheus/client_python#1199.)
 
 A slot holds the keys of its series as text and their values as doubles:
 
-    header      7 x int64    alive, bytes of keys, number of values, series refused for want of room,
+    header      8 x int64    alive, bytes of keys, number of values, series refused for want of room,
                              connections open (-1 where none is taken), stamp of the newest command
-                             given here, stamp of the newest one followed
+                             given here, stamp of the newest one followed, process id (0 before it
+                             is known)
     keys        one JSON line per series: [kind, metric, [label values], number of values]
     values      float64, in the order of the keys
 
@@ -22,7 +23,9 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,9 +39,9 @@ VALUES = 256 * 1024
 KEPT_BACK = 0.25
 """The part of it that is for others than ``details``, of which there may be any number."""
 
-_HEADER_BYTES = 56
+_HEADER_BYTES = 64
 _SLOT_BYTES = _HEADER_BYTES + KEY_BYTES + 8 * VALUES
-_ALIVE, _KEY_LENGTH, _VALUE_COUNT, _REFUSED, _CONNECTIONS, _GIVEN, _FOLLOWED = range(7)
+_ALIVE, _KEY_LENGTH, _VALUE_COUNT, _REFUSED, _CONNECTIONS, _GIVEN, _FOLLOWED, _PID = range(8)
 
 _TAKES_NONE = -1
 
@@ -61,10 +64,15 @@ class CounterMap:
 
     Args:
         slots: how many workers there can be at one time.
+
+    Attributes:
+        slots: the same.
+        maker: the id of the process that made it, which starts the workers.
+        made: when, in seconds since 1970.
     """
 
     def __init__(self, slots: int = SLOTS) -> None:
-        self.slots = slots
+        self.slots, self.maker, self.made = slots, os.getpid(), time.time()
         self._map = mmap.mmap(-1, slots * _SLOT_BYTES)  # anonymous and shared: forks see it
         self._headers = [self._header(slot) for slot in range(slots)]
 
@@ -80,6 +88,7 @@ class CounterMap:
                 values[start : start + width] = memoryview(bytes(8 * width)).cast("d")
         self._header(slot)[_CONNECTIONS] = _TAKES_NONE  # not before it says so
         self._header(slot)[_FOLLOWED] = 0
+        self._header(slot)[_PID] = 0  # the one before has ended
         self._header(slot)[_ALIVE] = 1
 
     def release(self, slot: int) -> None:
@@ -105,6 +114,11 @@ class CounterMap:
     def workers_alive(self) -> int:
         """How many slots belong to living workers."""
         return sum(self._header(slot)[_ALIVE] for slot in range(self.slots))
+
+    def processes(self) -> set[int]:
+        """The ids of the process that made the map and of the living workers."""
+        headers = self._headers
+        return {self.maker} | {h[_PID] for h in headers if h[_ALIVE] and h[_PID]}
 
     def connections(self) -> int:
         """How many connections living workers have open that take some."""
@@ -152,7 +166,7 @@ class CounterMap:
 
 
 class WorkerCounters:
-    """One worker's slot, to write to. Safe between threads of the worker.
+    """One worker's slot, to write to. Safe between threads of the worker, which makes it itself.
 
     Args:
         shared: the map.
@@ -165,6 +179,7 @@ class WorkerCounters:
         self._values = shared._values(slot)  # noqa: SLF001 - the same
         self._starts: dict[tuple[str, str, tuple[str, ...]], int | None] = {}
         self._lock = threading.Lock()
+        self._header[_PID] = os.getpid()
         end = 0
         for start, width, kind, metric, labels in shared._placed(slot):  # noqa: SLF001
             self._starts[kind, metric, labels] = start
@@ -244,6 +259,12 @@ class WorkerCounters:
         """Set the value at ``start``."""
         if start is not None:
             self._values[start] = value
+
+    def raise_to(self, start: int | None, value: float) -> None:
+        """Set the value at ``start`` unless it is more already."""
+        if start is not None:
+            with self._lock:
+                self._values[start] = max(self._values[start], value)
 
     def _made(self, key: tuple[str, str, tuple[str, ...]], width: int, part: float) -> int | None:
         with self._lock:

@@ -28,7 +28,7 @@ from service.errors import (
     WorkersBehind,
 )
 from service.model.artifact import Model
-from service.model.repository import Listing, ModelFolder, Stamp, list_models
+from service.model.repository import Listing, ModelFolder, Repository, Stamp
 from service.serving.commands import Commands
 from service.serving.metrics import Metrics
 
@@ -82,7 +82,7 @@ class LiveModels:
     Reading is free of locks; only ``refresh`` writes, and one refresh runs at a time.
 
     Args:
-        folder: the model folder.
+        repository: where the models lie.
         load: how a model file is loaded.
         metrics: told of every change.
         default: the model meant by requests that name none; None for the only one there is.
@@ -91,14 +91,15 @@ class LiveModels:
 
     def __init__(
         self,
-        folder: Path,
+        repository: Repository,
         load: Load,
         metrics: Metrics,
         default: str | None = None,
         *,
         follow_s: float = FOLLOW_S,
     ) -> None:
-        self._folder, self._load, self._metrics, self._default = folder, load, metrics, default
+        self._repository, self._load = repository, load
+        self._metrics, self._default = metrics, default
         self._models: Mapping[str, ModelState] = {}
         self._folder_problem: str | None = "the model folder has not been read yet"
         self._ignored: Mapping[str, str] = {}
@@ -198,7 +199,7 @@ class LiveModels:
         if self._folder_problem:
             said.append(self._folder_problem)
         elif not self._known:
-            said.append(f"no <name>/<version>/model.onnx in {self._folder}")
+            said.append(f"no {self._repository.expected}")
         if self._models and self._default is not None and self._default not in self._known:
             said.append(f"the default model '{self._default}' is not there")
         return said
@@ -291,11 +292,11 @@ class LiveModels:
 
     def _look(self, loads: set[str]) -> None:
         """Look at the folder; these models are loaded though they were refused or may not be whole."""
-        listing = list_models(self._folder)
+        listing = self._repository.look()
         problem = listing.problem
         if not problem and not listing.models and any(s.live for s in self._models.values()):
             # More likely a volume that was unmounted than a wish to serve nothing.
-            problem = f"model folder {self._folder} is empty; what was live goes on"
+            problem = f"model folder {self._repository.folder} is empty; what was live goes on"
         self._folder_problem = problem
         if not problem:
             self._ignored = listing.ignored

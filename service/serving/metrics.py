@@ -10,7 +10,7 @@ import time
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -143,6 +143,43 @@ REFUSED = Name(
     (),
     "Series that found no room in the shared counters; above 0, some figures are missing.",
 )
+CONNECTIONS_LIMIT = Name(
+    "pigeonhole_connections_limit", GAUGE, (), "Connections that the workers hold open at most."
+)
+WAITING_LIMIT = Name(
+    "pigeonhole_calls_waiting_limit",
+    GAUGE,
+    (),
+    "Calls of heavy models that may wait in the workers.",
+)
+CPU = Name(
+    "process_cpu_seconds_total",
+    COUNTER,
+    (),
+    "Processor time of all processes, also of workers that have ended.",
+    max,
+)
+MEMORY = Name(
+    "process_resident_memory_bytes",
+    GAUGE,
+    (),
+    "Memory of all processes; what they share counts once.",
+)
+OPEN_FDS = Name("process_open_fds", GAUGE, (), "File descriptors open in all processes.")
+MAX_FDS = Name("process_max_fds", GAUGE, (), "File descriptors that they may have open.")
+START_TIME = Name(
+    "process_start_time_seconds", GAUGE, (), "When the service started, in seconds since 1970."
+)
+CORES = Name("pigeonhole_cores", GAUGE, (), "Cores that the service may use, parts of one too.")
+MODELS_DISK_AVAILABLE = Name(
+    "pigeonhole_models_filesystem_avail_bytes",
+    GAUGE,
+    (),
+    "Room left on the file system of the model folder.",
+)
+MODELS_DISK_SIZE = Name(
+    "pigeonhole_models_filesystem_size_bytes", GAUGE, (), "Size of that file system."
+)
 BUILD = Name("pigeonhole_build_info", GAUGE, ("version",), "The service's version; always 1.")
 
 STORED = (
@@ -161,8 +198,12 @@ STORED = (
         MODEL_REJECTED,
     ),
     *(MODEL_LOAD_SECONDS, MODEL_LOADS, WORKER_STARTS, WORKER_READY),
+    *(CONNECTIONS_LIMIT, WAITING_LIMIT, CPU),
 )
 """Those kept in the shared map."""
+
+READ = (MEMORY, OPEN_FDS, MAX_FDS, START_TIME, CORES, MODELS_DISK_AVAILABLE, MODELS_DISK_SIZE)
+"""Those that are read when they are asked for; what can't be read has no sample."""
 
 EXPECTED = "expected_models"
 """Where the workers tell one another which models are expected to be live; no metric."""
@@ -176,7 +217,7 @@ the last of either ended, in milliseconds since 1970: the newest of the workers'
 
 TIMES_WIDTH = 4
 
-METRICS = (*STORED, CONNECTIONS, WORKERS, REFUSED, BUILD)
+METRICS = (*STORED, *READ, CONNECTIONS, WORKERS, REFUSED, BUILD)
 """All of them."""
 
 
@@ -214,6 +255,11 @@ class Metrics:
         self._ended: deque[tuple[_Kind, float, float, float]] = deque()
         self._run_series: dict[tuple[str, int], list[int | None]] = {}
         self._row_series: dict[tuple[str, int, str | None], int | None] = {}
+
+    def limits(self, *, connections: int, waiting: int) -> None:
+        """How many connections this worker holds at most, and how many calls may wait in it."""
+        self.counters.set(self._at(CONNECTIONS_LIMIT), float(connections))
+        self.counters.set(self._at(WAITING_LIMIT), float(waiting))
 
     def in_flight(self, change: int) -> None:
         """Count requests that are being answered: 1 for one more, -1 for one fewer."""
@@ -397,13 +443,20 @@ class MetricsCollector:
     Args:
         shared: the map of all workers.
         version: the service's own version.
+        read: reads the figures of this moment.
     """
 
-    def __init__(self, shared: CounterMap, version: str) -> None:
-        self._shared, self._version = shared, version
+    def __init__(
+        self,
+        shared: CounterMap,
+        version: str,
+        read: Callable[[], Mapping[Name, float]] = dict,
+    ) -> None:
+        self._shared, self._version, self._read = shared, version, read
 
     def collect(self) -> Iterator[Metric]:
         """Every metric once, those without a series too."""
+        figures = self._read()
         found: dict[str, dict[tuple[str, ...], list[tuple[float, ...]]]] = defaultdict(
             lambda: defaultdict(list)
         )
@@ -411,6 +464,8 @@ class MetricsCollector:
             found[series.metric][series.labels].append(series.values)
         for name in STORED:
             yield _family(name, found[name.metric])
+        for name in READ:
+            yield _family(name, {(): [(figures[name],)]} if name in figures else {})
         single: list[tuple[Name, tuple[str, ...], float]] = [
             (CONNECTIONS, (), self._shared.connections()),
             (WORKERS, (), self._shared.workers_alive()),

@@ -41,6 +41,7 @@ class _Line(msgspec.Struct, gc=False, omit_defaults=True):
     milliseconds: float
     timestamp: str
     key: str = ""
+    trace_id: str = ""
 
 
 class AccessLog:
@@ -52,7 +53,7 @@ class AccessLog:
 
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor, self._process = descriptor, os.getpid()
-        self._lines: deque[tuple[float, str, str, str, int, float, str]] = deque()
+        self._lines: deque[tuple[float, str, str, str, int, float, str, str]] = deque()
         self._dropped = 0
         self._noted, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
@@ -66,6 +67,7 @@ class AccessLog:
         status: int,
         seconds: float,
         key: str = "",
+        trace_id: str = "",
     ) -> None:
         """Note an answered request.
 
@@ -76,11 +78,13 @@ class AccessLog:
             status: of the answer.
             seconds: that it took.
             key: name of the key that it came with, if any.
+            trace_id: of the trace that it is in, if any.
         """
         if len(self._lines) >= MAX_WAITING:
             self._dropped += 1
             return
-        self._lines.append((time.time(), request_id, method, path, status, seconds, key))
+        line = (time.time(), request_id, method, path, status, seconds, key, trace_id)
+        self._lines.append(line)
         if not self._noted.is_set():
             self._noted.set()
 
@@ -132,6 +136,7 @@ class AccessLog:
         status: int,
         seconds: float,
         key: str,
+        trace_id: str,
     ) -> bytes:
         line = _Line(
             "INFO",
@@ -145,5 +150,6 @@ class AccessLog:
             round(1000 * seconds, 3),
             datetime.fromtimestamp(at, UTC).isoformat(),
             key,
+            trace_id,
         )
         return msgspec.json.encode(line) + b"\n"

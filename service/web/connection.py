@@ -16,9 +16,11 @@ import logging
 import socket
 import struct
 import sys
+import termios
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from fcntl import ioctl
 from functools import lru_cache
 from typing import Protocol, cast
 from urllib.parse import unquote_to_bytes
@@ -577,6 +579,14 @@ class Connection(asyncio.Protocol):
     def is_idle(self) -> bool:
         """Whether nothing is being read or answered, or it has had its last answer."""
         return not self.is_busy and (self._lingering or self._reading == _NOTHING)
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the client's system has acknowledged all that was written (SIOCOUTQ, tcp(7))."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return True
+        return ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4)) == bytes(4)
 
     def look(self, now: float) -> None:
         """Close it if it is late, saying so where it had begun to ask."""

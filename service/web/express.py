@@ -23,7 +23,6 @@ from service.model.columns import Columns
 from service.serving.metrics import Metrics
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor
-from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
 from service.web.compression import LEAST_BYTES, OFF_LOOP_BYTES, chosen_coding, compressed
 from service.web.door import Answer, Cancel, Request, Respond
@@ -31,13 +30,14 @@ from service.web.flask_door import FlaskDoor
 from service.web.guard import Guard
 from service.web.hot_routes import HotRoute
 from service.web.inference import Call, InferenceRoute
+from service.web.journal import Ended, Journal
 from service.web.reply import Reply
 from service.web.streams import CLIENT_GONE
 
 KNOWN_PATHS = 1024
 """Paths that were answered and are remembered with the route that they lead to."""
 
-Target = tuple[InferenceRoute, str | None, str | None]
+Target = tuple[HotRoute, str | None, str | None]
 """A route, the model's name and its version."""
 
 
@@ -47,6 +47,7 @@ class _Visit(msgspec.Struct, frozen=True, gc=False):
     request: Request
     respond: Respond
     route: InferenceRoute
+    rule: str
     call: Call
 
 
@@ -68,7 +69,7 @@ class Express:
         metrics: what the routes count with, as well.
         work: the threads for large bodies.
         guard: asked before a hot request is read; None where no keys are asked for.
-        access_log: where each request is noted, if anywhere.
+        journal: where each request is noted, if anywhere.
     """
 
     def __init__(
@@ -80,11 +81,11 @@ class Express:
         *,
         work: AnswerThreads,
         guard: Guard | None,
-        access_log: AccessLog | None,
+        journal: Journal | None,
     ) -> None:
         self._flask, self._predictor, self._metrics, self._work = flask, predictor, metrics, work
-        self._guard, self._access_log = guard, access_log
-        self._patterns = [(_pattern(route.rule), route.answer) for route in routes]
+        self._guard, self._journal = guard, journal
+        self._patterns = [(_pattern(route.rule), route) for route in routes]
         self._targets: dict[str, Target] = {}
         self._quick: dict[Model, _Quick] = {}
         self._failed: list[tuple[_Visit, Exception]] = []
@@ -96,9 +97,10 @@ class Express:
         target = known or self._target(request.path)
         if target is None or request.method != "POST":
             return self._flask(request, respond)
-        route, name, version = target
+        hot, name, version = target
+        route = hot.answer
         call = route.begin(request.headers.get)
-        visit = _Visit(request, respond, route, call)
+        visit = _Visit(request, respond, route, hot.rule, call)
         self._soon()
         try:
             if self._guard is not None:
@@ -236,11 +238,22 @@ class Express:
         return answer
 
     def _note(self, visit: _Visit, status: int) -> None:
-        if self._access_log is not None:
+        if self._journal is not None:
             request, call = visit.request, visit.call
-            seconds = time.perf_counter() - call.started
-            method, path = request.method, request.path
-            self._access_log.note(call.identity, method, path, status, seconds, call.key)
+            self._journal.note(
+                Ended(
+                    call.identity,
+                    request.method,
+                    request.path,
+                    status,
+                    time.perf_counter() - call.started,
+                    call.key,
+                    visit.rule,
+                    request.headers.get,
+                    request.client,
+                    call,
+                )
+            )
 
     def _target(self, path: str) -> Target | None:
         for pattern, route in self._patterns:

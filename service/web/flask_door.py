@@ -16,11 +16,11 @@ from werkzeug.exceptions import HTTPException
 
 from service.errors import Overloaded
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
-from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
 from service.web.door import Answer, Cancel, Request, Respond
 from service.web.errors import error_reply
 from service.web.health import PROBES
+from service.web.journal import UNREAD, Ended, Journal
 from service.web.reply import status_line
 from service.web.request_id import HEADER, request_id
 from service.web.streams import CLIENT_GONE
@@ -33,9 +33,6 @@ been read: Flask must not think it in chunks, for it cuts those off at its limit
 would look for routes that are websockets, of which there are none. For the last, see `_host`."""
 
 NO_HOST = "localhost"
-
-UNREAD = "-"
-"""Method and path, in the access log, of what could not be read so far."""
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -68,7 +65,7 @@ class FlaskDoor:
         metrics: told of what never reaches it.
         threads: for each kind of request, so that metrics wait behind no prediction, and health
             behind nothing.
-        access_log: where what never reaches the application is noted, if anywhere.
+        journal: where what never reaches the application is noted, if anywhere.
     """
 
     def __init__(
@@ -77,10 +74,10 @@ class FlaskDoor:
         metrics: Metrics,
         threads: DoorThreads,
         *,
-        access_log: AccessLog | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._app, self._metrics = app, metrics
-        self._threads, self._access_log = threads, access_log
+        self._threads, self._journal = threads, journal
 
     def __call__(self, request: Request, respond: Respond) -> Cancel | None:
         """Answer a request in a thread."""
@@ -120,9 +117,13 @@ class FlaskDoor:
         """Count and note what the application never sees, as of no route."""
         self._metrics.request_ended(UNKNOWN_ROUTE, "", None, status, 0.0)
         self._metrics.settle()
-        if self._access_log is not None:
-            method, path = (request.method, request.path) if request else (UNREAD, UNREAD)
-            self._access_log.note(identity, method, path, status, 0.0)
+        if self._journal is None:
+            return
+        ended = Ended(identity, UNREAD, UNREAD, status, 0.0)
+        if request is not None:
+            ended.method, ended.path, ended.client = request.method, request.path, request.client
+            ended.header = request.headers.get
+        self._journal.note(ended)
 
     def _answered(self, request: Request, threads: AnswerThreads) -> Answer:
         try:
@@ -204,7 +205,8 @@ def _call(app: WsgiApp, environment: dict[str, Any], threads: AnswerThreads) -> 
 def _pieces(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
     """What an app makes, and the end of it that PEP 3333 asks for."""
     try:
-        yield from chunks
+        for chunk in chunks:  # noqa: UP028 - ``yield from`` would end them too, and they end once
+            yield chunk
     finally:
         if (close := getattr(chunks, "close", None)) is not None:
             close()

@@ -85,7 +85,7 @@ def _view(answer: InferenceRoute) -> Callable[..., Response]:
         body = request.get_data(cache=False)
         # From here on the route counts the request itself.
         g.counted = True
-        call = answer.begin(_header)
+        call = g.call = answer.begin(_header)
         answer.metrics.in_flight(1)
         reply = answer(_header, body, name, version, call, ended)
         answer.predictor.tell_observers()

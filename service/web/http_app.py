@@ -13,10 +13,11 @@ from werkzeug.exceptions import HTTPException
 from service.errors import PigeonholeError, PredictionFailed, ScopeRequired
 from service.keys import ADMIN
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
-from service.web.access_log import AccessLog
 from service.web.compression import compressed
 from service.web.errors import error_reply
 from service.web.guard import OPEN, Guard, scope_of
+from service.web.inference import Call
+from service.web.journal import Ended, Journal
 from service.web.reply import SECURITY_HEADERS, Reply
 from service.web.request_id import HEADER, request_id
 
@@ -29,7 +30,7 @@ def make_http_app(
     *,
     guard: Guard,
     max_body_bytes: int,
-    access_log: AccessLog | None,
+    journal: Journal | None,
 ) -> Flask:
     """A Flask app that serves these blueprints in the service's one manner.
 
@@ -38,7 +39,7 @@ def make_http_app(
         metrics: told of every request that no hot route has counted.
         guard: asked before anything else is done for a request.
         max_body_bytes: Flask refuses to read more.
-        access_log: where each request is noted, if anywhere.
+        journal: where each request is noted, if anywhere.
     """
     app = Flask("service", static_folder=None, template_folder="web/templates")
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
@@ -74,8 +75,8 @@ def make_http_app(
             route = request.endpoint.rpartition(".")[2] if request.endpoint else UNKNOWN_ROUTE
             metrics.request_ended(route, "", None, response.status_code, seconds)
         metrics.settle()
-        if access_log is not None:
-            _note(access_log, response)
+        if journal is not None:
+            _note(journal, response)
         return response
 
     return app
@@ -101,13 +102,28 @@ def _who_asks() -> dict[str, str]:
     return {"key": g.key, "path": request.path, "request_id": _identity()}
 
 
-def _note(access_log: AccessLog, response: Response) -> None:
+def _note(journal: Journal, response: Response) -> None:
     """Note an answer when it is there, or when its last piece is."""
-    asked = response.headers[HEADER], request.method, request.path, response.status_code
-    began, key = g.started, g.get("key", "")
+    began = g.started
+    call: Call | None = g.get("call")
+    ended = Ended(
+        response.headers[HEADER],
+        request.method,
+        request.path,
+        response.status_code,
+        0.0,
+        g.get("key", ""),
+        request.url_rule.rule if request.url_rule else "",
+        request.headers.get,
+        request.remote_addr or "",
+        call,
+    )
 
     def note() -> None:
-        access_log.note(*asked, time.perf_counter() - began, key)
+        ended.seconds = time.perf_counter() - began
+        if call is not None and response.is_streamed:
+            ended.status = call.status  # as it ended, which may be worse than it began
+        journal.note(ended)
 
     if response.is_streamed:
         response.call_on_close(note)

@@ -139,13 +139,16 @@ class HttpServer:
         Args:
             seconds: how long at most.
             idle_s: one that has been silent for so long is closed: who asks often has learnt from
-                an answer to close, who asks seldom is hardly about to.
+                an answer to close, who asks seldom is hardly about to. What it was sent has to have
+                arrived by then: a container's network ends with its last process, and with it
+                what the system has not delivered yet.
         """
         self.draining = True
         deadline = self.now() + seconds
         while self.connections and self.now() < deadline:
             for connection in list(self.connections):
-                if connection.is_idle and self.now() - connection.since >= idle_s:
+                is_silent = connection.is_idle and self.now() - connection.since >= idle_s
+                if is_silent and connection.is_delivered:
                     connection.close()
             await asyncio.sleep(FINISH_S)
 

@@ -102,6 +102,9 @@ class Call(msgspec.Struct, gc=False):
         form: what the protocol remembers of it, once read.
         key: name of the key that it came with, if any.
         reading_s: seconds that it took to read its rows, once read.
+        rows: how many they are, once read; of a stream those that were answered.
+        writing_s: seconds that it took to write its answer, once ended.
+        status: of its answer, once ended.
     """
 
     identity: str
@@ -111,6 +114,9 @@ class Call(msgspec.Struct, gc=False):
     form: Any = None
     key: str = ""
     reading_s: float = 0.0
+    rows: int | None = None
+    writing_s: float = 0.0
+    status: int = 0
 
 
 class InferenceRoute:
@@ -204,7 +210,7 @@ class InferenceRoute:
         began = time.perf_counter()
         model, body = self._opened(call, header, body, model_name, version)
         decoded = self._protocol.decode(model, body, header)
-        call.form = decoded.form
+        call.form, call.rows = decoded.form, len(decoded.columns)
         if decoded.timeout_s is not None:
             self._keep_time(call, decoded.timeout_s)
         call.reading_s = time.perf_counter() - began
@@ -240,7 +246,7 @@ class InferenceRoute:
             return _failed(call, error).status
 
         def end(status: int) -> None:
-            call.reading_s = rows.reading_s
+            call.reading_s, call.rows = rows.reading_s, rows.row
             self._count(call, status, time.perf_counter() - rows.writing_s)
             self.metrics.settle()
             ended(status)
@@ -279,6 +285,7 @@ class InferenceRoute:
             writing_since: when writing that began, on ``time.perf_counter``'s scale.
         """
         model, now = call.model, time.perf_counter()
+        call.status, call.writing_s = status, now - writing_since
         self.metrics.request_ended(
             self.name,
             model.name if model else "",
@@ -286,7 +293,7 @@ class InferenceRoute:
             status,
             now - call.started,
             call.reading_s,
-            now - writing_since,
+            call.writing_s,
         )
 
     def _keep_time(self, call: Call, seconds: float) -> None:

@@ -81,7 +81,8 @@ def index(
         for version, (told, reason) in {**missing, **refused, **known}.items():
             entries.append(_entry(name, str(version), told, reason))
         if not (known or refused or missing):
-            entries.append(_entry(name, "", LOADING, ""))
+            problem = (UNAVAILABLE, "its folder can't be used")
+            entries.append(_entry(name, "", *(problem if state.problem else (LOADING, ""))))
     for name, versions in unloaded.items():
         entries += [_entry(name, str(v), UNAVAILABLE, "unloaded") for v in versions or ("",)]
     return sorted(

@@ -68,7 +68,7 @@ def test_every_metric_is_documented_with_its_labels(read) -> None:
         assert re.search(
             rf"^\| `{metric.metric}` \| {metric.kind} \| {labels}\s*\|", document, re.MULTILINE
         ), metric.metric
-    named = set(re.findall(r"^\| `(pigeonhole_\w+)`", document, re.MULTILINE))
+    named = set(re.findall(r"^\| `((?:pigeonhole|process)_\w+)`", document, re.MULTILINE))
     assert named == {metric.metric for metric in METRICS}
 
 

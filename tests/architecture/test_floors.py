@@ -11,7 +11,8 @@ FLOORS: dict[str, set[str]] = {
     # What each part may import of its own program, besides itself.
     "service.errors": set(),
     "service.cores": set(),
-    "service.settings": {"service.cores", "service.errors"},
+    "service.settings": {"service.cores", "service.errors", "service.model"},
+    "service.probe": set(),
     "service.logs": set(),
     "service.keys": {"service.model", "service.errors"},
     "service.model": {"service.errors"},
@@ -21,6 +22,7 @@ FLOORS: dict[str, set[str]] = {
     },
     "service.app": {
         "service",
+        "service.cores",
         "service.keys",
         "service.web",
         "service.serving",
@@ -33,7 +35,7 @@ FLOORS: dict[str, set[str]] = {
     },
     "service.__main__": {
         *("service", "service.server", "service.settings", "service.cores", "service.errors"),
-        *("service.keys", "service.model"),
+        *("service.keys", "service.model", "service.probe"),
     },
     "trainer.errors": set(),
     "trainer.graph": {"trainer.errors"},
@@ -88,6 +90,7 @@ LIBRARIES: dict[str, set[str]] = {
     "onnxruntime": {"service.model.session", "trainer.export.parity"},
     "onnx": {"trainer.graph", "trainer.export"},
     "prometheus_client": {"service.serving.metrics", "service.web.exposition"},
+    "opentelemetry": {"service.web.spans"},
     "pyarrow": {"trainer.data", "service.web.arrow_rows", "service.web.table_answers"},
     "sklearn": {"trainer.evaluation"},
     "matplotlib": {"trainer.report"},

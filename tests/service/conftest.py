@@ -285,6 +285,7 @@ class RunningServer:
         models: the model folder.
         log: the file that its standard error goes to.
         flags: further flags.
+        variables: of its environment.
 
     Attributes:
         process: the server's first process, the parent of the workers.
@@ -293,11 +294,12 @@ class RunningServer:
 
     START_S = 30
 
-    def __init__(self, models: Path, log: Path, *flags: str) -> None:
+    def __init__(self, models: Path, log: Path, *flags: str, **variables: str) -> None:
         self._log = log
         command = [sys.executable, "-m", "service", "run", "--models", str(models), "--port", "0"]
         # A setting of whoever runs the tests must not reach the server.
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("PIGEONHOLE_")}
+        own = ("PIGEONHOLE_", "OTEL_")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(own)} | variables
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
                 [*command, *flags], stdout=subprocess.DEVNULL, stderr=errors, env=clean
@@ -344,9 +346,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Ru
     """Starts servers, and ends them with the module's tests if they did not."""
     servers: list[RunningServer] = []
 
-    def started(models: Path, *flags: str) -> RunningServer:
+    def started(models: Path, *flags: str, **variables: str) -> RunningServer:
         log = tmp_path_factory.mktemp("server") / "stderr"
-        servers.append(RunningServer(models, log, *flags))
+        servers.append(RunningServer(models, log, *flags, **variables))
         return servers[-1]
 
     yield started

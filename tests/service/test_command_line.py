@@ -89,6 +89,18 @@ def test_check_names_what_is_passed_over(models) -> None:
     assert "empty: passed over: holds no <version>/model.onnx" in result.stdout
 
 
+def test_check_reports_the_one_model_of_a_folder_of_its_own(tmp_path, write_model) -> None:
+    path = write_model(tmp_path).rename(tmp_path / "anything.onnx")
+    named = ("--models", tmp_path, "--model-name", "mine")
+    result = ran("check", *named)
+    assert result.exit_code == 0, result.output
+    assert "\nmine/1: good, " in result.stdout
+    path.rename(tmp_path / "model.txt")
+    result = ran("check", *named)
+    said = f"mine: there is no model.onnx or <version>/model.onnx in {tmp_path}\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
 @pytest.mark.parametrize("command", ["run", "check"])
 @pytest.mark.parametrize(
     ("name", "value", "expected"),

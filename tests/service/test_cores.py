@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cores import granted_cores, quota_cores
+from service.cores import granted_cores, quota_cores, usable_cores
 
 
 @pytest.fixture
@@ -54,6 +54,13 @@ def test_a_part_of_a_core_counts_as_one(machine) -> None:
     assert granted_cores(machine(**files)) == 1
     if len(os.sched_getaffinity(0)) > 1:
         assert granted_cores(machine(**{"sys/fs/cgroup/cpu.max": "100001 100000\n"})) == 2
+
+
+def test_what_may_be_used_can_be_a_part_of_a_core(machine) -> None:
+    files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "20000 100000\n"}
+    assert usable_cores(machine(**files)) == 0.2
+    machine(**{"sys/fs/cgroup/cpu.max": "max 100000\n"})
+    assert usable_cores(machine()) == len(os.sched_getaffinity(0))
 
 
 def test_the_least_quota_on_the_way_up_counts(machine) -> None:

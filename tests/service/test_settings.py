@@ -83,6 +83,9 @@ def test_a_switch_may_be_said_in_several_ways(text, value) -> None:
         ("reload_seconds", "1s", "a number from 0.05 to 3600"),
         ("log_level", "loud", "one of debug, info, warning, error"),
         ("access_log", "yes", "on or off"),
+        ("model_name", "a/b", "text of the form [A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
+        ("model_name", "-a", "text of the form [A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
+        ("stuck_seconds", "-1", "a number from 0 to 86400"),
     ],
 )
 @pytest.mark.parametrize("by_flag", [True, False])
@@ -123,6 +126,26 @@ def test_every_number_has_a_limit_that_may_just_be_reached(name) -> None:
     for limit in (facts["minimum"], facts["maximum"]):
         if limit is not None:
             assert getattr(Settings.read({}, {name: str(limit)}), name) == limit
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({}, None),
+        ({"default_model": "a"}, "a"),
+        ({"model_name": "b"}, "b"),
+        ({"default_model": "b", "model_name": "b"}, "b"),
+    ],
+)
+def test_the_one_model_is_the_one_that_is_meant(given: dict[str, str], meant: str | None) -> None:
+    assert Settings.read({}, given).meant == meant
+
+
+def test_where_one_model_is_served_no_other_can_be_the_default() -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        Settings.read({"PIGEONHOLE_DEFAULT_MODEL": "a"}, {"model_name": "b"})
+    said = "PIGEONHOLE_DEFAULT_MODEL is 'a', expected 'b', the only model"
+    assert str(caught.value) == said
 
 
 def test_a_flag_is_written_with_dashes() -> None:

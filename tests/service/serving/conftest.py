@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.model.artifact import Model, load_model
+from service.model.repository import Repository
 from service.serving.counters import CounterMap
 from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics, MetricsCollector
@@ -62,7 +63,7 @@ class Serving:
         self.folder.mkdir(exist_ok=True)
         self.counters.take(0)
         metrics = Metrics(self.counters.worker(0))
-        self.live = LiveModels(self.folder, self._load, metrics, self.default)
+        self.live = LiveModels(Repository(self.folder), self._load, metrics, self.default)
 
     def _load(self, path: Path, name: str, version: int) -> Model:
         self.loads.append((name, version))

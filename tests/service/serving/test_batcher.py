@@ -30,7 +30,7 @@ from service.errors import (
 from service.model.artifact import Model, load_model
 from service.model.columns import Columns, Prediction
 from service.model.problems import PROBLEM_LIMIT
-from service.serving.batcher import Batcher, Call, RunPool
+from service.serving.batcher import Batcher, Call, Running, RunPool
 
 PATIENCE_S = 30
 """How long a test waits for what has to come."""
@@ -85,11 +85,14 @@ class Held:
 
     Args:
         pool: whose thread it is.
+        model: the model's name.
+        version: its version.
     """
 
-    def __init__(self, pool: RunPool) -> None:
+    def __init__(self, pool: RunPool, model: str = "held", version: int = 1) -> None:
         self._begun, self._go_on = threading.Event(), threading.Event()
-        self.call = Batcher(self._run, pool, max_rows=1).submit(rows(0), None, lambda outcome: None)
+        batcher = Batcher(self._run, pool, max_rows=1, model=model, version=version)
+        self.call = batcher.submit(rows(0), None, lambda outcome: None)
         assert self._begun.wait(PATIENCE_S)
 
     def _run(self, columns: Columns) -> Prediction:
@@ -448,19 +451,32 @@ def test_a_call_that_has_waited_too_long_is_refused_and_never_run(make_pool: Mak
     assert echo.ran == [[2]]
 
 
-def test_the_age_of_the_oldest_run_is_known(make_pool: MakePool) -> None:
+def test_a_run_that_lasts_too_long_is_known_with_its_model(make_pool: MakePool) -> None:
     clock = Clock(100.0)
     pool = make_pool(threads=2, clock=clock)
-    assert pool.oldest_s() == 0
-    first = Held(pool)
+    assert pool.stuck(0) is None
+    first = Held(pool, "first", 1)
     clock.now = 103.0
-    second = Held(pool)
+    second = Held(pool, "second", 2)
     clock.now = 104.0
-    assert pool.oldest_s() == 4
+    assert pool.stuck(3) == (100.0, "first", 1)
+    assert pool.stuck(4) is None
     first.release()
-    until(lambda: pool.oldest_s() == 1)
+    until(lambda: pool.stuck(0) == (103.0, "second", 2))
     second.release()
-    until(lambda: pool.oldest_s() == 0)
+    until(lambda: pool.stuck(0) is None)
+
+
+def test_the_thread_of_a_caller_is_watched_too(pool: RunPool) -> None:
+    seen: list[Running | None] = []
+
+    def run(columns: Columns) -> Prediction:
+        seen.append(pool.stuck(-1))
+        return Echo()(columns)
+
+    pool.run(run, rows(1), "mine", 3)
+    assert [(found.model, found.version) for found in seen if found] == [("mine", 3)]
+    assert pool.stuck(-1) is None
 
 
 # Rows and runs that fail
@@ -542,7 +558,7 @@ def test_waiting_for_the_outcome_raises_what_the_run_raised(
     with pytest.raises(type(error)) as raised:
         Batcher(run, pool, max_rows=9).run(rows(1))
     assert raised.value is error
-    assert pool.oldest_s() == 0
+    assert pool.stuck(-1) is None
 
 
 def test_a_caller_that_fails_to_take_its_answer_stops_nobody_elses(
@@ -682,7 +698,7 @@ STUCK = """
 import threading
 import numpy as np
 from service.model.columns import Columns
-from service.serving.batcher import Batcher, RunPool
+from service.serving.batcher import Batcher, Running, RunPool
 
 begun = threading.Event()
 

@@ -21,6 +21,7 @@ from service.errors import (
     WorkersBehind,
 )
 from service.model.artifact import load_model
+from service.model.repository import Repository
 from service.serving.counters import CounterMap
 from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics
@@ -382,7 +383,7 @@ def test_a_load_that_fails_unexpectedly_refuses_that_version_and_is_logged(
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
     counters = CounterMap(slots=1)
-    live = LiveModels(tmp_path, load, Metrics(counters.worker(0)))
+    live = LiveModels(Repository(tmp_path), load, Metrics(counters.worker(0)))
     write_model(tmp_path)
     write_model(tmp_path, version=2)
     live.refresh()
@@ -449,7 +450,7 @@ def test_while_a_model_is_being_loaded_it_is_known_and_not_ready(tmp_path, write
         assert go_on.wait(10)
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
-    live = LiveModels(tmp_path, load, Metrics(CounterMap(slots=1).worker(0)))
+    live = LiveModels(Repository(tmp_path), load, Metrics(CounterMap(slots=1).worker(0)))
     write_model(tmp_path)
     thread = threading.Thread(target=live.refresh)
     thread.start()
@@ -475,7 +476,7 @@ def test_while_a_new_version_is_being_loaded_the_old_one_answers(tmp_path, write
             assert go_on.wait(10)
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
-    live = LiveModels(tmp_path, load, Metrics(CounterMap(slots=1).worker(0)))
+    live = LiveModels(Repository(tmp_path), load, Metrics(CounterMap(slots=1).worker(0)))
     write_model(tmp_path)
     live.refresh()
     write_model(tmp_path, version=2)
@@ -630,7 +631,7 @@ def live_in(
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
     counters.take(slot)
-    return LiveModels(folder, load or good, Metrics(counters.worker(slot)), **settings)
+    return LiveModels(Repository(folder), load or good, Metrics(counters.worker(slot)), **settings)
 
 
 def test_a_worker_that_comes_later_follows_what_was_commanded(tmp_path, write_model) -> None:
@@ -701,3 +702,38 @@ def test_a_model_that_one_worker_refuses_is_not_said_to_be_loaded(tmp_path, writ
         live.refresh()
     with following(second), pytest.raises(WorkersBehind):
         first.load("bodymass")
+
+
+# A folder of one model alone
+
+
+def test_the_file_of_a_folder_of_one_model_is_swapped_kept_and_missed_as_any_other(
+    tmp_path, write_model
+) -> None:
+    def load(path: Path, name: str, version: int):
+        return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
+
+    counters = CounterMap(slots=1)
+    folder = tmp_path / "mount"
+    folder.mkdir()
+    live = LiveModels(Repository(folder, "mine"), load, Metrics(counters.worker(0)), "mine")
+    live.refresh()
+    assert not live.is_ready
+    missing = {"mine": [f"there is no model.onnx or <version>/model.onnx in {folder}"]}
+    assert live.problems() == missing
+    digests = []
+    for bias in (0.0, 1.0):
+        written = write_model(tmp_path / str(bias), bias=bias)
+        written.rename(folder / "model.onnx")
+        live.refresh()
+        live.refresh()
+        assert live.is_ready
+        assert live.problems() == {}
+        digests.append(live.find().digest)
+        assert (live.find().name, live.find().version) == ("mine", 1)
+    assert len(set(digests)) == 2
+    (folder / "model.onnx").unlink()
+    live.refresh()
+    assert live.find("mine").digest == digests[-1]
+    assert live.is_ready
+    assert live.problems() == missing

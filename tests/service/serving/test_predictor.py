@@ -96,6 +96,29 @@ def test_nothing_is_begun_after_its_deadline(predictor) -> None:
         assert predictor.run(model, columns((172, 95)), time.monotonic() + 60).prediction.labels
 
 
+class Watched:
+    """A session that looks, while it runs, which run the pool would call stuck."""
+
+    def __init__(self, session: Session, pool: RunPool) -> None:
+        self._session, self._pool = session, pool
+        self.seen: list[tuple[str, int]] = []
+
+    def run(self, rows: Columns) -> Prediction:
+        running = self._pool.stuck(-1)
+        self.seen += [(running.model, running.version)] if running else []
+        return self._session.run(rows)
+
+
+def test_runs_are_watched_by_their_models_name_whether_quick_or_in_turn(predictor, pool) -> None:
+    model = predictor.find(None, None)
+    session = Watched(model.session, pool)
+    quick = replace(model, session=session, memo={})
+    for watched in (quick, replace(quick, run_seconds=1.0, memo={})):
+        assert predictor.run(watched, columns((172, 95))).prediction.labels == ["overweight"]
+    assert session.seen == [("bodymass", 1)] * 2
+    assert pool.stuck(-1) is None
+
+
 def test_what_is_unusual_in_rows_is_told_with_them(predictor) -> None:
     model = predictor.find(None, None)
     seen = predictor.run(model, columns((172, 95), (1.72, 40)))

@@ -302,3 +302,14 @@ def connected() -> Iterator[Callable[[Tiny, int], Sequence[socket.socket]]]:
     yield connect
     for connection in made:
         connection.close()
+
+
+@pytest.fixture
+def own_loggers() -> Iterator[None]:
+    """What a test does to OpenTelemetry's loggers is undone after it."""
+    loggers = [logging.getLogger(name) for name in ("opentelemetry", "opentelemetry.trace")]
+    before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)

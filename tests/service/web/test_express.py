@@ -21,6 +21,7 @@ import pytest
 from service.errors import DeadlineExceeded, Overloaded, PredictionFailed
 from service.model.artifact import Model, load_model
 from service.model.columns import Columns
+from service.model.repository import Repository
 from service.serving.batcher import RunPool
 from service.serving.counters import CounterMap
 from service.serving.live_models import LiveModels
@@ -37,6 +38,7 @@ from service.web.guard import Guard
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http_app import make_http_app
 from service.web.inference import LONG_BYTES, InferenceProtocol, InferenceRoute
+from service.web.journal import Journal
 from service.web.streams import CLIENT_GONE, StreamProtocol
 from tests.service.heavy_model import write_heavy_model
 from tests.service.web.asking_doors import Told, answers, whole
@@ -124,7 +126,7 @@ def parts(models) -> Iterator[Parts]:
     counters = CounterMap(slots=1)
     counters.take(0)
     metrics = Metrics(counters.worker(0))
-    live = LiveModels(models, loaded, metrics, "bodymass")
+    live = LiveModels(Repository(models), loaded, metrics, "bodymass")
     live.refresh()
     pool = RunPool(1, max_waiting=1, max_wait_s=60, told=metrics.waiting)
     observed: list[list[Observation]] = []
@@ -143,7 +145,7 @@ def parts(models) -> Iterator[Parts]:
         metrics,
         guard=Guard(None),
         max_body_bytes=2 * LONG_BYTES,
-        access_log=None,
+        journal=None,
     )
     threads = AnswerThreads(1, 1, "work")
     flask = FlaskDoor(app, metrics, DoorThreads(threads, threads, threads))
@@ -151,7 +153,13 @@ def parts(models) -> Iterator[Parts]:
     os.set_blocking(lines, False)
     access_log = AccessLog(end)
     door = Express(
-        routes, flask, predictor, metrics, work=threads, guard=None, access_log=access_log
+        routes,
+        flask,
+        predictor,
+        metrics,
+        work=threads,
+        guard=None,
+        journal=Journal(access_log, None),
     )
     yield Parts(door, predictor, counters, observed, access_log, lines, threads)
     access_log.close()

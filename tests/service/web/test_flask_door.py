@@ -118,7 +118,7 @@ def test_a_header_with_an_underscore_is_not_taken_for_one_with_a_dash() -> None:
 )
 def test_a_host_that_can_be_none_is_passed_over(door_of, metrics, host: str | None) -> None:
     headers = {} if host is None else {"host": host}
-    app = make_http_app([], metrics, guard=Guard(None), max_body_bytes=9, access_log=None)
+    app = make_http_app([], metrics, guard=Guard(None), max_body_bytes=9, journal=None)
     assert environ(asked(headers=headers))["HTTP_HOST"] == "localhost"
     (answer,) = answers(door_of(app), asked(headers=headers))
     assert answer.status_code == 404  # and not 400
@@ -260,7 +260,7 @@ def test_an_answer_is_made_in_a_thread_and_given_on_the_loop(door_of) -> None:
 def test_a_fault_in_a_view_is_a_500_in_the_one_shape_with_its_id_in_the_log(
     door_of, metrics, failed, caplog
 ) -> None:
-    app = make_http_app([], metrics, guard=Guard(None), max_body_bytes=9, access_log=None)
+    app = make_http_app([], metrics, guard=Guard(None), max_body_bytes=9, journal=None)
 
     @app.get("/fails")
     def fails() -> str:
@@ -295,18 +295,21 @@ def test_what_never_became_a_request_is_answered_in_the_one_shape_and_counted(
 
 
 class Chunks:
-    """What an app gives, and whether it was closed."""
+    """What an app gives, and how often it was closed; an iterator, as Werkzeug's are."""
 
     def __init__(self, *chunks: bytes) -> None:
-        self._chunks, self.given, self.is_closed = chunks, 0, False
+        self._left, self.given, self.closed = iter(chunks), 0, 0
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self.given += 1
-            yield chunk
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = next(self._left)
+        self.given += 1
+        return chunk
 
     def close(self) -> None:
-        self.is_closed = True
+        self.closed += 1
 
 
 def giving(chunks: Chunks, *headers: tuple[str, str]) -> Callable[..., Chunks]:
@@ -331,7 +334,7 @@ def test_an_app_closes_what_it_opened_and_its_length_is_told(door_of, chunks, he
     (answer,) = answers(door_of(giving(chunks, *headers)), asked())
     told = {name.lower(): value for name, value in answer.headers.items()}
     assert told["content-length"] == str(len(answer.data))
-    assert chunks.is_closed
+    assert chunks.closed == 1
 
 
 def test_what_an_app_gives_in_pieces_is_asked_for_piece_by_piece(door_of) -> None:
@@ -342,13 +345,13 @@ def test_what_an_app_gives_in_pieces_is_asked_for_piece_by_piece(door_of) -> Non
         door_of(giving(chunks))(asked(), waiting.set_result)
         answer = await asyncio.wait_for(waiting, 10)
         assert chunks.given == 2
-        assert not chunks.is_closed
+        assert chunks.closed == 0
         return await whole(answer)
 
     answer = asyncio.run(ask())
     assert answer.data == b"abcd"
     assert "Content-Length" not in answer.headers
-    assert chunks.is_closed
+    assert chunks.closed == 1
 
 
 def test_an_app_whose_pieces_nobody_wants_any_more_closes_what_it_opened(door_of) -> None:
@@ -360,4 +363,4 @@ def test_an_app_whose_pieces_nobody_wants_any_more_closes_what_it_opened(door_of
         (await asyncio.wait_for(waiting, 10)).rest.close()
 
     asyncio.run(ask())
-    assert (chunks.given, chunks.is_closed) == (2, True)
+    assert (chunks.given, chunks.closed) == (2, 1)

@@ -312,7 +312,7 @@ def test_what_an_admin_does_is_logged_with_the_name_of_the_key(holders, caplog) 
         Metrics(counters.worker(0)),
         guard=Guard(KeyFile(holders.path)),
         max_body_bytes=9,
-        access_log=None,
+        journal=None,
     )
     client = app.test_client()
     for authorization, status in (

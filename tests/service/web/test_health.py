@@ -73,6 +73,27 @@ def test_it_becomes_ready_when_a_model_appears(start, tmp_path, write_model) -> 
         time.sleep(0.01)
 
 
+def test_a_folder_of_one_model_is_missed_named_and_taken_in_when_the_file_appears(
+    start, tmp_path, write_model, failed
+) -> None:
+    folder = tmp_path / "mount"
+    client = start(models=folder, model_name="mine")
+    assert client.get("/health/live").status_code == 200
+    answer = failed(client.get("/health/ready"), 503, "not_ready")
+    assert answer["models"] == {"mine": {"ready": False, "versions": []}}
+    said = f"model 'mine': {folder}: can't be read: No such file or directory"
+    assert answer["problems"] == [said]
+    failed(client.post("/predict", json={"instances": [[172, 95]]}), 503, "model_not_ready")
+    folder.mkdir()
+    write_model(tmp_path).rename(folder / "some.onnx")
+    deadline = time.monotonic() + 5
+    while client.get("/health/ready").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    answer = client.post("/predict", json={"instances": [[172, 95]]}).json
+    assert (answer["model"], answer["version"]) == ("mine", "1")
+
+
 def test_a_worker_that_is_told_to_stop_is_not_ready_but_live(service, failed) -> None:
     draining = Event()
     app = Flask(__name__)

@@ -16,6 +16,7 @@ from service.serving.metrics import Metrics
 from service.web.access_log import AccessLog
 from service.web.guard import Guard
 from service.web.http_app import SECURITY_HEADERS, make_http_app
+from service.web.journal import Journal
 
 EVERY_KIND = [
     ("GET", "/", 200),
@@ -120,9 +121,7 @@ def app():
     counters = CounterMap(slots=1)
     counters.take(0)
     metrics = Metrics(counters.worker(0))
-    return make_http_app(
-        [failing()], metrics, guard=Guard(None), max_body_bytes=100, access_log=None
-    )
+    return make_http_app([failing()], metrics, guard=Guard(None), max_body_bytes=100, journal=None)
 
 
 def test_an_unforeseen_exception_is_logged_with_the_id_that_the_answer_has(
@@ -170,7 +169,11 @@ def test_the_access_log_tells_each_request_in_one_line() -> None:
     reader, writer = os.pipe()
     access_log = AccessLog(writer)
     app = make_http_app(
-        [failing()], metrics, guard=Guard(None), max_body_bytes=100, access_log=access_log
+        [failing()],
+        metrics,
+        guard=Guard(None),
+        max_body_bytes=100,
+        journal=Journal(access_log, None),
     )
     given = app.test_client().get("/a%0Ab?token=secret", headers={"X-Request-Id": "mine"})
     made = app.test_client().post("/fails")

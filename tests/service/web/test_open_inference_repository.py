@@ -14,7 +14,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from service.app import Service
+from service.errors import LoadFailed
 from service.keys import SCOPES, new_key
+from service.settings import Settings
 from service.web.errors import error_reply
 from service.web.open_inference_repository import open_inference_repository_blueprint
 
@@ -57,6 +59,50 @@ def test_the_index_tells_of_every_version_and_its_state(start, models, write_mod
     ]
     assert index(client, b'{"ready": false}') == index(client, b"{}") == index(client)
     assert index(client, b'{"ready": true, "repository_name": ""}') == ready
+
+
+def test_the_index_tells_of_a_model_whose_folder_can_not_be_used(start, models) -> None:
+    (models / "bodymass" / "serving.toml").write_text("live = 1")
+    unusable = ("", "UNAVAILABLE", "its folder can't be used")
+    assert index(start(models=models)) == [("bodymass", *unusable)]
+    client = start(models=models / "nothing", model_name="mine")
+    assert index(client) == [("mine", *unusable)]
+
+
+def test_a_model_in_a_folder_of_its_own_is_loaded_unloaded_and_counted_as_any_other(
+    models, failed
+) -> None:
+    folder = models / "bodymass" / "1"
+    service = Service(Settings(models=folder, model_name="mine", reload_seconds=3600))
+    try:
+        client = service.flask.test_client()
+        answer = client.post("/v2/models/mine/infer", json=TENSORS)
+        assert (answer.status_code, answer.json["model_version"]) == (200, "1")
+        (counted,) = client.get("/v2/models/mine/stats").json["model_stats"]
+        assert (counted["name"], counted["version"], counted["inference_count"]) == ("mine", "1", 1)
+        assert index(client) == [("mine", "1", "READY", "")]
+        service.live.unload("mine")
+        assert index(client) == [("mine", "1", "UNAVAILABLE", "unloaded")]
+        failed(client.post("/v2/models/mine/infer", json=TENSORS), 404, "unknown_model")
+        assert service.live.is_ready
+        (folder / "model.onnx").rename(folder / "other.onnx")
+        (folder / "model.onnx.sha256").rename(folder / "other.onnx.sha256")
+        service.live.load("mine")
+        assert client.post("/v2/models/mine/infer", json=TENSORS).status_code == 200
+        (folder / "other.onnx").unlink()
+        service.live.unload("mine")
+        with pytest.raises(LoadFailed, match=f"there is no model.onnx .* in {folder}"):
+            service.live.load("mine")
+    finally:
+        service.close()
+
+
+TENSORS = {
+    "inputs": [
+        {"name": name, "shape": [1], "datatype": "FP64", "data": [value]}
+        for name, value in (("height_cm", 172), ("weight_kg", 95))
+    ]
+}
 
 
 def test_an_unloaded_model_is_unknown_but_readiness_does_not_miss_it(

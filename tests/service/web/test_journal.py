@@ -1,0 +1,57 @@
+"""What is kept of a request: its line names its trace, and neither hinders the other."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from service.web.access_log import AccessLog
+from service.web.journal import Ended, Journal, Traced
+
+
+def line(traced: Traced | None) -> dict:
+    """The access log's line of one request."""
+    reader, writer = os.pipe()
+    access_log = AccessLog(writer)
+    Journal(access_log, traced).note(Ended("id", "GET", "/there", 404, 0.5, "alice"))
+    access_log.close()
+    os.close(writer)
+    with os.fdopen(reader) as written:
+        return json.loads(written.read())
+
+
+def test_a_line_names_the_trace_that_its_request_is_in() -> None:
+    told = line(lambda ended: f"trace of {ended.path}")
+    facts = ("request_id", "method", "path", "status", "milliseconds", "key", "trace_id")
+    assert [told[fact] for fact in facts] == [
+        *("id", "GET", "/there", 404, 500.0, "alice"),
+        "trace of /there",
+    ]
+
+
+@pytest.mark.parametrize("traced", [None, lambda _ended: ""])
+def test_a_request_in_no_trace_has_a_line_without_one(traced) -> None:
+    assert "trace_id" not in line(traced)
+
+
+def test_a_span_that_can_not_be_made_is_logged_and_hinders_nothing(caplog) -> None:
+    def fail(_ended: Ended) -> str:
+        raise RuntimeError("the reason")
+
+    assert line(fail)["path"] == "/there"
+    (record,) = caplog.records
+    assert str(record.exc_info[1]) == "the reason"
+
+
+def test_spans_are_made_without_an_access_log_too() -> None:
+    seen: list[Ended] = []
+    ended = Ended("id", "GET", "/", 200, 0.5)
+
+    def traced(ended: Ended) -> str:
+        seen.append(ended)
+        return ""
+
+    Journal(None, traced).note(ended)
+    assert seen == [ended]

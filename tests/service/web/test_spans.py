@@ -1,0 +1,230 @@
+"""Spans of requests: what they say, whose children they are, and which requests have none."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
+from opentelemetry.trace import SpanKind, StatusCode
+
+from service.web.inference import Call
+from service.web.journal import UNREAD, Ended
+from service.web.spans import Spans, exporting_provider
+
+pytestmark = pytest.mark.usefixtures("own_loggers")
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+SAMPLED, UNSAMPLED = (f"00-{TRACE}-{PARENT}-{flag}" for flag in ("01", "00"))
+
+
+def made(ended: Ended, sampler: Sampler | None = None) -> tuple[str, list[ReadableSpan]]:
+    """What is told of a request's trace, and the spans that are made of it."""
+    provider = TracerProvider(sampler=sampler or ParentBased(ALWAYS_ON), shutdown_on_exit=False)
+    exporter = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    told = Spans(provider)(ended)
+    return told, list(exporter.get_finished_spans())
+
+
+def request(headers: dict[str, str] | None = None, **changes: Any) -> Ended:
+    facts: dict[str, Any] = {
+        "identity": "mine",
+        "method": "POST",
+        "path": "/v1/models/animals:predict",
+        "status": 200,
+        "seconds": 0.25,
+        "rule": "/v1/models/<name>:predict",
+        "client": "10.0.0.9",
+    }
+    return Ended(**facts | changes, header=(headers or {}).get)
+
+
+def test_a_span_says_what_was_asked_and_answered() -> None:
+    before = time.time_ns()
+    call = Call("mine", 0.0, rows=3, reading_s=0.01, writing_s=0.02)
+    _, (span,) = made(request({"host": "models.example:8000"}, call=call, key="alice"))
+    assert span.name == "POST /v1/models/<name>:predict"
+    assert span.kind is SpanKind.SERVER
+    assert span.parent is None
+    assert span.status.status_code is StatusCode.UNSET
+    assert span.end_time is not None
+    assert span.start_time is not None
+    assert before <= span.end_time <= time.time_ns()
+    assert span.end_time - span.start_time == 250_000_000
+    assert dict(span.attributes or {}) == {
+        "http.request.method": "POST",
+        "http.route": "/v1/models/<name>:predict",
+        "http.response.status_code": 200,
+        "url.scheme": "http",
+        "url.path": "/v1/models/animals:predict",
+        "server.address": "models.example",
+        "server.port": 8000,
+        "client.address": "10.0.0.9",
+        "pigeonhole.request_id": "mine",
+        "pigeonhole.key": "alice",
+        "pigeonhole.rows": 3,
+        "pigeonhole.reading_s": 0.01,
+        "pigeonhole.writing_s": 0.02,
+    }
+
+
+def test_a_fault_of_ours_is_an_error_and_a_callers_is_none() -> None:
+    _, (ours,) = made(request(status=503))
+    _, (callers,) = made(request(status=422))
+    assert ours.status.status_code is StatusCode.ERROR
+    assert (ours.attributes or {})["error.type"] == "503"
+    assert callers.status.status_code is StatusCode.UNSET
+    assert "error.type" not in (callers.attributes or {})
+
+
+def test_a_request_is_a_child_of_the_span_that_it_names() -> None:
+    told, (span,) = made(request({"traceparent": SAMPLED, "tracestate": "one=1,two=2"}))
+    assert told == TRACE
+    assert span.context.trace_id == int(TRACE, 16)
+    assert span.context.trace_state.to_header() == "one=1,two=2"
+    assert span.parent is not None
+    assert span.parent.span_id == int(PARENT, 16)
+    assert span.parent.is_remote
+
+
+def test_whether_the_parent_is_sampled_decides() -> None:
+    for flags in ("00", "02", "fe"):  # all but the last bit are others'
+        assert made(request({"traceparent": f"00-{TRACE}-{PARENT}-{flags}"})) == ("", [])
+    assert made(request({"traceparent": f"01-{TRACE}-{PARENT}-00-more"})) == ("", [])
+    for flags in ("01", "03", "ff"):
+        assert len(made(request({"traceparent": f"00-{TRACE}-{PARENT}-{flags}"}))[1]) == 1
+    told, spans = made(request({"traceparent": SAMPLED}), ParentBased(ALWAYS_OFF))
+    assert (told, len(spans)) == (TRACE, 1)
+    assert made(request(), ParentBased(ALWAYS_OFF)) == ("", [])
+
+
+def test_a_sampler_that_follows_no_parent_decides_alone() -> None:
+    told, (span,) = made(request({"traceparent": UNSAMPLED}), ALWAYS_ON)
+    assert told == TRACE
+    assert span.parent is not None
+    assert made(request({"traceparent": SAMPLED}), ALWAYS_OFF) == ("", [])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "-",
+        "00",
+        SAMPLED[:-1],
+        SAMPLED.upper(),
+        f"{SAMPLED}-more",
+        f"{SAMPLED},{SAMPLED}",  # two headers
+        f"ff-{TRACE}-{PARENT}-01",
+        f"00-{'0' * 32}-{PARENT}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE}-{PARENT}-zz",
+        f"00-{'0' * 32}-{PARENT}-00",
+        f"00-{TRACE}-{'0' * 16}-00",
+        f"{UNSAMPLED}-more",
+        f"{UNSAMPLED},{UNSAMPLED}",
+        "\u0660\u0660-" + SAMPLED[3:],
+        "\x00\xff" * 100,
+        "0" * 30_000,
+        "-" * 30_000,
+    ],
+)
+def test_a_malformed_parent_is_passed_over_in_silence(given, caplog) -> None:
+    told, (span,) = made(request({"traceparent": given, "tracestate": "a=b"}))
+    assert span.parent is None
+    assert told == f"{span.context.trace_id:032x}" != TRACE
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "=",
+        "no equals sign",
+        "a=1,a=2",
+        "a=" + "b" * 30_000,
+        ",".join(f"k{i}=v" for i in range(100)),
+        "," * 30_000,
+        "a=\xe9",
+        "A=1",
+    ],
+)
+def test_a_state_that_can_not_be_kept_is_dropped_and_the_parent_stays(state, caplog) -> None:
+    told, (span,) = made(request({"traceparent": SAMPLED, "tracestate": state}))
+    assert told == TRACE
+    assert span.context.trace_state.to_header() == ""
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "path", ["/health/live", "/healthz", "/v2/health/ready", "/ping", "/metrics", "/metrics/"]
+)
+def test_what_machines_ask_all_the_time_is_not_traced(path) -> None:
+    assert made(request({"traceparent": SAMPLED}, method="GET", path=path)) == ("", [])
+
+
+def test_what_never_became_a_request_is_not_traced() -> None:
+    assert made(request(method=UNREAD, path=UNREAD, status=400)) == ("", [])
+
+
+def test_names_stay_few_whatever_is_asked_for() -> None:
+    _, (nowhere,) = made(request(method="GET", path="/etc/passwd", rule="", status=404))
+    _, (strange,) = made(request(method="MKCALENDAR", rule="", status=405))
+    assert nowhere.name == "GET"
+    assert "http.route" not in (nowhere.attributes or {})
+    assert strange.name == "HTTP"
+    attributes = strange.attributes or {}
+    assert attributes["http.request.method"] == "_OTHER"
+    assert attributes["http.request.method_original"] == "MKCALENDAR"
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "port"),
+    [
+        ("localhost", "localhost", None),
+        ("[::1]:8000", "[::1]", 8000),
+        ("a:", "a:", None),
+        ("a:8000000000", "a:8000000000", None),
+        ("a:²", "a:²", None),
+        (":80", ":80", None),
+    ],
+)
+def test_the_server_is_called_as_the_client_calls_it(host, address, port) -> None:
+    _, (span,) = made(request({"host": host}))
+    attributes = span.attributes or {}
+    assert attributes["server.address"] == address
+    assert attributes.get("server.port") == port
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({}, "pigeonhole"),
+        ({"OTEL_SERVICE_NAME": "mine"}, "mine"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=yours,zone=b"}, "yours"),
+        ({"OTEL_SERVICE_NAME": "mine", "OTEL_RESOURCE_ATTRIBUTES": "service.name=yours"}, "mine"),
+    ],
+)
+def test_the_environment_names_the_service(monkeypatch, variables, name) -> None:
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    provider = exporting_provider()
+    attributes = provider.resource.attributes
+    assert attributes["service.name"] == name
+    assert attributes.get("zone") == ("b" if "zone" in str(variables) else None)
+    Spans(provider).close()
+
+
+def test_complaints_of_the_library_are_one_line_in_a_while(caplog) -> None:
+    spans = Spans(exporting_provider())
+    for number in range(50):
+        logging.getLogger("opentelemetry.sdk.anywhere").warning("gone %d", number)
+    (record,) = caplog.records
+    assert (record.name, record.reason) == ("service.web.spans", "gone 0")
+    spans.close()
