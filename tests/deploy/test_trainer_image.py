@@ -1,0 +1,110 @@
+"""The trainer's image: it fits a table that is mounted, and the service takes up what it published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.deploy.conftest import HARDENED, Container, Docker
+
+pytestmark = pytest.mark.slow
+
+QUICK = ("--preset", "classic", "--hidden", "3", "--epochs", "20")
+FIT = ("fit", "/data/table.csv", "--target", "bodymass", "--name", "people")
+
+
+@pytest.fixture
+def volume(docker: Docker) -> Iterator[Callable[[], str]]:
+    """Makes volumes, and removes them when the containers on them have gone."""
+    volumes: list[str] = []
+
+    def make() -> str:
+        volumes.append(docker("volume", "create"))
+        return volumes[-1]
+
+    yield make
+    for made in volumes:
+        docker("volume", "rm", made)
+
+
+@pytest.fixture
+def tables(docker: Docker, trainer_image: str, tmp_path) -> tuple[str, ...]:
+    """A mounted folder with a table that the image itself has drawn."""
+    drawn = docker("run", "--rm", *HARDENED, trainer_image, "sample", "bodymass", "--rows", "600")
+    (tmp_path / "table.csv").write_text(drawn + "\n")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    return ("--volume", f"{tmp_path}:/data:ro")
+
+
+def test_it_says_what_it_can_do(docker: Docker, trainer_image: str):
+    said = docker("run", "--rm", *HARDENED, trainer_image)
+    for command in ("fit", "evaluate", "inspect", "sample"):
+        assert f"\n  {command} " in said
+
+
+def test_what_it_publishes_is_served_without_a_restart(
+    docker: Docker,
+    trainer_image: str,
+    service_image: str,
+    run_container: Callable[..., Container],
+    tables: tuple[str, ...],
+    volume: Callable[[], str],
+):
+    models = volume()
+    flags = ("--publish", "127.0.0.1::8000", "--env", "PIGEONHOLE_ALLOW_ANONYMOUS=on")
+    service = run_container(service_image, *HARDENED, *flags, "--volume", f"{models}:/models:ro")
+    service.until_healthy()
+    train = ("run", "--rm", *HARDENED, *tables, "--volume", f"{models}:/models", trainer_image)
+    assert "Published models/people/1/model.onnx" in docker(*train, *FIT, *QUICK, timeout=120)
+
+    def answer() -> httpx.Response:
+        rows = {"instances": [{"height_cm": 172, "weight_kg": 130}]}
+        return httpx.post(f"{service.address()}/v1/models/people:predict", json=rows)
+
+    service.until(lambda: answer().status_code == 200)
+    assert answer().json()["predictions"][0]["label"] == "overweight"
+    again = (*FIT, *QUICK, "--seed", "1")
+    assert "Published models/people/2/model.onnx" in docker(*train, *again, timeout=120)
+    service.until(lambda: answer().json()["version"] == "2")
+    service.remove()
+
+
+def test_a_table_that_is_refused_has_its_exit_code(
+    docker: Docker, trainer_image: str, tables: tuple[str, ...], volume: Callable[[], str]
+):
+    wrong = ("fit", "/data/table.csv", "--target", "bodymas", "--name", "people")
+    flags = (*HARDENED, *tables, "--volume", f"{volume()}:/models")
+    said = docker("run", "--rm", *flags, trainer_image, *wrong, exit_code=2)
+    assert "column 'bodymas'" in said
+
+
+def test_a_stop_ends_it_with_nothing_published(
+    docker: Docker,
+    trainer_image: str,
+    run_container: Callable[..., Container],
+    tables: tuple[str, ...],
+    volume: Callable[[], str],
+):
+    models = volume()
+    mounted = (*tables, "--volume", f"{models}:/models")
+    trainer = run_container(
+        trainer_image, *HARDENED, *mounted, command=(*FIT, "--epochs", "100000")
+    )
+    trainer.until(lambda: "Sequential" in trainer.logs() or "RealMLP" in trainer.logs())
+    time.sleep(1)
+    assert trainer.stop() == 130
+    assert "Interrupted; nothing was published." in trainer.logs()
+    trainer.remove()
+    find = ("run", "--rm", "--entrypoint", "find", "--volume", f"{models}:/models", trainer_image)
+    assert docker(*find, "/models", "-type", "f") == ""
+
+
+def test_it_holds_no_service_and_no_installer(docker: Docker, trainer_image: str):
+    run = ("run", "--rm", "--entrypoint", "python", trainer_image, "-c")
+    absent = ("service", "flask", "gunicorn", "pip", "setuptools", "wheel", "ensurepip")
+    find = f"import importlib.util as i; print([m for m in {absent} if i.find_spec(m)])"
+    assert docker(*run, find) == "[]"
