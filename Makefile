@@ -12,9 +12,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CLIENTS := build/clients
 REQUIREMENTS := deploy/requirements
+SHIPPED := service service-tracing service-arrow-tracing trainer
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)
+REVISION = $(shell git describe --always --abbrev=40 --dirty --exclude '*' 2> /dev/null)
+COMPOSE = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
 
-.PHONY: help serve install test check format train bench bench-trainer bench-serving bench-quality lock clean
+.PHONY: help serve install test check format train bench bench-trainer bench-serving bench-quality up down roll images sbom dashboards lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -92,11 +96,44 @@ bench-serving: $(VENV)/service.stamp $(VENV)/trainer.stamp ## measure the servic
 bench-quality: $(VENV)/trainer.stamp ## compare scores with its peers on a folder of tables (TABLES)
 	@$(PY) -m benchmarks.quality $(TABLES)
 
+up: ## start service, Prometheus and Grafana in containers (needs Docker and Compose; settings in .env)
+	@COMPOSE="$(COMPOSE)" deploy/compose/up
+
+down: ## stop them; their volumes stay
+	@$(COMPOSE) down --remove-orphans
+
+roll: ## replace two services behind nginx by new ones, one after the other
+	@COMPOSE="$(COMPOSE)" deploy/compose/roll --build
+
+images: ## build the images of service and trainer (needs Docker)
+	@for program in service trainer; do \
+		docker build --file deploy/$$program.Dockerfile --tag pigeonhole-$$program --tag pigeonhole-$$program:$(VERSION) \
+			--build-arg VERSION=$(VERSION) --build-arg REVISION=$(or $(REVISION),unknown) . || exit 1; \
+	done
+
+sbom: images $(VENV)/dev.stamp ## list what the images hold, as CycloneDX in build/sbom
+	@# What is in the images, not what stands in the locks: those serve every platform.
+	@rm -rf build/sbom && mkdir -p build/sbom && for program in service trainer; do \
+		$(PY) -m venv --clear --without-pip build/sbom/packages && \
+		docker run --rm --entrypoint sh pigeonhole-$$program -c 'cd /opt/venv/lib/python3*/site-packages && tar -c *.dist-info' \
+			| tar -x -C build/sbom/packages/lib/python3*/site-packages && \
+		$(VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+			--output-file build/sbom/$$program.json build/sbom/packages || exit 1; \
+	done
+	@rm -r build/sbom/packages && ls build/sbom/*.json
+
+dashboards: $(VENV)/dev.stamp ## write Grafana's dashboards anew from deploy/grafana/*.py
+	@$(PY) -m deploy.grafana.dashboards deploy/grafana/dashboards
+
 lock: $(VENV)/dev.stamp ## resolve the requirements again, with hashes
-	@for extra in service trainer dev clients; do \
+	@# First what the tests run with; what is shipped keeps to it. A file is called by its extras.
+	@resolve() { \
 		$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-			--extra $$extra --upgrade pyproject.toml -o $(REQUIREMENTS)/$$extra.txt || exit 1; \
+			$$(echo $$1 | sed -E 's/^|-/ --extra /g') $$2 pyproject.toml -o $(REQUIREMENTS)/$$1.txt; \
+	}; \
+	resolve dev --upgrade && resolve clients --upgrade && for name in $(SHIPPED); do \
+		resolve $$name "--upgrade --constraints $(REQUIREMENTS)/dev.txt" || exit 1; \
 	done
 
 clean: ## remove the virtual environment and what the tools left

@@ -1,0 +1,150 @@
+"""Clients that ask without a pause on connections that they keep, and count what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Self
+from urllib.parse import urlsplit
+
+import uvloop
+
+BODY = b'{"instances": [[172, 95]]}'
+
+ANSWER_S = 30
+"""An answer that takes longer is a failure."""
+
+AGAIN_S = 0.02
+"""After a connection was refused."""
+
+
+class Load:
+    """Some clients, each with a connection of its own, which it keeps until it is told to close it.
+
+    Args:
+        address: as in ``http://127.0.0.1:8000``.
+        clients: how many.
+        pause: seconds that each waits between an answer and its next question; one that is longer
+            than the service keeps silent connections makes it close them under the clients' hands.
+        through_proxy: whether something takes connections for the service that can only find out
+            afterwards that it isn't there, as Docker does for a published port on loopback. A new
+            connection that ends before the first byte of an answer is then one that was refused.
+
+    Attributes:
+        answered: good answers.
+        refused: new connections that were not taken.
+        failures: everything else, by what it was.
+        slowest: seconds that the slowest answer took, refused connections before it not counted.
+    """
+
+    def __init__(
+        self, address: str, clients: int = 64, *, pause: float = 0, through_proxy: bool = False
+    ) -> None:
+        parts = urlsplit(address)
+        self._host, self._port = parts.hostname or "", parts.port or 80
+        self._clients, self._pause, self._through_proxy = clients, pause, through_proxy
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._ask_all()))
+        self.answered = self.refused = 0
+        self.failures: Counter[str] = Counter()
+        self.slowest = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.until_more()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def until_more(self, answers: int = 100) -> None:
+        """Wait for so many more answers."""
+        wanted = self.answered + answers
+        self._until(lambda: self.answered >= wanted)
+
+    def until_refused(self) -> None:
+        """Wait until nobody is let in any more."""
+        before = self.refused
+        self._until(lambda: self.refused >= before + self._clients)
+
+    def _until(self, true: Callable[[], bool], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, str(self)
+            time.sleep(0.01)
+
+    def __str__(self) -> str:
+        failed = dict(self.failures) or "none failed"
+        return f"{self.answered} answered, {self.refused} refused, {failed}"
+
+    async def _ask_all(self) -> None:
+        await asyncio.gather(*(self._ask_again_and_again() for _ in range(self._clients)))
+
+    async def _ask_again_and_again(self) -> None:
+        while not self._over.is_set():
+            try:
+                reader, writer = await asyncio.wait_for(
+                    asyncio.open_connection(self._host, self._port), ANSWER_S
+                )
+            except OSError:
+                self.refused += 1
+                await asyncio.sleep(AGAIN_S)
+                continue
+            try:
+                await self._use(reader, writer)
+            finally:
+                writer.close()
+
+    async def _use(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Ask on one connection until it ends."""
+        request = (
+            b"POST /v1/models/bodymass:predict HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n\r\n%b"
+            % (self._host.encode(), len(BODY), BODY)
+        )
+        is_new = True
+        while not self._over.is_set() and not reader.at_eof():
+            begun = time.monotonic()
+            try:
+                writer.write(request)
+                stays, failure = await asyncio.wait_for(_read_answer(reader), ANSWER_S)
+            except TimeoutError:
+                stays, failure = False, "no answer in time"
+            except (OSError, asyncio.IncompleteReadError) as error:
+                got = getattr(error, "partial", b"")
+                if is_new and self._through_proxy and not got:
+                    self.refused += 1
+                    await asyncio.sleep(AGAIN_S)
+                    return
+                where = "new" if is_new else "kept"
+                stays, failure = False, f"{type(error).__name__} on a {where} connection, {got!r}"
+            if failure:
+                self.failures[failure] += 1
+            else:
+                self.answered += 1
+                self.slowest = max(self.slowest, time.monotonic() - begun)
+            if not stays:
+                return
+            is_new = False
+            if self._pause:
+                await asyncio.sleep(self._pause)
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> tuple[bool, str]:
+    """Read one answer.
+
+    Returns:
+        Whether the connection stays, and what is wrong with the answer, or nothing.
+
+    Raises:
+        OSError: the connection was reset.
+        asyncio.IncompleteReadError: it ended before the answer did.
+    """
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+    body = await reader.readexactly(length)
+    is_good = head.startswith(b"http/1.1 200 ") and b'"overweight"' in body
+    return b"connection: close" not in head, "" if is_good else f"{head[:12]!r} {body[:80]!r}"

@@ -1,0 +1,235 @@
+"""The composed set-up as ``make up`` starts it: predictions, metrics, training, and what it bears."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.deploy.composed import (
+    BASE,
+    Project,
+    compose_command,
+    copied,
+    has_image,
+    pinned_image,
+    until,
+)
+
+slow = pytest.mark.slow
+
+OVERLAYS = (
+    BASE,
+    (*BASE, "deploy/compose/keys.yml"),
+    (*BASE, "deploy/compose/replicas.yml"),
+)
+
+
+@pytest.fixture(scope="session")
+def compose(docker, program) -> list[str]:
+    command = compose_command()
+    if len(command) == 1:
+        program(*command, *command)
+    return command
+
+
+@pytest.fixture(scope="session")
+def monitoring(docker, repository) -> dict[str, bool]:
+    """Which of the images for monitoring are there, or could be had."""
+    return {
+        name: has_image(pinned_image(repository, f"{name.upper()}_IMAGE"))
+        for name in ("prometheus", "grafana")
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(checkout, repository, tmp_path_factory) -> Path:
+    return copied(checkout, repository, tmp_path_factory.mktemp("composed"))
+
+
+@pytest.fixture(scope="module")
+def project(compose, monitoring, service_image, trainer_image, folder) -> Iterator[Project]:
+    """What ``make up`` started, with Prometheus beside it."""
+    project = Project(
+        folder,
+        SERVICE_IMAGE="pigeonhole-service:test-composed",
+        TRAINER_IMAGE=trainer_image,
+        # Without an image of Grafana nothing of that profile is started, but what is named.
+        COMPOSE_PROFILES="monitoring" if all(monitoring.values()) else "",
+        TABLES="./tables",
+    )
+    try:
+        project.said = project.run("make", "up")
+        if monitoring["prometheus"]:
+            project.up("service", "prometheus")
+        yield project
+    finally:
+        project.down()
+        project.run("docker", "image", "rm", "pigeonhole-service:test-composed")
+
+
+@slow
+def test_make_up_says_where_everything_is_and_what_it_says_to_try_works(project) -> None:
+    assert f"service     {project.address}\n" in project.said
+    (curl,) = re.findall(r"^  (curl .*)$", project.said, re.MULTILINE)
+    assert '"label":"overweight"' in project.run("sh", "-c", curl.replace("curl ", "curl -s ", 1))
+
+
+@slow
+def test_make_up_makes_settings_with_a_password_that_nobody_else_reads(project) -> None:
+    made = project.folder / ".env"
+    assert made.stat().st_mode & 0o777 == 0o600
+    password = re.findall(r"^GRAFANA_PASSWORD=([0-9a-f]{32})$", made.read_text(), re.MULTILINE)
+    assert len(set(password[0])) > 4
+
+
+@slow
+def test_prometheus_has_the_metrics_and_its_rules_work(project, monitoring, repository) -> None:
+    if not monitoring["prometheus"]:
+        missing = f"there is no {pinned_image(repository, 'PROMETHEUS_IMAGE')}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(f"{missing}: pull it, or run tests/deploy/stand_ins/build")
+    assert project.answers()
+    asked = 'pigeonhole_requests_total{job="pigeonhole", model="bodymass", code="200"}'
+    until(lambda: project.query(asked))
+    (series,) = project.query(asked)
+    assert float(series["value"][1]) >= 1
+    with httpx.Client(base_url=project.prometheus, trust_env=False) as client:
+        groups = client.get("/api/v1/rules").json()["data"]["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        assert len(rules) > 10
+        assert [rule for rule in rules if rule.get("lastError")] == []
+        targets = client.get("/api/v1/targets").json()["data"]["activeTargets"]
+        assert {target["health"] for target in targets} == {"up"}
+
+
+@slow
+def test_every_container_is_hardened_and_bounded(project, monitoring) -> None:
+    for name in ("service", *(("prometheus",) if monitoring["prometheus"] else ())):
+        known = project.container(name)
+        host = known["HostConfig"]
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert host["Memory"] > 0
+        assert host["NanoCpus"] > 0
+        assert host["PidsLimit"] > 0
+        assert host["LogConfig"] == {
+            "Type": "json-file",
+            "Config": {"max-file": "3", "max-size": "10m"},
+        }
+        assert known["Config"]["User"] not in ("", "root", "0")
+        for published in host["PortBindings"].values():
+            assert {one["HostIp"] for one in published} == {"127.0.0.1"}
+
+
+@slow
+def test_a_fit_is_served_without_a_restart(project) -> None:
+    before = project.container("service")["State"]["StartedAt"]
+    tables = project.folder / "tables"
+    tables.mkdir(exist_ok=True)
+    with (tables / "table.csv").open("wb") as table:
+        sample = [sys.executable, "-m", "trainer", "sample", "bodymass", "--rows", "300"]
+        subprocess.run(sample, check=True, stdout=table)
+    project.compose(
+        *("run", "--rm", "trainer", "fit", "/data/table.csv", "--target", "bodymass"),
+        *("--name", "fresh", "--preset", "classic", "--hidden", "3", "--epochs", "20"),
+    )
+    until(lambda: project.answers("fresh"), 20)
+    assert project.answers("bodymass")
+    assert project.container("service")["State"]["StartedAt"] == before
+
+
+@slow
+def test_a_service_that_was_killed_comes_back(project) -> None:
+    before = project.container("service")
+    os.kill(before["State"]["Pid"], signal.SIGKILL)
+    until(lambda: project.container("service")["RestartCount"] == before["RestartCount"] + 1)
+    until(project.answers)
+
+
+@slow
+def test_make_down_keeps_what_was_stored_and_make_up_goes_on_with_it(project) -> None:
+    project.run("make", "down")
+    name = project.environment["COMPOSE_PROJECT_NAME"]
+    label = f"label=com.docker.compose.project={name}"
+    assert project.run("docker", "ps", "--all", "--quiet", "--filter", label) == ""
+    kept = project.run("docker", "volume", "ls", "--quiet", "--filter", label).split()
+    assert f"{name}_models" in kept
+    assert "Made .env" not in project.run("make", "up")
+    assert project.answers("fresh")
+
+
+@slow
+def test_with_keys_strangers_get_nothing_and_prometheus_its_metrics(
+    compose, monitoring, service_image, checkout, repository, tmp_path
+) -> None:
+    folder = copied(checkout, repository, tmp_path)
+    project = Project(folder, OVERLAYS[1], SERVICE_IMAGE=service_image)
+    (folder / "keys").mkdir()
+    keys = folder / "keys"
+    make = [
+        "docker",
+        "run",
+        "--rm",
+        "--user",
+        f"{os.getuid()}:{os.getgid()}",
+        "-v",
+        f"{keys}:/keys",
+    ]
+    make += [service_image, "key", "--keys", "/keys/keys.toml"]
+    for name, scopes in (("alice", "predict,read"), ("prometheus", "metrics")):
+        with (keys / f"{name}.token").open("wb") as token:
+            subprocess.run([*make, name, "--scopes", scopes], check=True, stdout=token)
+    alice = {"Authorization": f"Bearer {(folder / 'keys/alice.token').read_text().strip()}"}
+    try:
+        project.up("service", *(("prometheus",) if monitoring["prometheus"] else ()))
+        assert not project.answers()
+        assert project.answers(headers=alice)
+        if monitoring["prometheus"]:
+            until(lambda: project.query('up{job="pigeonhole"} == 1'))
+    finally:
+        project.down()
+
+
+@pytest.mark.parametrize("files", OVERLAYS, ids=["alone", "keys", "replicas"])
+def test_compose_understands_every_set_up_and_complains_of_nothing(
+    compose, files, folder, tmp_path
+) -> None:
+    project = Project(folder, files, COMPOSE_PROFILES="monitoring,train")
+    done = subprocess.run(
+        [*compose, "config"],
+        cwd=folder,
+        env=project.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for service in ("service", "trainer", "prometheus", "grafana"):
+        assert re.search(rf"^  {service}:$", done.stdout, re.MULTILINE)
+
+
+def test_every_setting_of_the_example_is_one_that_the_files_read(repository) -> None:
+    files = [repository / "docker-compose.yml", *(repository / "deploy/compose").glob("*.yml")]
+    text = "".join(file.read_text() for file in files)
+    read = set(re.findall(r"\$\{([A-Z_]+)", text)) | set(
+        re.findall(r"^ +([A-Z_]+):$", text, re.MULTILINE)
+    )
+    example = (repository / ".env.example").read_text()
+    offered = set(re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE))
+    assert offered - read == {"COMPOSE_PROFILES", "COMPOSE_FILE"}
+
+
+def test_every_image_is_pinned_to_a_release(repository) -> None:
+    for name in ("PROMETHEUS_IMAGE", "GRAFANA_IMAGE", "NGINX_IMAGE"):
+        assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+\.\d+(-\w+)?", pinned_image(repository, name))

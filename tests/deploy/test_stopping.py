@@ -1,0 +1,100 @@
+"""A container that is stopped, or whose worker dies, while clients ask it as fast as they can."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.composed import until
+from tests.deploy.conftest import HARDENED
+from tests.deploy.load import Load
+
+pytestmark = pytest.mark.slow
+
+STOP_S = 45
+
+
+@pytest.fixture
+def service(run_container, service_image):
+    container = run_container(
+        service_image,
+        *HARDENED,
+        *("--publish", "127.0.0.1::8000", "--env", "PIGEONHOLE_ALLOW_ANONYMOUS=on"),
+    )
+    container.until_healthy()
+    return container
+
+
+def direct_address(container) -> str:
+    """Where it is reached without anything in between, as a pod is."""
+    return f"http://{container.inspect()['NetworkSettings']['IPAddress']}:8000"
+
+
+@pytest.mark.parametrize("pause", [0, 1.0], ids=["ceaseless", "now and then"])
+def test_a_stop_under_load_refuses_newcomers_and_fails_nobody(service, pause) -> None:
+    with Load(direct_address(service), pause=pause) as load:
+        assert service.stop(STOP_S) == 0
+        load.until_refused()
+    assert not load.failures
+    assert load.answered >= 100
+
+
+def test_a_stop_under_load_fails_nobody_who_comes_through_a_published_port(service) -> None:
+    with Load(service.address(), through_proxy=True) as load:
+        assert service.stop(STOP_S) == 0
+        load.until_refused()
+    assert not load.failures
+    assert load.answered >= 100
+
+
+def test_a_client_that_reads_slowly_gets_its_whole_answer_before_the_network_goes(service) -> None:
+    """What the system has taken from the service is lost if the container ends before it is sent."""
+    body = json.dumps({"instances": [[172, 95]] * 2000}).encode()
+    host = service.inspect()["NetworkSettings"]["IPAddress"]
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(20)
+        client.connect((host, 8000))
+        head = "POST /v1/models/bodymass:predict HTTP/1.1\r\nhost: a\r\ncontent-length: "
+        client.sendall(f"{head}{len(body)}\r\n\r\n".encode() + body)
+        answer = client.recv(1000)
+        stopping = threading.Thread(target=service.stop, args=(STOP_S,))
+        stopping.start()
+        try:
+            head, _, rest = answer.lower().partition(b"\r\n\r\n")
+            missing = int(head.partition(b"content-length:")[2].split()[0]) - len(rest)
+            while missing:
+                time.sleep(0.06)  # some seconds for all of it
+                piece = client.recv(4096)
+                assert piece, f"{missing} bytes are missing"
+                missing -= len(piece)
+        finally:
+            client.close()
+            stopping.join()
+
+
+def children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_worker_that_is_killed_under_load_takes_only_its_own_connections(service) -> None:
+    parent = service.inspect()["State"]["Pid"]
+    workers = children(parent)
+    if len(workers) < 2:
+        pytest.skip("there is one core, and so one worker")
+    clients = 64
+    with Load(direct_address(service), clients) as load:
+        load.until_more(5000)  # they are dealt out evenly by now
+        os.kill(workers[0], signal.SIGKILL)
+        until(lambda: len(children(parent)) == len(workers) and workers[0] not in children(parent))
+        load.until_more(2000)
+    share = clients / len(workers)
+    assert 1 <= load.failures.total() <= 1.25 * share, load
+    assert load.refused == 0
