@@ -1,0 +1,210 @@
+"""deploy/prometheus against a service that runs: what its rules name, and a real Prometheus."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy.busy_service import DEFAULT, ask, metrics, reject, sample_models
+from tests.deploy.expressions import exposed, labels_of, rules, with_recorded
+from tests.service.conftest import RunningServer
+
+pytestmark = pytest.mark.slow
+
+WAIT_S = 60
+
+
+class Prometheus:
+    """A Prometheus of its own, which waits a second wherever the configuration waits longer.
+
+    Args:
+        program: its executable.
+        shipped: the folder of its configuration, of which it gets a copy.
+        folder: for that copy, its data and its log.
+        server: the service that it is to scrape.
+    """
+
+    def __init__(self, program: str, shipped: Path, folder: Path, server: RunningServer) -> None:
+        self.configuration = folder / "prometheus"
+        shutil.copytree(shipped, self.configuration)
+        for path in (
+            *self.configuration.glob("rules/*.yml"),
+            self.configuration / "prometheus.yml",
+        ):
+            text = path.read_text("utf-8")
+            text = re.sub(r"((?:interval|timeout|for): )\d+\w+", r"\g<1>1s", text)
+            path.write_text(text, "utf-8")
+        target = server.address.removeprefix("http://")
+        (self.configuration / "targets.yml").write_text(f"- targets: ['{target}']\n", "utf-8")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.address = f"http://{address}"
+        self._log = folder / "prometheus.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    program,
+                    f"--config.file={self.configuration / 'prometheus.yml'}",
+                    f"--storage.tsdb.path={folder / 'data'}",
+                    f"--web.listen-address={address}",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def asked(self, path: str, **parameters: str) -> Any:
+        """What its HTTP API says; None while it does not answer."""
+        url = f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)["data"]
+        except (urllib.error.URLError, ConnectionError):
+            return None
+
+    def value(self, expression: str) -> float | None:
+        """The value of an expression's first series, or None where there is none."""
+        data = self.asked("query", query=expression)
+        return float(data["result"][0]["value"][1]) if data and data["result"] else None
+
+    def until(self, true: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Ask again and again until something is so; fail with the log if it never is."""
+        deadline = time.monotonic() + WAIT_S
+        while not true():
+            assert self._process.poll() is None, self._log.read_text("utf-8")
+            assert time.monotonic() < deadline, self._log.read_text("utf-8")
+            meanwhile()
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+
+@pytest.fixture
+def watch(program, repository: Path, tmp_path: Path) -> Iterator[Callable[..., Prometheus]]:
+    """Starts Prometheus on a service, and ends it with the test."""
+    executable = program("prometheus", "prometheus")
+    started: list[Prometheus] = []
+
+    def watching(server: RunningServer) -> Prometheus:
+        started.append(
+            Prometheus(executable, repository / "deploy" / "prometheus", tmp_path, server)
+        )
+        return started[-1]
+
+    yield watching
+    for prometheus in started:
+        prometheus.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+    """Starts the service on a model folder, and ends it with the test."""
+    started: list[RunningServer] = []
+
+    def running(models: Path, *flags: str) -> RunningServer:
+        started.append(
+            RunningServer(models, tmp_path / "service.log", *DEFAULT, "--workers", "2", *flags)
+        )
+        return started[-1]
+
+    yield running
+    for server in started:
+        server.stop()
+
+
+def test_all_that_rules_name_is_exposed_or_recorded(
+    start, repository: Path, tmp_path: Path
+) -> None:
+    folder = repository / "deploy" / "prometheus" / "rules"
+    known = exposed(metrics(start(sample_models(repository, tmp_path))))
+    known = with_recorded(known, folder)
+    for rule in rules(folder):
+        # What Prometheus adds is only named where alerts say so.
+        labels = labels_of(rule["expr"], known)
+        named = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule.get("annotations", {}))))
+        assert named <= labels, rule["alert"]
+
+
+def test_a_real_prometheus_scrapes_records_and_alerts(
+    start, watch, repository: Path, tmp_path: Path
+) -> None:
+    models = sample_models(repository, tmp_path)
+    shutil.rmtree(models / "bodymass" / "2")
+    server = start(models)
+    prometheus = watch(server)
+    prometheus.until(lambda: prometheus.value('up{job="pigeonhole"}') == 1)
+
+    # Counters that are there from the first scrape on must grow before there are rates.
+    missing = {
+        rule["record"] for rule in rules(prometheus.configuration / "rules") if "record" in rule
+    }
+
+    def all_recorded() -> bool:
+        missing.difference_update([n for n in missing if prometheus.value(n) is not None])
+        return not missing
+
+    prometheus.until(all_recorded, meanwhile=lambda: ask(server))
+    assert prometheus.value('job_model:pigeonhole_errors:ratio_rate5m{model="bodymass"}') == 0
+    assert prometheus.value('job_model:pigeonhole_slow:ratio_rate5m{model="bodymass"}') == 0
+
+    groups = prometheus.asked("rules")["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        assert rule["health"] == "ok", rule
+    assert prometheus.asked("alerts")["alerts"] == []
+
+    reject(models)
+
+    def firing() -> list[dict[str, str]]:
+        alerts = prometheus.asked("alerts")["alerts"]
+        return [alert["labels"] for alert in alerts if alert["state"] == "firing"]
+
+    prometheus.until(firing)
+    (labels,) = firing()
+    assert labels == {
+        "alertname": "PigeonholeModelRejected",
+        "severity": "warning",
+        "job": "pigeonhole",
+        "instance": server.address.removeprefix("http://"),
+        "model": "bodymass",
+        "version": "2",
+    }
+
+
+def test_a_key_is_shown_and_a_new_one_needs_no_restart(
+    start, watch, repository: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.toml"
+    made = [sys.executable, "-m", "service", "key", "prometheus"]
+    token = subprocess.run(
+        [*made, "--scopes", "metrics", "--keys", str(keys)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=repository,
+    ).stdout
+    prometheus = watch(start(repository / "models", "--keys", str(keys)))
+
+    def target() -> dict[str, Any]:
+        targets = (prometheus.asked("targets") or {}).get("activeTargets", ())
+        return next((t for t in targets if t["labels"]["job"] == "pigeonhole"), {"health": None})
+
+    prometheus.until(lambda: target()["health"] == "down")
+    assert "401" in target()["lastError"]
+    (prometheus.configuration / "token").write_text(token, "utf-8")
+    prometheus.until(lambda: target()["health"] == "up")
