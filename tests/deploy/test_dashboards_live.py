@@ -1,0 +1,245 @@
+"""Every query of the dashboards, asked of a real Prometheus that scrapes a real service."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+import yaml
+
+from tests.deploy import busy_service
+from tests.deploy.expressions import Known, exposed, labels_of, with_recorded
+from tests.service.conftest import RunningServer
+from tests.service.heavy_model import write_heavy_model
+
+pytestmark = pytest.mark.slow
+
+GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
+
+SCRAPE_S = 1
+
+RANGE_S = 300
+"""The time that a dashboard is taken to show: all that there is."""
+
+PATIENCE_S = 40
+
+ALERTS: Known = {
+    "ALERTS": frozenset({"alertname", "alertstate", "severity", "job", "instance", "model"})
+}
+
+
+class Ask(NamedTuple):
+    """One query of a dashboard, as it stands there."""
+
+    dashboard: str
+    panel: str
+    expression: str
+    labels: frozenset[str] | None = None
+    """Those that a table's rows are told apart by."""
+
+
+def asked() -> list[Ask]:
+    """Every query of every panel and of every mark."""
+    found: list[Ask] = []
+    for path in sorted((GRAFANA / "dashboards").glob("*.json")):
+        dashboard = json.loads(path.read_text("utf-8"))
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", ()):
+                labels = row_labels(panel) if panel["type"] == "table" else None
+                found.append(Ask(path.stem, panel["title"], target["expr"], labels))
+        marks = dashboard["annotations"]["list"]
+        found += [Ask(path.stem, f"mark {mark['name']}", mark["expr"]) for mark in marks]
+    return found
+
+
+def row_labels(panel: dict[str, Any]) -> frozenset[str]:
+    """The labels that become columns of a table."""
+    (names,) = (t["options"]["renameByName"] for t in panel["transformations"][1:])
+    return frozenset(name for name in names if not name.startswith("Value #"))
+
+
+ASKED = asked()
+
+
+class Prometheus:
+    """Debian's Prometheus, with the project's rules, scraping one service every second."""
+
+    def __init__(self, program: str, folder: Path, target: str, rules: Path) -> None:
+        shutil.copytree(rules, folder / "rules")
+        every = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
+        scrape = {"job_name": "pigeonhole", "static_configs": [{"targets": [target]}]}
+        configuration = {
+            "global": every,
+            "rule_files": ["rules/*.yml"],
+            "scrape_configs": [scrape],
+        }
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=10)
+        with (folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    program,
+                    f"--config.file={folder}/prometheus.yml",
+                    f"--storage.tsdb.path={folder}/data",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                stderr=log,
+            )
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """What it answers, a refused query as a failure."""
+        answer = self._client.post if path.startswith("query") else self._client.get
+        keyword = "data" if path.startswith("query") else "params"
+        body = answer(path, **{keyword: parameters}).json()
+        assert body["status"] == "success", body
+        return body["data"]
+
+    def course(self, expression: str) -> list[float]:
+        """Every value of the last while."""
+        now = time.time()
+        found = self.get(
+            "query_range", query=expression, start=now - RANGE_S, end=now, step=SCRAPE_S
+        )
+        return [float(value) for series in found["result"] for _, value in series["values"]]
+
+    def values(self, label: str, series: str) -> list[str]:
+        """The values of a label of some series."""
+        return self.get(f"label/{label}/values", **{"match[]": series})
+
+    def stop(self) -> None:
+        self._client.close()
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+class Traffic:
+    """Questions of every kind, until it is told to stop."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self._server, self._over = server, threading.Event()
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(kind,))
+            for kind in (self._everything, self._crowd, self._crowd, self._crowd, self._late)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _repeat(self, kind: Any) -> None:
+        with httpx.Client(base_url=self._server.address, timeout=30) as client:
+            while not self._over.wait(0.02):
+                kind(client)
+
+    def _everything(self, _client: httpx.Client) -> None:
+        busy_service.ask(self._server)
+
+    def _crowd(self, client: httpx.Client) -> None:
+        client.post("/v1/models/heavy:predict", json={"instances": [[2]]})
+
+    def _late(self, client: httpx.Client) -> None:
+        headers = {"X-Request-Timeout-Ms": "1"}
+        client.post("/v1/models/heavy:predict", json={"instances": [[2]]}, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("service")
+    models = busy_service.sample_models(repository, folder)
+    write_heavy_model(models)
+    server = RunningServer(models, folder / "log", "--workers", "2", *busy_service.DEFAULT)
+    traffic = Traffic(server)
+    yield server
+    traffic.stop()
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    program, server: RunningServer, repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    rules = repository / "deploy" / "prometheus" / "rules"
+    target = server.address.removeprefix("http://")
+    prometheus = Prometheus(program("prometheus", "prometheus"), folder, target, rules)
+    yield prometheus
+    prometheus.stop()
+
+
+@pytest.fixture(scope="module")
+def known(server: RunningServer, repository: Path) -> Known:
+    """What the service exposes, and what the rules record."""
+    rules = repository / "deploy" / "prometheus" / "rules"
+    return with_recorded(exposed(busy_service.metrics(server)), rules) | ALERTS
+
+
+@pytest.fixture(scope="module")
+def chosen(prometheus: Prometheus) -> dict[str, dict[str, str]]:
+    """What each variable of each dashboard stands for when everything is chosen."""
+    until(lambda: httpx.get(f"{prometheus._client.base_url}query?query=up").is_success)
+    until(lambda: prometheus.course('pigeonhole_requests_total{model="heavy"}'))
+    return {path.stem: choices(prometheus, path) for path in GRAFANA.glob("dashboards/*.json")}
+
+
+def choices(prometheus: Prometheus, path: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for variable in json.loads(path.read_text("utf-8"))["templating"]["list"]:
+        if variable["type"] == "query":
+            query = filled(variable["query"]["query"], found)
+            series, label = re.fullmatch(r"label_values\((.+), (\w+)\)", query).groups()
+            values = prometheus.values(label, series)
+            assert values, query
+            escaped = "|".join(re.escape(value).replace("\\", "\\\\") for value in values)
+            found[variable["name"]] = variable.get("allValue") or f"({escaped})"
+    return found
+
+
+def filled(expression: str, variables: dict[str, str]) -> str:
+    """A query as Grafana sends it."""
+    built_in = {"__rate_interval": f"{4 * SCRAPE_S}s", "__range": f"{RANGE_S}s"}
+    for name, value in (built_in | variables).items():
+        expression = expression.replace(f"${name}", value)
+    assert "$" not in expression
+    return expression
+
+
+def until(true: Any) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            if found := true():
+                return found
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("ask", ASKED, ids=lambda ask: f"{ask.dashboard}: {ask.panel}")
+def test_a_query_names_what_there_is(ask: Ask, known: Known) -> None:
+    everything = dict.fromkeys(("job", "instance", "model", "version", "route"), ".+")
+    labels = labels_of(filled(ask.expression, everything), known)
+    if ask.labels is not None:
+        assert labels == ask.labels, "rows of a table have the labels that it shows, and no others"
+
+
+@pytest.mark.parametrize("ask", ASKED, ids=lambda ask: f"{ask.dashboard}: {ask.panel}")
+def test_a_query_has_an_answer(ask: Ask, prometheus: Prometheus, chosen) -> None:
+    values = until(lambda: prometheus.course(filled(ask.expression, chosen[ask.dashboard])))
+    assert all(map(math.isfinite, values))
