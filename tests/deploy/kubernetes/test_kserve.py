@@ -1,0 +1,139 @@
+"""The service, started as the ServingRuntime says, is to KServe's own client what KServe's servers are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service import __version__
+from service.__main__ import main
+from service.settings import Settings
+from service.web.health import LIVE, READY
+from tests.clients.conftest import Ask
+from tests.deploy.kubernetes.conftest import Object
+from tests.deploy.kubernetes.restricted import violations
+from tests.service.conftest import (
+    RunningServer,
+    serve,  # noqa: F401 - a fixture
+)
+
+NAME, MODELS = "{{.Name}}", "/mnt/models"
+
+GRACE_S = 30
+"""What a pod has to stop where its InferenceService doesn't say otherwise: Kubernetes's default."""
+
+
+@pytest.fixture(scope="module")
+def runtime(build) -> dict[str, Any]:
+    return build("deploy/kserve").one("ServingRuntime")
+
+
+@pytest.fixture(scope="module")
+def container(runtime: Object) -> dict[str, Any]:
+    (found,) = runtime["spec"]["containers"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def example(repository: Path) -> dict[str, Any]:
+    text = (repository / "deploy" / "kserve" / "inference-service.yaml").read_text("utf-8")
+    return yaml.safe_load(text)
+
+
+@pytest.fixture(scope="module")
+def settings(container: dict[str, Any]) -> Settings:
+    """What the service makes of the container's arguments, for a model called bodymass."""
+    command, *arguments = (each.replace(NAME, "bodymass") for each in container["args"])
+    assert command == "run"
+    return Settings.read({}, main.commands[command].make_context(command, arguments).params)
+
+
+def test_the_one_model_is_where_kserve_puts_it_under_the_name_that_it_gives(
+    settings: Settings, container: dict[str, Any]
+) -> None:
+    assert (settings.models, settings.model_name) == (Path(MODELS), "bodymass")
+    assert container["name"] == "kserve-container"
+
+
+def test_the_port_is_the_same_everywhere(
+    settings: Settings, runtime: Object, container: dict[str, Any]
+) -> None:
+    (port,) = container["ports"]
+    assert port["containerPort"] == settings.port == 8080
+    annotations = runtime["spec"]["annotations"]
+    assert annotations["prometheus.kserve.io/port"] == str(settings.port)
+    assert annotations["prometheus.kserve.io/path"] == "/metrics"
+    for probe, paths in (("readinessProbe", READY), ("livenessProbe", LIVE)):
+        assert container[probe]["httpGet"]["path"] in paths
+        assert container[probe]["httpGet"]["port"] == settings.port
+
+
+def test_liveness_waits_until_the_models_were_waited_for(
+    settings: Settings, container: dict[str, Any]
+) -> None:
+    assert container["livenessProbe"]["initialDelaySeconds"] > settings.load_wait_seconds
+
+
+def test_it_stops_in_the_time_that_a_pod_has(settings: Settings) -> None:
+    assert settings.drain_seconds >= 5
+    assert settings.drain_seconds + settings.graceful_seconds + 5 <= GRACE_S
+
+
+def test_the_container_is_restricted_and_pinned(runtime: Object, container: dict[str, Any]) -> None:
+    assert list(violations(runtime["spec"])) == []
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["image"] == f"pigeonhole-service:{__version__}"
+    assert set(container["resources"]) == {"requests", "limits"}
+
+
+def test_it_speaks_both_protocols_and_is_never_chosen_by_itself(runtime: Object) -> None:
+    assert runtime["spec"]["protocolVersions"] == ["v1", "v2"]
+    for each in runtime["spec"]["supportedModelFormats"]:
+        assert each["autoSelect"] is False
+
+
+def test_the_example_names_the_runtime_and_a_format_that_it_serves(
+    example: Object, runtime: Object
+) -> None:
+    model = example["spec"]["predictor"]["model"]
+    assert model["runtime"] == runtime["metadata"]["name"]
+    assert model["modelFormat"]["name"] in {
+        each["name"] for each in runtime["spec"]["supportedModelFormats"]
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["model.onnx", "anything.onnx", "3/model.onnx"])
+def test_kserve_asks_the_service_that_the_runtime_starts(
+    container: dict[str, Any],
+    serve: Callable[..., RunningServer],  # noqa: F811
+    ask: Ask,
+    repository: Path,
+    tmp_path: Path,
+    layout: str,
+) -> None:
+    fetched = tmp_path / "models" / layout
+    fetched.parent.mkdir(parents=True)
+    shutil.copy(repository / "models" / "bodymass" / "1" / "model.onnx", fetched)
+    replaced = {MODELS: str(tmp_path / "models"), NAME: "bodymass", "8080": "0"}
+    flags = container["args"][1:]
+    for known, own in replaced.items():
+        assert any(known in flag for flag in flags)
+        flags = [flag.replace(known, own) for flag in flags]
+    # No node has to hear of its end here.
+    server = serve(tmp_path / "models", *flags, "--drain-seconds=0")
+    heard = ask("kserve_rest.py", server.address)
+    for question in ("v1_live", "v1_model_ready", "v2_live", "v2_ready", "v2_model_ready"):
+        assert heard[question] is True
+    assert heard["v2_no_model_ready"] is False
+    labels = [each["label"] for each in heard["v1_predict"]["predictions"]]
+    assert labels == ["overweight", "underweight"]
+    for form in ("json_json", "binary_binary"):
+        answer = heard[f"v2_infer_{form}"]
+        assert answer["model"] == "bodymass"
+        assert answer["tensors"]["label"] == labels

@@ -1,0 +1,153 @@
+"""The pods run: each container under Docker with what its pod gives it, and takes from it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.keys import METRICS, PREDICT, READ, new_key
+from tests.deploy.conftest import Container, Docker
+from tests.deploy.kubernetes.conftest import Object
+
+pytestmark = pytest.mark.slow
+
+ROW = {"instances": [[172, 95]]}
+
+ANSWER_S = 60
+"""Seconds that an answer may take on a machine that has much else to do."""
+
+
+def flags_of(pod: Object, container: Object, folders: Mapping[str, Path]) -> list[str]:
+    """What ``docker run`` has to be told so that a container runs as in its pod.
+
+    Args:
+        pod: the pod's ``spec``.
+        container: one of its entries.
+        folders: what stands for the volumes that are no ``emptyDir``, by their names.
+    """
+    context = {**pod.get("securityContext", {}), **container["securityContext"]}
+    limits = container["resources"]["limits"]
+    flags = ["--user", f"{context['runAsUser']}:{context.get('runAsGroup', 0)}"]
+    flags += ["--security-opt", "no-new-privileges"] * (not context["allowPrivilegeEscalation"])
+    flags += ["--read-only"] * context["readOnlyRootFilesystem"]
+    flags += [f"--cap-drop={each}" for each in context["capabilities"]["drop"]]
+    flags += ["--cpus", str(min(int(limits["cpu"]), os.cpu_count() or 1))]
+    flags += ["--memory", limits["memory"].removesuffix("i")]
+    flags += [f"--env={each['name']}={each['value']}" for each in container.get("env", [])]
+    flags += [
+        f"--publish=127.0.0.1::{each['containerPort']}" for each in container.get("ports", [])
+    ]
+    empty = {each["name"]: each["emptyDir"] for each in pod["volumes"] if "emptyDir" in each}
+    for mount in container["volumeMounts"]:
+        name, path = mount["name"], mount["mountPath"]
+        if name in empty:
+            flags += ["--tmpfs", f"{path}:size={empty[name]['sizeLimit'].removesuffix('i')}"]
+        else:
+            access = "ro" if mount.get("readOnly") else "rw"
+            flags += ["--volume", f"{folders[name]}:{path}:{access}"]
+    return flags
+
+
+def asked(container: Container, probe: Mapping[str, Any], port: int) -> int:
+    """The status that a probe gets; 0 where nothing answers yet."""
+    try:
+        return httpx.get(f"{container.address(port)}{probe['httpGet']['path']}").status_code
+    except httpx.TransportError:
+        return 0
+
+
+@pytest.fixture(scope="module")
+def tokens() -> dict[str, tuple[str, str]]:
+    """Tokens and entries of two keys: of whoever predicts, and of Prometheus."""
+    scopes = {"alice": [PREDICT, READ], "prometheus": [METRICS]}
+    return {name: new_key(name, allowed) for name, allowed in scopes.items()}
+
+
+@pytest.fixture(scope="module")
+def folders(
+    tmp_path_factory: pytest.TempPathFactory, tokens: dict[str, tuple[str, str]]
+) -> dict[str, Path]:
+    """What stands for the volumes: keys, a table, and no model yet."""
+    found = {name: tmp_path_factory.mktemp(name) for name in ("keys", "tables", "models")}
+    (found["keys"] / "keys.toml").write_text("\n".join(entry for _, entry in tokens.values()))
+    sample = [sys.executable, "-m", "trainer", "sample", "bodymass", "--rows", "1000"]
+    with (found["tables"] / "bodymass.csv").open("wb") as table:
+        subprocess.run(sample, check=True, stdout=table)
+    for folder in found.values():
+        folder.chmod(0o777)  # a cluster gives them to the pod's fsGroup
+    return found
+
+
+def test_the_pods_of_the_overlay_volume_train_and_serve(
+    build,
+    docker: Docker,
+    run_container: Callable[..., Container],
+    service_image: str,
+    trainer_image: str,
+    folders: dict[str, Path],
+    tokens: dict[str, tuple[str, str]],
+) -> None:
+    made = build("deploy/kubernetes/overlays/volume")
+    serving, fitting = (pod["spec"] for pod in made.pods)
+    (service,), (trainer,) = serving["containers"], fitting["containers"]
+    pod = run_container(service_image, *flags_of(serving, service, folders))
+    pod.until(lambda: asked(pod, service["startupProbe"], 8000) == 200, 90)
+    assert asked(pod, service["readinessProbe"], 8000) == 503
+
+    flags = flags_of(fitting, trainer, folders)
+    told = docker("run", "--rm", *flags, trainer_image, *trainer["args"], timeout=200)
+    assert "Published /models/bodymass/1/model.onnx" in told
+    pod.until(lambda: asked(pod, service["readinessProbe"], 8000) == 200)
+
+    predict = f"{pod.address()}/v1/models/bodymass:predict"
+    assert httpx.post(predict, json=ROW, timeout=ANSWER_S).status_code == 401
+    alice, prometheus = (
+        {"Authorization": f"Bearer {tokens[name][0]}"} for name in ("alice", "prometheus")
+    )
+    answer = httpx.post(predict, json=ROW, headers=alice, timeout=ANSWER_S).json()
+    assert answer["predictions"][0]["label"] == "overweight"
+    (endpoint,) = made.one("ServiceMonitor")["spec"]["endpoints"]
+    metrics = f"{pod.address()}{endpoint['path']}"
+    assert (
+        "pigeonhole_requests_total" in httpx.get(metrics, headers=prometheus, timeout=ANSWER_S).text
+    )
+
+    assert pod.stop(serving["terminationGracePeriodSeconds"]) == 0
+
+
+def test_the_pod_for_development_serves_whoever_reaches_it(
+    build, run_container: Callable[..., Container], service_image: str
+) -> None:
+    (pod,) = (pod["spec"] for pod in build("deploy/kubernetes/overlays/development").pods)
+    (service,) = pod["containers"]
+    running = run_container(service_image, *flags_of(pod, service, {}))
+    running.until(lambda: asked(running, service["readinessProbe"], 8000) == 200, 90)
+    predict = f"{running.address()}/v1/models/bodymass:predict"
+    answer = httpx.post(predict, json=ROW, timeout=ANSWER_S).json()
+    assert answer["predictions"][0]["label"] == "overweight"
+
+
+def test_the_container_of_kserve_serves_its_one_model(
+    build, run_container: Callable[..., Container], service_image: str, repository: Path
+) -> None:
+    runtime = build("deploy/kserve").one("ServingRuntime")["spec"]
+    (container,) = runtime["containers"]
+    arguments = [each.replace("{{.Name}}", "weights") for each in container["args"]]
+    fetched = repository / "models" / "bodymass" / "1"
+    flags = flags_of(runtime, container, {})
+    flags += ["--volume", f"{fetched}:/mnt/models:ro"]
+    running = run_container(service_image, *flags, command=tuple(arguments))
+    (port,) = (each["containerPort"] for each in container["ports"])
+    running.until(lambda: asked(running, container["readinessProbe"], port) == 200, 90)
+    assert asked(running, container["livenessProbe"], port) == 200
+    predict = f"{running.address(port)}/v1/models/weights:predict"
+    answer = httpx.post(predict, json=ROW, timeout=ANSWER_S).json()
+    assert answer["predictions"][0]["label"] == "overweight"
+    assert running.stop(30) == 0
