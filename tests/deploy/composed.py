@@ -18,6 +18,8 @@ import httpx
 
 BASE = ("docker-compose.yml",)
 
+REPLICAS = "deploy/compose/replicas.yml"
+
 BODY = {"instances": [[172, 95]]}
 
 START_S = 90
@@ -42,20 +44,24 @@ class Project:
 
     def __init__(self, folder: Path, files: Sequence[str] = BASE, **variables: str) -> None:
         self.folder = folder
-        self.port, prometheus, grafana = _free_ports(3)
+        port, nginx, prometheus, grafana = _free_ports(4)
         clean = {
             k: v for k, v in os.environ.items() if not k.startswith(("PIGEONHOLE_", "COMPOSE"))
         }
         self.environment = clean | {
             "COMPOSE_FILE": ":".join(files),
             "COMPOSE_PROJECT_NAME": f"pigeonhole-test-{prometheus}",
-            "PORT": str(self.port),
+            "PORT": str(port),
+            "NGINX_PORT": str(nginx),
             "PROMETHEUS_PORT": str(prometheus),
             "GRAFANA_PORT": str(grafana),
             "SUBNET": f"10.213.{random.randrange(256)}",  # noqa: S311 - to meet no other's
             **variables,
         }
-        self.address = f"http://127.0.0.1:{self.port}"
+        self.address = f"http://127.0.0.1:{port}"
+        if REPLICAS in files:
+            self.environment["PORT"] = f"{port}-{port + 20}"  # Docker takes what is free of these
+            self.address = f"http://127.0.0.1:{nginx}"
         self.prometheus = f"http://127.0.0.1:{prometheus}"
 
     def run(self, *command: str, exit_code: int = 0, timeout: float = 240) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.deploy.composed import (
     BASE,
+    REPLICAS,
     Project,
     compose_command,
     copied,
@@ -28,7 +29,7 @@ slow = pytest.mark.slow
 OVERLAYS = (
     BASE,
     (*BASE, "deploy/compose/keys.yml"),
-    (*BASE, "deploy/compose/replicas.yml"),
+    (*BASE, REPLICAS),
 )
 
 

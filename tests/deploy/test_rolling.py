@@ -8,12 +8,18 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.deploy.composed import Project, compose_command, copied, has_image, pinned_image
+from tests.deploy.composed import (
+    BASE,
+    REPLICAS,
+    Project,
+    compose_command,
+    copied,
+    has_image,
+    pinned_image,
+)
 from tests.deploy.load import Load
 
 pytestmark = pytest.mark.slow
-
-FILES = ("docker-compose.yml", "deploy/compose/replicas.yml")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +32,7 @@ def project(
     if not has_image(nginx) and os.environ.get("CI") != "true":
         pytest.skip(f"there is no {nginx}: pull it, or run tests/deploy/stand_ins/build")
     folder = copied(checkout, repository, tmp_path_factory.mktemp("replicas"))
-    project = Project(folder, FILES, SERVICE_IMAGE=service_image, SERVICE_CPUS="1")
+    project = Project(folder, (*BASE, REPLICAS), SERVICE_IMAGE=service_image, SERVICE_CPUS="1")
     try:
         project.up()
         yield project
