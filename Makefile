@@ -65,9 +65,10 @@ install: $(VENV)/service.stamp $(VENV)/trainer.stamp ## install service and trai
 	@echo "Activate it with: . $(VENV)/bin/activate"
 
 test: $(VENV)/dev.stamp $(CLIENTS)/stamp ## run every test that this machine can run
-	@# Those that start servers and measure what they bear have the machine to themselves.
-	@$(PY) -m pytest --numprocesses auto --dist worksteal -m "not slow"
-	@$(PY) -m pytest -m slow
+	@# Those that measure what servers bear have the machine to themselves.
+	@$(PY) -m pytest --numprocesses auto --dist worksteal -m "not slow and not alone"
+	@$(PY) -m pytest --numprocesses auto --dist loadgroup -m slow
+	@$(PY) -m pytest -m alone
 
 check: $(VENV)/dev.stamp ## lint and types
 	@$(VENV)/bin/ruff format --check .

@@ -30,6 +30,14 @@ NOBODY = 65534
 WriteModel = Callable[..., Path]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file share its servers, and those of containers their images, in one process."""
+    for item in items:
+        uses_docker = "docker" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("docker" if uses_docker else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The checkout that is under test."""

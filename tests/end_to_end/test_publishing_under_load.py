@@ -31,7 +31,7 @@ end
 PUBLISH_EVERY_S = 5
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("seconds", [20])
 def test_no_request_fails_while_versions_are_published(
@@ -65,7 +65,7 @@ def test_no_request_fails_while_versions_are_published(
     assert "4" not in seen, "the bad version answered"
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_new_version_is_live_in_every_worker_within_two_seconds(
     tmp_path: Path, write_model, serve
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.service.hostile_soak import FRONTS, soak
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize("front", FRONTS)

@@ -20,7 +20,7 @@ import pytest
 
 from tests.service.heavy_model import write_heavy_model
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 BODY = b'{"instances": [[172, 95]]}'
 CLIENTS = 12

@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.server import Server
 from service.settings import Settings
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 BODY = b'{"instances": [[172, 95]]}'
 QUICK = ("--workers", "2", "--drain-seconds", "0.1")

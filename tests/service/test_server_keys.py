@@ -14,7 +14,7 @@ import pytest
 
 from service.keys import SCOPES, new_key
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 BODY = b'{"instances": [[172, 95]]}'
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.service.heavy_model import write_heavy_model
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 BODY = b'{"instances": [[172, 95]]}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"

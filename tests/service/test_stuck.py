@@ -12,7 +12,7 @@ import pytest
 
 from tests.service.heavy_model import LARGEST, write_heavy_model
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 QUICK = "/v1/models/bodymass:predict", {"instances": [[172, 95]]}
 HEAVY = "/v1/models/heavy:predict", {"instances": [[1]]}

@@ -116,7 +116,7 @@ def test_who_takes_nothing_of_an_answer_in_pieces_is_cut_off_and_no_more_are_mad
         assert tiny.door.pieces_made < 200
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_who_takes_an_answer_in_pieces_slowly_but_steadily_gets_all_of_it(start_tiny) -> None:
     tiny = start_tiny(write_s=0.5, idle_s=0.5)
     with small_reader(tiny) as connection:
@@ -143,7 +143,7 @@ def test_who_leaves_the_end_of_its_answers_is_cut_off_too(start_tiny) -> None:
         tiny.until(lambda: not tiny.server.connections)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("half_close", [False, True])
 def test_who_takes_an_answer_slowly_but_steadily_gets_all_of_it(
     start_tiny, half_close: bool
@@ -175,7 +175,7 @@ def test_who_never_closes_is_closed_on(start_tiny) -> None:
         tiny.until(lambda: not tiny.server.connections)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_hundreds_of_slow_clients_hold_nobody_up_and_are_all_cut_off(start_tiny, answers) -> None:
     tiny = start_tiny(head_s=1.0, body_s=1.0, write_s=1.0, idle_s=1.0, linger_s=0.3)
     starts = [b"", GET[:30], HEAD % 100 + b"abc", GET + GET[:9], LARGE, b"nonsense\r\n\r\n"]
@@ -465,7 +465,7 @@ def with_clients(tiny, act: Callable[[list[Client]], None]) -> None:
     assert [client.lost for client in clients] == [[], [], []]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_the_last_to_stop_loses_nobody_who_has_connected(start_tiny) -> None:
     for _ in range(20):
         tiny = start_tiny()
@@ -481,7 +481,7 @@ def test_the_last_to_stop_loses_nobody_who_has_connected(start_tiny) -> None:
         assert tiny.listener.fileno() == -1
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_nobody_notices_when_one_of_two_stops(start_tiny) -> None:
     for _ in range(10):
         first, second = start_two(start_tiny)

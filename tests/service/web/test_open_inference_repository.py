@@ -196,7 +196,7 @@ WEB = httpx.Client(trust_env=False, timeout=30, limits=httpx.Limits(max_keepaliv
 """Each request on a connection of its own, so that any worker may answer."""
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("front", ["express", "flask"])
 def test_commands_hold_for_all_workers_at_once_and_for_those_that_come_later(
     serve, models: Path, tmp_path: Path, write_model, front: str
