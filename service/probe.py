@@ -9,15 +9,18 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from http import HTTPStatus
 from ipaddress import ip_address
+from threading import Thread
 
 LIVE, READY = "/health/live", "/health/ready"
 
 TIMEOUT_S = 3.0
+
+BODY_BYTES = 64 * 1024
+"""How much of an answer is read: more than a service says of itself."""
 
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 """Where a service is asked that listens on all addresses."""
@@ -32,16 +35,28 @@ def complaint(host: str, port: int, path: str, seconds: float = TIMEOUT_S) -> st
         path: ``LIVE`` or ``READY``.
         seconds: how long that may take.
     """
-    end = time.monotonic() + seconds
+    said: list[str | None] = []
+    # In a thread that is left behind: a socket's time-out is for each piece of an answer, and the
+    # look-up of a name has none.
+    asking = Thread(target=lambda: said.append(_complaint(host, port, path)), daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return said[0] if said else f"no answer within {seconds:g} seconds"
+
+
+def _complaint(host: str, port: int, path: str) -> str | None:
+    """As `complaint`, for as long as it takes."""
     said = "it has no address here"
     try:
         for address in _addresses(host, port):
-            try:
-                return _asked(address, port, path, end)
-            except ConnectionRefusedError as error:
-                said = f"{address}, port {port}: {error.strerror}"  # the next may be the one
-    except TimeoutError:
-        return f"no answer within {seconds:g} seconds"
+            connection = http.client.HTTPConnection(address, port)
+            with closing(connection):
+                try:
+                    connection.connect()
+                except OSError as error:  # the next may be the one
+                    said = f"{address}, port {port}: {error.strerror or error}"
+                    continue
+                return _asked(connection, path)
     except OSError as error:
         return error.strerror or str(error)
     except UnicodeError:
@@ -58,25 +73,16 @@ def _addresses(host: str, port: int) -> Iterator[str]:
         yield LOOPBACK[family] if ip_address(found).is_unspecified else found
 
 
-def _asked(address: str, port: int, path: str, end: float) -> str | None:
-    """As `complaint`, of one address; raises what goes wrong on the way."""
-    with closing(http.client.HTTPConnection(address, port, timeout=_left(end))) as connection:
-        connection.connect()
-        connection.sock.settimeout(_left(end))
-        connection.request("GET", path, headers={"Connection": "close"})
-        answer = connection.getresponse()
-        body = answer.read()
+def _asked(connection: http.client.HTTPConnection, path: str) -> str | None:
+    """What is wrong by the service's own answer; raises what goes wrong on the way."""
+    connection.request("GET", path, headers={"Connection": "close"})
+    answer = connection.getresponse()
+    body = answer.read(BODY_BYTES)
+    if len(body) < BODY_BYTES and answer.length:
+        raise http.client.IncompleteRead(body, answer.length)
     if answer.status == HTTPStatus.OK:
         return None
     try:
         return " ".join(str(json.loads(body)["error"]).split())
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return f"{path} is answered with {answer.status}"
-
-
-def _left(end: float) -> float:
-    """Seconds to go, or too late."""
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left

@@ -43,8 +43,10 @@ SPARE_S = 10
 BEAT_S = 1.0
 """How often a worker tells the parent that its event loop moves."""
 
-IDLE_S = 1.0
-"""When a worker stops, a connection that was silent for so long is closed without a last answer."""
+IDLE_S = 3.0
+"""When a worker stops, a connection that was silent for so long is closed without a last answer. A
+client that asks more seldom might be asking just then: the longer, the fewer do. Within Docker's ten
+seconds for a stop."""
 
 LOST_S = 0.01
 """How long connections get to hear that they were closed, and to give up what waits for them."""

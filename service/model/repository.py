@@ -131,7 +131,7 @@ class Repository:
 
     def _bare(self, model: ModelFolder) -> ModelFolder:
         """The model as a lone file of any name, or why there is none."""
-        files = sorted(path for path in self.folder.glob("[!.]*.onnx") if path.is_file())
+        files = sorted(path for path in self.folder.glob("[!.]*.onnx") if _is_file(path))
         if len(files) > 1:
             names = ", ".join(f"'{path.name}'" for path in files)
             problem = f"{self.folder} holds {names}, and none is called {FILE}"
@@ -154,6 +154,14 @@ def _model_folder(folder: Path) -> ModelFolder:
     except ValueError as error:
         return ModelFolder(versions, problem=f"serving.toml: {error}")
     return ModelFolder(versions, live)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; a link to where nobody may look is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -106,6 +106,8 @@ class Express:
             if self._guard is not None:
                 call.key = self._guard.admit(request.headers.get("authorization"), PREDICT)
             if route.is_long_to_read(request.headers.get, request.body):
+                # Known before there may be no thread for it: it is the model's, as other refusals.
+                call.model = self._predictor.find(name, version)
                 return self._in_thread(visit, name, version)
             model, columns = route.read(call, request.headers.get, request.body, name, version)
             rows = len(columns)

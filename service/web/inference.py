@@ -220,9 +220,9 @@ class InferenceRoute:
         self, call: Call, header: Header, body: bytes, model_name: str | None, version: str | None
     ) -> tuple[Model, bytes]:
         """The model that is meant, and the body as it was before it was compressed."""
+        model = call.model = self.predictor.find(model_name, version)
         if (given := header(TIMEOUT_HEADER)) is not None:
             self._keep_time(call, _milliseconds(given) / 1000)
-        model = call.model = self.predictor.find(model_name, version)
         if len(body) > self._max_body_bytes:
             raise BodyTooLarge(self._max_body_bytes)
         encoding = header("content-encoding")

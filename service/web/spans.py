@@ -19,7 +19,8 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -50,6 +51,9 @@ a few requests most are such, so they are told by this, not by the library at te
 SERVER_ERROR = 500
 """The first status that says that the fault is ours."""
 
+HOST_LENGTH = 260
+"""Of a server's name with its port: longer ones are none (RFC 1035), and spans wait in memory."""
+
 FLUSH_S = 2.0
 """How long a worker that stops goes on sending spans."""
 
@@ -71,6 +75,8 @@ class Spans:
     def __init__(self, provider: TracerProvider) -> None:
         _be_brief()
         self._provider = provider
+        self._ids = provider.id_generator = _Ids()
+        self._sample = provider.sampler.should_sample
         self._start = provider.get_tracer(NAME, __version__).start_span
         self._extract = TraceContextTextMapPropagator().extract
         self._follows_parents = isinstance(provider.sampler, ParentBased)
@@ -90,10 +96,18 @@ class Spans:
         parent = ended.header("traceparent")
         if parent is not None and self._follows_parents and UNSAMPLED_PARENT.fullmatch(parent):
             return ""
-        now = time.time_ns()
         method = ended.method if ended.method in METHODS else "HTTP"
+        name = f"{method} {ended.rule}" if ended.rule else method
+        if parent is None:
+            # Asked here, for a span that is not sampled takes three times as long to make.
+            trace_id = self._ids.generate_trace_id()
+            sampled = self._sample(_NO_PARENT, trace_id, name, SpanKind.SERVER)
+            if sampled.decision is Decision.DROP:
+                return ""
+            self._ids.give(trace_id)
+        now = time.time_ns()
         span = self._start(
-            f"{method} {ended.rule}" if ended.rule else method,
+            name,
             _NO_PARENT if parent is None else self._extract(ended.header, _NO_PARENT, _HEADERS),
             SpanKind.SERVER,
             start_time=now - int(1e9 * ended.seconds),
@@ -143,7 +157,7 @@ def _of_http(ended: Ended) -> Attributes:
         known["http.route"] = ended.rule
     if ended.status >= SERVER_ERROR:
         known["error.type"] = str(ended.status)
-    host = ended.header("host") or ""
+    host = (ended.header("host") or "")[:HOST_LENGTH]
     name, _, port = host.rpartition(":")
     if name and port.isascii() and port.isdigit() and len(port) <= len("65535"):
         known |= {"server.address": name, "server.port": int(port)}
@@ -167,6 +181,20 @@ def _of_ours(ended: Ended) -> Attributes:
             "pigeonhole.writing_s": call.writing_s,
         }
     return known
+
+
+class _Ids(RandomIdGenerator):
+    """Draws ids; the next trace of a thread may be given one, by which it was sampled already."""
+
+    def __init__(self) -> None:
+        self._given = threading.local()
+
+    def give(self, trace_id: int) -> None:
+        """Have the next trace of this thread get this id."""
+        self._given.trace_id = trace_id
+
+    def generate_trace_id(self) -> int:
+        return self._given.__dict__.pop("trace_id", 0) or super().generate_trace_id()
 
 
 class _Headers(Getter[Header]):

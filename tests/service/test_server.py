@@ -396,6 +396,18 @@ def test_a_stop_fails_readiness_first_and_finishes_what_runs(running_alone, kept
     assert {line["level"] for line in server.lines()} == {"INFO"}
 
 
+def test_who_asks_now_and_then_is_answered_after_the_drain_too(running_alone, kept_open) -> None:
+    kept_open.request("GET", "/health/live")
+    kept_open.getresponse().read()
+    os.kill(running_alone.process.pid, signal.SIGTERM)
+    time.sleep(2)  # nobody new is let in for half of it
+    assert status(running_alone, "/health/live") == 0
+    kept_open.request("POST", "/predict", BODY)
+    answer = kept_open.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (200, "close")
+    assert running_alone.process.wait(10) == 0
+
+
 def test_idle_connections_do_not_hold_up_a_stop(running_alone, kept_open) -> None:
     kept_open.request("GET", "/health/live")
     kept_open.getresponse().read()

@@ -223,6 +223,18 @@ def test_a_bare_file_is_version_1_whatever_its_name(tmp_path: Path, name: str) -
     assert own(tmp_path) == ({1: name}, None)
 
 
+def test_a_link_that_leads_where_nobody_may_look_is_no_file(unprivileged: Path) -> None:
+    secret, own_folder = unprivileged / "secret", unprivileged / "own"
+    for folder in (secret, own_folder):
+        folder.mkdir()
+    (secret / "my.onnx").write_text("onnx")
+    (own_folder / "my.onnx").symlink_to(secret / "my.onnx")
+    assert own(own_folder) == ({1: "my.onnx"}, None)
+    secret.chmod(0)
+    said = f"there is no model.onnx or <version>/model.onnx in {own_folder}"
+    assert own(own_folder) == ({}, said)
+
+
 def test_the_file_of_that_name_goes_before_others(tmp_path: Path) -> None:
     for name in ("a.onnx", "model.onnx", "z.onnx"):
         (tmp_path / name).write_text("onnx")

@@ -185,6 +185,19 @@ def test_quick_calls_of_one_turn_run_together_and_each_gets_its_own_answer(parts
         assert json.loads(together.data)["predictions"] == json.loads(by_itself.data)["predictions"]
 
 
+def test_a_large_body_that_finds_no_thread_is_refused_as_its_models(parts, failed) -> None:
+    """Else it would count as a request to a model that is not ready."""
+    found = answers(parts.door, *[asked(body=LARGE)] * 3, asked("/v1/models/no:predict", LARGE))
+    refused = [answer for answer in found[:3] if answer.status_code == 503]
+    assert refused
+    for answer in refused:
+        failed(answer, 503, "overloaded")
+    failed(found[3], 404, "unknown_model")
+    counted = parts.figures("pigeonhole_requests_total")
+    models = {labels[1] for labels, number in counted.items() if "503" in labels and number}
+    assert models == {"bodymass"}, counted
+
+
 def test_a_wrong_call_fails_alone(parts, failed) -> None:
     good, wrong, another = answers(parts.door, asked(), asked(body=WRONG), asked())
     assert good.status_code == another.status_code == 200

@@ -7,11 +7,19 @@ import time
 from typing import Any
 
 import pytest
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+)
+from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
 from service.web.inference import Call
 from service.web.journal import UNREAD, Ended
@@ -21,6 +29,22 @@ pytestmark = pytest.mark.usefixtures("own_loggers")
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = (f"00-{TRACE}-{PARENT}-{flag}" for flag in ("01", "00"))
+
+
+class Noting(Sampler):
+    """Samples a trace of four by its id, and remembers which ids it was asked of."""
+
+    def __init__(self) -> None:
+        self.asked: set[int] = set()
+
+    def should_sample(
+        self, parent_context: Context | None, trace_id: int, name: str, *_: Any, **__: Any
+    ) -> SamplingResult:
+        self.asked.add(trace_id)
+        return SamplingResult(Decision.DROP if trace_id % 4 else Decision.RECORD_AND_SAMPLE)
+
+    def get_description(self) -> str:
+        return "one of four"
 
 
 def made(ended: Ended, sampler: Sampler | None = None) -> tuple[str, list[ReadableSpan]]:
@@ -43,6 +67,19 @@ def request(headers: dict[str, str] | None = None, **changes: Any) -> Ended:
         "client": "10.0.0.9",
     }
     return Ended(**facts | changes, header=(headers or {}).get)
+
+
+def test_a_trace_has_the_id_that_it_was_sampled_by_and_is_sampled_by_it_once() -> None:
+    sampler = Noting()
+    provider = TracerProvider(sampler=ParentBased(sampler), shutdown_on_exit=False)
+    spans = Spans(provider)
+    told = [spans(request()) for _ in range(400)]
+    sampled = {format_trace_id(trace_id) for trace_id in sampler.asked if trace_id % 4 == 0}
+    assert {trace_id for trace_id in told if trace_id} == sampled
+    assert 50 < len(sampled) < 150
+    # What names no parent that can be read draws an id of its own.
+    told = [spans(request({"traceparent": "00-0"})) for _ in range(400)]
+    assert 50 < len({trace_id for trace_id in told if trace_id}) < 150
 
 
 def test_a_span_says_what_was_asked_and_answered() -> None:
