@@ -11,10 +11,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
+
+from tests.deploy.conftest import ANSWER_S, compose_command
 
 BASE = ("docker-compose.yml",)
 
@@ -24,13 +27,8 @@ BODY = {"instances": [[172, 95]]}
 
 START_S = 90
 
-
-def compose_command() -> list[str]:
-    """Compose as it is installed: Docker's plugin, or docker-compose."""
-    plugin = ["docker", "compose", "version"]
-    if subprocess.run(plugin, check=False, capture_output=True, timeout=30).returncode == 0:
-        return ["docker", "compose"]
-    return ["docker-compose"]
+RANGE = 20
+"""Ports that two services choose theirs from."""
 
 
 class Project:
@@ -40,17 +38,20 @@ class Project:
         folder: a copy of the checkout, in which ``.env`` may be made.
         files: Compose files in it.
         variables: for them.
+
+    As a context it ends with all that it stored.
     """
 
     def __init__(self, folder: Path, files: Sequence[str] = BASE, **variables: str) -> None:
         self.folder = folder
-        port, nginx, prometheus, grafana = _free_ports(4)
+        port, nginx, prometheus, grafana = free_ports(4)
+        name = f"pigeonhole-test-{port}"
         clean = {
             k: v for k, v in os.environ.items() if not k.startswith(("PIGEONHOLE_", "COMPOSE"))
         }
         self.environment = clean | {
-            "COMPOSE_FILE": ":".join(files),
-            "COMPOSE_PROJECT_NAME": f"pigeonhole-test-{prometheus}",
+            "COMPOSE_FILE": ":".join((*files, self._looked_at_often(name, files))),
+            "COMPOSE_PROJECT_NAME": name,
             "PORT": str(port),
             "NGINX_PORT": str(nginx),
             "PROMETHEUS_PORT": str(prometheus),
@@ -60,9 +61,23 @@ class Project:
         }
         self.address = f"http://127.0.0.1:{port}"
         if REPLICAS in files:
-            self.environment["PORT"] = f"{port}-{port + 20}"  # Docker takes what is free of these
+            self.environment["PORT"] = f"{port}-{port + RANGE - 1}"
             self.address = f"http://127.0.0.1:{nginx}"
         self.prometheus = f"http://127.0.0.1:{prometheus}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
+
+    def _looked_at_often(self, name: str, files: Sequence[str]) -> str:
+        """Write a Compose file by which health is known after a second, not after an interval."""
+        often = {"healthcheck": {"interval": "1s"}}
+        services = ("service", "prometheus", *(["second"] * (REPLICAS in files)))
+        overlay = self.folder / f"{name}.yml"
+        overlay.write_text(json.dumps({"services": dict.fromkeys(services, often)}))
+        return overlay.name
 
     def run(self, *command: str, exit_code: int = 0, timeout: float = 240) -> str:
         """Run a command in the folder, with the project's variables; what it wrote."""
@@ -89,10 +104,6 @@ class Project:
         self.environment["COMPOSE"] = " ".join(compose_command())
         self.run("deploy/compose/healthy")
 
-    def down(self) -> None:
-        """End it, and forget what it stored."""
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
-
     def container(self, service: str) -> dict[str, Any]:
         """What Docker knows of a service's container."""
         listed = ["docker", "ps", "--all", "--quiet", "--filter"]
@@ -106,17 +117,15 @@ class Project:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """What Prometheus's HTTP API answers."""
-        asked = httpx.get(
-            f"{self.prometheus}/api/v1/query", params={"query": expression}, trust_env=False
-        )
+        query = f"{self.prometheus}/api/v1/query"
+        asked = httpx.get(query, params={"query": expression}, timeout=ANSWER_S, trust_env=False)
         return list(asked.json()["data"]["result"])
 
     def answers(self, model: str = "bodymass", **more: Any) -> bool:
         """Whether the service predicts."""
         try:
-            asked = httpx.post(
-                f"{self.address}/v1/models/{model}:predict", json=BODY, trust_env=False, **more
-            )
+            predict = f"{self.address}/v1/models/{model}:predict"
+            asked = httpx.post(predict, json=BODY, timeout=ANSWER_S, trust_env=False, **more)
         except httpx.TransportError:
             return False
         return asked.status_code == 200
@@ -153,9 +162,14 @@ def has_image(image: str) -> bool:
     return subprocess.run(inspect, check=False, capture_output=True, timeout=30).returncode == 0
 
 
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+def free_ports(number: int) -> list[int]:
+    """Ports that nothing listens on, each with room for a range behind it.
+
+    They are below those that the system gives to connections, which might have them a moment later.
+    """
+    ports: list[int] = []
+    for port in random.sample(range(20000, 32000, RANGE), 10 * number):
+        with suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            ports.append(port)
+    return ports[:number]

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 NO_DOCKER = (
@@ -26,10 +29,18 @@ HARDENED = (
 )
 """What both images bear, and should be run with."""
 
+LOOKED_AT_OFTEN = ("--health-interval", "1s")
+"""For containers whose health is waited for: Docker looks at it for the first time after an interval."""
+
+BUILD_S = 280
+
+ANSWER_S = 60
+"""Seconds that an answer may take on a machine that has much else to do."""
+
 Docker = Callable[..., str]
 
 
-def run_docker(*arguments: str, exit_code: int = 0, timeout: float = 60) -> str:
+def run_docker(*arguments: str, exit_code: int = 0, timeout: float = 120) -> str:
     """Run Docker's command line.
 
     Returns:
@@ -59,15 +70,48 @@ def docker(program: Callable[[str, str], str]) -> Docker:
     return run_docker
 
 
+def compose_command() -> list[str]:
+    """Compose as it is installed: Docker's plugin, or docker-compose."""
+    plugin = ["docker", "compose", "version"]
+    if subprocess.run(plugin, check=False, capture_output=True, timeout=30).returncode == 0:
+        return ["docker", "compose"]
+    return ["docker-compose"]
+
+
 @pytest.fixture(scope="session")
-def build_image(docker: Docker, repository: Path) -> Callable[..., str]:
+def compose(docker: Docker, program: Callable[[str, str], str]) -> list[str]:
+    """Compose's command, which is there."""
+    command = compose_command()
+    if len(command) == 1:
+        program(*command, *command)
+    return command
+
+
+@pytest.fixture(scope="session")
+def label(docker: Docker) -> Iterator[str]:
+    """Marks this run's images, and so all containers of them, and volumes; they end with it.
+
+    So nothing stays of tests that failed. What the builder keeps to be quick the next time does.
+    """
+    mark = f"pigeonhole.test={uuid.uuid4().hex[:12]}"
+    yield mark
+    marked = ("--quiet", "--filter", f"label={mark}")
+    if containers := docker("container", "ls", "--all", *marked).split():
+        docker("container", "rm", "--force", "--volumes", *containers)
+    if volumes := docker("volume", "ls", *marked).split():
+        docker("volume", "rm", *volumes)
+    if images := docker("image", "ls", "--all", *marked).split():
+        docker("image", "rm", "--no-prune", *images)
+
+
+@pytest.fixture(scope="session")
+def build_image(docker: Docker, label: str, repository: Path) -> Callable[..., str]:
     """Builds an image of a program, ``service`` or ``trainer``; its id."""
 
     def build(program: str, *flags: str) -> str:
         file = repository / f"deploy/{program}.Dockerfile"
-        name = ("--file", str(file), "--tag", f"pigeonhole-{program}:test")
-        built = docker("build", "--quiet", *name, *flags, str(repository), timeout=280)
-        return built.splitlines()[-1]
+        options = ("--quiet", "--file", str(file), "--label", label, *flags)
+        return docker("build", *options, str(repository), timeout=BUILD_S).splitlines()[-1]
 
     return build
 
@@ -122,8 +166,10 @@ class Container:
     def until(self, true: Callable[[], Any], seconds: float = START_S) -> None:
         """Ask again and again while it runs, or fail with what it wrote."""
         deadline = time.monotonic() + seconds
-        while not true():
+        while True:
             assert self.inspect()["State"]["Running"], self.logs()
+            if true():
+                return
             assert time.monotonic() < deadline, self.logs()
             time.sleep(0.1)
 
@@ -136,8 +182,26 @@ class Container:
         return str(self.inspect()["State"]["Health"]["Status"])
 
     def until_healthy(self) -> None:
-        """Wait until Docker calls it healthy."""
+        """Wait until Docker calls it healthy, soon where it is `LOOKED_AT_OFTEN`."""
         self.until(lambda: self.health() == "healthy")
+
+    def get(self, path: str, port: int = 8000) -> httpx.Response | None:
+        """What a port that it publishes answers; None while nothing does."""
+        try:
+            return httpx.get(self.address(port) + path, timeout=ANSWER_S)
+        except httpx.TransportError:
+            return None
+
+    def until_ready(self, workers: int = 1) -> None:
+        """Wait until so many of the service's workers are; anybody has to be let in on port 8000."""
+
+        def ready() -> bool:
+            answer = self.get("/metrics")
+            text = answer.text if answer else ""
+            told = re.findall(r"^pigeonhole_workers_ready (\d+)", text, re.MULTILINE)
+            return any(int(number) >= workers for number in told)
+
+        self.until(ready)
 
     def stop(self, seconds: int = 40) -> int:
         """End it as an operator would; the exit code."""
@@ -149,9 +213,9 @@ class Container:
         run_docker("rm", "--force", "--volumes", self.id)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def run_container(docker: Docker) -> Iterator[Callable[..., Container]]:
-    """Runs containers in the background, and removes them after the module's tests."""
+    """Runs containers in the background, and removes them after the test."""
     containers: list[Container] = []
 
     def run(image: str, *flags: str, command: tuple[str, ...] = ()) -> Container:

@@ -5,34 +5,23 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
-import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
-import yaml
 
 from tests.deploy import busy_service
 from tests.deploy.expressions import Known, exposed, labels_of, with_recorded
+from tests.deploy.live_prometheus import RANGE_S, STEP_S, Prometheus
 from tests.service.conftest import RunningServer
 from tests.service.heavy_model import write_heavy_model
 
 pytestmark = pytest.mark.slow
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
-
-SCRAPE_S = 1
-
-RANGE_S = 300
-"""The time that a dashboard is taken to show: all that there is."""
-
-PATIENCE_S = 40
 
 ALERTS: Known = {
     "ALERTS": frozenset({"alertname", "alertstate", "severity", "job", "instance", "model"})
@@ -70,59 +59,6 @@ def row_labels(panel: dict[str, Any]) -> frozenset[str]:
 
 
 ASKED = asked()
-
-
-class Prometheus:
-    """Debian's Prometheus, with the project's rules, scraping one service every second."""
-
-    def __init__(self, program: str, folder: Path, target: str, rules: Path) -> None:
-        shutil.copytree(rules, folder / "rules")
-        every = {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
-        scrape = {"job_name": "pigeonhole", "static_configs": [{"targets": [target]}]}
-        configuration = {
-            "global": every,
-            "rule_files": ["rules/*.yml"],
-            "scrape_configs": [scrape],
-        }
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=10)
-        with (folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    program,
-                    f"--config.file={folder}/prometheus.yml",
-                    f"--storage.tsdb.path={folder}/data",
-                    f"--web.listen-address=127.0.0.1:{port}",
-                ],
-                stderr=log,
-            )
-
-    def get(self, path: str, **parameters: Any) -> Any:
-        """What it answers, a refused query as a failure."""
-        answer = self._client.post if path.startswith("query") else self._client.get
-        keyword = "data" if path.startswith("query") else "params"
-        body = answer(path, **{keyword: parameters}).json()
-        assert body["status"] == "success", body
-        return body["data"]
-
-    def course(self, expression: str) -> list[float]:
-        """Every value of the last while."""
-        now = time.time()
-        found = self.get(
-            "query_range", query=expression, start=now - RANGE_S, end=now, step=SCRAPE_S
-        )
-        return [float(value) for series in found["result"] for _, value in series["values"]]
-
-    def values(self, label: str, series: str) -> list[str]:
-        """The values of a label of some series."""
-        return self.get(f"label/{label}/values", **{"match[]": series})
-
-    def stop(self) -> None:
-        self._client.close()
-        self.process.terminate()
-        self.process.wait(timeout=30)
 
 
 class Traffic:
@@ -175,9 +111,9 @@ def prometheus(
     program, server: RunningServer, repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
-    rules = repository / "deploy" / "prometheus" / "rules"
-    target = server.address.removeprefix("http://")
-    prometheus = Prometheus(program("prometheus", "prometheus"), folder, target, rules)
+    shipped = repository / "deploy" / "prometheus"
+    executable = program("prometheus", "prometheus")
+    prometheus = Prometheus(executable, shipped, folder, server.address)
     yield prometheus
     prometheus.stop()
 
@@ -192,8 +128,7 @@ def known(server: RunningServer, repository: Path) -> Known:
 @pytest.fixture(scope="module")
 def chosen(prometheus: Prometheus) -> dict[str, dict[str, str]]:
     """What each variable of each dashboard stands for when everything is chosen."""
-    until(lambda: httpx.get(f"{prometheus._client.base_url}query?query=up").is_success)
-    until(lambda: prometheus.course('pigeonhole_requests_total{model="heavy"}'))
+    prometheus.until(lambda: prometheus.course('pigeonhole_requests_total{model="heavy"}'))
     return {path.stem: choices(prometheus, path) for path in GRAFANA.glob("dashboards/*.json")}
 
 
@@ -203,7 +138,7 @@ def choices(prometheus: Prometheus, path: Path) -> dict[str, str]:
         if variable["type"] == "query":
             query = filled(variable["query"]["query"], found)
             series, label = re.fullmatch(r"label_values\((.+), (\w+)\)", query).groups()
-            values = prometheus.values(label, series)
+            values = prometheus.asked(f"label/{label}/values", **{"match[]": series})
             assert values, query
             escaped = "|".join(re.escape(value).replace("\\", "\\\\") for value in values)
             found[variable["name"]] = variable.get("allValue") or f"({escaped})"
@@ -212,23 +147,11 @@ def choices(prometheus: Prometheus, path: Path) -> dict[str, str]:
 
 def filled(expression: str, variables: dict[str, str]) -> str:
     """A query as Grafana sends it."""
-    built_in = {"__rate_interval": f"{4 * SCRAPE_S}s", "__range": f"{RANGE_S}s"}
+    built_in = {"__rate_interval": f"{4 * STEP_S}s", "__range": f"{RANGE_S}s"}
     for name, value in (built_in | variables).items():
         expression = expression.replace(f"${name}", value)
     assert "$" not in expression
     return expression
-
-
-def until(true: Any) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            if found := true():
-                return found
-        except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 @pytest.mark.parametrize("ask", ASKED, ids=lambda ask: f"{ask.dashboard}: {ask.panel}")
@@ -241,5 +164,7 @@ def test_a_query_names_what_there_is(ask: Ask, known: Known) -> None:
 
 @pytest.mark.parametrize("ask", ASKED, ids=lambda ask: f"{ask.dashboard}: {ask.panel}")
 def test_a_query_has_an_answer(ask: Ask, prometheus: Prometheus, chosen) -> None:
-    values = until(lambda: prometheus.course(filled(ask.expression, chosen[ask.dashboard])))
+    values = prometheus.until(
+        lambda: prometheus.course(filled(ask.expression, chosen[ask.dashboard]))
+    )
     assert all(map(math.isfinite, values))

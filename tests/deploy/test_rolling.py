@@ -12,32 +12,26 @@ from tests.deploy.composed import (
     BASE,
     REPLICAS,
     Project,
-    compose_command,
     copied,
     has_image,
     pinned_image,
 )
+from tests.deploy.conftest import ANSWER_S
 from tests.deploy.load import Load
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")
-def project(
-    docker, program, service_image, checkout, repository, tmp_path_factory
-) -> Iterator[Project]:
-    if compose_command() == ["docker-compose"]:
-        program("docker-compose", "docker-compose")
+def project(compose, service_image, checkout, repository, tmp_path_factory) -> Iterator[Project]:
     nginx = pinned_image(repository, "NGINX_IMAGE")
     if not has_image(nginx) and os.environ.get("CI") != "true":
         pytest.skip(f"there is no {nginx}: pull it, or run tests/deploy/stand_ins/build")
     folder = copied(checkout, repository, tmp_path_factory.mktemp("replicas"))
-    project = Project(folder, (*BASE, REPLICAS), SERVICE_IMAGE=service_image, SERVICE_CPUS="1")
-    try:
+    replicas = (*BASE, REPLICAS)
+    with Project(folder, replicas, SERVICE_IMAGE=service_image, SERVICE_CPUS="1") as project:
         project.up()
         yield project
-    finally:
-        project.down()
 
 
 def started(project: Project) -> list[str]:
@@ -57,7 +51,7 @@ def test_a_rolling_release_under_load_fails_nobody(project) -> None:
 
 
 def test_nginx_lets_ids_through_and_keeps_metrics_inside(project) -> None:
-    with httpx.Client(base_url=project.address, trust_env=False) as client:
+    with httpx.Client(base_url=project.address, timeout=ANSWER_S, trust_env=False) as client:
         asked = client.get("/health/live", headers={"X-Request-Id": "a-name-of-mine"})
         assert asked.headers["X-Request-Id"] == "a-name-of-mine"
         assert client.get("/metrics").status_code == 404

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
 
-from tests.deploy.conftest import HARDENED, Container, Docker
+from tests.deploy.conftest import ANSWER_S, HARDENED, Container, Docker
 
 pytestmark = pytest.mark.slow
 
@@ -17,17 +17,9 @@ FIT = ("fit", "/data/table.csv", "--target", "bodymass", "--name", "people")
 
 
 @pytest.fixture
-def volume(docker: Docker) -> Iterator[Callable[[], str]]:
-    """Makes volumes, and removes them when the containers on them have gone."""
-    volumes: list[str] = []
-
-    def make() -> str:
-        volumes.append(docker("volume", "create"))
-        return volumes[-1]
-
-    yield make
-    for made in volumes:
-        docker("volume", "rm", made)
+def volume(docker: Docker, label: str) -> str:
+    """A volume of the test's own."""
+    return docker("volume", "create", "--label", label)
 
 
 @pytest.fixture
@@ -52,32 +44,31 @@ def test_what_it_publishes_is_served_without_a_restart(
     service_image: str,
     run_container: Callable[..., Container],
     tables: tuple[str, ...],
-    volume: Callable[[], str],
+    volume: str,
 ):
-    models = volume()
     flags = ("--publish", "127.0.0.1::8000", "--env", "PIGEONHOLE_ALLOW_ANONYMOUS=on")
-    service = run_container(service_image, *HARDENED, *flags, "--volume", f"{models}:/models:ro")
-    service.until_healthy()
-    train = ("run", "--rm", *HARDENED, *tables, "--volume", f"{models}:/models", trainer_image)
-    assert "Published models/people/1/model.onnx" in docker(*train, *FIT, *QUICK, timeout=120)
+    service = run_container(service_image, *HARDENED, *flags, "--volume", f"{volume}:/models:ro")
+    service.until_ready()
+    train = ("run", "--rm", *HARDENED, *tables, "--volume", f"{volume}:/models", trainer_image)
+    assert "Published models/people/1/model.onnx" in docker(*train, *FIT, *QUICK)
 
     def answer() -> httpx.Response:
         rows = {"instances": [{"height_cm": 172, "weight_kg": 130}]}
-        return httpx.post(f"{service.address()}/v1/models/people:predict", json=rows)
+        predict = f"{service.address()}/v1/models/people:predict"
+        return httpx.post(predict, json=rows, timeout=ANSWER_S)
 
     service.until(lambda: answer().status_code == 200)
     assert answer().json()["predictions"][0]["label"] == "overweight"
     again = (*FIT, *QUICK, "--seed", "1")
-    assert "Published models/people/2/model.onnx" in docker(*train, *again, timeout=120)
+    assert "Published models/people/2/model.onnx" in docker(*train, *again)
     service.until(lambda: answer().json()["version"] == "2")
-    service.remove()
 
 
 def test_a_table_that_is_refused_has_its_exit_code(
-    docker: Docker, trainer_image: str, tables: tuple[str, ...], volume: Callable[[], str]
+    docker: Docker, trainer_image: str, tables: tuple[str, ...], volume: str
 ):
     wrong = ("fit", "/data/table.csv", "--target", "bodymas", "--name", "people")
-    flags = (*HARDENED, *tables, "--volume", f"{volume()}:/models")
+    flags = (*HARDENED, *tables, "--volume", f"{volume}:/models")
     said = docker("run", "--rm", *flags, trainer_image, *wrong, exit_code=2)
     assert "column 'bodymas'" in said
 
@@ -87,10 +78,9 @@ def test_a_stop_ends_it_with_nothing_published(
     trainer_image: str,
     run_container: Callable[..., Container],
     tables: tuple[str, ...],
-    volume: Callable[[], str],
+    volume: str,
 ):
-    models = volume()
-    mounted = (*tables, "--volume", f"{models}:/models")
+    mounted = (*tables, "--volume", f"{volume}:/models")
     trainer = run_container(
         trainer_image, *HARDENED, *mounted, command=(*FIT, "--epochs", "100000")
     )
@@ -98,8 +88,7 @@ def test_a_stop_ends_it_with_nothing_published(
     time.sleep(1)
     assert trainer.stop() == 130
     assert "Interrupted; nothing was published." in trainer.logs()
-    trainer.remove()
-    find = ("run", "--rm", "--entrypoint", "find", "--volume", f"{models}:/models", trainer_image)
+    find = ("run", "--rm", "--entrypoint", "find", "--volume", f"{volume}:/models", trainer_image)
     assert docker(*find, "/models", "-type", "f") == ""
 
 

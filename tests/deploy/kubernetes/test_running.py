@@ -13,15 +13,12 @@ import httpx
 import pytest
 
 from service.keys import METRICS, PREDICT, READ, new_key
-from tests.deploy.conftest import Container, Docker
+from tests.deploy.conftest import ANSWER_S, Container, Docker
 from tests.deploy.kubernetes.conftest import Object
 
 pytestmark = pytest.mark.slow
 
 ROW = {"instances": [[172, 95]]}
-
-ANSWER_S = 60
-"""Seconds that an answer may take on a machine that has much else to do."""
 
 
 def flags_of(pod: Object, container: Object, folders: Mapping[str, Path]) -> list[str]:
@@ -55,12 +52,10 @@ def flags_of(pod: Object, container: Object, folders: Mapping[str, Path]) -> lis
     return flags
 
 
-def asked(container: Container, probe: Mapping[str, Any], port: int) -> int:
+def asked(container: Container, probe: Mapping[str, Any], port: int = 8000) -> int:
     """The status that a probe gets; 0 where nothing answers yet."""
-    try:
-        return httpx.get(f"{container.address(port)}{probe['httpGet']['path']}").status_code
-    except httpx.TransportError:
-        return 0
+    answer = container.get(probe["httpGet"]["path"], port)
+    return answer.status_code if answer else 0
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +93,13 @@ def test_the_pods_of_the_overlay_volume_train_and_serve(
     serving, fitting = (pod["spec"] for pod in made.pods)
     (service,), (trainer,) = serving["containers"], fitting["containers"]
     pod = run_container(service_image, *flags_of(serving, service, folders))
-    pod.until(lambda: asked(pod, service["startupProbe"], 8000) == 200, 90)
-    assert asked(pod, service["readinessProbe"], 8000) == 503
+    pod.until(lambda: asked(pod, service["startupProbe"]) == 200)
+    assert asked(pod, service["readinessProbe"]) == 503
 
     flags = flags_of(fitting, trainer, folders)
     told = docker("run", "--rm", *flags, trainer_image, *trainer["args"], timeout=200)
     assert "Published /models/bodymass/1/model.onnx" in told
-    pod.until(lambda: asked(pod, service["readinessProbe"], 8000) == 200)
+    pod.until(lambda: asked(pod, service["readinessProbe"]) == 200)
 
     predict = f"{pod.address()}/v1/models/bodymass:predict"
     assert httpx.post(predict, json=ROW, timeout=ANSWER_S).status_code == 401
@@ -128,7 +123,7 @@ def test_the_pod_for_development_serves_whoever_reaches_it(
     (pod,) = (pod["spec"] for pod in build("deploy/kubernetes/overlays/development").pods)
     (service,) = pod["containers"]
     running = run_container(service_image, *flags_of(pod, service, {}))
-    running.until(lambda: asked(running, service["readinessProbe"], 8000) == 200, 90)
+    running.until(lambda: asked(running, service["readinessProbe"]) == 200)
     predict = f"{running.address()}/v1/models/bodymass:predict"
     answer = httpx.post(predict, json=ROW, timeout=ANSWER_S).json()
     assert answer["predictions"][0]["label"] == "overweight"
@@ -145,9 +140,8 @@ def test_the_container_of_kserve_serves_its_one_model(
     flags += ["--volume", f"{fetched}:/mnt/models:ro"]
     running = run_container(service_image, *flags, command=tuple(arguments))
     (port,) = (each["containerPort"] for each in container["ports"])
-    running.until(lambda: asked(running, container["readinessProbe"], port) == 200, 90)
+    running.until(lambda: asked(running, container["readinessProbe"], port) == 200)
     assert asked(running, container["livenessProbe"], port) == 200
     predict = f"{running.address(port)}/v1/models/weights:predict"
     answer = httpx.post(predict, json=ROW, timeout=ANSWER_S).json()
     assert answer["predictions"][0]["label"] == "overweight"
-    assert running.stop(30) == 0
