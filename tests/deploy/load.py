@@ -17,6 +17,9 @@ BODY = b'{"instances": [[172, 95]]}'
 ANSWER_S = 30
 """An answer that takes longer is a failure."""
 
+CONNECT_S = 3
+"""A host that has gone doesn't refuse: nothing is heard of it."""
+
 AGAIN_S = 0.02
 """After a connection was refused."""
 
@@ -67,9 +70,8 @@ class Load:
         self._until(lambda: self.answered >= wanted)
 
     def until_refused(self) -> None:
-        """Wait until nobody is let in any more."""
-        before = self.refused
-        self._until(lambda: self.refused >= before + self._clients)
+        """Wait until as many connections were refused as there are clients."""
+        self._until(lambda: self.refused >= self._clients)
 
     def _until(self, true: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
@@ -88,7 +90,7 @@ class Load:
         while not self._over.is_set():
             try:
                 reader, writer = await asyncio.wait_for(
-                    asyncio.open_connection(self._host, self._port), ANSWER_S
+                    asyncio.open_connection(self._host, self._port), CONNECT_S
                 )
             except OSError:
                 self.refused += 1
