@@ -164,7 +164,7 @@ def test_make_down_keeps_what_was_stored_and_make_up_goes_on_with_it(project) ->
     kept = project.run("docker", "volume", "ls", "--quiet", "--filter", label).split()
     assert f"{name}_models" in kept
     assert "Made .env" not in project.run("make", "up")
-    assert project.answers("fresh")
+    until(lambda: project.answers("fresh"), 20)
 
 
 @slow
