@@ -106,8 +106,12 @@ def test_prometheus_has_the_metrics_and_its_rules_work(project, monitoring, repo
         rules = [rule for group in groups for rule in group["rules"]]
         assert len(rules) > 10
         assert [rule for rule in rules if rule.get("lastError")] == []
-        targets = client.get("/api/v1/targets").json()["data"]["activeTargets"]
-        assert {target["health"] for target in targets} == {"up"}
+
+        def are_up() -> bool:  # one that was not scraped yet is "unknown"
+            targets = client.get("/api/v1/targets").json()["data"]["activeTargets"]
+            return {target["health"] for target in targets} == {"up"}
+
+        until(are_up)
 
 
 @slow
