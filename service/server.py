@@ -26,8 +26,8 @@ from service.keys import KeyFile, open_keys
 from service.logs import logging_table
 from service.serving.counters import CounterMap, WorkerCounters
 from service.settings import Settings
-from service.web.connection import Limits
-from service.web.http_server import HttpServer
+from service.web.http.connection import Limits
+from service.web.http.server import HttpServer
 
 if TYPE_CHECKING:
     from service.app import Service

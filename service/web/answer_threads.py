@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from service.errors import Overloaded
-from service.web.door import Answer, Cancel, Respond, Rest
+from service.web.http.messages import Answer, Cancel, Respond, Rest
 from service.web.reply import Pieces
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from werkzeug.exceptions import HTTPException
 from service.errors import Overloaded
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
 from service.web.answer_threads import AnswerThreads
-from service.web.door import Answer, Cancel, Request, Respond
 from service.web.errors import error_reply
 from service.web.health import PROBES
+from service.web.http.messages import Answer, Cancel, Request, Respond
 from service.web.journal import UNREAD, Ended, Journal
 from service.web.reply import status_line
 from service.web.request_id import HEADER, request_id

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from service.model.artifact import Model
-from service.web.door import Answer
+from service.web.http.messages import Answer
 from service.web.request_id import HEADER
 
 SECURITY_HEADERS = {

@@ -86,7 +86,7 @@ LIBRARIES: dict[str, set[str]] = {
     "werkzeug": {"service.web"},
     "gunicorn": {"service.server"},
     "uvloop": {"service.server"},
-    "httptools": {"service.web.connection"},
+    "httptools": {"service.web.http.connection"},
     "onnxruntime": {"service.model.session", "trainer.export.parity"},
     "onnx": {"trainer.graph", "trainer.export"},
     "prometheus_client": {"service.serving.metrics", "service.web.exposition"},

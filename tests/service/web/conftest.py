@@ -19,10 +19,10 @@ import uvloop
 from werkzeug.exceptions import HTTPException
 
 from service.web.answer_threads import AnswerThreads
-from service.web.connection import Limits
-from service.web.door import Answer, Cancel, Request, Respond
 from service.web.errors import error_reply
-from service.web.http_server import HttpServer
+from service.web.http.connection import Limits
+from service.web.http.messages import Answer, Cancel, Request, Respond
+from service.web.http.server import HttpServer
 from service.web.reply import Reply
 
 SHORT = {

@@ -12,7 +12,7 @@ import pytest
 
 from service.errors import Overloaded
 from service.web.answer_threads import AnswerThreads
-from service.web.door import Answer, Rest
+from service.web.http.messages import Answer, Rest
 
 ANSWER = Answer(b"head", b"body")
 

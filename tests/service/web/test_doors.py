@@ -29,8 +29,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import Service
 from service.settings import FRONTS, Settings
-from service.web.connection import Limits
-from service.web.http_server import HttpServer
+from service.web.http.connection import Limits
+from service.web.http.server import HttpServer
 from service.web.inference import LONG_BYTES
 from tests.service.heavy_model import write_heavy_model
 

@@ -21,8 +21,6 @@ from service.keys import ADMIN, METRICS, PREDICT, READ, SCOPES, KeyFile, new_key
 from service.serving.counters import CounterMap
 from service.serving.metrics import Metrics
 from service.settings import FRONTS, Settings
-from service.web.connection import COUNTED_BYTES, PIECE_BYTES
-from service.web.door import Request
 from service.web.guard import (
     ANY_KEY,
     MAX_REMEMBERED,
@@ -31,6 +29,8 @@ from service.web.guard import (
     Guard,
     scope_of,
 )
+from service.web.http.connection import COUNTED_BYTES, PIECE_BYTES
+from service.web.http.messages import Request
 from service.web.http_app import make_http_app
 from tests.service.web.asking_doors import answers as answers_of
 
