@@ -25,11 +25,11 @@ from service.serving.statistics import read_statistics
 from service.settings import Settings
 from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
+from service.web.auth import Guard
 from service.web.catalogue import catalogue_blueprint
 from service.web.exposition import exposition_blueprint
 from service.web.express import Express
 from service.web.flask_door import DoorThreads, FlaskDoor
-from service.web.guard import Guard
 from service.web.health import health_blueprint
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http.messages import Door

@@ -16,8 +16,8 @@ from werkzeug.exceptions import HTTPException
 from benchmarks.peers.constant_answer import ANSWER
 from service.server import Server
 from service.settings import Settings
+from service.web.auth import Guard
 from service.web.errors import JSON
-from service.web.guard import Guard
 from service.web.http.messages import Answer, Respond
 from service.web.http.messages import Request as HttpRequest
 from service.web.reply import Reply

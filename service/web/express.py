@@ -24,9 +24,9 @@ from service.serving.metrics import Metrics
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 from service.web.answer_threads import AnswerThreads
+from service.web.auth import Guard
 from service.web.compression import LEAST_BYTES, OFF_LOOP_BYTES, chosen_coding, compressed
 from service.web.flask_door import FlaskDoor
-from service.web.guard import Guard
 from service.web.hot_routes import HotRoute
 from service.web.http.messages import Answer, Cancel, Request, Respond
 from service.web.inference import Call, InferenceRoute

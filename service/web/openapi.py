@@ -15,8 +15,8 @@ from service.keys import ADMIN, METRICS, PREDICT, READ
 from service.model.artifact import Model
 from service.serving.live_models import LiveModels
 from service.web import openapi_rows, openapi_tensors
+from service.web.auth import ANY_KEY, OPEN
 from service.web.errors import JSON
-from service.web.guard import ANY_KEY, OPEN
 from service.web.openapi_answers import (
     ANYTHING,
     MODEL,

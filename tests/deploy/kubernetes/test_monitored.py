@@ -13,7 +13,7 @@ import yaml
 from deploy.kubernetes.prometheus_rule import RULES, WRITTEN, prometheus_rule
 from service.keys import METRICS as METRICS_SCOPE
 from service.serving.metrics import METRICS
-from service.web.guard import SCOPES_OF_VIEWS
+from service.web.auth import SCOPES_OF_VIEWS
 from tests.deploy.kubernetes.conftest import Manifests
 from tests.deploy.kubernetes.test_objects import means
 

@@ -31,9 +31,9 @@ from service.serving.predictor import Predictor
 from service.web import compression
 from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
+from service.web.auth import Guard
 from service.web.express import Express
 from service.web.flask_door import DoorThreads, FlaskDoor
-from service.web.guard import Guard
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http.messages import Answer, Request
 from service.web.http_app import make_http_app

@@ -14,8 +14,8 @@ from werkzeug.exceptions import RequestTimeout
 from service.serving.counters import CounterMap
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
 from service.web.answer_threads import AnswerThreads
+from service.web.auth import Guard
 from service.web.flask_door import DoorThreads, FlaskDoor, environ
-from service.web.guard import Guard
 from service.web.http.messages import Answer, Request
 from service.web.http_app import make_http_app
 from tests.service.web.asking_doors import Told, answers, whole

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 
 from service.serving.live_models import LiveModels
 from service.web import arrow_rows
-from service.web.guard import scope_of
+from service.web.auth import scope_of
 from service.web.openapi import distinct_words, openapi_document
 from service.web.openapi_answers import CODES
 from tests.service.web.generated_requests import ask, config

@@ -21,7 +21,7 @@ from service.keys import ADMIN, METRICS, PREDICT, READ, SCOPES, KeyFile, new_key
 from service.serving.counters import CounterMap
 from service.serving.metrics import Metrics
 from service.settings import FRONTS, Settings
-from service.web.guard import (
+from service.web.auth import (
     ANY_KEY,
     MAX_REMEMBERED,
     OPEN,
