@@ -34,13 +34,13 @@ from service.web.health import health_blueprint
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http.messages import Door
 from service.web.http_app import make_http_app
-from service.web.inference import InferenceProtocol, InferenceRoute
+from service.web.inference.route import InferenceProtocol, InferenceRoute
+from service.web.inference.streaming import StreamProtocol
 from service.web.journal import Journal
 from service.web.open_inference_models import open_inference_models_blueprint
 from service.web.open_inference_repository import open_inference_repository_blueprint
 from service.web.openapi import openapi_blueprint
 from service.web.pages import pages_blueprint
-from service.web.streams import StreamProtocol
 from service.web.tracing import open_spans
 
 PAGE_THREADS = 2

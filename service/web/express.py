@@ -25,14 +25,19 @@ from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 from service.web.answer_threads import AnswerThreads
 from service.web.auth import Guard
-from service.web.compression import LEAST_BYTES, OFF_LOOP_BYTES, chosen_coding, compressed
 from service.web.flask_door import FlaskDoor
 from service.web.hot_routes import HotRoute
 from service.web.http.messages import Answer, Cancel, Request, Respond
-from service.web.inference import Call, InferenceRoute
+from service.web.inference.content_coding import (
+    LEAST_BYTES,
+    OFF_LOOP_BYTES,
+    chosen_coding,
+    compressed,
+)
+from service.web.inference.route import Call, InferenceRoute
+from service.web.inference.streaming import CLIENT_GONE
 from service.web.journal import Ended, Journal
 from service.web.reply import Reply
-from service.web.streams import CLIENT_GONE
 
 KNOWN_PATHS = 1024
 """Paths that were answered and are remembered with the route that they lead to."""

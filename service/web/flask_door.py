@@ -20,10 +20,10 @@ from service.web.answer_threads import AnswerThreads
 from service.web.errors import error_reply
 from service.web.health import PROBES
 from service.web.http.messages import Answer, Cancel, Request, Respond
+from service.web.inference.streaming import CLIENT_GONE
 from service.web.journal import UNREAD, Ended, Journal
 from service.web.reply import status_line
 from service.web.request_id import HEADER, request_id
-from service.web.streams import CLIENT_GONE
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from flask import Blueprint, Response, g, request
 from werkzeug.datastructures import Headers
 
 from service.web.classify import ClassifyProtocol
-from service.web.compression import compressed
-from service.web.inference import InferenceProtocol, InferenceRoute
+from service.web.inference.content_coding import compressed
+from service.web.inference.route import InferenceProtocol, InferenceRoute
+from service.web.inference.streaming import StreamProtocol
 from service.web.invocations import InvocationsProtocol
 from service.web.ndjson_rows import NdjsonProtocol
 from service.web.open_inference import OpenInferenceProtocol
 from service.web.request_id import HEADER
 from service.web.rows import RowsProtocol
-from service.web.streams import StreamProtocol
 
 
 @dataclass(frozen=True)

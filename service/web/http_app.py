@@ -14,9 +14,9 @@ from service.errors import PigeonholeError, PredictionFailed, ScopeRequired
 from service.keys import ADMIN
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
 from service.web.auth import OPEN, Guard, scope_of
-from service.web.compression import compressed
 from service.web.errors import error_reply
-from service.web.inference import Call
+from service.web.inference.content_coding import compressed
+from service.web.inference.route import Call
 from service.web.journal import Ended, Journal
 from service.web.reply import SECURITY_HEADERS, Reply
 from service.web.request_id import HEADER, request_id

@@ -41,7 +41,7 @@ from service.model.problems import (
 from service.model.row_forms import VALUE_TYPES, check_row_count
 from service.model.signature import Kind, Signature
 from service.web.csv_rows import lacks_header
-from service.web.inference import Answered, Decoded, Header
+from service.web.inference.route import Answered, Decoded, Header
 from service.web.json_rows import (
     BYTE_ORDER_MARK,
     REFUSED,

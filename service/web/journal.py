@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from service.web.access_log import AccessLog
-from service.web.inference import Call, Header
+from service.web.inference.route import Call, Header
 
 log = logging.getLogger(__name__)
 

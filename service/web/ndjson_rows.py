@@ -34,10 +34,10 @@ from service.model.columns import Columns, joined
 from service.model.problems import columns_from_values, escaped, shown
 from service.serving.observation import Observation
 from service.web.errors import JSON, error_reply
-from service.web.inference import Header
+from service.web.inference.route import Header
+from service.web.inference.streaming import RowStream
 from service.web.json_rows import BYTE_ORDER_MARK, REFUSED, media_type, parsed
 from service.web.row_answers import RowAnswers
-from service.web.streams import RowStream
 
 NDJSON = "application/x-ndjson"
 

@@ -22,7 +22,7 @@ from service.model.artifact import Model
 from service.model.columns import Prediction
 from service.model.problems import shown
 from service.web.errors import JSON
-from service.web.inference import Answered, Decoded, Header
+from service.web.inference.route import Answered, Decoded, Header
 from service.web.reply import Reply
 from service.web.tensor_forms import TensorForms
 from service.web.tensors import Tensor, decoded, framed

@@ -20,7 +20,7 @@ from service.model.columns import Prediction
 from service.model.row_forms import UNHOLDABLE
 from service.model.unusual import Warned
 from service.web.errors import JSON
-from service.web.inference import Answered
+from service.web.inference.route import Answered
 from service.web.reply import Reply, model_headers
 
 OK = int(HTTPStatus.OK)

@@ -31,7 +31,7 @@ from service.web import arrow_rows, table_answers
 from service.web.arrow_rows import read_arrow
 from service.web.csv_rows import csv_columns
 from service.web.errors import JSON
-from service.web.inference import LONG_BYTES, Answered, Decoded, Header
+from service.web.inference.route import LONG_BYTES, Answered, Decoded, Header
 from service.web.json_rows import JsonRows, as_text, media_type
 from service.web.ndjson_rows import MEDIA_TYPES, NDJSON
 from service.web.npy_rows import MAGIC, read_npy

@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from service import __version__
 from service.web.health import PROBES
-from service.web.inference import Header
+from service.web.inference.route import Header
 from service.web.journal import UNREAD, Ended
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from http import HTTPStatus
 import numpy as np
 
 from service.web.arrow_rows import STREAM
-from service.web.inference import Answered
+from service.web.inference.route import Answered
 from service.web.reply import Reply, model_headers
 
 # The bare type, without a charset: SageMaker's deserializers compare it letter by letter.

@@ -31,7 +31,7 @@ from service.app import Service
 from service.settings import FRONTS, Settings
 from service.web.http.connection import Limits
 from service.web.http.server import HttpServer
-from service.web.inference import LONG_BYTES
+from service.web.inference.route import LONG_BYTES
 from tests.service.heavy_model import write_heavy_model
 
 MAX_BODY = 100_000

@@ -18,6 +18,7 @@ from service.errors import DeadlineExceeded, InvalidRequest, InvalidRows, Overlo
 from service.model.artifact import Model, load_model
 from service.model.columns import Columns
 from service.serving.observation import Observation
+from service.web.inference.streaming import RowStream
 from service.web.ndjson_rows import (
     MEDIA_TYPES,
     MOST_WRONG,
@@ -26,7 +27,6 @@ from service.web.ndjson_rows import (
     TOLD_PROBLEMS,
     NdjsonProtocol,
 )
-from service.web.streams import RowStream
 
 GOOD = b'{"height_cm": 172, "weight_kg": 95}'
 WRONG = b'{"height_cm": "tall", "wieght_kg": 95}'

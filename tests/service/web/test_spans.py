@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
-from service.web.inference import Call
+from service.web.inference.route import Call
 from service.web.journal import UNREAD, Ended
 from service.web.spans import Spans, exporting_provider
 

@@ -28,9 +28,9 @@ from service.serving.observation import Observation
 from service.serving.predictor import Predictor
 from service.web.bodies import inflated
 from service.web.errors import BodyTooLarge, error_reply
+from service.web.inference.streaming import CLIENT_GONE, PatientRun, StreamedAnswer, StreamProtocol
 from service.web.reply import Reply, model_headers
 from service.web.request_id import request_id
-from service.web.streams import CLIENT_GONE, PatientRun, StreamedAnswer, StreamProtocol
 
 log = logging.getLogger(__name__)
 

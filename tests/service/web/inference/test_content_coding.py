@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.web.compression import LEAST_BYTES, chosen_coding, compressed
+from service.web.inference.content_coding import LEAST_BYTES, chosen_coding, compressed
 from service.web.reply import Reply
 
 LONG = b"0123456789" * (LEAST_BYTES // 10 + 1)
