@@ -36,8 +36,8 @@ from service.model.row_forms import check_row_count
 from service.model.unusual import Warned
 from service.web.errors import JSON
 from service.web.inference.route import Answered, Decoded, Header
-from service.web.json_rows import REFUSED, checked_count, parsed, without_nan
 from service.web.reply import Reply
+from service.web.rows.json_format import REFUSED, checked_count, parsed, without_nan
 
 EXAMPLES, CONTEXT = "/examples", "/context"
 

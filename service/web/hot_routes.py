@@ -13,11 +13,11 @@ from service.web.classify import ClassifyProtocol
 from service.web.inference.content_coding import compressed
 from service.web.inference.route import InferenceProtocol, InferenceRoute
 from service.web.inference.streaming import StreamProtocol
-from service.web.invocations import InvocationsProtocol
-from service.web.ndjson_rows import NdjsonProtocol
 from service.web.open_inference import OpenInferenceProtocol
 from service.web.request_id import HEADER
-from service.web.rows import RowsProtocol
+from service.web.rows.invocations import InvocationsProtocol
+from service.web.rows.ndjson_stream import NdjsonProtocol
+from service.web.rows.protocol import RowsProtocol
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import msgspec
 from service.model import datetimes
 from service.model.artifact import Model
 from service.model.signature import Feature, Kind
-from service.web import arrow_rows
 from service.web.errors import JSON
-from service.web.ndjson_rows import NDJSON
 from service.web.openapi_answers import MISSING, TEXT, content, failures, many, named, required
-from service.web.table_answers import CSV, NPY
+from service.web.rows.ndjson_stream import NDJSON
+from service.web.rows.protocol import arrow_format as arrow_rows
+from service.web.rows.table_answers import CSV, NPY
 
 LARGEST = sys.float_info.max
 """JSON knows no largest number, doubles do."""

@@ -91,7 +91,7 @@ LIBRARIES: dict[str, set[str]] = {
     "onnx": {"trainer.graph", "trainer.export"},
     "prometheus_client": {"service.serving.metrics", "service.web.exposition"},
     "opentelemetry": {"service.web.spans"},
-    "pyarrow": {"trainer.data", "service.web.arrow_rows", "service.web.table_answers"},
+    "pyarrow": {"trainer.data", "service.web.rows.arrow_format", "service.web.rows.table_answers"},
     "sklearn": {"trainer.evaluation"},
     "matplotlib": {"trainer.report"},
     "jinja2": {"trainer.report"},

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from service.model import artifact, repository, signature
 from service.settings import Settings as ServiceSettings
-from service.web import csv_rows
+from service.web.rows.protocol import csv_format as csv_rows
 from trainer.data import text
 from trainer.export import model as model_file
 from trainer.export import publish

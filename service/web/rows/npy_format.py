@@ -27,7 +27,7 @@ from service.model.problems import check_names, check_unique, shown
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
 from service.model.tables import Coded, Numbers, columns_from_matrix, columns_from_table
-from service.web.csv_rows import cells_column
+from service.web.rows.csv_format import cells_column
 
 MAGIC = b"\x93NUMPY"
 

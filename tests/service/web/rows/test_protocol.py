@@ -18,7 +18,7 @@ import pytest
 from service.errors import RequestError
 from service.model.artifact import load_model
 from service.web.inference.route import LONG_BYTES
-from service.web.rows import RowsProtocol
+from service.web.rows.protocol import RowsProtocol
 
 ROW = {"height_cm": 172, "weight_kg": 95}
 GOOD = json.dumps({"instances": [ROW]})

@@ -19,7 +19,7 @@ from service.errors import InvalidRequest, InvalidRows, TooManyRows, UnreadableB
 from service.model.columns import Columns
 from service.model.problems import columns_from_values
 from service.model.signature import Feature, Kind, Signature
-from service.web.csv_rows import MISSING, NUMBER, csv_columns, lacks_header
+from service.web.rows.csv_format import MISSING, NUMBER, csv_columns, lacks_header
 
 
 def requiring(signature: Signature, *names: str) -> Signature:

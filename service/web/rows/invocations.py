@@ -40,9 +40,10 @@ from service.model.problems import (
 )
 from service.model.row_forms import VALUE_TYPES, check_row_count
 from service.model.signature import Kind, Signature
-from service.web.csv_rows import lacks_header
 from service.web.inference.route import Answered, Decoded, Header
-from service.web.json_rows import (
+from service.web.reply import Reply
+from service.web.rows.csv_format import lacks_header
+from service.web.rows.json_format import (
     BYTE_ORDER_MARK,
     REFUSED,
     checked_count,
@@ -50,9 +51,8 @@ from service.web.json_rows import (
     parsed,
     without_nan,
 )
-from service.web.reply import Reply
-from service.web.rows import CSV, TAKEN, RowsProtocol, reader_of
-from service.web.table_answers import csv_answer
+from service.web.rows.protocol import CSV, TAKEN, RowsProtocol, reader_of
+from service.web.rows.table_answers import csv_answer
 
 SPLIT, RECORDS, INSTANCES, INPUTS = "dataframe_split", "dataframe_records", "instances", "inputs"
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidRequest, InvalidRows, RequestError, TooManyRows, UnreadableBody
 from service.model.signature import Feature, Kind, Signature
-from service.web.npy_rows import read_npy
+from service.web.rows.npy_format import read_npy
 
 
 @pytest.fixture(scope="module")

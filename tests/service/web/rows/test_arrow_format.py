@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidRequest, InvalidRows, RequestError, TooManyRows, UnreadableBody
 from service.model.signature import Feature, Kind, Signature
-from service.web import arrow_rows
-from service.web.arrow_rows import TEXT_BYTES, read_arrow
 from service.web.errors import UnsupportedMediaType
+from service.web.rows.arrow_format import TEXT_BYTES, read_arrow
+from service.web.rows.protocol import arrow_format as arrow_rows
 
 
 def stream(*tables: pa.Table | pa.RecordBatch, file: bool = False, **options: Any) -> bytes:

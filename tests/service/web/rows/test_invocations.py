@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.app import Service
 from service.settings import Settings
-from service.web.invocations import InvocationsProtocol
+from service.web.rows.invocations import InvocationsProtocol
 from trainer.graph import Graph
 
 PATH = "/invocations"

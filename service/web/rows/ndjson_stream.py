@@ -36,8 +36,8 @@ from service.serving.observation import Observation
 from service.web.errors import JSON, error_reply
 from service.web.inference.route import Header
 from service.web.inference.streaming import RowStream
-from service.web.json_rows import BYTE_ORDER_MARK, REFUSED, media_type, parsed
-from service.web.row_answers import RowAnswers
+from service.web.rows.json_answers import RowAnswers
+from service.web.rows.json_format import BYTE_ORDER_MARK, REFUSED, media_type, parsed
 
 NDJSON = "application/x-ndjson"
 

@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import InvalidRows, RequestError, TooManyRows, UnreadableBody
 from service.model.artifact import Model, load_model
-from service.web.json_rows import JsonRows, checked_count, parsed, without_nan
+from service.web.rows.json_format import JsonRows, checked_count, parsed, without_nan
 from trainer.graph import Graph
 
 

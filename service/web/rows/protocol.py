@@ -27,16 +27,17 @@ from werkzeug.http import parse_accept_header
 from service.model.artifact import Model
 from service.model.columns import Columns
 from service.model.signature import Signature
-from service.web import arrow_rows, table_answers
-from service.web.arrow_rows import read_arrow
-from service.web.csv_rows import csv_columns
 from service.web.errors import JSON
 from service.web.inference.route import LONG_BYTES, Answered, Decoded, Header
-from service.web.json_rows import JsonRows, as_text, media_type
-from service.web.ndjson_rows import MEDIA_TYPES, NDJSON
-from service.web.npy_rows import MAGIC, read_npy
 from service.web.reply import Reply
-from service.web.row_answers import RowAnswers
+from service.web.rows.arrow_format import read_arrow
+from service.web.rows.csv_format import csv_columns
+from service.web.rows.json_answers import RowAnswers
+from service.web.rows.json_format import JsonRows, as_text, media_type
+from service.web.rows.ndjson_stream import MEDIA_TYPES, NDJSON
+from service.web.rows.npy_format import MAGIC, read_npy
+from service.web.rows.protocol import arrow_format as arrow_rows
+from service.web.rows.protocol import table_answers
 
 CSV = table_answers.CSV
 

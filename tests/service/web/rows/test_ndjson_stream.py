@@ -19,7 +19,7 @@ from service.model.artifact import Model, load_model
 from service.model.columns import Columns
 from service.serving.observation import Observation
 from service.web.inference.streaming import RowStream
-from service.web.ndjson_rows import (
+from service.web.rows.ndjson_stream import (
     MEDIA_TYPES,
     MOST_WRONG,
     NDJSON,
