@@ -37,8 +37,8 @@ from service.web.http_app import make_http_app
 from service.web.inference.route import InferenceProtocol, InferenceRoute
 from service.web.inference.streaming import StreamProtocol
 from service.web.journal import Journal
-from service.web.open_inference_models import open_inference_models_blueprint
-from service.web.open_inference_repository import open_inference_repository_blueprint
+from service.web.open_inference.models import open_inference_models_blueprint
+from service.web.open_inference.repository import open_inference_repository_blueprint
 from service.web.openapi import openapi_blueprint
 from service.web.pages import pages_blueprint
 from service.web.tracing import open_spans

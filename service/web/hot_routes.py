@@ -13,7 +13,7 @@ from service.web.classify import ClassifyProtocol
 from service.web.inference.content_coding import compressed
 from service.web.inference.route import InferenceProtocol, InferenceRoute
 from service.web.inference.streaming import StreamProtocol
-from service.web.open_inference import OpenInferenceProtocol
+from service.web.open_inference.protocol import OpenInferenceProtocol
 from service.web.request_id import HEADER
 from service.web.rows.invocations import InvocationsProtocol
 from service.web.rows.ndjson_stream import NdjsonProtocol

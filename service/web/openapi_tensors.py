@@ -8,8 +8,10 @@ from typing import Any
 from service.model.artifact import Model
 from service.model.signature import Kind, category_text
 from service.web.errors import JSON
-from service.web.open_inference import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
-from service.web.open_inference_models import FEATURE_DATATYPES
+from service.web.open_inference.models import FEATURE_DATATYPES
+from service.web.open_inference.protocol import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
+from service.web.open_inference.tensor import BYTES_ALONE, DATATYPES
+from service.web.open_inference.tensor_inputs import graph_inputs
 from service.web.openapi_answers import (
     ANYTHING,
     MODEL,
@@ -23,8 +25,6 @@ from service.web.openapi_answers import (
     named,
     required,
 )
-from service.web.tensor_forms import graph_inputs
-from service.web.tensors import BYTES_ALONE, DATATYPES
 
 WHOLE_DIMENSION = {"type": "integer", "minimum": -1}
 

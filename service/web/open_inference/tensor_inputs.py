@@ -31,8 +31,8 @@ from service.model.problems import (
 )
 from service.model.row_forms import check_row_count
 from service.model.signature import Feature, Kind, Signature
-from service.web.mistyped_data import SECONDS, read_anyway
-from service.web.tensors import MistypedData, Tensor
+from service.web.open_inference.lenient_data import SECONDS, read_anyway
+from service.web.open_inference.tensor import MistypedData, Tensor
 
 UNNAMED = re.compile(r"input[-_]?[0-9]{0,3}|predict")
 """What a lone matrix is called in KServe's documents and by MLServer's codecs, whatever it holds."""

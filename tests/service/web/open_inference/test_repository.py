@@ -18,7 +18,7 @@ from service.errors import LoadFailed
 from service.keys import SCOPES, new_key
 from service.settings import Settings
 from service.web.errors import error_reply
-from service.web.open_inference_repository import open_inference_repository_blueprint
+from service.web.open_inference.repository import open_inference_repository_blueprint
 
 LOAD, UNLOAD = (f"/v2/repository/models/bodymass/{verb}" for verb in ("load", "unload"))
 

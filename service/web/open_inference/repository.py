@@ -16,7 +16,7 @@ from service.errors import LoadFailed
 from service.model.problems import shown
 from service.serving.live_models import LiveModels, ModelState
 from service.web.errors import JSON
-from service.web.tensors import decoded
+from service.web.open_inference.tensor import decoded
 
 T = TypeVar("T")
 

@@ -23,9 +23,9 @@ from service.model.columns import Prediction
 from service.model.problems import shown
 from service.web.errors import JSON
 from service.web.inference.route import Answered, Decoded, Header
+from service.web.open_inference.tensor import Tensor, decoded, framed
+from service.web.open_inference.tensor_inputs import TensorForms
 from service.web.reply import Reply
-from service.web.tensor_forms import TensorForms
-from service.web.tensors import Tensor, decoded, framed
 
 ARRAY_GAIN = 16
 """How much quicker arrays are read than the JSON of as many bytes, at the least."""
