@@ -26,7 +26,6 @@ from service.settings import Settings
 from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
 from service.web.auth import Guard
-from service.web.catalogue import catalogue_blueprint
 from service.web.exposition import exposition_blueprint
 from service.web.express import Express
 from service.web.flask_door import DoorThreads, FlaskDoor
@@ -41,6 +40,7 @@ from service.web.open_inference.models import open_inference_models_blueprint
 from service.web.open_inference.repository import open_inference_repository_blueprint
 from service.web.openapi import openapi_blueprint
 from service.web.pages import pages_blueprint
+from service.web.tensorflow_serving.models import catalogue_blueprint
 from service.web.tracing import open_spans
 
 PAGE_THREADS = 2

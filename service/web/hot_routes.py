@@ -9,7 +9,6 @@ from itertools import chain
 from flask import Blueprint, Response, g, request
 from werkzeug.datastructures import Headers
 
-from service.web.classify import ClassifyProtocol
 from service.web.inference.content_coding import compressed
 from service.web.inference.route import InferenceProtocol, InferenceRoute
 from service.web.inference.streaming import StreamProtocol
@@ -18,6 +17,7 @@ from service.web.request_id import HEADER
 from service.web.rows.invocations import InvocationsProtocol
 from service.web.rows.ndjson_stream import NdjsonProtocol
 from service.web.rows.protocol import RowsProtocol
+from service.web.tensorflow_serving.classify import ClassifyProtocol
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import pytest
 from flask import Flask
 
 from service.serving.live_models import LiveModels
-from service.web.catalogue import catalogue_blueprint
 from service.web.errors import error_reply
+from service.web.tensorflow_serving.models import catalogue_blueprint
 
 
 def test_the_models_are_listed_by_name(lasting_client) -> None:

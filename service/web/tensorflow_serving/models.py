@@ -21,7 +21,7 @@ from service.model.artifact import Model
 from service.model.signature import Feature
 from service.serving.live_models import LiveModels, ModelState
 from service.web.errors import JSON, error_reply
-from service.web.signature_def import metadata_of
+from service.web.tensorflow_serving.signature_def import metadata_of
 
 
 def catalogue_blueprint(live: LiveModels) -> Blueprint:
