@@ -23,25 +23,25 @@ from service.serving.predictor import Predictor
 from service.serving.reloader import Reloader
 from service.serving.statistics import read_statistics
 from service.settings import Settings
-from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
 from service.web.auth import Guard
-from service.web.exposition import exposition_blueprint
 from service.web.express import Express
 from service.web.flask_door import DoorThreads, FlaskDoor
-from service.web.health import health_blueprint
 from service.web.hot_routes import hot_blueprint, hot_routes
 from service.web.http.messages import Door
 from service.web.http_app import make_http_app
 from service.web.inference.route import InferenceProtocol, InferenceRoute
 from service.web.inference.streaming import StreamProtocol
-from service.web.journal import Journal
+from service.web.monitoring.access_log import AccessLog
+from service.web.monitoring.exposition import exposition_blueprint
+from service.web.monitoring.health import health_blueprint
+from service.web.monitoring.request_log import Journal
+from service.web.monitoring.tracing import open_spans
 from service.web.open_inference.models import open_inference_models_blueprint
 from service.web.open_inference.repository import open_inference_repository_blueprint
 from service.web.openapi import openapi_blueprint
 from service.web.pages import pages_blueprint
 from service.web.tensorflow_serving.models import catalogue_blueprint
-from service.web.tracing import open_spans
 
 PAGE_THREADS = 2
 """Threads of whatever is no prediction and no probe: metrics, above all."""

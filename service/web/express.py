@@ -36,7 +36,7 @@ from service.web.inference.content_coding import (
 )
 from service.web.inference.route import Call, InferenceRoute
 from service.web.inference.streaming import CLIENT_GONE
-from service.web.journal import Ended, Journal
+from service.web.monitoring.request_log import Ended, Journal
 from service.web.reply import Reply
 
 KNOWN_PATHS = 1024

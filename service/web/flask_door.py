@@ -18,10 +18,10 @@ from service.errors import Overloaded
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
 from service.web.answer_threads import AnswerThreads
 from service.web.errors import error_reply
-from service.web.health import PROBES
 from service.web.http.messages import Answer, Cancel, Request, Respond
 from service.web.inference.streaming import CLIENT_GONE
-from service.web.journal import UNREAD, Ended, Journal
+from service.web.monitoring.health import PROBES
+from service.web.monitoring.request_log import UNREAD, Ended, Journal
 from service.web.reply import status_line
 from service.web.request_id import HEADER, request_id
 

@@ -17,7 +17,7 @@ from service.web.auth import OPEN, Guard, scope_of
 from service.web.errors import error_reply
 from service.web.inference.content_coding import compressed
 from service.web.inference.route import Call
-from service.web.journal import Ended, Journal
+from service.web.monitoring.request_log import Ended, Journal
 from service.web.reply import SECURITY_HEADERS, Reply
 from service.web.request_id import HEADER, request_id
 

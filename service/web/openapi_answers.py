@@ -9,7 +9,7 @@ import msgspec
 
 from service.errors import Problem
 from service.web.errors import HTTP_CODES, INTERNAL_CODE, JSON, TABLE
-from service.web.health import NOT_READY
+from service.web.monitoring.health import NOT_READY
 
 CODES = sorted(
     {code for _, code in TABLE.values()} | {*HTTP_CODES.values(), INTERNAL_CODE, NOT_READY}

@@ -13,7 +13,7 @@ from service.serving.metrics import METRICS
 from service.settings import PREFIX, flag_of
 from service.settings import Settings as ServiceSettings
 from service.web.errors import HTTP_CODES, INTERNAL_CODE, TABLE
-from service.web.health import NOT_READY
+from service.web.monitoring.health import NOT_READY
 from trainer.settings import Settings as TrainerSettings
 from trainer.settings import flag_of as trainer_flag_of
 

@@ -21,7 +21,7 @@ from service.app import Service
 from service.model.signature import Feature, Kind, Signature
 from service.settings import Settings
 from service.web.errors import HTTP_CODES, INTERNAL_CODE, TABLE
-from service.web.health import NOT_READY
+from service.web.monitoring.health import NOT_READY
 from trainer.graph import Graph
 
 

@@ -23,7 +23,7 @@ from service.model.signature import Kind
 from service.serving.live_models import LiveModels, ModelState
 from service.serving.statistics import Statistics
 from service.web.errors import JSON
-from service.web.health import NOT_READY
+from service.web.monitoring.health import NOT_READY
 from service.web.open_inference.protocol import LABEL, PROBABILITIES
 from service.web.open_inference.tensor import BF16, BOOL, BYTES, ELEMENTS
 

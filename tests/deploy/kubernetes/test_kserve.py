@@ -13,7 +13,7 @@ import yaml
 from service import __version__
 from service.__main__ import main
 from service.settings import Settings
-from service.web.health import LIVE, READY
+from service.web.monitoring.health import LIVE, READY
 from tests.clients.conftest import Ask
 from tests.deploy.kubernetes.conftest import Object
 from tests.deploy.kubernetes.restricted import violations

@@ -11,7 +11,7 @@ import pytest
 
 from service import __version__
 from service.settings import PREFIX, Settings, unknown_variables
-from service.web.health import LIVE, READY
+from service.web.monitoring.health import LIVE, READY
 from tests.deploy.kubernetes.conftest import Manifests
 from tests.deploy.kubernetes.restricted import violations
 

@@ -28,7 +28,6 @@ from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor
-from service.web.access_log import AccessLog
 from service.web.answer_threads import AnswerThreads
 from service.web.auth import Guard
 from service.web.express import Express
@@ -39,7 +38,8 @@ from service.web.http_app import make_http_app
 from service.web.inference.route import LONG_BYTES, InferenceProtocol, InferenceRoute
 from service.web.inference.route import content_coding as compression
 from service.web.inference.streaming import CLIENT_GONE, StreamProtocol
-from service.web.journal import Journal
+from service.web.monitoring.access_log import AccessLog
+from service.web.monitoring.request_log import Journal
 from tests.service.heavy_model import write_heavy_model
 from tests.service.web.asking_doors import Told, answers, whole
 

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from service.web.access_log import AccessLog
-from service.web.journal import Ended, Journal, Traced
+from service.web.monitoring.access_log import AccessLog
+from service.web.monitoring.request_log import Ended, Journal, Traced
 
 
 def line(traced: Traced | None) -> dict:

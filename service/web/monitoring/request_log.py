@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from service.web.access_log import AccessLog
 from service.web.inference.route import Call, Header
+from service.web.monitoring.access_log import AccessLog
 
 log = logging.getLogger(__name__)
 

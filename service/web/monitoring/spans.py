@@ -25,9 +25,9 @@ from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service import __version__
-from service.web.health import PROBES
 from service.web.inference.route import Header
-from service.web.journal import UNREAD, Ended
+from service.web.monitoring.health import PROBES
+from service.web.monitoring.request_log import UNREAD, Ended
 
 log = logging.getLogger(__name__)
 

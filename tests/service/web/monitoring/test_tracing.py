@@ -10,7 +10,7 @@ import pytest
 
 from service.app import Service
 from service.settings import Settings
-from service.web.tracing import open_spans
+from service.web.monitoring.tracing import open_spans
 from tests.service.collector import Collector
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
@@ -68,12 +68,12 @@ def test_a_variable_that_can_not_be_used_is_told_and_stops_nothing(
 def test_without_the_extra_it_is_named_and_requests_are_answered(
     models, monkeypatch, caplog, collector
 ) -> None:
-    monkeypatch.setitem(sys.modules, "service.web.spans", None)
+    monkeypatch.setitem(sys.modules, "service.web.monitoring.spans", None)
     service = Service(Settings(models=models, reload_seconds=3600))
     answer = service.flask.test_client().post("/predict", json={"instances": [[172, 95]]})
     service.close()
     assert answer.status_code == 200
-    (warning,) = [r for r in caplog.records if r.name == "service.web.tracing"]
+    (warning,) = [r for r in caplog.records if r.name == "service.web.monitoring.tracing"]
     assert "pigeonhole[tracing]" in warning.getMessage()
 
 
