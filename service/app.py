@@ -24,6 +24,8 @@ from service.serving.reloader import Reloader
 from service.serving.statistics import read_statistics
 from service.settings import Settings
 from service.web.answer_threads import AnswerThreads
+from service.web.api_docs.openapi import openapi_blueprint
+from service.web.api_docs.page import pages_blueprint
 from service.web.auth import Guard
 from service.web.express import Express
 from service.web.flask_door import DoorThreads, FlaskDoor
@@ -39,8 +41,6 @@ from service.web.monitoring.request_log import Journal
 from service.web.monitoring.tracing import open_spans
 from service.web.open_inference.models import open_inference_models_blueprint
 from service.web.open_inference.repository import open_inference_repository_blueprint
-from service.web.openapi import openapi_blueprint
-from service.web.pages import pages_blueprint
 from service.web.tensorflow_serving.models import catalogue_blueprint
 
 PAGE_THREADS = 2

@@ -13,9 +13,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
 
 from service.serving.live_models import LiveModels
+from service.web.api_docs.openapi import distinct_words, openapi_document
+from service.web.api_docs.schemas import CODES
 from service.web.auth import scope_of
-from service.web.openapi import distinct_words, openapi_document
-from service.web.openapi_answers import CODES
 from service.web.rows.protocol import arrow_format as arrow_rows
 from tests.service.web.generated_requests import ask, config
 

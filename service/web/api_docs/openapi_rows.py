@@ -14,8 +14,8 @@ import msgspec
 from service.model import datetimes
 from service.model.artifact import Model
 from service.model.signature import Feature, Kind
+from service.web.api_docs.schemas import MISSING, TEXT, content, failures, many, named, required
 from service.web.errors import JSON
-from service.web.openapi_answers import MISSING, TEXT, content, failures, many, named, required
 from service.web.rows.ndjson_stream import NDJSON
 from service.web.rows.protocol import arrow_format as arrow_rows
 from service.web.rows.table_answers import CSV, NPY

@@ -14,10 +14,8 @@ from service import __version__
 from service.keys import ADMIN, METRICS, PREDICT, READ
 from service.model.artifact import Model
 from service.serving.live_models import LiveModels
-from service.web import openapi_rows, openapi_tensors
-from service.web.auth import ANY_KEY, OPEN
-from service.web.errors import JSON
-from service.web.openapi_answers import (
+from service.web.api_docs import openapi_rows, openapi_tensors
+from service.web.api_docs.schemas import (
     ANYTHING,
     MODEL,
     TEXT,
@@ -29,6 +27,8 @@ from service.web.openapi_answers import (
     named,
     required,
 )
+from service.web.auth import ANY_KEY, OPEN
+from service.web.errors import JSON
 
 PLAIN = "text/plain"
 

@@ -7,12 +7,7 @@ from typing import Any
 
 from service.model.artifact import Model
 from service.model.signature import Kind, category_text
-from service.web.errors import JSON
-from service.web.open_inference.models import FEATURE_DATATYPES
-from service.web.open_inference.protocol import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
-from service.web.open_inference.tensor import BYTES_ALONE, DATATYPES
-from service.web.open_inference.tensor_inputs import graph_inputs
-from service.web.openapi_answers import (
+from service.web.api_docs.schemas import (
     ANYTHING,
     MODEL,
     TEXT,
@@ -25,6 +20,11 @@ from service.web.openapi_answers import (
     named,
     required,
 )
+from service.web.errors import JSON
+from service.web.open_inference.models import FEATURE_DATATYPES
+from service.web.open_inference.protocol import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
+from service.web.open_inference.tensor import BYTES_ALONE, DATATYPES
+from service.web.open_inference.tensor_inputs import graph_inputs
 
 WHOLE_DIMENSION = {"type": "integer", "minimum": -1}
 
