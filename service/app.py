@@ -23,15 +23,15 @@ from service.serving.predictor import Predictor
 from service.serving.reloader import Reloader
 from service.serving.statistics import read_statistics
 from service.settings import Settings
-from service.web.answer_threads import AnswerThreads
 from service.web.api_docs.openapi import openapi_blueprint
 from service.web.api_docs.page import pages_blueprint
 from service.web.auth import Guard
-from service.web.express import Express
-from service.web.flask_door import DoorThreads, FlaskDoor
-from service.web.hot_routes import hot_blueprint, hot_routes
+from service.web.handlers.fast_path import Express
+from service.web.handlers.flask_app import make_http_app
+from service.web.handlers.inference_routes import hot_blueprint, hot_routes
+from service.web.handlers.threads import AnswerThreads
+from service.web.handlers.wsgi import DoorThreads, FlaskDoor
 from service.web.http.messages import Door
-from service.web.http_app import make_http_app
 from service.web.inference.route import InferenceProtocol, InferenceRoute
 from service.web.inference.streaming import StreamProtocol
 from service.web.monitoring.access_log import AccessLog

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from service.serving.metrics import BUCKETS_S
-from service.web.hot_routes import hot_routes
+from service.web.handlers.inference_routes import hot_routes
 from tests.deploy.expressions import NotThereError, labels_of, rules
 
 UNIT_TESTS = sorted((Path(__file__).parent / "prometheus").glob("*.yml"))

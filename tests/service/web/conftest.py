@@ -18,8 +18,8 @@ import pytest
 import uvloop
 from werkzeug.exceptions import HTTPException
 
-from service.web.answer_threads import AnswerThreads
 from service.web.errors import error_reply
+from service.web.handlers.threads import AnswerThreads
 from service.web.http.connection import Limits
 from service.web.http.messages import Answer, Cancel, Request, Respond
 from service.web.http.server import HttpServer

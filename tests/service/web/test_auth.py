@@ -29,10 +29,10 @@ from service.web.auth import (
     Guard,
     scope_of,
 )
+from service.web.handlers.flask_app import make_http_app
 from service.web.http.connection import COUNTED_BYTES, PIECE_BYTES
 from service.web.http.messages import Request
-from service.web.http_app import make_http_app
-from tests.service.web.asking_doors import answers as answers_of
+from tests.service.web.handlers.asking_handlers import answers as answers_of
 
 ROW = b'{"instances": [[172, 95]]}'
 

@@ -14,7 +14,7 @@ from flask import Blueprint
 from service.serving.counters import CounterMap
 from service.serving.metrics import Metrics
 from service.web.auth import Guard
-from service.web.http_app import SECURITY_HEADERS, make_http_app
+from service.web.handlers.flask_app import SECURITY_HEADERS, make_http_app
 from service.web.monitoring.access_log import AccessLog
 from service.web.monitoring.request_log import Journal
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 
 from service.errors import Overloaded
-from service.web.answer_threads import AnswerThreads
+from service.web.handlers.threads import AnswerThreads
 from service.web.http.messages import Answer, Rest
 
 ANSWER = Answer(b"head", b"body")

@@ -23,10 +23,10 @@ from service.model.columns import Columns
 from service.serving.metrics import Metrics
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor
-from service.web.answer_threads import AnswerThreads
 from service.web.auth import Guard
-from service.web.flask_door import FlaskDoor
-from service.web.hot_routes import HotRoute
+from service.web.handlers.inference_routes import HotRoute
+from service.web.handlers.threads import AnswerThreads
+from service.web.handlers.wsgi import FlaskDoor
 from service.web.http.messages import Answer, Cancel, Request, Respond
 from service.web.inference.content_coding import (
     LEAST_BYTES,

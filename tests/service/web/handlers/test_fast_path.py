@@ -28,20 +28,20 @@ from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor
-from service.web.answer_threads import AnswerThreads
 from service.web.auth import Guard
-from service.web.express import Express
-from service.web.flask_door import DoorThreads, FlaskDoor
-from service.web.hot_routes import hot_blueprint, hot_routes
+from service.web.handlers.fast_path import Express
+from service.web.handlers.flask_app import make_http_app
+from service.web.handlers.inference_routes import hot_blueprint, hot_routes
+from service.web.handlers.threads import AnswerThreads
+from service.web.handlers.wsgi import DoorThreads, FlaskDoor
 from service.web.http.messages import Answer, Request
-from service.web.http_app import make_http_app
 from service.web.inference.route import LONG_BYTES, InferenceProtocol, InferenceRoute
 from service.web.inference.route import content_coding as compression
 from service.web.inference.streaming import CLIENT_GONE, StreamProtocol
 from service.web.monitoring.access_log import AccessLog
 from service.web.monitoring.request_log import Journal
 from tests.service.heavy_model import write_heavy_model
-from tests.service.web.asking_doors import Told, answers, whole
+from tests.service.web.handlers.asking_handlers import Told, answers, whole
 
 GOOD = b'{"instances": [[172, 95]]}'
 WRONG = b'{"instances": [["tall", 95]]}'

@@ -13,12 +13,12 @@ from werkzeug.exceptions import RequestTimeout
 
 from service.serving.counters import CounterMap
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
-from service.web.answer_threads import AnswerThreads
 from service.web.auth import Guard
-from service.web.flask_door import DoorThreads, FlaskDoor, environ
+from service.web.handlers.flask_app import make_http_app
+from service.web.handlers.threads import AnswerThreads
+from service.web.handlers.wsgi import DoorThreads, FlaskDoor, environ
 from service.web.http.messages import Answer, Request
-from service.web.http_app import make_http_app
-from tests.service.web.asking_doors import Told, answers, whole
+from tests.service.web.handlers.asking_handlers import Told, answers, whole
 
 
 def asked(method: str = "GET", path: str = "/", **more: Any) -> Request:

@@ -16,8 +16,8 @@ from werkzeug.exceptions import HTTPException
 
 from service.errors import Overloaded
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
-from service.web.answer_threads import AnswerThreads
 from service.web.errors import error_reply
+from service.web.handlers.threads import AnswerThreads
 from service.web.http.messages import Answer, Cancel, Request, Respond
 from service.web.inference.streaming import CLIENT_GONE
 from service.web.monitoring.health import PROBES
