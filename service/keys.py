@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import InvalidKeyFile
-from service.model.files import read_file
+from service.files import read_file
 
 log = logging.getLogger(__name__)
 

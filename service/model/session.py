@@ -16,10 +16,10 @@ import numpy.typing as npt
 import onnxruntime
 
 from service.errors import InvalidRows, ModelRejected, PredictionFailed, Problem
-from service.model.class_names import ClassNames, class_names
 from service.model.columns import Columns, Prediction
-from service.model.problems import PROBLEM_LIMIT
+from service.model.onnx_class_names import ClassNames, class_names
 from service.model.signature import Feature, Kind, Signature
+from service.model.validation import PROBLEM_LIMIT
 
 ELEMENT_TYPES: dict[str, Any] = {
     "tensor(double)": np.float64,

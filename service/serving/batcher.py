@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from service.errors import DeadlineExceeded, InvalidRows, Overloaded, Problem
 from service.model.columns import Columns, Prediction, dealt, joined
-from service.model.problems import PROBLEM_LIMIT
+from service.model.validation import PROBLEM_LIMIT
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import msgspec
 
 from service.model.artifact import Model
 from service.model.columns import Prediction
-from service.model.unusual import Warned
+from service.model.training_range import Warned
 
 
 class Observation(msgspec.Struct, frozen=True):

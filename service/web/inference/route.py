@@ -22,7 +22,7 @@ from service.errors import (
 )
 from service.model.artifact import Model
 from service.model.columns import Columns, Prediction
-from service.model.unusual import Warned
+from service.model.training_range import Warned
 from service.serving.metrics import Metrics
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor

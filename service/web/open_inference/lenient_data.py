@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import Problem
-from service.model.problems import PROBLEM_LIMIT, described, refusal
 from service.model.signature import Feature, Kind, category_text
+from service.model.validation import PROBLEM_LIMIT, described, refusal
 from service.web.open_inference.tensor import Tensor
 
 SECONDS = "seconds since 1970-01-01T00:00:00 UTC"

@@ -20,7 +20,7 @@ import numpy as np
 from service.errors import InvalidRequest, UnreadableBody
 from service.model.artifact import Model
 from service.model.columns import Prediction
-from service.model.problems import shown
+from service.model.validation import shown
 from service.web.errors import JSON
 from service.web.inference.route import Answered, Decoded, Header
 from service.web.open_inference.tensor import Tensor, decoded, framed

@@ -13,7 +13,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from service.errors import LoadFailed
-from service.model.problems import shown
+from service.model.validation import shown
 from service.serving.live_models import LiveModels, ModelState
 from service.web.errors import JSON
 from service.web.open_inference.tensor import decoded

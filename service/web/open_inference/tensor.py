@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import InvalidRequest, UnreadableBody
-from service.model.problems import described, shown
 from service.model.signature import category_text
+from service.model.validation import described, shown
 
 T = TypeVar("T")
 

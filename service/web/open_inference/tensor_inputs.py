@@ -21,7 +21,9 @@ import numpy.typing as npt
 from service.errors import InvalidRows, Problem
 from service.model.artifact import Model
 from service.model.columns import Columns
-from service.model.problems import (
+from service.model.row_types import check_row_count
+from service.model.signature import Feature, Kind, Signature
+from service.model.validation import (
     COMPARED_CHARACTERS,
     PROBLEM_LIMIT,
     described,
@@ -29,8 +31,6 @@ from service.model.problems import (
     invalid_rows,
     shown,
 )
-from service.model.row_forms import check_row_count
-from service.model.signature import Feature, Kind, Signature
 from service.web.open_inference.lenient_data import SECONDS, read_anyway
 from service.web.open_inference.tensor import MistypedData, Tensor
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from service.errors import InvalidRequest, Problem, UnreadableBody
 from service.model.columns import Columns
-from service.model.problems import check_names, check_unique, invalid_rows, shown
-from service.model.row_forms import check_row_count
+from service.model.row_types import check_row_count
 from service.model.signature import Feature, Kind, Signature
-from service.model.tables import Coded, Numbers, columns_from_table
+from service.model.table_validation import Coded, Numbers, columns_from_table
+from service.model.validation import check_names, check_unique, invalid_rows, shown
 from service.web.errors import UnsupportedMediaType
 
 if TYPE_CHECKING:

@@ -17,7 +17,10 @@ import numpy as np
 
 from service.errors import InvalidRequest, InvalidRows, Problem, UnreadableBody
 from service.model.columns import Columns
-from service.model.problems import (
+from service.model.row_types import check_row_count
+from service.model.signature import Feature, Kind, Signature
+from service.model.table_validation import Coded, Numbers, columns_from_table
+from service.model.validation import (
     PROBLEM_LIMIT,
     check_names,
     check_unique,
@@ -25,9 +28,6 @@ from service.model.problems import (
     shown,
     values_of,
 )
-from service.model.row_forms import check_row_count
-from service.model.signature import Feature, Kind, Signature
-from service.model.tables import Coded, Numbers, columns_from_table
 
 DELIMITERS = (",", ";", "\t", "|")
 """Those that the trainer reads too; where two fit, the first."""

@@ -25,7 +25,9 @@ import msgspec
 from service.errors import InvalidRequest, Problem
 from service.model.artifact import Model
 from service.model.columns import Columns
-from service.model.problems import (
+from service.model.row_types import VALUE_TYPES, check_row_count
+from service.model.signature import Kind, Signature
+from service.model.validation import (
     PROBLEM_LIMIT,
     by_column,
     by_row,
@@ -38,8 +40,6 @@ from service.model.problems import (
     shown,
     values_of,
 )
-from service.model.row_forms import VALUE_TYPES, check_row_count
-from service.model.signature import Kind, Signature
 from service.web.inference.route import Answered, Decoded, Header
 from service.web.reply import Reply
 from service.web.rows.csv_format import lacks_header

@@ -17,8 +17,8 @@ import msgspec
 
 from service.model.artifact import Model
 from service.model.columns import Prediction
-from service.model.row_forms import UNHOLDABLE
-from service.model.unusual import Warned
+from service.model.row_types import UNHOLDABLE
+from service.model.training_range import Warned
 from service.web.errors import JSON
 from service.web.inference.route import Answered
 from service.web.reply import Reply, model_headers

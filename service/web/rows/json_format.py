@@ -19,14 +19,14 @@ import msgspec
 from service.errors import InvalidRequest, RequestError, UnreadableBody
 from service.model.artifact import Model
 from service.model.columns import Columns
-from service.model.problems import (
+from service.model.row_types import VALUE_TYPES, check_row_count
+from service.model.validation import (
     by_column,
     by_row,
     columns_from_values,
     described,
     rows_from_columns,
 )
-from service.model.row_forms import VALUE_TYPES, check_row_count
 from service.web.errors import JSON, UnsupportedMediaType
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

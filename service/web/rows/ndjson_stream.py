@@ -31,7 +31,7 @@ from service.errors import (
 )
 from service.model.artifact import Model
 from service.model.columns import Columns, joined
-from service.model.problems import columns_from_values, escaped, shown
+from service.model.validation import columns_from_values, escaped, shown
 from service.serving.observation import Observation
 from service.web.errors import JSON, error_reply
 from service.web.inference.route import Header

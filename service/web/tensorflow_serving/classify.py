@@ -23,7 +23,9 @@ import msgspec
 from service.errors import InvalidRequest, Problem
 from service.model.artifact import Model
 from service.model.columns import Columns
-from service.model.problems import (
+from service.model.row_types import check_row_count
+from service.model.training_range import Warned
+from service.model.validation import (
     PROBLEM_LIMIT,
     by_row,
     columns_from_values,
@@ -32,8 +34,6 @@ from service.model.problems import (
     invalid_rows,
     shown,
 )
-from service.model.row_forms import check_row_count
-from service.model.unusual import Warned
 from service.web.errors import JSON
 from service.web.inference.route import Answered, Decoded, Header
 from service.web.reply import Reply

@@ -9,9 +9,9 @@ from onnx import TensorProto, helper
 
 from service.errors import InvalidRows, ModelRejected, PredictionFailed
 from service.model.columns import Columns
-from service.model.problems import columns_from_values
 from service.model.session import Graph, Session
 from service.model.signature import Feature, Kind, Signature
+from service.model.validation import columns_from_values
 
 F, D, I64, I32, B, S = (
     TensorProto.FLOAT,

@@ -29,7 +29,7 @@ from service.errors import (
 )
 from service.model.artifact import Model, load_model
 from service.model.columns import Columns, Prediction
-from service.model.problems import PROBLEM_LIMIT
+from service.model.validation import PROBLEM_LIMIT
 from service.serving.batcher import Batcher, Call, Running, RunPool
 
 PATIENCE_S = 30

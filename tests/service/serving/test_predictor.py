@@ -24,8 +24,8 @@ from service.errors import (
 )
 from service.model.artifact import Model
 from service.model.columns import Columns, Prediction
-from service.model.problems import columns_from_values
 from service.model.session import Session
+from service.model.validation import columns_from_values
 from service.serving.batcher import RunPool
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor

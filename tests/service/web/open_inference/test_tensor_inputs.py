@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import InvalidRequest, InvalidRows, TooManyRows
 from service.model.artifact import Model, load_model
-from service.model.problems import columns_from_values
+from service.model.validation import columns_from_values
 from service.web.open_inference.tensor import Tensor, framed
 from service.web.open_inference.tensor_inputs import TensorForms, graph_inputs
 from trainer.graph import Graph

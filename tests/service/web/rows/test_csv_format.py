@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidRequest, InvalidRows, TooManyRows, UnreadableBody
 from service.model.columns import Columns
-from service.model.problems import columns_from_values
 from service.model.signature import Feature, Kind, Signature
+from service.model.validation import columns_from_values
 from service.web.rows.csv_format import MISSING, NUMBER, csv_columns, lacks_header
 
 

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from service.errors import Problem
 from service.model.columns import Columns
-from service.model.problems import (
+from service.model.signature import Feature, Kind, Signature
+from service.model.validation import (
     PROBLEM_LIMIT,
     described,
     expected_of,
@@ -26,7 +27,6 @@ from service.model.problems import (
     invalid_rows,
     refusal,
 )
-from service.model.signature import Feature, Kind, Signature
 
 
 @dataclass(frozen=True, slots=True)

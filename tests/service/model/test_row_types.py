@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidRows, TooManyRows
 from service.model.columns import Columns
-from service.model.problems import columns_from_values, rows_from_columns
-from service.model.row_forms import RowForms
+from service.model.row_types import RowForms
 from service.model.signature import Feature, Kind, Signature
+from service.model.validation import columns_from_values, rows_from_columns
 
 MAX_ROWS = 100
 

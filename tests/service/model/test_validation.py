@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from service.errors import InvalidRows, Problem
-from service.model.problems import (
+from service.model.signature import Feature, Kind, Signature
+from service.model.validation import (
     PROBLEM_LIMIT,
     SHOWN_CHARACTERS,
     by_column,
@@ -18,7 +19,6 @@ from service.model.problems import (
     rows_from_columns,
     shown,
 )
-from service.model.signature import Feature, Kind, Signature
 
 GOOD = {"age": 30, "member": True, "color": "red", "size/cm": 2.5, "shape": "round"}
 
