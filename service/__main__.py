@@ -25,9 +25,9 @@ from typing import Any
 import click
 
 from service import __version__
+from service.api_keys import PREDICT, READ, SCOPES, KeyFile, append_key, new_key, open_keys
 from service.cores import granted_cores
 from service.errors import InvalidKeyFile, InvalidSetting, ModelRejected
-from service.keys import PREDICT, READ, SCOPES, KeyFile, append_key, new_key, open_keys
 from service.settings import PREFIX, Settings, flag_of, unknown_variables
 
 INVALID = 2
@@ -95,7 +95,7 @@ def run(**flags: str | None) -> None:
     """
     settings, keys = _read_settings(flags)
     # Imported here so that --help and a refused setting need no server.
-    from service.server import Server  # noqa: PLC0415
+    from service.gunicorn_server import Server  # noqa: PLC0415
 
     for name in unknown_variables(os.environ):
         click.echo(f"Warning: {name} is no setting and is ignored.", err=True)

@@ -10,17 +10,17 @@ from threading import Event
 from flask import Flask
 
 from service import __version__
+from service.api_keys import READ_AGAIN_S, KeyFile, open_keys
 from service.cores import usable_cores
-from service.keys import READ_AGAIN_S, KeyFile, open_keys
 from service.model.artifact import Model, load_model
 from service.model.repository import Repository
 from service.serving.batcher import Running, RunPool
-from service.serving.counters import CounterMap, WorkerCounters
 from service.serving.live_models import LiveModels
-from service.serving.machine import Machine
 from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.predictor import Predictor
+from service.serving.process_metrics import Machine
 from service.serving.reloader import Reloader
+from service.serving.shared_state import CounterMap, WorkerCounters
 from service.serving.statistics import read_statistics
 from service.settings import Settings
 from service.web.api_docs.openapi import openapi_blueprint

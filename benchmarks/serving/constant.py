@@ -14,7 +14,7 @@ from typing import Any
 from werkzeug.exceptions import HTTPException
 
 from benchmarks.peers.constant_answer import ANSWER
-from service.server import Server
+from service.gunicorn_server import Server
 from service.settings import Settings
 from service.web.auth import Guard
 from service.web.errors import JSON

@@ -29,8 +29,8 @@ from service.errors import (
 )
 from service.model.artifact import Model
 from service.model.repository import Listing, ModelFolder, Repository, Stamp
-from service.serving.commands import Commands
 from service.serving.metrics import Metrics
+from service.serving.model_commands import Commands
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.serving.counters import CounterMap
 from service.serving.metrics import (
     DURATION,
     FAILED_S,
@@ -24,6 +23,7 @@ from service.serving.metrics import (
     TIMES,
     WRITING_S,
 )
+from service.serving.shared_state import CounterMap
 
 
 @dataclass

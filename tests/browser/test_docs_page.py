@@ -13,8 +13,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from werkzeug.serving import make_server
 
+from service.api_keys import new_key
 from service.app import Service
-from service.keys import new_key
 from service.settings import Settings
 
 WAIT_S = 20

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from service import __version__
 from service.__main__ import main
-from service.keys import KeyFile
+from service.api_keys import KeyFile
 from service.settings import PREFIX, Settings, flag_of
 
 

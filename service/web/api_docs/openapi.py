@@ -11,7 +11,7 @@ import msgspec
 from flask import Blueprint, Response
 
 from service import __version__
-from service.keys import ADMIN, METRICS, PREDICT, READ
+from service.api_keys import ADMIN, METRICS, PREDICT, READ
 from service.model.artifact import Model
 from service.serving.live_models import LiveModels
 from service.web.api_docs import openapi_rows, openapi_tensors

@@ -16,8 +16,8 @@ from functools import partial
 import msgspec
 from werkzeug.exceptions import HTTPException
 
+from service.api_keys import PREDICT
 from service.errors import Overloaded, ScopeRequired
-from service.keys import PREDICT
 from service.model.artifact import Model
 from service.model.columns import Columns
 from service.serving.metrics import Metrics

@@ -10,8 +10,8 @@ from flask import Blueprint, Flask, Response, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
+from service.api_keys import ADMIN
 from service.errors import PigeonholeError, PredictionFailed, ScopeRequired
-from service.keys import ADMIN
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics
 from service.web.auth import OPEN, Guard, scope_of
 from service.web.errors import error_reply

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.keys import METRICS, KeyFile
+from service.api_keys import METRICS, KeyFile
 from tests.deploy.kubernetes.conftest import COMPONENTS, OVERLAYS, Manifests
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deploy.kubernetes.prometheus_rule import RULES, WRITTEN, prometheus_rule
-from service.keys import METRICS as METRICS_SCOPE
+from service.api_keys import METRICS as METRICS_SCOPE
 from service.serving.metrics import METRICS
 from service.web.auth import SCOPES_OF_VIEWS
 from tests.deploy.kubernetes.conftest import Manifests

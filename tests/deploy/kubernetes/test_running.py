@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.keys import METRICS, PREDICT, READ, new_key
+from service.api_keys import METRICS, PREDICT, READ, new_key
 from tests.deploy.conftest import ANSWER_S, Container, Docker
 from tests.deploy.kubernetes.conftest import Object
 

@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.model.artifact import Model, load_model
 from service.model.repository import Repository
-from service.serving.counters import CounterMap
 from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics, MetricsCollector
+from service.serving.shared_state import CounterMap
 
 Figures = dict[tuple[str, ...], float]
 """Samples by name and label values, the labels in the order below."""

@@ -22,9 +22,9 @@ from service.errors import (
 )
 from service.model.artifact import load_model
 from service.model.repository import Repository
-from service.serving.counters import CounterMap
 from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics
+from service.serving.shared_state import CounterMap
 
 BAD = {"pigeonhole": "99"}
 BAD_REASON = "the file has format version 99, this service reads 1"

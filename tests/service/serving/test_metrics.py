@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.model.artifact import Model, load_model
 from service.model.columns import Columns
 from service.model.training_range import Warned
-from service.serving.counters import KEY_BYTES, CounterMap
 from service.serving.metrics import BUCKETS_S, METRICS, Metrics, MetricsCollector
 from service.serving.observation import Observation
+from service.serving.shared_state import KEY_BYTES, CounterMap
 
 
 @pytest.fixture

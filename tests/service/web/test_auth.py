@@ -15,11 +15,11 @@ from flask import Blueprint
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.api_keys import ADMIN, METRICS, PREDICT, READ, SCOPES, KeyFile, new_key
 from service.app import Service
 from service.errors import KeyRequired, ScopeRequired
-from service.keys import ADMIN, METRICS, PREDICT, READ, SCOPES, KeyFile, new_key
-from service.serving.counters import CounterMap
 from service.serving.metrics import Metrics
+from service.serving.shared_state import CounterMap
 from service.settings import FRONTS, Settings
 from service.web.auth import (
     ANY_KEY,

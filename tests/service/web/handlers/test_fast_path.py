@@ -23,11 +23,11 @@ from service.model.artifact import Model, load_model
 from service.model.columns import Columns
 from service.model.repository import Repository
 from service.serving.batcher import RunPool
-from service.serving.counters import CounterMap
 from service.serving.live_models import LiveModels
 from service.serving.metrics import Metrics, MetricsCollector
 from service.serving.observation import Observation
 from service.serving.predictor import Predictor
+from service.serving.shared_state import CounterMap
 from service.web.auth import Guard
 from service.web.handlers.fast_path import Express
 from service.web.handlers.flask_app import make_http_app

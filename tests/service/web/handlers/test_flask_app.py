@@ -11,8 +11,8 @@ import zlib
 import pytest
 from flask import Blueprint
 
-from service.serving.counters import CounterMap
 from service.serving.metrics import Metrics
+from service.serving.shared_state import CounterMap
 from service.web.auth import Guard
 from service.web.handlers.flask_app import SECURITY_HEADERS, make_http_app
 from service.web.monitoring.access_log import AccessLog

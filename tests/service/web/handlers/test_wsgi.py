@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from werkzeug.exceptions import RequestTimeout
 
-from service.serving.counters import CounterMap
 from service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
+from service.serving.shared_state import CounterMap
 from service.web.auth import Guard
 from service.web.handlers.flask_app import make_http_app
 from service.web.handlers.threads import AnswerThreads

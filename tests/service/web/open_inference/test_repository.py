@@ -13,9 +13,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from service.api_keys import SCOPES, new_key
 from service.app import Service
 from service.errors import LoadFailed
-from service.keys import SCOPES, new_key
 from service.settings import Settings
 from service.web.errors import error_reply
 from service.web.open_inference.repository import open_inference_repository_blueprint

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from service.serving.commands import COMMAND, Command, Commands
-from service.serving.counters import COUNTER, KEY_BYTES, CounterMap
+from service.serving.model_commands import COMMAND, Command, Commands
+from service.serving.shared_state import COUNTER, KEY_BYTES, CounterMap
 
 
 @pytest.fixture

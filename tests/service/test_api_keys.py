@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import InvalidKeyFile
-from service.keys import (
+from service.api_keys import (
     LONGEST_TOKEN,
     MAX_FILE_BYTES,
     MAX_KEYS,
@@ -25,6 +24,7 @@ from service.keys import (
     open_keys,
     read_keys,
 )
+from service.errors import InvalidKeyFile
 
 SOMEWHERE = Path("keys.toml")
 

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from service.serving.counters import COUNTER, GAUGE, KEY_BYTES, VALUES, CounterMap, WorkerCounters
+from service.serving.shared_state import (
+    COUNTER,
+    GAUGE,
+    KEY_BYTES,
+    VALUES,
+    CounterMap,
+    WorkerCounters,
+)
 
 # A fork is what these counters are for; the child touches nothing but them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

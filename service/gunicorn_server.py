@@ -22,9 +22,9 @@ from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.errors import HaltServer
 from gunicorn.workers.base import Worker
 
-from service.keys import KeyFile, open_keys
+from service.api_keys import KeyFile, open_keys
 from service.logs import logging_table
-from service.serving.counters import CounterMap, WorkerCounters
+from service.serving.shared_state import CounterMap, WorkerCounters
 from service.settings import Settings
 from service.web.http.connection import Limits
 from service.web.http.server import HttpServer

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from service.serving.counters import CounterMap
-from service.serving.machine import PAGE_BYTES, TICKS, Machine
 from service.serving.metrics import (
     CORES,
     CPU,
@@ -25,6 +23,8 @@ from service.serving.metrics import (
     START_TIME,
     Metrics,
 )
+from service.serving.process_metrics import PAGE_BYTES, TICKS, Machine
+from service.serving.shared_state import CounterMap
 
 FORKED = multiprocessing.get_context("fork")
 

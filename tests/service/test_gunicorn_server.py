@@ -19,7 +19,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.server import Server
+from service.gunicorn_server import Server
 from service.settings import Settings
 
 pytestmark = pytest.mark.alone

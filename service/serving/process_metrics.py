@@ -12,7 +12,6 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
-from service.serving.counters import CounterMap, WorkerCounters
 from service.serving.metrics import (
     CORES,
     CPU,
@@ -24,6 +23,7 @@ from service.serving.metrics import (
     START_TIME,
     Name,
 )
+from service.serving.shared_state import CounterMap, WorkerCounters
 
 PROC = Path("/proc")
 
