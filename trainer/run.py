@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from trainer import __version__
 from trainer.classifier import FittedClassifier
 from trainer.cross_validation import cross_validate, mean_and_spread
-from trainer.data.cleaning import clean
 from trainer.data.encoding import encode
 from trainer.data.findings import Finding, counted
+from trainer.data.preparation import clean
 from trainer.data.schema import Examples, Schema
-from trainer.data.split import parted, stratified_split
+from trainer.data.stratified import parted, stratified_split
 from trainer.data.table import digest, read_table, release_memory
 from trainer.errors import SettingError, TableError
 from trainer.evaluation.baselines import baseline_answers, rows_compared

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from trainer.data.cleaning import clean
-from trainer.data.split import parted, stratified_split
+from trainer.data.preparation import clean
+from trainer.data.stratified import parted, stratified_split
 from trainer.data.table import read_table
 from trainer.features.preprocessor import Preprocessor
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from service.model import artifact, repository, signature
 from service.settings import Settings as ServiceSettings
 from service.web.rows.protocol import csv_format as csv_rows
-from trainer.data import text
+from trainer.data.cells import text
 from trainer.export import model as model_file
 from trainer.export import publish
 from trainer.export.parity import ExportedModel
@@ -103,7 +103,7 @@ def test_the_service_reads_rows_as_the_trainer_did(trained: Path, mixed_table: P
     columns = csv_rows.csv_columns(body, model.signature)
     served = model.session.run(columns)
 
-    from trainer.data.cleaning import clean  # noqa: PLC0415 - beside its use
+    from trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
     from trainer.data.table import read_table  # noqa: PLC0415
 
     examples = clean(read_table(str(mixed_table)), "plan").examples
@@ -169,7 +169,7 @@ def test_the_service_decides_by_the_threshold_as_the_graph_does(careful, careful
     columns = csv_rows.csv_columns(body, model.signature)
     served = model.session.run(columns)
 
-    from trainer.data.cleaning import clean  # noqa: PLC0415 - beside its use
+    from trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
     from trainer.data.table import read_table  # noqa: PLC0415
 
     examples = clean(read_table(str(careful_table)), "left").examples
@@ -199,7 +199,7 @@ def test_a_parquet_table_trains_the_same_as_its_csv(mixed_table: Path, tmp_path:
     import pyarrow.csv  # noqa: PLC0415
     import pyarrow.parquet  # noqa: PLC0415
 
-    from trainer.data.cleaning import clean  # noqa: PLC0415
+    from trainer.data.preparation import clean  # noqa: PLC0415
     from trainer.data.table import read_table  # noqa: PLC0415
 
     typed: pa.Table = pyarrow.csv.read_csv(mixed_table)

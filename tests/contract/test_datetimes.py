@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.model import datetimes
-from trainer.data import moments
+from trainer.data.cells import datetimes as moments
 
 EXACT = st.datetimes(
     datetime(1900, 1, 1),  # noqa: DTZ001 - the zone is drawn apart

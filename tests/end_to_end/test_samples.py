@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.data.cleaning import clean
+from trainer.data.preparation import clean
 from trainer.data.samples import SAMPLES, write_csv
 from trainer.data.table import read_table
 from trainer.export.parity import ExportedModel

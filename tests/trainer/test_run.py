@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 import pytest
 
-from trainer.data.cleaning import clean
 from trainer.data.encoding import encode
-from trainer.data.split import stratified_split
+from trainer.data.preparation import clean
+from trainer.data.stratified import stratified_split
 from trainer.data.table import read_table
 from trainer.errors import SettingError, TableError, TrainingError
 from trainer.evaluation.scores import Scores, score

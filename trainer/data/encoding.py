@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.columns import is_readable, read_values
+from trainer.data.cells.levels import Levels
+from trainer.data.cells.numbers import Numbers
+from trainer.data.column import is_readable, read_values
 from trainer.data.findings import Finding, counted
 from trainer.data.labels import labeled, labels_of
-from trainer.data.levels import Levels
-from trainer.data.numbers import Numbers
 from trainer.data.schema import Examples, Feature, Kind, Schema
 from trainer.data.table import Table
 from trainer.errors import TableError

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.columns import is_readable
+from trainer.data.cells.levels import Levels
+from trainer.data.cells.numbers import NUMBER
+from trainer.data.column import is_readable
 from trainer.data.findings import SHOWN, Finding, counted, listed
-from trainer.data.levels import Levels
-from trainer.data.numbers import NUMBER
 from trainer.data.table import Table
 from trainer.errors import TableError
 

@@ -28,7 +28,7 @@ class Feature:
         kind: what its values are.
         required: true if it was never missing in the table the schema was made from.
         format: how a datetime is written where it is not ISO 8601, one of
-            ``trainer.data.moments.FORMATS``.
+            ``trainer.data.cells.datetimes.FORMATS``.
     """
 
     name: str

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from trainer.data.columns import NEARLY_ALL
-from trainer.data.delimited import DelimitedFile
+from trainer.data.cells.text import category_text
+from trainer.data.column import NEARLY_ALL
+from trainer.data.files.csv_file import DelimitedFile
+from trainer.data.files.parquet_file import read_parquet
 from trainer.data.findings import SHOWN, Finding, listed
-from trainer.data.parquet import read_parquet
-from trainer.data.text import category_text
 from trainer.errors import TableError
 
 PARQUET_MAGIC = b"PAR1"
@@ -172,7 +172,7 @@ def read_table(
 
     CSV: comma, semicolon, tab or pipe, whichever the file uses; quoted cells; UTF-8 with or
     without a byte order mark; plain or gzip. Parquet is known by its first bytes, not its name.
-    Text cells are trimmed, and those listed in ``trainer.data.text.MISSING`` are missing.
+    Text cells are trimmed, and those listed in ``trainer.data.cells.text.MISSING`` are missing.
 
     Args:
         path: the file.

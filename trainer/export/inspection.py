@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from trainer.data.moments import moment_text
+from trainer.data.cells.datetimes import moment_text
 from trainer.data.schema import Kind
 from trainer.errors import ExportError
 from trainer.evaluation.tables import aligned, shortened

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainer import __version__
 from trainer.classifier import FittedClassifier
-from trainer.data.moments import moment_text
+from trainer.data.cells.datetimes import moment_text
 from trainer.data.schema import Examples, Feature, Kind
 from trainer.errors import ExportError
 from trainer.evaluation.scores import Scores

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.cleaning import Cleaned, clean
+from trainer.data.preparation import Cleaned, clean
 from trainer.data.schema import Kind
 from trainer.data.table import read_table
 

@@ -7,7 +7,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trainer.data.cleaning import clean
+from trainer.data.preparation import clean
 from trainer.data.samples import MEN, SAMPLES, WOMEN, animals, bodymass, write_csv
 from trainer.data.schema import Kind
 from trainer.data.table import read_table

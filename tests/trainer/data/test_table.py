@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from trainer.data.cells.text import MISSING
 from trainer.data.table import Table, read_table
-from trainer.data.text import MISSING
 from trainer.errors import TableError
 
 

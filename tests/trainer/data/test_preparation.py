@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.data.cleaning import clean
 from trainer.data.encoding import encode
+from trainer.data.preparation import clean
 from trainer.data.schema import Feature, Kind
 from trainer.data.table import read_table
 from trainer.errors import TableError

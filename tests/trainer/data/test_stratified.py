@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data.schema import Examples
-from trainer.data.split import parted, stratified_split
+from trainer.data.stratified import parted, stratified_split
 
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=200).map(np.array)
 fractions = st.floats(0.01, 0.99)

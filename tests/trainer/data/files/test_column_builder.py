@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainer.data.cleaning import clean
 from trainer.data.encoding import encode
+from trainer.data.preparation import clean
 from trainer.data.table import Table, read_table
 from trainer.errors import TableError
 

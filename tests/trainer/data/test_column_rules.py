@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.data.columns import Column
-from trainer.data.rules import understand
+from trainer.data.cells.text import tidy
+from trainer.data.column import Column
+from trainer.data.column_rules import understand
 from trainer.data.schema import Kind
-from trainer.data.text import tidy
 
 ROWS = 100
 

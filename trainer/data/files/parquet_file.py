@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trainer.data.text import tidy
+from trainer.data.cells.text import tidy
 from trainer.errors import TableError
 
 BUFFER_BYTES = 2**16

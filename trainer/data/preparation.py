@@ -3,11 +3,11 @@
 The rules stand where they are applied:
 
     trainer.data.table      what a table file must be, and names for columns without one
-    trainer.data.text       which cells count as missing
+    trainer.data.cells.text       which cells count as missing
     trainer.data.labels     which targets can be learned
-    trainer.data.rules      which columns are left out, and what kind the others are
+    trainer.data.column_rules      which columns are left out, and what kind the others are
     trainer.data.encoding   rows without a label, cells that can't be read
-    trainer.data.oddities   what is pointed out and kept
+    trainer.data.quality   what is pointed out and kept
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from trainer.data.columns import Column, is_readable
+from trainer.data.column import Column, is_readable
+from trainer.data.column_rules import understand
 from trainer.data.encoding import encode
 from trainer.data.findings import Finding
 from trainer.data.labels import class_names, imbalance, labeled, twins
-from trainer.data.oddities import oddities
-from trainer.data.rules import understand
+from trainer.data.quality import oddities
 from trainer.data.schema import Examples, Kind, Schema
 from trainer.data.table import Table
 from trainer.errors import TableError

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from trainer.data.levels import Levels
-from trainer.data.moments import Notation, notation, read_moments
-from trainer.data.numbers import Numbers, read_booleans, read_numbers
+from trainer.data.cells.datetimes import Notation, notation, read_moments
+from trainer.data.cells.levels import Levels
+from trainer.data.cells.numbers import Numbers, read_booleans, read_numbers
 from trainer.data.schema import Kind
 
 SPELLINGS = 2**4 + 2**5

@@ -16,8 +16,8 @@ from typing import IO, Any, Self
 import pyarrow as pa
 import pyarrow.csv
 
-from trainer.data.growing import GrowingColumn, HeldColumn
-from trainer.data.text import MISSING
+from trainer.data.cells.text import MISSING
+from trainer.data.files.column_builder import GrowingColumn, HeldColumn
 from trainer.errors import TableError
 
 DELIMITERS = (",", ";", "\t", "|")

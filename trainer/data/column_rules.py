@@ -50,10 +50,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainer.data.columns import NEARLY_ALL, Column, is_readable
+from trainer.data.cells.datetimes import FIRST_S, LAST_S, TIMES, moment_text
+from trainer.data.cells.numbers import NUMBER
+from trainer.data.column import NEARLY_ALL, Column, is_readable
 from trainer.data.findings import Finding
-from trainer.data.moments import FIRST_S, LAST_S, TIMES, moment_text
-from trainer.data.numbers import NUMBER
 from trainer.data.schema import Feature, Kind
 
 FEW_CELLS = 20

@@ -22,8 +22,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.data.cells.datetimes import moment_text
 from trainer.data.findings import SHOWN, Finding, counted, listed
-from trainer.data.moments import moment_text
 from trainer.data.schema import Examples, Kind, Schema
 from trainer.data.table import Table
 

@@ -1,0 +1,1 @@
+"""Table files: CSV and Parquet become columns of cells. Must never know labels or features."""
