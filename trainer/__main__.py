@@ -162,7 +162,7 @@ def _write_report(
     """What a file answers to a table, for people; what only the fit knew is not in it."""
     # Matplotlib and Jinja take a while to import: not where there is nothing to write.
     from trainer.report import page  # noqa: PLC0415
-    from trainer.report.evidence import Evidence  # noqa: PLC0415
+    from trainer.report.inputs import Evidence  # noqa: PLC0415
 
     text = page.report(
         Evidence(

@@ -11,7 +11,7 @@ from trainer.data.folds import stratified_folds
 from trainer.data.schema import Examples, Schema
 from trainer.errors import SettingError
 from trainer.evaluation.scores import Scores, score
-from trainer.recipe import fit_classifier
+from trainer.pipeline import fit_classifier
 from trainer.settings import Settings
 
 

@@ -32,7 +32,7 @@ from trainer.export import model as model_file
 from trainer.export.parity import ExportedModel, check_parity
 from trainer.export.publish import REPORT, check_writable, newest, publish
 from trainer.fitting.history import History
-from trainer.recipe import Outcome, Say, fit_classifier
+from trainer.pipeline import Outcome, Say, fit_classifier
 from trainer.settings import Settings, column_kinds
 
 
@@ -264,7 +264,7 @@ def _report(
 ) -> str:
     """All of this for people, as one HTML text."""
     # Matplotlib and Jinja take a while to import: not before there is something to show.
-    from trainer.report.evidence import DrawnLayer, Evidence  # noqa: PLC0415
+    from trainer.report.inputs import DrawnLayer, Evidence  # noqa: PLC0415
     from trainer.report.page import report  # noqa: PLC0415
 
     members = outcome.classifier.network.members

@@ -65,17 +65,17 @@ FLOORS: dict[str, set[str]] = {
         *("trainer.evaluation", "trainer.export", "trainer.errors"),
     },
     "trainer.architecture": {"trainer.settings", "trainer.features", "trainer.network"},
-    "trainer.recipe": {
+    "trainer.pipeline": {
         *("trainer.settings", "trainer.architecture", "trainer.classifier", "trainer.data"),
         *("trainer.features", "trainer.network", "trainer.fitting", "trainer.evaluation"),
         "trainer.errors",
     },
     "trainer.cross_validation": {
-        *("trainer.recipe", "trainer.settings", "trainer.data", "trainer.evaluation"),
+        *("trainer.pipeline", "trainer.settings", "trainer.data", "trainer.evaluation"),
         "trainer.errors",
     },
     "trainer.run": {
-        *("trainer", "trainer.settings", "trainer.recipe", "trainer.cross_validation"),
+        *("trainer", "trainer.settings", "trainer.pipeline", "trainer.cross_validation"),
         *("trainer.classifier", "trainer.data", "trainer.fitting", "trainer.evaluation"),
         *("trainer.export", "trainer.report", "trainer.errors"),
     },

@@ -12,7 +12,7 @@ from trainer.data.findings import Finding
 from trainer.data.schema import Examples, Feature, Kind, Schema
 from trainer.evaluation.intervals import Answers
 from trainer.fitting.history import History
-from trainer.report.evidence import DrawnLayer, Evidence
+from trainer.report.inputs import DrawnLayer, Evidence
 from trainer.report.page import report
 
 HOSTILE = '<script>document.title = "broken"</script>'

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from trainer.data.schema import Examples, Kind, Schema
 from trainer.features.categorical import CategoryEncoder
+from trainer.features.cyclical import FourierEncoder
 from trainer.features.missing import MissingIndicator
-from trainer.features.moment import FourierEncoder
 from trainer.features.numeric import RobustScaler, two_valued
 from trainer.graph import Graph
 

@@ -16,7 +16,7 @@ from trainer.evaluation.dependence import DecisionMap, Dependence, decision_map,
 from trainer.evaluation.importance import Importance, Predict, permutation_importance
 from trainer.evaluation.intervals import Answers, Interval, Resamples, bootstrap, interval
 from trainer.evaluation.scores import Scores, score
-from trainer.report.evidence import Evidence
+from trainer.report.inputs import Evidence
 
 SEED = 0
 """Of every draw, so that the same evidence makes the same report."""

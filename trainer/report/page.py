@@ -14,9 +14,9 @@ from trainer.data.schema import Kind
 from trainer.evaluation.intervals import Interval, Resamples
 from trainer.evaluation.scores import FEW_ROWS, Scores
 from trainer.evaluation.tables import shortened
-from trainer.report import confusion, wording
+from trainer.report import confusion
+from trainer.report import formatting as wording
 from trainer.report.analysis import Analysis, analysis, columns, shown_classes
-from trainer.report.calls import calls
 from trainer.report.charts.behavior import decision_chart, dependence_chart, importance_chart
 from trainer.report.charts.learning import accuracy_curve, loss_curves, network_drawing
 from trainer.report.charts.performance import (
@@ -26,7 +26,8 @@ from trainer.report.charts.performance import (
     roc_chart,
 )
 from trainer.report.drawing import Chart, style
-from trainer.report.evidence import Evidence
+from trainer.report.inputs import Evidence
+from trainer.report.usage import calls
 
 DEPENDENCE_CLASSES = 3
 """Lines in a chart of partial dependence at most."""

@@ -11,7 +11,7 @@ import pytest
 from trainer.data.schema import Examples, Feature, Kind, Schema
 from trainer.evaluation.intervals import Answers
 from trainer.fitting.history import History
-from trainer.report.evidence import DrawnLayer, Evidence
+from trainer.report.inputs import DrawnLayer, Evidence
 
 TEXTS = ["", "plain", "<b>bold</b>", "$x_1$", "x" * 200, "\u202eturned"]
 

@@ -11,7 +11,7 @@ import pytest
 from trainer.data.findings import Finding
 from trainer.data.schema import Feature, Kind
 from trainer.evaluation.threshold import Threshold
-from trainer.report.evidence import DrawnLayer
+from trainer.report.inputs import DrawnLayer
 from trainer.report.page import report
 
 HOSTILE = (

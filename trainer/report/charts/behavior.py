@@ -30,7 +30,7 @@ from trainer.report.drawing import (
     svg,
     value_axis,
 )
-from trainer.report.wording import brief, percent, plural, signed
+from trainer.report.formatting import brief, percent, plural, signed
 
 SHOWN_COLUMNS = 15
 

@@ -27,8 +27,8 @@ from trainer.report.drawing import (
     percent_axis,
     svg,
 )
-from trainer.report.evidence import DrawnLayer
-from trainer.report.wording import brief, percent
+from trainer.report.formatting import brief, percent
+from trainer.report.inputs import DrawnLayer
 
 HEIGHT = 250
 

@@ -25,7 +25,7 @@ from trainer.report.drawing import (
     percent_axis,
     svg,
 )
-from trainer.report.wording import brief, decimal, percent, percent_range
+from trainer.report.formatting import brief, decimal, percent, percent_range
 
 ROW = 46
 """Pixels for a method."""

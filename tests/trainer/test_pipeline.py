@@ -11,8 +11,8 @@ import pytest
 from trainer.data.schema import Examples, Schema
 from trainer.errors import SettingError, TableError
 from trainer.evaluation.threshold import best_threshold
-from trainer.fitting.loop import Plan
-from trainer.recipe import (
+from trainer.fitting.fit import Plan
+from trainer.pipeline import (
     EPOCHS,
     LARGEST_BATCH,
     MOST_EPOCHS,

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from trainer.errors import TrainingError
 from trainer.fitting.cores import products_shared, workers
 from trainer.fitting.early_stopping import EarlyStopping
+from trainer.fitting.fit import Plan, Rows, early_stopping, fit_network
 from trainer.fitting.history import INTERRUPTION, History
-from trainer.fitting.loop import Plan, Rows, early_stopping, fit_network
 from trainer.fitting.temperature import temperature
 from trainer.network.sequential import Epoch, Sequential
 

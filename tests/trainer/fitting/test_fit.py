@@ -9,8 +9,8 @@ import pytest
 
 from trainer.errors import TrainingError
 from trainer.fitting.early_stopping import EarlyStopping
+from trainer.fitting.fit import Plan, fit_network
 from trainer.fitting.history import ALL_EPOCHS, CALLBACK, INTERRUPTION, PATIENCE, History
-from trainer.fitting.loop import Plan, fit_network
 from trainer.network.layers import Dense
 from trainer.network.optimizers import SGD
 from trainer.network.sequential import Epoch, Sequential

@@ -19,8 +19,8 @@ from trainer.data.schema import Examples, Schema
 from trainer.errors import SettingError, TableError
 from trainer.evaluation.threshold import Threshold, best_threshold
 from trainer.features.preprocessor import Preprocessor
-from trainer.fitting.loop import Plan
-from trainer.fitting.members import Fitted, fit_members, left_out
+from trainer.fitting.ensemble import Fitted, fit_members, left_out
+from trainer.fitting.fit import Plan
 from trainer.network.ensemble import Ensemble
 from trainer.settings import Settings
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from trainer.features.moment import FourierEncoder, Wave
+from trainer.features.cyclical import FourierEncoder, Wave
 from trainer.graph import Graph
 
 DAY = 86_400.0

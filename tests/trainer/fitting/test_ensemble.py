@@ -10,9 +10,9 @@ import pytest
 
 from trainer.errors import TrainingError
 from trainer.fitting.cores import WIDE
+from trainer.fitting.ensemble import Fitted, fit_members, left_out
+from trainer.fitting.fit import Plan
 from trainer.fitting.history import ALL_EPOCHS, INTERRUPTION
-from trainer.fitting.loop import Plan
-from trainer.fitting.members import Fitted, fit_members, left_out
 from trainer.fitting.temperature import temperature
 from trainer.network.layers import BatchNormalization, Dense, Dropout
 from trainer.network.optimizers import Adam

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from trainer.evaluation.intervals import Interval
-from trainer.report import wording
+from trainer.report import formatting as wording
 
 
 def test_shares_and_scores_are_rounded_and_what_is_unknown_is_a_dash() -> None:
