@@ -15,7 +15,7 @@ import click
 from benchmarks.machine import machine
 from benchmarks.places import BUILD, RESULTS
 from benchmarks.processes import CommandFailed
-from benchmarks.serving import alone
+from benchmarks.serving import bare_runtime as alone
 from benchmarks.serving.chart import draw
 from benchmarks.serving.comparison import Record, compare
 from benchmarks.serving.models import HIDDEN, model

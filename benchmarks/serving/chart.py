@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.serving.comparison import Record
 from benchmarks.serving.loads import SMALL
+from benchmarks.serving.measurement import Measured
 from benchmarks.serving.servers import OURS
-from benchmarks.serving.turn import Measured
 
 PANELS: tuple[tuple[str, Callable[[Measured], float]], ...] = (
     ("requests a second", lambda each: each.requests_per_second),

@@ -10,10 +10,10 @@ from typing import Any
 
 from benchmarks.processes import CommandFailed
 from benchmarks.serving.loads import Load
+from benchmarks.serving.measurement import Measured, take_turn
 from benchmarks.serving.models import Model
 from benchmarks.serving.protocols import WrongAnswer
 from benchmarks.serving.servers import Server
-from benchmarks.serving.turn import Measured, take_turn
 
 Say = Callable[[str], None]
 

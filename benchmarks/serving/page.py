@@ -7,8 +7,7 @@ from statistics import median
 
 from benchmarks.machine import sentence
 from benchmarks.markdown import table
-from benchmarks.serving.alone import Alone
-from benchmarks.serving.bars import verdicts
+from benchmarks.serving.bare_runtime import Alone
 from benchmarks.serving.comparison import Record
 from benchmarks.serving.loads import (
     HEAVY,
@@ -24,8 +23,9 @@ from benchmarks.serving.loads import (
     SMALL_MANY_ROWS,
     Load,
 )
+from benchmarks.serving.measurement import Measured
 from benchmarks.serving.servers import OURS
-from benchmarks.serving.turn import Measured
+from benchmarks.serving.targets import verdicts
 
 METHOD = (
     "Every server has two workers (MLServer, which is quicker so, has one), serves the same files "

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.served_model import ServedModel
+from benchmarks.serving.load.wrk import Post
 from benchmarks.serving.models import Model
-from benchmarks.serving.wrk import Post
 
 JSON = {"Content-Type": "application/json"}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.serving.comparison import Record
-from benchmarks.serving.turn import Measured
+from benchmarks.serving.measurement import Measured
 
 
 @pytest.fixture

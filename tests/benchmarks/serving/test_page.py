@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from benchmarks.serving.alone import Alone
+from benchmarks.serving.bare_runtime import Alone
 from benchmarks.serving.chart import draw
 from benchmarks.serving.comparison import Record
 from benchmarks.serving.loads import LARGE, LARGE_BINARY, SMALL, SMALL_MANY_ROWS

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from benchmarks.places import PEERS
-from benchmarks.serving.bars import RATIOS
 from benchmarks.serving.models import Model
 from benchmarks.serving.servers import OURS, SERVERS
+from benchmarks.serving.targets import RATIOS
 
 PROGRAMS = sorted(PEERS.glob("serve*.py"))
 

@@ -1,11 +1,11 @@
-"""Promises of benchmarks.serving.bars and of the medians that they compare."""
+"""Promises of benchmarks.serving.targets and of the medians that they compare."""
 
 import pytest
 
-from benchmarks.serving.alone import Alone
-from benchmarks.serving.bars import verdicts
+from benchmarks.serving.bare_runtime import Alone
 from benchmarks.serving.loads import HEAVY, LARGE, LARGE_BINARY, SMALL, SMALL_FEW
 from benchmarks.serving.servers import CONSTANT, OURS
+from benchmarks.serving.targets import verdicts
 
 
 def verdict(records, words, alone=None):

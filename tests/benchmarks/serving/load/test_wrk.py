@@ -1,4 +1,4 @@
-"""Promises of benchmarks.serving.wrk."""
+"""Promises of benchmarks.serving.load.wrk."""
 
 import http.server
 import threading
@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from benchmarks.processes import CommandFailed
-from benchmarks.serving.wrk import Post, load, told
+from benchmarks.serving.load.wrk import Post, load, told
 
 OUTPUT = """Running 5s test @ http://127.0.0.1:8000/predict
   1 threads and 64 connections

@@ -1,4 +1,4 @@
-"""Promises of benchmarks.serving.process_tree."""
+"""Promises of benchmarks.serving.load.process_tree."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from benchmarks.serving import process_tree
+from benchmarks.serving.load import process_tree
 
 CHILD = """
 import time

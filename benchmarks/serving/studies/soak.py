@@ -1,4 +1,4 @@
-"""Memory of the service under requests of varying sizes: ``python -m benchmarks.serving.soak``.
+"""Memory of the service under requests of varying sizes: ``python -m benchmarks.serving.studies.soak``.
 
 Requests of one row to some thousands come in random order, over many connections. What the service
 holds after the first tenth is compared with what it holds in the end.
@@ -18,9 +18,9 @@ import numpy as np
 from benchmarks.machine import sentence
 from benchmarks.markdown import table
 from benchmarks.processes import CommandFailed
-from benchmarks.serving import wrk
-from benchmarks.serving.process_tree import memory_bytes
-from benchmarks.serving.restarts import Service
+from benchmarks.serving.load import wrk
+from benchmarks.serving.load.process_tree import memory_bytes
+from benchmarks.serving.studies.restarts import Service
 
 SIZES = (1, 1, 1, 1, 2, 3, 5, 8, 13, 30, 70, 150, 300, 3000)
 """Rows in a request; the largest is read in a thread."""

@@ -1,4 +1,4 @@
-"""Restarts under load, and what clients notice: ``python -m benchmarks.serving.restarts``.
+"""Restarts under load, and what clients notice: ``python -m benchmarks.serving.studies.restarts``.
 
 Workers are replaced one by one and all at once (SIGHUP), and the whole service by a new one on the
 same socket (SIGUSR2, then SIGTERM to the old one), again and again, while wrk keeps asking. A
@@ -25,7 +25,7 @@ import click
 from benchmarks.machine import sentence
 from benchmarks.markdown import table
 from benchmarks.places import REPOSITORY
-from benchmarks.serving import wrk
+from benchmarks.serving.load import wrk
 
 BODY = b'{"instances": [{"height_cm": 172, "weight_kg": 95}]}'
 

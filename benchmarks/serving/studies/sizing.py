@@ -1,4 +1,4 @@
-"""What one worker on one core bears, and takes: ``python -m benchmarks.serving.sizing``.
+"""What one worker on one core bears, and takes: ``python -m benchmarks.serving.studies.sizing``.
 
 The service has the first core to itself and the load generator the others, so that the figures can be
 multiplied by the cores that a container is given.
@@ -16,9 +16,9 @@ import click
 
 from benchmarks.machine import sentence
 from benchmarks.markdown import table
-from benchmarks.serving import wrk
-from benchmarks.serving.process_tree import cpu_seconds, memory_bytes
-from benchmarks.serving.restarts import Service
+from benchmarks.serving.load import wrk
+from benchmarks.serving.load.process_tree import cpu_seconds, memory_bytes
+from benchmarks.serving.studies.restarts import Service
 
 ROWS = (1, 10, 100, 1000)
 """Of a request."""

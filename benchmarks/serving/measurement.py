@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from benchmarks.processes import SHOWN_LINES, CommandFailed
-from benchmarks.serving import process_tree, wrk
+from benchmarks.serving.load import process_tree, wrk
 from benchmarks.serving.loads import Load
 from benchmarks.serving.models import Model
 from benchmarks.serving.protocols import WrongAnswer

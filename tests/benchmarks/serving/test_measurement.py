@@ -1,4 +1,4 @@
-"""Promises of benchmarks.serving.turn and of the comparison that gives turns."""
+"""Promises of benchmarks.serving.measurement and of the comparison that gives turns."""
 
 import shutil
 from dataclasses import replace
@@ -9,9 +9,9 @@ from benchmarks.places import REPOSITORY
 from benchmarks.processes import CommandFailed
 from benchmarks.serving.comparison import compare, portable
 from benchmarks.serving.loads import Load
+from benchmarks.serving.measurement import take_turn
 from benchmarks.serving.models import Model
 from benchmarks.serving.servers import SERVERS, Server
-from benchmarks.serving.turn import take_turn
 
 ROWS = [{"height_cm": 172.0, "weight_kg": 95.0}]
 

@@ -1,4 +1,4 @@
-"""What tracing costs: ``python -m benchmarks.serving.traces``.
+"""What tracing costs: ``python -m benchmarks.serving.studies.tracing_cost``.
 
 One row of a small model goes through the express door over and over, without a network, in a
 process for each setting; the settings take turns, and the best of each counts. What is told is the
@@ -106,7 +106,14 @@ def in_a_process(setting: str, endpoint: str) -> float:
             "OTEL_TRACES_SAMPLER_ARG": share,
             "OTEL_BSP_MAX_QUEUE_SIZE": str(REQUESTS + WARM_UP),
         }
-    command = [sys.executable, "-m", "benchmarks.serving.traces", "--parent", parent, "--one"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.serving.studies.tracing_cost",
+        "--parent",
+        parent,
+        "--one",
+    ]
     done = subprocess.run(command, env=own, stdout=subprocess.PIPE, check=True)
     return float(json.loads(done.stdout))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.serving.alone import Alone
+from benchmarks.serving.bare_runtime import Alone
 from benchmarks.serving.comparison import Record
 from benchmarks.serving.loads import (
     HEAVY,
@@ -19,8 +19,8 @@ from benchmarks.serving.loads import (
     SMALL_MANY_ROWS,
     Load,
 )
+from benchmarks.serving.measurement import Measured
 from benchmarks.serving.servers import ASGI_CONSTANTS, CONSTANT, OURS
-from benchmarks.serving.turn import Measured
 
 START_S = 1.5
 """Seconds to the first answer, at most."""

@@ -1,0 +1,1 @@
+"""Measurements that run alone: restarts, sizing, soak and the cost of tracing."""
