@@ -15,7 +15,7 @@ import click
 from benchmarks.machine import machine
 from benchmarks.places import BUILD, RESULTS
 from benchmarks.processes import CommandFailed
-from benchmarks.serving import bare_runtime as alone
+from benchmarks.serving import bare_runtime
 from benchmarks.serving.chart import draw
 from benchmarks.serving.comparison import Record, compare
 from benchmarks.serving.models import HIDDEN, model
@@ -60,9 +60,9 @@ def main(
     try:
         models = [model(name) for name in HIDDEN]
         if OURS in names:
-            click.echo("the runtime alone")
+            click.echo("the bare runtime")
             heavy = next(each for each in models if each.name == "heavy")
-            content["alone"] = asdict(alone.measure(heavy, rounds, run))
+            content["bare_runtime"] = asdict(bare_runtime.measure(heavy, rounds, run))
     except CommandFailed as error:
         raise click.ClickException(str(error)) from None
     found = compare(
@@ -83,7 +83,9 @@ def _show(content: dict[str, Any], out: Path) -> str:
     """Write page and picture of what has been measured; the page."""
     stored = content["servers"]
     records = [Record.read(stored[each.name]) for each in SERVERS if each.name in stored]
-    runtime = alone.Alone.read(content["alone"]) if "alone" in content else None
+    runtime = (
+        bare_runtime.Alone.read(content["bare_runtime"]) if "bare_runtime" in content else None
+    )
     shown = page(records, runtime, content["seconds"])
     (out / "serving.md").write_text(shown, "utf-8")
     draw(records, out / "serving.svg")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from service.model import artifact, repository, signature
 from service.settings import Settings as ServiceSettings
-from service.web.rows.protocol import csv_format as csv_rows
+from service.web.rows import csv_format
 from trainer.data.cells import text
 from trainer.export import model as model_file
 from trainer.export import publish
@@ -42,7 +42,7 @@ def test_both_accept_the_same_names_and_versions() -> None:
 
 
 def test_both_take_the_same_cells_for_missing() -> None:
-    assert frozenset(text.MISSING) == csv_rows.MISSING
+    assert frozenset(text.MISSING) == csv_format.MISSING
 
 
 @given(SCALARS)
@@ -100,7 +100,7 @@ def test_the_service_reads_rows_as_the_trainer_did(trained: Path, mixed_table: P
     model = load(trained)
     lines = mixed_table.read_text("utf-8").splitlines()
     body = "\n".join(line.rsplit(",", 1)[0] for line in lines)
-    columns = csv_rows.csv_columns(body, model.signature)
+    columns = csv_format.csv_columns(body, model.signature)
     served = model.session.run(columns)
 
     from trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
@@ -166,7 +166,7 @@ def test_the_service_decides_by_the_threshold_as_the_graph_does(careful, careful
     assert 0 < threshold.value < 1
     lines = careful_table.read_text("utf-8").splitlines()
     body = "\n".join(line.rpartition(",")[0] for line in lines)
-    columns = csv_rows.csv_columns(body, model.signature)
+    columns = csv_format.csv_columns(body, model.signature)
     served = model.session.run(columns)
 
     from trainer.data.preparation import clean  # noqa: PLC0415 - beside its use

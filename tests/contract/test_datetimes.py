@@ -1,4 +1,4 @@
-"""Trainer and service read the same texts as dates and times, and as the same moments."""
+"""Trainer and service read the same texts as dates and times, and as the same trained_datetimes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.model import datetimes
-from trainer.data.cells import datetimes as moments
+from trainer.data.cells import datetimes as trained_datetimes
 
 EXACT = st.datetimes(
     datetime(1900, 1, 1),  # noqa: DTZ001 - the zone is drawn apart
@@ -40,11 +40,13 @@ def read_by_both(texts: list[str], format_: str | None) -> tuple[list[float], li
             return float("nan")
 
     cells = pa.chunked_array([texts], pa.string())
-    return [served(text) for text in texts], moments.read_moments(cells, format_).values.tolist()
+    return [served(text) for text in texts], trained_datetimes.read_moments(
+        cells, format_
+    ).values.tolist()
 
 
 def test_both_know_the_same_formats() -> None:
-    assert set(moments.FORMATS) == set(datetimes.FORMATS)
+    assert set(trained_datetimes.FORMATS) == set(datetimes.FORMATS)
 
 
 @given(st.lists(EXACT, min_size=1, max_size=20), st.sampled_from(["T", " "]), FORMATS)
@@ -82,4 +84,4 @@ def test_both_draw_the_line_at_the_same_place(text: str) -> None:
 def test_what_the_trainer_writes_reads_back_in_the_service(date: datetime) -> None:
     aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     seconds = (aware - datetimes.EPOCH).total_seconds()
-    assert datetimes.seconds_of(moments.moment_text(seconds)) == seconds
+    assert datetimes.seconds_of(trained_datetimes.moment_text(seconds)) == seconds

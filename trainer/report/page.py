@@ -15,7 +15,7 @@ from trainer.evaluation.intervals import Interval, Resamples
 from trainer.evaluation.scores import FEW_ROWS, Scores
 from trainer.evaluation.tables import shortened
 from trainer.report import confusion
-from trainer.report import formatting as wording
+from trainer.report import formatting
 from trainer.report.analysis import Analysis, analysis, columns, shown_classes
 from trainer.report.charts.behavior import decision_chart, dependence_chart, importance_chart
 from trainer.report.charts.learning import accuracy_curve, loss_curves, network_drawing
@@ -75,7 +75,7 @@ def report(evidence: Evidence) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        name: getattr(wording, name)
+        name: getattr(formatting, name)
         for name in ("percent", "percent_range", "decimal", "points", "signed", "whole")
     }
     environment.filters["tidy"] = lambda text: shortened(text, len(text))
@@ -84,7 +84,7 @@ def report(evidence: Evidence) -> str:
         evidence=evidence,
         found=found,
         charts=drawn,
-        classes=wording.enumerated([wording.whole(name) for name in classes]),
+        classes=formatting.enumerated([formatting.whole(name) for name in classes]),
         lines=_lines(evidence, found),
         headings=COLUMNS,
         smaller=SMALLER_IS_BETTER,
@@ -95,11 +95,13 @@ def report(evidence: Evidence) -> str:
         calls=calls(evidence.name, evidence.example) if evidence.example else None,
         few=found.scores.rows < FEW_ROWS,
         resamples=len(found.resamples[""].figures["accuracy"]),
-        positive=wording.whole(classes[evidence.threshold.positive]) if evidence.threshold else "",
+        positive=formatting.whole(classes[evidence.threshold.positive])
+        if evidence.threshold
+        else "",
         findings=list(evidence.findings)[:SHOWN_FINDINGS],
         more_findings=max(len(evidence.findings) - SHOWN_FINDINGS, 0),
         accuracy=found.resamples[""].interval("accuracy"),
-        plural=wording.plural,
+        plural=formatting.plural,
     )
 
 
@@ -175,9 +177,9 @@ def _lines(evidence: Evidence, found: Analysis) -> list[ScoreLine]:
     if evidence.spread:
         spread: Mapping[str, tuple[float, float]] = evidence.spread
         figures = tuple(
-            (wording.decimal(spread[name][0]), f"± {wording.decimal(spread[name][1])}")
+            (formatting.decimal(spread[name][0]), f"± {formatting.decimal(spread[name][1])}")
             if name in spread
-            else (wording.UNKNOWN, "")
+            else (formatting.UNKNOWN, "")
             for name in COLUMNS
         )
         lines.append(ScoreLine("in cross-validation", figures))
@@ -186,11 +188,11 @@ def _lines(evidence: Evidence, found: Analysis) -> list[ScoreLine]:
 
 def _line(name: str, scores: Scores, resamples: Resamples) -> ScoreLine:
     return ScoreLine(
-        wording.whole(name),
+        formatting.whole(name),
         tuple(
             (
-                wording.decimal(getattr(scores, column)),
-                wording.decimal_range(resamples.interval(column)),
+                formatting.decimal(getattr(scores, column)),
+                formatting.decimal_range(resamples.interval(column)),
             )
             for column in COLUMNS
         ),
@@ -201,7 +203,7 @@ def _importances(evidence: Evidence, found: Analysis) -> list[tuple[str, float, 
     features = columns(evidence.schema)
     return [
         (
-            wording.whole(features[column].name),
+            formatting.whole(features[column].name),
             float(found.importance.log_loss[column]),
             float(found.importance.accuracy[column]),
         )

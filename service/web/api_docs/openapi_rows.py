@@ -17,7 +17,7 @@ from service.model.signature import Feature, Kind
 from service.web.api_docs.schemas import MISSING, TEXT, content, failures, many, named, required
 from service.web.errors import JSON
 from service.web.rows.ndjson_stream import NDJSON
-from service.web.rows.protocol import arrow_format as arrow_rows
+from service.web.rows import arrow_format
 from service.web.rows.table_answers import CSV, NPY
 
 LARGEST = sys.float_info.max
@@ -180,7 +180,7 @@ def _bodies(model: Model) -> dict[str, Any]:
 
 def _where_installed(schema: dict[str, Any]) -> dict[str, Any]:
     """Arrow, where it is spoken."""
-    return {arrow_rows.STREAM: content(schema)} if arrow_rows.INSTALLED else {}
+    return {arrow_format.STREAM: content(schema)} if arrow_format.INSTALLED else {}
 
 
 def _as_csv(model: Model, rows: list[Mapping[str, Any]]) -> str:

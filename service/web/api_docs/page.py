@@ -29,7 +29,13 @@ PAGE_POLICY = (
 
 def pages_blueprint(live: LiveModels) -> Blueprint:
     """``/docs``, ``/`` which leads there, and ``/version``."""
-    blueprint = Blueprint("pages", __name__, static_folder="static", static_url_path="/static")
+    blueprint = Blueprint(
+        "pages",
+        __name__,
+        static_folder="static",
+        static_url_path="/static",
+        template_folder="templates",
+    )
 
     @blueprint.get("/")
     def home() -> BaseResponse:

@@ -41,7 +41,7 @@ def make_http_app(
         max_body_bytes: Flask refuses to read more.
         journal: where each request is noted, if anywhere.
     """
-    app = Flask("service", static_folder=None, template_folder="web/api_docs/templates")
+    app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.url_map.strict_slashes = False

@@ -36,8 +36,8 @@ from service.web.rows.json_answers import RowAnswers
 from service.web.rows.json_format import JsonRows, as_text, media_type
 from service.web.rows.ndjson_stream import MEDIA_TYPES, NDJSON
 from service.web.rows.npy_format import MAGIC, read_npy
-from service.web.rows.protocol import arrow_format as arrow_rows
-from service.web.rows.protocol import table_answers
+from service.web.rows import arrow_format
+from service.web.rows import table_answers
 
 CSV = table_answers.CSV
 
@@ -80,14 +80,14 @@ READERS: Mapping[str, Reader] = {
     "application/csv": _CSV,
     table_answers.NPY: _NPY,
     "application/npy": _NPY,
-    arrow_rows.STREAM: _ARROW,
-    arrow_rows.FILE: _ARROW,
+    arrow_format.STREAM: _ARROW,
+    arrow_format.FILE: _ARROW,
 }
 """The forms of a body by media type. Whatever else it says that it is, it is read as JSON."""
 
 TAKEN = (
     *(JSON, CSV, NDJSON, table_answers.NPY),
-    *((arrow_rows.STREAM, arrow_rows.FILE) if arrow_rows.INSTALLED else ()),
+    *((arrow_format.STREAM, arrow_format.FILE) if arrow_format.INSTALLED else ()),
 )
 """What a body may be written in, NDJSON being read by a protocol of its own."""
 
@@ -104,7 +104,7 @@ WRITERS: Mapping[str, Write | None] = {
     "text/*": table_answers.csv_answer,
     table_answers.NPY: table_answers.npy_answer,
     **dict.fromkeys(MEDIA_TYPES, _lines_answer),
-    **({arrow_rows.STREAM: table_answers.arrow_answer} if arrow_rows.INSTALLED else {}),
+    **({arrow_format.STREAM: table_answers.arrow_answer} if arrow_format.INSTALLED else {}),
 }
 """The forms of an answer by media range; None is JSON, as rows or as columns."""
 

@@ -5,21 +5,21 @@ import math
 import pytest
 
 from trainer.evaluation.intervals import Interval
-from trainer.report import formatting as wording
+from trainer.report import formatting
 
 
 def test_shares_and_scores_are_rounded_and_what_is_unknown_is_a_dash() -> None:
-    assert wording.percent(0.97456) == "97.5 %"
-    assert wording.decimal(0.97456) == "0.9746"
-    assert wording.percent(math.nan) == wording.decimal(math.nan) == wording.UNKNOWN
-    assert wording.percent_range(Interval(0.9, 0.98)) == "90.0 to 98.0 %"
-    assert wording.percent_range(Interval(math.nan, math.nan)) == wording.UNKNOWN
-    assert wording.decimal_range(Interval(math.nan, math.nan)) == ""
+    assert formatting.percent(0.97456) == "97.5 %"
+    assert formatting.decimal(0.97456) == "0.9746"
+    assert formatting.percent(math.nan) == formatting.decimal(math.nan) == formatting.UNKNOWN
+    assert formatting.percent_range(Interval(0.9, 0.98)) == "90.0 to 98.0 %"
+    assert formatting.percent_range(Interval(math.nan, math.nan)) == formatting.UNKNOWN
+    assert formatting.decimal_range(Interval(math.nan, math.nan)) == ""
 
 
 @pytest.mark.parametrize("share", [0.0, -0.0, -0.00001])
 def test_no_change_has_a_plus(share: float) -> None:
-    assert (wording.signed(share), wording.points(share)) == ("+0.0000", "+0.0")
+    assert (formatting.signed(share), formatting.points(share)) == ("+0.0000", "+0.0")
 
 
 @pytest.mark.parametrize(
@@ -32,16 +32,16 @@ def test_no_change_has_a_plus(share: float) -> None:
     ],
 )
 def test_names_are_listed_as_in_a_sentence(names: list[str], shown: str) -> None:
-    assert wording.enumerated(names) == shown
+    assert formatting.enumerated(names) == shown
 
 
 def test_a_drawing_has_fewer_wide_letters_than_narrow_ones() -> None:
-    assert wording.brief("flipper_length_mm") == "flipper_length_mm"
-    lengths = [len(wording.brief(sign * 100)) for sign in ("i", "a", "W", "日")]
+    assert formatting.brief("flipper_length_mm") == "flipper_length_mm"
+    lengths = [len(formatting.brief(sign * 100)) for sign in ("i", "a", "W", "日")]
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[0] > 2 * lengths[-1]
-    assert all(wording.brief(sign * 100).endswith("…") for sign in "iaW日")
+    assert all(formatting.brief(sign * 100).endswith("…") for sign in "iaW日")
 
 
 def test_a_name_of_nothing_to_see_is_called_blank() -> None:
-    assert wording.brief(" ") == wording.whole("\t") == "(blank)"
+    assert formatting.brief(" ") == formatting.whole("\t") == "(blank)"

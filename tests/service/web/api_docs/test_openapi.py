@@ -16,7 +16,7 @@ from service.serving.live_models import LiveModels
 from service.web.api_docs.openapi import distinct_words, openapi_document
 from service.web.api_docs.schemas import CODES
 from service.web.auth import scope_of
-from service.web.rows.protocol import arrow_format as arrow_rows
+from service.web.rows import arrow_format
 from tests.service.web.generated_requests import ask, config
 
 UNLISTED = {
@@ -198,10 +198,10 @@ def test_arrow_is_described_where_it_is_spoken(lasting_client, monkeypatch) -> N
     def described() -> list[bool]:
         operation = document_of(lasting_client)["paths"]["/predict"]["post"]
         forms = operation["requestBody"]["content"], operation["responses"]["200"]["content"]
-        return [arrow_rows.STREAM in form for form in forms]
+        return [arrow_format.STREAM in form for form in forms]
 
     assert described() == [True, True]
-    monkeypatch.setattr(arrow_rows, "INSTALLED", False)
+    monkeypatch.setattr(arrow_format, "INSTALLED", False)
     assert described() == [False, False]
 
 

@@ -36,7 +36,7 @@ from service.web.handlers.threads import AnswerThreads
 from service.web.handlers.wsgi import DoorThreads, FlaskDoor
 from service.web.http.messages import Answer, Request
 from service.web.inference.route import LONG_BYTES, InferenceProtocol, InferenceRoute
-from service.web.inference.route import content_coding as compression
+from service.web.inference import content_coding
 from service.web.inference.streaming import CLIENT_GONE, StreamProtocol
 from service.web.monitoring.access_log import AccessLog
 from service.web.monitoring.request_log import Journal
@@ -481,7 +481,7 @@ def test_longer_answers_are_compressed_elsewhere_or_not_at_all_where_there_is_no
     for answer in found:
         assert answer.headers["Vary"] == "Accept-Encoding"
         data = gzip.decompress(answer.data) if answer in packed else answer.data
-        assert len(data) > compression.OFF_LOOP_BYTES
+        assert len(data) > content_coding.OFF_LOOP_BYTES
         assert data.count(b'"label"') == 400
     assert parts.codes() == {"200": 5}
 

@@ -17,7 +17,7 @@ from service.errors import InvalidRequest, InvalidRows, RequestError, TooManyRow
 from service.model.signature import Feature, Kind, Signature
 from service.web.errors import UnsupportedMediaType
 from service.web.rows.arrow_format import TEXT_BYTES, read_arrow
-from service.web.rows.protocol import arrow_format as arrow_rows
+from service.web.rows import arrow_format
 
 
 def stream(*tables: pa.Table | pa.RecordBatch, file: bool = False, **options: Any) -> bytes:
@@ -205,7 +205,7 @@ def test_a_column_of_another_type_is_refused(mixed_signature, name: str) -> None
 
 def test_a_column_that_cannot_be_converted_is_named(mixed_signature, monkeypatch) -> None:
     # There is none among those that are taken; a pyarrow to come may know more of them.
-    monkeypatch.setattr(arrow_rows, "_can_hold", lambda *_: True)
+    monkeypatch.setattr(arrow_format, "_can_hold", lambda *_: True)
     body = stream(pa.table(MIXED | {"size/cm": pa.array([[1], [2]])}))
     with pytest.raises(InvalidRequest, match=r"'size/cm' of list.*; send a column of numbers"):
         read_arrow(body, mixed_signature, 10)
@@ -377,6 +377,6 @@ def test_a_good_stream_with_a_few_bytes_changed_is_read_or_refused(body, changes
 
 
 def test_without_pyarrow_it_says_what_to_install(mixed_signature, monkeypatch) -> None:
-    monkeypatch.setattr(arrow_rows, "INSTALLED", False)
+    monkeypatch.setattr(arrow_format, "INSTALLED", False)
     with pytest.raises(UnsupportedMediaType, match=r"pigeonhole\[service,arrow\]"):
         read_arrow(GOOD[0], mixed_signature, 10)
