@@ -58,7 +58,7 @@ ifeq ($(DEFAULT_MODEL),bodymass)
 	@echo "Try it from another terminal; stop with Ctrl-C:"
 	@echo "  curl http://$(HOST):$(PORT)/predict -d '{\"instances\": [{\"height_cm\": 172, \"weight_kg\": 95}]}'"
 endif
-	@exec $(PY) -m service run --models $(MODELS) --host $(HOST) --port $(PORT) \
+	@exec $(PY) -m pigeonhole serve --models $(MODELS) --host $(HOST) --port $(PORT) \
 		$(if $(WORKERS),--workers $(WORKERS)) $(if $(DEFAULT_MODEL),--default-model $(DEFAULT_MODEL))
 
 install: $(VENV)/service.stamp $(VENV)/trainer.stamp ## install service and trainer into .venv
@@ -81,10 +81,10 @@ format: $(VENV)/dev.stamp ## format the code
 
 train: $(VENV)/trainer.stamp ## fit the two sample models again, each as its next version
 	@mkdir -p build
-	@$(PY) -m trainer sample bodymass > build/bodymass.csv
-	@$(PY) -m trainer fit build/bodymass.csv --target bodymass --name bodymass --preset classic --hidden 3 --models $(MODELS)
-	@$(PY) -m trainer sample animals > build/animals.csv
-	@$(PY) -m trainer fit build/animals.csv --target animal --name animals --preset classic --hidden 6,6 --models $(MODELS)
+	@$(PY) -m pigeonhole sample bodymass > build/bodymass.csv
+	@$(PY) -m pigeonhole fit build/bodymass.csv --target bodymass --name bodymass --preset classic --hidden 3 --models $(MODELS)
+	@$(PY) -m pigeonhole sample animals > build/animals.csv
+	@$(PY) -m pigeonhole fit build/animals.csv --target animal --name animals --preset classic --hidden 6,6 --models $(MODELS)
 
 bench: bench-trainer bench-serving ## measure trainer and service beside their peers
 

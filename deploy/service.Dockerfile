@@ -37,7 +37,8 @@ RUN find /opt/venv/lib \( -name tests -o -path '*/onnx/backend/test' \
         /opt/venv/lib/python3*/site-packages/onnxruntime/transformers \
         /opt/venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*
 COPY LICENSE /app/
-COPY service /app/service
+COPY pigeonhole/__init__.py pigeonhole/py.typed /app/pigeonhole/
+COPY service /app/pigeonhole/service
 # Whoever runs it may read it, whatever the mask of whoever checked it out.
 RUN chmod -R a+rX /app \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /app
@@ -63,13 +64,13 @@ ENV PIGEONHOLE_MODELS=/models \
 WORKDIR /app
 USER 10001:10001
 # Everything that is needed is there: the models load, and answer as when they were made.
-RUN ["python", "-m", "service", "check", "--host", "127.0.0.1"]
+RUN ["python", "-m", "pigeonhole.service", "check", "--host", "127.0.0.1"]
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-m", "service", "probe"]
-ENTRYPOINT ["python", "-m", "service"]
-CMD ["run"]
+    CMD ["python", "-m", "pigeonhole.service", "probe"]
+ENTRYPOINT ["python", "-m", "pigeonhole.service"]
+CMD ["serve"]
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Pigeonhole service" \

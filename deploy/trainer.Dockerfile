@@ -35,7 +35,8 @@ RUN find /opt/venv/lib \( -name tests -o -path '*/onnx/backend/test' \
         /opt/venv/lib/python3*/site-packages/onnxruntime/transformers \
         /opt/venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*
 COPY LICENSE /app/
-COPY trainer /app/trainer
+COPY pigeonhole/__init__.py pigeonhole/py.typed /app/pigeonhole/
+COPY trainer /app/pigeonhole/trainer
 # Whoever runs it may read it, whatever the mask of whoever checked it out.
 RUN chmod -R a+rX /app \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /app
@@ -62,7 +63,7 @@ USER 10001:10001
 # As by Ctrl-C: it says that nothing was published. The first process of a container is deaf to SIGTERM
 # unless it listens for it, which Python does for SIGINT alone.
 STOPSIGNAL SIGINT
-ENTRYPOINT ["python", "-m", "trainer"]
+ENTRYPOINT ["python", "-m", "pigeonhole.trainer"]
 CMD ["--help"]
 ARG VERSION=unknown
 ARG REVISION=unknown

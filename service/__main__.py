@@ -1,6 +1,6 @@
 """The command line of the service.
 
-``run`` it, ``check`` what it would serve, ``probe`` how it is, make a ``key``.
+``serve`` the models, ``check`` them, ``probe`` a running service, make a ``key``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from typing import Any
 
 import click
 
-from service import __version__
-from service.api_keys import PREDICT, READ, SCOPES, KeyFile, append_key, new_key, open_keys
-from service.cores import granted_cores
-from service.errors import InvalidKeyFile, InvalidSetting, ModelRejected
-from service.settings import PREFIX, Settings, flag_of, unknown_variables
+from pigeonhole import __version__
+
+from .api_keys import PREDICT, READ, SCOPES, KeyFile, append_key, new_key, open_keys
+from .cores import granted_cores
+from .errors import InvalidKeyFile, InvalidSetting, ModelRejected
+from .settings import PREFIX, Settings, flag_of, unknown_variables
 
 INVALID = 2
 """Exit code for settings that can't be used."""
@@ -38,7 +39,7 @@ SOCKETS_GIVEN = "GUNICORN_FD"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="pigeonhole-serve")
+@click.version_option(__version__, prog_name="pigeonhole")
 def main() -> None:
     """Serve trained classifiers over HTTP."""
 
@@ -88,14 +89,14 @@ def _is_loopback(host: str) -> bool:
 
 @main.command()
 @_setting_options
-def run(**flags: str | None) -> None:
+def serve(**flags: str | None) -> None:
     """Serve the model folder under gunicorn.
 
     Each setting is a flag or an environment variable; the flag goes first.
     """
     settings, keys = _read_settings(flags)
     # Imported here so that --help and a refused setting need no server.
-    from service.gunicorn_server import Server  # noqa: PLC0415
+    from .gunicorn_server import Server  # noqa: PLC0415
 
     for name in unknown_variables(os.environ):
         click.echo(f"Warning: {name} is no setting and is ignored.", err=True)
@@ -138,7 +139,7 @@ def _refuse_unusable_address(host: str, port: int) -> None:
 def check(**flags: str | None) -> None:
     """Load every model as the service would, and report; exit code 1 if one is refused."""
     settings, keys = _read_settings(flags)
-    from service.model.repository import Repository  # noqa: PLC0415
+    from .model.repository import Repository  # noqa: PLC0415
 
     click.echo(f"{settings.models} on {settings.address}; {_plan(settings)}")
     for key in keys.ring.keys if keys else ():
@@ -166,7 +167,7 @@ def check(**flags: str | None) -> None:
 
 
 def _checked(settings: Settings, name: str, version: int, path: Path) -> bool:
-    from service.model.artifact import load_model  # noqa: PLC0415
+    from .model.artifact import load_model  # noqa: PLC0415
 
     try:
         model: Any = load_model(
@@ -204,7 +205,7 @@ def probe(live: bool, host: str | None, port: str | None) -> None:
     live, for a restart brings no model back.
     """
     # Imported here so that the other commands need none of it.
-    from service.probe import LIVE, READY, complaint  # noqa: PLC0415
+    from .probe import LIVE, READY, complaint  # noqa: PLC0415
 
     try:
         settings = Settings.read(os.environ, {"host": host, "port": port})
@@ -250,6 +251,10 @@ def make_key(name: str, scopes: str, path: str | None) -> None:
     told = f"{name} is in {path} now." if path else f"For the key file:\n\n{entry}"
     click.echo(f"{told}\nThe token is shown this once:", err=True)
     click.echo(token)
+
+
+# The command's former name, for scripts that use it.
+main.add_command(click.Command("run", callback=serve.callback, params=serve.params, hidden=True))
 
 
 if __name__ == "__main__":

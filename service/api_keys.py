@@ -26,8 +26,8 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
-from service.errors import InvalidKeyFile
-from service.files import read_file
+from .errors import InvalidKeyFile
+from .files import read_file
 
 log = logging.getLogger(__name__)
 

@@ -9,39 +9,40 @@ from threading import Event
 
 from flask import Flask
 
-from service import __version__
-from service.api_keys import READ_AGAIN_S, KeyFile, open_keys
-from service.cores import usable_cores
-from service.model.artifact import Model, load_model
-from service.model.repository import Repository
-from service.serving.batcher import Running, RunPool
-from service.serving.live_models import LiveModels
-from service.serving.metrics import Metrics, MetricsCollector
-from service.serving.predictor import Predictor
-from service.serving.process_metrics import Machine
-from service.serving.reloader import Reloader
-from service.serving.shared_state import CounterMap, WorkerCounters
-from service.serving.statistics import read_statistics
-from service.settings import Settings
-from service.web.api_docs.openapi import openapi_blueprint
-from service.web.api_docs.page import pages_blueprint
-from service.web.auth import Guard
-from service.web.handlers.fast_path import Express
-from service.web.handlers.flask_app import make_http_app
-from service.web.handlers.inference_routes import hot_blueprint, hot_routes
-from service.web.handlers.threads import AnswerThreads
-from service.web.handlers.wsgi import DoorThreads, FlaskDoor
-from service.web.http.messages import Door
-from service.web.inference.route import InferenceProtocol, InferenceRoute
-from service.web.inference.streaming import StreamProtocol
-from service.web.monitoring.access_log import AccessLog
-from service.web.monitoring.exposition import exposition_blueprint
-from service.web.monitoring.health import health_blueprint
-from service.web.monitoring.request_log import Journal
-from service.web.monitoring.tracing import open_spans
-from service.web.open_inference.models import open_inference_models_blueprint
-from service.web.open_inference.repository import open_inference_repository_blueprint
-from service.web.tensorflow_serving.models import catalogue_blueprint
+from pigeonhole import __version__
+
+from .api_keys import READ_AGAIN_S, KeyFile, open_keys
+from .cores import usable_cores
+from .model.artifact import Model, load_model
+from .model.repository import Repository
+from .serving.batcher import Running, RunPool
+from .serving.live_models import LiveModels
+from .serving.metrics import Metrics, MetricsCollector
+from .serving.predictor import Predictor
+from .serving.process_metrics import Machine
+from .serving.reloader import Reloader
+from .serving.shared_state import CounterMap, WorkerCounters
+from .serving.statistics import read_statistics
+from .settings import Settings
+from .web.api_docs.openapi import openapi_blueprint
+from .web.api_docs.page import pages_blueprint
+from .web.auth import Guard
+from .web.handlers.fast_path import Express
+from .web.handlers.flask_app import make_http_app
+from .web.handlers.inference_routes import hot_blueprint, hot_routes
+from .web.handlers.threads import AnswerThreads
+from .web.handlers.wsgi import DoorThreads, FlaskDoor
+from .web.http.messages import Door
+from .web.inference.protocol import InferenceProtocol, StreamProtocol
+from .web.inference.route import InferenceRoute
+from .web.monitoring.access_log import AccessLog
+from .web.monitoring.exposition import exposition_blueprint
+from .web.monitoring.health import health_blueprint
+from .web.monitoring.request_log import Journal
+from .web.monitoring.tracing import open_spans
+from .web.open_inference.models import open_inference_models_blueprint
+from .web.open_inference.repository import open_inference_repository_blueprint
+from .web.tensorflow_serving.models import catalogue_blueprint
 
 PAGE_THREADS = 2
 """Threads of whatever is no prediction and no probe: metrics, above all."""

@@ -22,15 +22,15 @@ from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.errors import HaltServer
 from gunicorn.workers.base import Worker
 
-from service.api_keys import KeyFile, open_keys
-from service.logs import logging_table
-from service.serving.shared_state import CounterMap, WorkerCounters
-from service.settings import Settings
-from service.web.http.connection import Limits
-from service.web.http.server import HttpServer
+from .api_keys import KeyFile, open_keys
+from .logs import logging_table
+from .serving.shared_state import CounterMap, WorkerCounters
+from .settings import Settings
+from .web.http.connection import Limits
+from .web.http.server import HttpServer
 
 if TYPE_CHECKING:
-    from service.app import Service
+    from .app import Service
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         # No matrix is multiplied by numpy here: its library's threads would only delay the start.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # Imported here so that the parent never loads onnxruntime.
-        from service.app import Service  # noqa: PLC0415
+        from .app import Service  # noqa: PLC0415
 
         if self.share is None:
             log.error("more workers than counter slots: this one is not counted")

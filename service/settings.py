@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from service.cores import granted_cores
-from service.errors import InvalidSetting
-from service.model.repository import NAME
+from .cores import granted_cores
+from .errors import InvalidSetting
+from .model.repository import NAME
 
 PREFIX = "PIGEONHOLE_"
 
@@ -44,7 +44,7 @@ def _setting(
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings; see each one's help in ``python -m service run --help``."""
+    """The settings; see each one's help in ``pigeonhole serve --help``."""
 
     models: Path = _setting(Path("models"), "Folder with <name>/<version>/model.onnx.")
     model_name: str = _setting(

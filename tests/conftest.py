@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from trainer.graph import Graph
+from pigeonhole.trainer.graph import Graph
 
 # A busy machine takes longer for an example than hypothesis expects, and that is no failure.
 settings.register_profile("unhurried", deadline=None)

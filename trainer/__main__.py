@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainer import __version__
-from trainer.errors import ExportError, SettingError, TrainerError
+from pigeonhole import __version__
+
+from .errors import ExportError, SettingError, TrainerError
 
 if TYPE_CHECKING:
-    from trainer.data.encoding import Encoded
-    from trainer.evaluation.intervals import Answers
-    from trainer.export.published import PublishedModel
+    from .data.encoding import Encoded
+    from .evaluation.intervals import Answers
+    from .export.published import PublishedModel
 
 REFUSED = 2
 """Exit code of a run that was refused: a table, a setting or a fit that can't be used."""
@@ -25,8 +26,8 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it (128 + SIGINT)."""
 
 
-class TrainerGroup(click.Group):
-    """Commands whose errors are one sentence and an exit code, never a traceback."""
+class TrainerCommand(click.Command):
+    """A command whose errors are one sentence and an exit code, never a traceback."""
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command."""
@@ -40,16 +41,22 @@ class TrainerGroup(click.Group):
             sys.exit(INTERRUPTED)
 
 
+class TrainerGroup(click.Group):
+    """The trainer's commands."""
+
+    command_class = TrainerCommand
+
+
 @click.group(cls=TrainerGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="pigeonhole-train")
+@click.version_option(__version__, prog_name="pigeonhole")
 def main() -> None:
     """Train classifiers from tables and write them as ONNX files."""
 
 
 def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     """A flag for every setting but the table, made from the table of settings."""
-    from trainer.presets import PRESETS  # noqa: PLC0415
-    from trainer.settings import Settings, flag_of  # noqa: PLC0415
+    from .presets import PRESETS  # noqa: PLC0415
+    from .settings import Settings, flag_of  # noqa: PLC0415
 
     for setting in reversed(fields(Settings)):
         if setting.name == "table":
@@ -90,11 +97,11 @@ def _shown(default: Any) -> str:
 )
 def fit(table: str | None, settings_file: Path | None, **flags: Any) -> None:
     """Fit a classifier to TABLE and publish it as the model's next version."""
-    from trainer.settings import Settings  # noqa: PLC0415
+    from .settings import Settings  # noqa: PLC0415
 
     settings = Settings.read({"table": table, **flags}, settings_file)
     # pyarrow and onnxruntime take a while to import: not for --help or a bad setting.
-    from trainer.run import train  # noqa: PLC0415
+    from .run import train  # noqa: PLC0415
 
     trained = train(settings, click.echo, sys.stderr, _keep_interrupted)
     if trained is None:
@@ -113,7 +120,7 @@ def _keep_interrupted() -> bool:
 @click.argument("file", type=click.Path(path_type=Path))
 def inspect(file: Path) -> None:
     """Print what a model FILE says of itself: signature, scores, training facts, layers."""
-    from trainer.export.inspection import inspection  # noqa: PLC0415
+    from .export.inspection import inspection  # noqa: PLC0415
 
     click.echo(inspection(file))
 
@@ -131,10 +138,10 @@ def evaluate(model: Path, table: str, target: str, report: Path | None) -> None:
     """Score what the file MODEL answers to the rows of the labeled TABLE."""
     import numpy as np  # noqa: PLC0415
 
-    from trainer.evaluation.intervals import bootstrap  # noqa: PLC0415
-    from trainer.evaluation.scores import score  # noqa: PLC0415
-    from trainer.evaluation.tables import confusion_table, scores_table  # noqa: PLC0415
-    from trainer.export.published import PublishedModel  # noqa: PLC0415
+    from .evaluation.intervals import bootstrap  # noqa: PLC0415
+    from .evaluation.scores import score  # noqa: PLC0415
+    from .evaluation.tables import confusion_table, scores_table  # noqa: PLC0415
+    from .export.published import PublishedModel  # noqa: PLC0415
 
     if report and report.suffix.lower() not in (".html", ".htm"):
         raise SettingError("--report", f"is {str(report)!r}, expected a name that ends in .html")
@@ -161,8 +168,8 @@ def _write_report(
 ) -> None:
     """What a file answers to a table, for people; what only the fit knew is not in it."""
     # Matplotlib and Jinja take a while to import: not where there is nothing to write.
-    from trainer.report import page  # noqa: PLC0415
-    from trainer.report.inputs import Evidence  # noqa: PLC0415
+    from .report import page  # noqa: PLC0415
+    from .report.inputs import Evidence  # noqa: PLC0415
 
     text = page.report(
         Evidence(
@@ -192,7 +199,7 @@ def sample(name: str, rows: int, seed: int) -> None:
     """Write the sample table NAME (bodymass or animals) as CSV to standard output."""
     import numpy as np  # noqa: PLC0415
 
-    from trainer.data.samples import SAMPLES, write_csv  # noqa: PLC0415
+    from .data.samples import SAMPLES, write_csv  # noqa: PLC0415
 
     if name not in SAMPLES:
         raise click.UsageError(f"no sample is called {name!r}; there are {', '.join(SAMPLES)}")

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.features.preprocessor import InputLayout
-from trainer.network.layers import (
+from .features.preprocessor import InputLayout
+from .network.layers import (
     BatchNormalization,
     Dense,
     Dropout,
@@ -17,10 +17,10 @@ from trainer.network.layers import (
     PeriodicEmbedding,
     Scaling,
 )
-from trainer.network.losses import CategoricalCrossentropy
-from trainer.network.optimizers import OPTIMIZERS, Adam, AdamW, Optimizer
-from trainer.network.sequential import Sequential
-from trainer.settings import Settings
+from .network.losses import CategoricalCrossentropy
+from .network.optimizers import OPTIMIZERS, Adam, AdamW, Optimizer
+from .network.sequential import Sequential
+from .settings import Settings
 
 SCALING_RATE, BIAS_RATE, PERIODIC_RATE = 6.0, 0.1, 0.1
 """Learning-rate factors of RealMLP (arXiv:2407.04491, appendix A)."""

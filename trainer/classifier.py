@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.schema import Examples, Schema
-from trainer.evaluation.threshold import Threshold
-from trainer.features.preprocessor import Preprocessor
-from trainer.graph import Graph
-from trainer.network.ensemble import Ensemble
+from .data.schema import Examples, Schema
+from .evaluation.threshold import Threshold
+from .features.preprocessor import Preprocessor
+from .graph import Graph
+from .network.ensemble import Ensemble
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import TextIO
 
 import numpy as np
 
-from trainer.data.folds import stratified_folds
-from trainer.data.schema import Examples, Schema
-from trainer.errors import SettingError
-from trainer.evaluation.scores import Scores, score
-from trainer.pipeline import fit_classifier
-from trainer.settings import Settings
+from .data.folds import stratified_folds
+from .data.schema import Examples, Schema
+from .errors import SettingError
+from .evaluation.scores import Scores, score
+from .pipeline import fit_classifier
+from .settings import Settings
 
 
 def cross_validate(

@@ -11,18 +11,18 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.architecture import network
-from trainer.classifier import FittedClassifier
-from trainer.data.findings import counted
-from trainer.data.folds import stratified_parts
-from trainer.data.schema import Examples, Schema
-from trainer.errors import SettingError, TableError
-from trainer.evaluation.threshold import Threshold, best_threshold
-from trainer.features.preprocessor import Preprocessor
-from trainer.fitting.ensemble import Fitted, fit_members, left_out
-from trainer.fitting.fit import Plan
-from trainer.network.ensemble import Ensemble
-from trainer.settings import Settings
+from .architecture import network
+from .classifier import FittedClassifier
+from .data.findings import counted
+from .data.folds import stratified_parts
+from .data.schema import Examples, Schema
+from .errors import SettingError, TableError
+from .evaluation.threshold import Threshold, best_threshold
+from .features.preprocessor import Preprocessor
+from .fitting.ensemble import Fitted, fit_members, left_out
+from .fitting.fit import Plan
+from .network.ensemble import Ensemble
+from .settings import Settings
 
 STEPS_PER_EPOCH = 50
 """What a batch size of its own choice aims at: enough steps to learn, on small tables too."""

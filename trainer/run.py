@@ -14,26 +14,27 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer import __version__
-from trainer.classifier import FittedClassifier
-from trainer.cross_validation import cross_validate, mean_and_spread
-from trainer.data.encoding import encode
-from trainer.data.findings import Finding, counted
-from trainer.data.preparation import clean
-from trainer.data.schema import Examples, Schema
-from trainer.data.stratified import parted, stratified_split
-from trainer.data.table import digest, read_table, release_memory
-from trainer.errors import SettingError, TableError
-from trainer.evaluation.baselines import baseline_answers, rows_compared
-from trainer.evaluation.intervals import Answers
-from trainer.evaluation.scores import FEW_ROWS, Scores, score
-from trainer.evaluation.tables import confusion_table, scores_table, spread_table
-from trainer.export import model as model_file
-from trainer.export.parity import ExportedModel, check_parity
-from trainer.export.publish import REPORT, check_writable, newest, publish
-from trainer.fitting.history import History
-from trainer.pipeline import Outcome, Say, fit_classifier
-from trainer.settings import Settings, column_kinds
+from pigeonhole import __version__
+
+from .classifier import FittedClassifier
+from .cross_validation import cross_validate, mean_and_spread
+from .data.encoding import encode
+from .data.findings import Finding, counted
+from .data.preparation import clean
+from .data.schema import Examples, Schema
+from .data.stratified import parted, stratified_split
+from .data.table import digest, read_table, release_memory
+from .errors import SettingError, TableError
+from .evaluation.baselines import baseline_answers, rows_compared
+from .evaluation.intervals import Answers
+from .evaluation.scores import FEW_ROWS, Scores, score
+from .evaluation.tables import confusion_table, scores_table, spread_table
+from .export import model as model_file
+from .export.parity import ExportedModel, check_parity
+from .export.publish import REPORT, check_writable, newest, publish
+from .fitting.history import History
+from .pipeline import Outcome, Say, fit_classifier
+from .settings import Settings, column_kinds
 
 
 @dataclass(frozen=True)
@@ -264,8 +265,8 @@ def _report(
 ) -> str:
     """All of this for people, as one HTML text."""
     # Matplotlib and Jinja take a while to import: not before there is something to show.
-    from trainer.report.inputs import DrawnLayer, Evidence  # noqa: PLC0415
-    from trainer.report.page import report  # noqa: PLC0415
+    from .report.inputs import DrawnLayer, Evidence  # noqa: PLC0415
+    from .report.page import report  # noqa: PLC0415
 
     members = outcome.classifier.network.members
     return report(

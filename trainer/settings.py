@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from trainer.data.schema import Kind
-from trainer.errors import SettingError
-from trainer.evaluation.threshold import check_metric
-from trainer.export.publish import NAME
-from trainer.fitting.early_stopping import CRITERIA
-from trainer.network.activations import ACTIVATIONS
-from trainer.network.optimizers import OPTIMIZERS
-from trainer.network.schedules import SCHEDULES
-from trainer.presets import PRESETS
+from .data.schema import Kind
+from .errors import SettingError
+from .evaluation.threshold import check_metric
+from .export.publish import NAME
+from .fitting.early_stopping import CRITERIA
+from .network.activations import ACTIVATIONS
+from .network.optimizers import OPTIMIZERS
+from .network.schedules import SCHEDULES
+from .presets import PRESETS
 
 
 def _setting(default: Any, help_text: str, **facts: Any) -> Any:
@@ -37,7 +37,7 @@ def _preset(name: str, help_text: str, **facts: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one run; see each one's help in ``python -m trainer fit --help``."""
+    """The settings of one run; see each one's help in ``pigeonhole fit --help``."""
 
     table: str = _setting("", "Table to learn from: CSV (may be gzipped) or Parquet.")
     target: str = _setting("", "Column that holds the class.")

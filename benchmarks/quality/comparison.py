@@ -16,7 +16,7 @@ from benchmarks.quality.page import page, summary_table
 from benchmarks.quality.records import Record, Records
 from benchmarks.quality.scores import AnswerRefused
 from benchmarks.quality.splits import Split
-from trainer.errors import TrainerError
+from pigeonhole.trainer.errors import TrainerError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -20,8 +20,8 @@ from benchmarks.environments import Environment
 from benchmarks.places import PEERS, REPOSITORY
 from benchmarks.processes import Finished, run
 from benchmarks.quality.splits import Split
-from trainer import __version__
-from trainer.export.published import PublishedModel
+from pigeonhole import __version__
+from pigeonhole.trainer.export.published import PublishedModel
 
 OURS = "pigeonhole"
 
@@ -143,7 +143,7 @@ class Pigeonhole(Method):
         with tempfile.TemporaryDirectory() as models:
             finished = run(
                 [
-                    *(sys.executable, "-m", "trainer", "fit", split.train),
+                    *(sys.executable, "-m", "pigeonhole", "fit", split.train),
                     *("--target", split.target, "--name", "m", "--test", split.test),
                     *("--models", models, "--seed", str(split.seed), *self._flags),
                 ],

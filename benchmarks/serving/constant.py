@@ -14,14 +14,14 @@ from typing import Any
 from werkzeug.exceptions import HTTPException
 
 from benchmarks.peers.constant_answer import ANSWER
-from service.gunicorn_server import Server
-from service.settings import Settings
-from service.web.auth import Guard
-from service.web.errors import JSON
-from service.web.http.messages import Answer, Respond
-from service.web.http.messages import Request as HttpRequest
-from service.web.reply import Reply
-from service.web.request_id import request_id
+from pigeonhole.service.gunicorn_server import Server
+from pigeonhole.service.settings import Settings
+from pigeonhole.service.web.auth import Guard
+from pigeonhole.service.web.errors import JSON
+from pigeonhole.service.web.http.messages import Answer, Respond
+from pigeonhole.service.web.http.messages import Request as HttpRequest
+from pigeonhole.service.web.reply import Reply
+from pigeonhole.service.web.request_id import request_id
 
 BODY = ANSWER.encode()
 

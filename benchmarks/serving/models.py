@@ -16,7 +16,7 @@ from benchmarks.peers.served_model import ServedModel
 from benchmarks.places import BUILD
 from benchmarks.processes import run
 from benchmarks.trainer import rows
-from trainer.data.samples import bodymass
+from pigeonhole.trainer.data.samples import bodymass
 
 FOLDER = BUILD / "serving" / "models"
 
@@ -66,7 +66,7 @@ def model(name: str, folder: Path = FOLDER) -> Model:
         place.mkdir(parents=True)
         made = _table(name, place)
         pa.csv.write_csv(made, table)
-        fit = [sys.executable, "-m", "trainer", "fit", table, "--target", made.column_names[-1]]
+        fit = [sys.executable, "-m", "pigeonhole", "fit", table, "--target", made.column_names[-1]]
         fit += ["--preset", "classic", "--hidden", HIDDEN[name], "--epochs", "2"]
         fit += ["--report", "off", "--name", name, "--models", place / "models"]
         run(fit, FIT_LIMIT_S)

@@ -14,7 +14,7 @@ from benchmarks.processes import CommandFailed
 from benchmarks.serving.loads import CONSTANT_LOADS, OUR_LOADS, PEER_LOADS, Load
 from benchmarks.serving.models import Model
 from benchmarks.serving.protocols import BinaryTensors, Frames, Protocol, Rows, Tensors
-from trainer import __version__
+from pigeonhole import __version__
 
 OURS = "pigeonhole"
 
@@ -131,7 +131,7 @@ SERVERS = (
     Server(
         OURS,
         (
-            *("{python}", "-m", "service", "run", "--models", "{models}"),
+            *("{python}", "-m", "pigeonhole", "serve", "--models", "{models}"),
             *("--port", "{port}", "--workers", "2"),
         ),
         OUR_LOADS,

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 
 from benchmarks.peers.epochs import Job
-from trainer.fitting.cores import products_shared
-from trainer.network.layers import Dense
-from trainer.network.optimizers import OPTIMIZERS
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.fitting.cores import products_shared
+from pigeonhole.trainer.network.layers import Dense
+from pigeonhole.trainer.network.optimizers import OPTIMIZERS
+from pigeonhole.trainer.network.sequential import Sequential
 
 
 def network(job: Job) -> Sequential:

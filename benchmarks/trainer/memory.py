@@ -70,7 +70,7 @@ def _measured(form: str, file: Path, count: int, say: Say) -> Large:
         steps = json.loads(answer.read_text("utf-8"))
         fitted = run(
             [
-                *(sys.executable, "-m", "trainer", "fit", file, "--target", "class"),
+                *(sys.executable, "-m", "pigeonhole", "fit", file, "--target", "class"),
                 *("--name", "m", "--models", folder, "--epochs", str(FEW_EPOCHS)),
             ],
             LIMIT_S,

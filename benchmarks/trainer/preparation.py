@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from trainer.data.preparation import clean
-from trainer.data.stratified import parted, stratified_split
-from trainer.data.table import read_table
-from trainer.features.preprocessor import Preprocessor
+from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.stratified import parted, stratified_split
+from pigeonhole.trainer.data.table import read_table
+from pigeonhole.trainer.features.preprocessor import Preprocessor
 
 Result = TypeVar("Result")
 

@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.errors import InvalidRows, ModelRejected, PredictionFailed
-from service.files import digest_path, read_file
-from service.model.columns import Columns
-from service.model.row_types import RowForms
-from service.model.session import Graph, Session, one_line
-from service.model.signature import Kind, Signature
-from service.model.training_range import Watch
-from service.model.validation import columns_from_values
+from ..errors import InvalidRows, ModelRejected, PredictionFailed
+from ..files import digest_path, read_file
+from .columns import Columns
+from .row_types import RowForms
+from .session import Graph, Session, one_line
+from .signature import Kind, Signature
+from .training_range import Watch
+from .validation import columns_from_values
 
 FORMAT_VERSION = 1
 """The contract's version that this service reads."""

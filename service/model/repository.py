@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from service.files import digest_path, read_file
+from ..files import digest_path, read_file
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A model's name: it stands in paths, metric labels and logs, so it is kept plain."""

@@ -18,9 +18,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import TooManyRows
-from service.model.columns import Columns
-from service.model.signature import Feature, Kind, Signature, category_text
+from ..errors import TooManyRows
+from .columns import Columns
+from .signature import Feature, Kind, Signature, category_text
 
 _WHOLE = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from service.errors import InvalidRows, ModelRejected, PredictionFailed, Problem
-from service.model.columns import Columns, Prediction
-from service.model.onnx_class_names import ClassNames, class_names
-from service.model.signature import Feature, Kind, Signature
-from service.model.validation import PROBLEM_LIMIT
+from ..errors import InvalidRows, ModelRejected, PredictionFailed, Problem
+from .columns import Columns, Prediction
+from .onnx_class_names import ClassNames, class_names
+from .signature import Feature, Kind, Signature
+from .validation import PROBLEM_LIMIT
 
 ELEMENT_TYPES: dict[str, Any] = {
     "tensor(double)": np.float64,

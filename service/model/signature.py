@@ -13,9 +13,9 @@ from functools import cached_property
 
 import msgspec
 
-from service.errors import ModelRejected
-from service.model import datetimes
-from service.model.threshold import Threshold
+from ..errors import ModelRejected
+from . import datetimes
+from .threshold import Threshold
 
 EXACT_WHOLE = 2.0**53
 """Up to here doubles hold every whole number, so digits say no more than is known."""

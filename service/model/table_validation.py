@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import Problem
-from service.model.columns import Columns
-from service.model.signature import Feature, Kind, Signature
-from service.model.validation import (
+from ..errors import Problem
+from .columns import Columns
+from .signature import Feature, Kind, Signature
+from .validation import (
     PROBLEM_LIMIT,
     described,
     expected_of,

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import ModelRejected
+from ..errors import ModelRejected
 
 TWO = 2
 """Classes that there must be: with more, not reaching a threshold would name none of the others."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from service.model.columns import Columns
-from service.model.signature import Signature
+from .columns import Columns
+from .signature import Signature
 
 WARNING_LIMIT = 20
 """Warnings in one answer at most."""

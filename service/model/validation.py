@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from service.errors import InvalidRequest, InvalidRows, Problem
-from service.model import datetimes
-from service.model.columns import Columns
-from service.model.signature import Feature, Kind, Signature, category_text
+from ..errors import InvalidRequest, InvalidRows, Problem
+from . import datetimes
+from .columns import Columns
+from .signature import Feature, Kind, Signature, category_text
 
 PROBLEM_LIMIT = 20
 """Problems reported at most: enough to mend a client with, and the answer stays small."""

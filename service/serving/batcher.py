@@ -24,9 +24,9 @@ from itertools import accumulate
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from service.errors import DeadlineExceeded, InvalidRows, Overloaded, Problem
-from service.model.columns import Columns, Prediction, dealt, joined
-from service.model.validation import PROBLEM_LIMIT
+from ..errors import DeadlineExceeded, InvalidRows, Overloaded, Problem
+from ..model.columns import Columns, Prediction, dealt, joined
+from ..model.validation import PROBLEM_LIMIT
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from service.errors import (
+from ..errors import (
     LoadFailed,
     ModelNotReady,
     ModelRejected,
@@ -27,10 +27,10 @@ from service.errors import (
     UnknownVersion,
     WorkersBehind,
 )
-from service.model.artifact import Model
-from service.model.repository import Listing, ModelFolder, Repository, Stamp
-from service.serving.metrics import Metrics
-from service.serving.model_commands import Commands
+from ..model.artifact import Model
+from ..model.repository import Listing, ModelFolder, Repository, Stamp
+from .metrics import Metrics
+from .model_commands import Commands
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from prometheus_client.core import (
     Metric,
 )
 
-from service.model.artifact import Model
-from service.serving.observation import Observation
-from service.serving.shared_state import COUNTER, GAUGE, CounterMap, WorkerCounters
+from ..model.artifact import Model
+from .observation import Observation
+from .shared_state import COUNTER, GAUGE, CounterMap, WorkerCounters
 
 BUCKETS_S = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from service.serving.shared_state import COUNTER, WorkerCounters
+from .shared_state import COUNTER, WorkerCounters
 
 COMMAND = "command"
 """Where commands stand in the shared map: the stamp of the newest about a model, negative where it

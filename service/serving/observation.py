@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from service.model.artifact import Model
-from service.model.columns import Prediction
-from service.model.training_range import Warned
+from ..model.artifact import Model
+from ..model.columns import Prediction
+from ..model.training_range import Warned
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from service.errors import DeadlineExceeded, PigeonholeError
-from service.model.artifact import Model
-from service.model.columns import Columns, Prediction, dealt, joined
-from service.serving.batcher import Batcher, RunPool, alone
-from service.serving.live_models import LiveModels
-from service.serving.observation import ModelRan, Observation, Observer
+from ..errors import DeadlineExceeded, PigeonholeError
+from ..model.artifact import Model
+from ..model.columns import Columns, Prediction, dealt, joined
+from .batcher import Batcher, RunPool, alone
+from .live_models import LiveModels
+from .observation import ModelRan, Observation, Observer
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
-from service.serving.metrics import (
+from .metrics import (
     CORES,
     CPU,
     MAX_FDS,
@@ -23,7 +23,7 @@ from service.serving.metrics import (
     START_TIME,
     Name,
 )
-from service.serving.shared_state import CounterMap, WorkerCounters
+from .shared_state import CounterMap, WorkerCounters
 
 PROC = Path("/proc")
 

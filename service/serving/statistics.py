@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.serving.metrics import (
+from .metrics import (
     DURATION,
     FAILED_S,
     FIRST_ERROR,
@@ -23,7 +23,7 @@ from service.serving.metrics import (
     TIMES,
     WRITING_S,
 )
-from service.serving.shared_state import CounterMap
+from .shared_state import CounterMap
 
 
 @dataclass

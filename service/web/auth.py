@@ -10,8 +10,8 @@ from base64 import b64decode
 
 import msgspec
 
-from service.api_keys import ADMIN, METRICS, PREDICT, READ, KeyFile, Keyring
-from service.errors import KeyRequired, ScopeRequired
+from ..api_keys import ADMIN, METRICS, PREDICT, READ, KeyFile, Keyring
+from ..errors import KeyRequired, ScopeRequired
 
 OPEN = "open"
 """For everybody: probes and browsers ask for these without a key."""

@@ -21,8 +21,8 @@ from werkzeug.exceptions import (
     RequestURITooLarge,
 )
 
-from service import errors
-from service.web.reply import Reply
+from .. import errors
+from .reply import Reply
 
 JSON = "application/json"
 
@@ -78,6 +78,12 @@ HTTP_CODES: dict[int, str] = {
     HTTPStatus.SERVICE_UNAVAILABLE: "overloaded",
 }
 """Codes of the failures that routing finds before any of our code runs."""
+
+CLIENT_GONE = 499
+"""Status in metrics and logs of a request whose client left before its answer; nginx's code."""
+
+NOT_READY = "not_ready"
+"""Code of a service, or a model, that can't answer predictions yet."""
 
 INTERNAL_CODE = "internal_error"
 """Code of whatever is in no table."""

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import msgspec
 
-from service.model.artifact import Model
-from service.web.http.messages import Answer
-from service.web.request_id import HEADER
+from ..model.artifact import Model
+from .http.messages import Answer
+from .request_id import HEADER
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

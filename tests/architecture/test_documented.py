@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from service.app import Service
-from service.serving.metrics import METRICS
-from service.settings import PREFIX, flag_of
-from service.settings import Settings as ServiceSettings
-from service.web.errors import HTTP_CODES, INTERNAL_CODE, TABLE
-from service.web.monitoring.health import NOT_READY
-from trainer.settings import Settings as TrainerSettings
-from trainer.settings import flag_of as trainer_flag_of
+from pigeonhole.service.app import Service
+from pigeonhole.service.serving.metrics import METRICS
+from pigeonhole.service.settings import PREFIX, flag_of
+from pigeonhole.service.settings import Settings as ServiceSettings
+from pigeonhole.service.web.errors import HTTP_CODES, INTERNAL_CODE, NOT_READY, TABLE
+from pigeonhole.trainer.settings import Settings as TrainerSettings
+from pigeonhole.trainer.settings import flag_of as trainer_flag_of
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ import pytest
 FLOORS: dict[str, set[str]] = {
     # What each part may import of its own program, besides itself.
     "service.errors": set(),
+    "service.files": {"service.errors"},
     "service.cores": set(),
     "service.settings": {"service.cores", "service.errors", "service.model"},
     "service.probe": set(),
     "service.logs": set(),
-    "service.api_keys": {"service.model", "service.errors"},
-    "service.model": {"service.errors"},
+    "service.api_keys": {"service.files", "service.errors"},
+    "service.model": {"service.files", "service.errors"},
     "service.serving": {"service.model", "service.errors"},
     "service.web": {
         *("service", "service.serving", "service.model", "service.api_keys", "service.errors"),
@@ -107,27 +108,73 @@ LIBRARIES: dict[str, set[str]] = {
 }
 
 
+WEB: dict[str, set[str]] = {
+    # What each folder, and each loose module, of service/web may import of service/web.
+    "http": set(),
+    "request_id": set(),
+    "reply": {"http", "request_id"},
+    "errors": {"reply"},
+    "auth": {"errors"},
+    "json_body": {"errors", "reply"},
+    "inference": {"http", "request_id", "reply", "errors", "json_body"},
+    "rows": {"inference", "request_id", "reply", "errors", "json_body"},
+    "open_inference": {"inference", "request_id", "reply", "errors", "json_body"},
+    "tensorflow_serving": {"inference", "request_id", "reply", "errors", "json_body"},
+    "monitoring": {"http", "inference", "request_id", "reply", "errors", "auth"},
+    "api_docs": {
+        *("rows", "open_inference", "tensorflow_serving", "monitoring", "inference"),
+        *("json_body", "request_id", "reply", "errors", "auth"),
+    },
+    "handlers": {
+        *("rows", "open_inference", "tensorflow_serving", "monitoring", "inference"),
+        *("json_body", "request_id", "reply", "errors", "auth", "http"),
+    },
+}
+
+
 def modules(repository: Path) -> dict[str, ast.Module]:
-    """Every module of the two programs, parsed."""
+    """Return every module of the two programs, parsed."""
     found = {}
     for program in ("service", "trainer"):
         for path in sorted((repository / program).rglob("*.py")):
-            parts = path.relative_to(repository).with_suffix("").parts
-            name = ".".join(part for part in parts if part != "__init__")
-            found[name] = ast.parse(path.read_text("utf-8"))
+            found[_dotted(path.relative_to(repository))] = ast.parse(path.read_text("utf-8"))
     return found
 
 
-def imports(module: ast.Module) -> set[str]:
-    """Every module that one imports, wherever in it."""
+def _dotted(path: Path) -> str:
+    return ".".join(part for part in path.with_suffix("").parts if part != "__init__")
+
+
+def imports(name: str, module: ast.Module, packages: set[str]) -> set[str]:
+    """Return every module that one imports, wherever in it; of the two programs by full name."""
     found = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            found.add(node.module)
+            base = node.module or ""
+            if node.level:
+                parts = name.split(".")
+                kept = len(parts) - node.level + (name in packages)
+                base = ".".join([*parts[:kept], *filter(None, [node.module])])
+            assert base.split(".")[0] not in ("service", "trainer") or node.level, (
+                f"{name} imports {base} by its absolute name; it has another one when installed"
+            )
+            found.add(base)
+            found |= {f"{base}.{alias.name}" for alias in node.names}
     return found
+
+
+@pytest.fixture(scope="module")
+def imported(repository: Path) -> dict[str, set[str]]:
+    """What each module imports."""
+    parsed = modules(repository)
+    packages = {
+        _dotted(path.parent.relative_to(repository) / "x").rpartition(".")[0]
+        for program in ("service", "trainer")
+        for path in (repository / program).rglob("__init__.py")
+    }
+    return {name: imports(name, module, packages) for name, module in parsed.items()}
 
 
 def part_of(module: str) -> str:
@@ -135,40 +182,61 @@ def part_of(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
-def test_the_two_programs_never_import_each_other(repository: Path) -> None:
-    for name, module in modules(repository).items():
+def test_service_and_trainer_never_import_each_other(imported: dict[str, set[str]]) -> None:
+    for name, found in imported.items():
         other = "trainer" if name.startswith("service") else "service"
-        assert not [i for i in imports(module) if i.split(".")[0] == other], name
+        assert not [i for i in found if other in i.split(".")[:2]], name
 
 
-def test_each_floor_imports_only_the_floors_it_may_know(repository: Path) -> None:
-    for name, module in modules(repository).items():
+def test_service_and_trainer_take_only_the_version_from_the_package(
+    imported: dict[str, set[str]],
+) -> None:
+    for name, found in imported.items():
+        of_package = {i for i in found if i.split(".")[0] == "pigeonhole"}
+        assert of_package <= {"pigeonhole", "pigeonhole.__version__"}, name
+
+
+def test_each_floor_imports_only_the_floors_it_may_know(imported: dict[str, set[str]]) -> None:
+    for name, found in imported.items():
         if "." not in name:
-            continue  # the package itself: a docstring and the version
+            continue  # the package itself: a docstring
         part = part_of(name)
         assert part in FLOORS, f"{name} stands on no floor"
-        for imported in imports(module):
-            if imported.split(".")[0] in ("service", "trainer") and part_of(imported) != part:
-                assert part_of(imported) in FLOORS[part], f"{name} imports {imported}"
+        for each in found:
+            if each.split(".")[0] in ("service", "trainer") and part_of(each) != part:
+                assert part_of(each) in FLOORS[part], f"{name} imports {each}"
+
+
+def test_each_folder_of_web_imports_only_the_folders_it_may_know(
+    imported: dict[str, set[str]],
+) -> None:
+    for name, found in imported.items():
+        if not name.startswith("service.web."):
+            continue
+        folder = name.split(".")[2]
+        assert folder in WEB, f"{name} stands in no known folder"
+        known = {each.split(".")[2] for each in found if each.startswith("service.web.")}
+        assert known <= WEB[folder] | {folder}, f"{name} imports {known - WEB[folder] - {folder}}"
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_each_library_stands_only_where_it_belongs(repository: Path, library: str) -> None:
+def test_each_library_stands_only_where_it_belongs(
+    imported: dict[str, set[str]], library: str
+) -> None:
     users = {
         name
-        for name, module in modules(repository).items()
-        if library in {imported.split(".")[0] for imported in imports(module)}
+        for name, found in imported.items()
+        if library in {each.split(".")[0] for each in found}
     }
-    assert users, f"nobody imports {library}"
+    assert users, f"nothing imports {library}"
     for name in users:
         assert any(name == place or name.startswith(f"{place}.") for place in LIBRARIES[library]), (
             f"{name} imports {library}"
         )
 
 
-def test_no_module_imports_itself_by_a_detour(repository: Path) -> None:
-    parsed = modules(repository)
-    graph = {name: imports(module) & set(parsed) for name, module in parsed.items()}
+def test_no_module_imports_itself_by_a_detour(imported: dict[str, set[str]]) -> None:
+    graph = {name: found & set(imported) - {name} for name, found in imported.items()}
 
     def reachable(start: str) -> set[str]:
         seen: set[str] = set()
@@ -180,6 +248,7 @@ def test_no_module_imports_itself_by_a_detour(repository: Path) -> None:
                 waiting |= graph[name]
         return seen
 
+    # A package's own name stands for its __init__, which imports none of its modules.
     assert not [name for name in graph if name in reachable(name)]
 
 

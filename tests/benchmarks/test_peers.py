@@ -57,7 +57,7 @@ def test_a_program_of_the_peers_imports_nothing_of_this_project(file):
             else []
         )
     }
-    assert not imported & {"benchmarks", "trainer", "service"}
+    assert not imported & {"benchmarks", "pigeonhole"}
 
 
 def test_other_requirements_are_told_by_their_digest(tmp_path):

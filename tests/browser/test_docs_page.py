@@ -13,9 +13,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from werkzeug.serving import make_server
 
-from service.api_keys import new_key
-from service.app import Service
-from service.settings import Settings
+from pigeonhole.service.api_keys import new_key
+from pigeonhole.service.app import Service
+from pigeonhole.service.settings import Settings
 
 WAIT_S = 20
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from selenium import webdriver
 
-from trainer.data.findings import Finding
-from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.evaluation.intervals import Answers
-from trainer.fitting.history import History
-from trainer.report.inputs import DrawnLayer, Evidence
-from trainer.report.page import report
+from pigeonhole.trainer.data.findings import Finding
+from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
+from pigeonhole.trainer.evaluation.intervals import Answers
+from pigeonhole.trainer.fitting.history import History
+from pigeonhole.trainer.report.inputs import DrawnLayer, Evidence
+from pigeonhole.trainer.report.page import report
 
 HOSTILE = '<script>document.title = "broken"</script>'
 

@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from pigeonhole.trainer.graph import Graph
 from tests.service.conftest import (
     RunningServer,
     write_small_dated_model,
     write_small_mixed_model,
 )
-from trainer.graph import Graph
 
 TOKEN = "a-token-of-the-tests-and-of-nobody-else"  # noqa: S105 - it opens nothing
 
@@ -200,7 +200,7 @@ def fit_everything(folder: Path) -> None:
             )
     settings = ["--target", "outcome", "--name", "everything", "--preset", "classic"]
     subprocess.run(
-        [sys.executable, "-m", "trainer", "fit", str(table), *settings, "--models", str(folder)],
+        [sys.executable, "-m", "pigeonhole", "fit", str(table), *settings, "--models", str(folder)],
         check=True,
         capture_output=True,
     )

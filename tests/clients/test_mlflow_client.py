@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from service import __version__
+from pigeonhole import __version__
 from tests.clients.conftest import TOKEN, Ask, Heard
 from tests.service.conftest import RunningServer
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from jsonschema import validate
 
-from service import __version__
+from pigeonhole import __version__
 from tests.clients import shapes
 from tests.clients.conftest import TOKEN, Ask, Heard
 from tests.service.conftest import RunningServer

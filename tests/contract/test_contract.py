@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.model import artifact, repository, signature
-from service.settings import Settings as ServiceSettings
-from service.web.rows import csv_format
-from trainer.data.cells import text
-from trainer.export import model as model_file
-from trainer.export import publish
-from trainer.export.parity import ExportedModel
-from trainer.run import train
-from trainer.settings import Settings
+from pigeonhole.service.model import artifact, repository, signature
+from pigeonhole.service.settings import Settings as ServiceSettings
+from pigeonhole.service.web.rows import csv_format
+from pigeonhole.trainer.data.cells import text
+from pigeonhole.trainer.export import model as model_file
+from pigeonhole.trainer.export import publish
+from pigeonhole.trainer.export.parity import ExportedModel
+from pigeonhole.trainer.run import train
+from pigeonhole.trainer.settings import Settings
 
 SCALARS = st.one_of(
     st.booleans(),
@@ -103,8 +103,8 @@ def test_the_service_reads_rows_as_the_trainer_did(trained: Path, mixed_table: P
     columns = csv_format.csv_columns(body, model.signature)
     served = model.session.run(columns)
 
-    from trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
-    from trainer.data.table import read_table  # noqa: PLC0415
+    from pigeonhole.trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
+    from pigeonhole.trainer.data.table import read_table  # noqa: PLC0415
 
     examples = clean(read_table(str(mixed_table)), "plan").examples
     np.testing.assert_array_equal(columns.numbers, examples.numbers)
@@ -169,8 +169,8 @@ def test_the_service_decides_by_the_threshold_as_the_graph_does(careful, careful
     columns = csv_format.csv_columns(body, model.signature)
     served = model.session.run(columns)
 
-    from trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
-    from trainer.data.table import read_table  # noqa: PLC0415
+    from pigeonhole.trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
+    from pigeonhole.trainer.data.table import read_table  # noqa: PLC0415
 
     examples = clean(read_table(str(careful_table)), "left").examples
     np.testing.assert_array_equal(columns.numbers, examples.numbers)
@@ -199,8 +199,8 @@ def test_a_parquet_table_trains_the_same_as_its_csv(mixed_table: Path, tmp_path:
     import pyarrow.csv  # noqa: PLC0415
     import pyarrow.parquet  # noqa: PLC0415
 
-    from trainer.data.preparation import clean  # noqa: PLC0415
-    from trainer.data.table import read_table  # noqa: PLC0415
+    from pigeonhole.trainer.data.preparation import clean  # noqa: PLC0415
+    from pigeonhole.trainer.data.table import read_table  # noqa: PLC0415
 
     typed: pa.Table = pyarrow.csv.read_csv(mixed_table)
     pyarrow.parquet.write_table(typed, tmp_path / "plans.parquet")

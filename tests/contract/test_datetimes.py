@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.model import datetimes
-from trainer.data.cells import datetimes as trained_datetimes
+from pigeonhole.service.model import datetimes
+from pigeonhole.trainer.data.cells import datetimes as trained_datetimes
 
 EXACT = st.datetimes(
     datetime(1900, 1, 1),  # noqa: DTZ001 - the zone is drawn apart

@@ -142,7 +142,10 @@ def until(true: Callable[[], Any], seconds: float = START_S) -> None:
 def copied(checkout: Sequence[Path], repository: Path, folder: Path) -> Path:
     """Copy what the images and the composed set-up are made of."""
     for path in checkout:
-        if path.parts[0] in ("deploy", "models", "service", "trainer") or len(path.parts) == 1:
+        if (
+            path.parts[0] in ("deploy", "models", "pigeonhole", "service", "trainer")
+            or len(path.parts) == 1
+        ):
             (folder / path.parent).mkdir(parents=True, exist_ok=True)
             shutil.copy2(repository / path, folder / path)
     return folder

@@ -140,7 +140,7 @@ def test_a_fit_is_served_without_a_restart(project) -> None:
     tables = project.folder / "tables"
     tables.mkdir(exist_ok=True)
     with (tables / "table.csv").open("wb") as table:
-        sample = [sys.executable, "-m", "trainer", "sample", "bodymass", "--rows", "300"]
+        sample = [sys.executable, "-m", "pigeonhole", "sample", "bodymass", "--rows", "300"]
         subprocess.run(sample, check=True, stdout=table)
     project.compose(
         *("run", "--rm", "trainer", "fit", "/data/table.csv", "--target", "bodymass"),

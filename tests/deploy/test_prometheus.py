@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.serving.metrics import BUCKETS_S
-from service.web.handlers.inference_routes import hot_routes
+from pigeonhole.service.serving.metrics import BUCKETS_S
+from pigeonhole.service.web.handlers.inference_routes import hot_routes
 from tests.deploy.expressions import NotThereError, labels_of, rules
 
 UNIT_TESTS = sorted((Path(__file__).parent / "prometheus").glob("*.yml"))

@@ -116,7 +116,7 @@ def test_a_key_is_shown_and_a_new_one_needs_no_restart(
     start, watch, repository: Path, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys.toml"
-    made = [sys.executable, "-m", "service", "key", "prometheus"]
+    made = [sys.executable, "-m", "pigeonhole", "key", "prometheus"]
     token = subprocess.run(
         [*made, "--scopes", "metrics", "--keys", str(keys)],
         check=True,

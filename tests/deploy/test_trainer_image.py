@@ -94,6 +94,6 @@ def test_a_stop_ends_it_with_nothing_published(
 
 def test_it_holds_no_service_and_no_installer(docker: Docker, trainer_image: str):
     run = ("run", "--rm", "--entrypoint", "python", trainer_image, "-c")
-    absent = ("service", "flask", "gunicorn", "pip", "setuptools", "wheel", "ensurepip")
+    absent = ("pigeonhole.service", "flask", "gunicorn", "pip", "setuptools", "wheel", "ensurepip")
     find = f"import importlib.util as i; print([m for m in {absent} if i.find_spec(m)])"
     assert docker(*run, find) == "[]"

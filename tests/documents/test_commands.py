@@ -30,7 +30,7 @@ BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT = "8000"
 """The port in the documents; the tests take a free one instead."""
 
-SERVERS = re.compile(r"^(make serve|python -m service run)\b")
+SERVERS = re.compile(r"^(make serve|pigeonhole serve)\b")
 
 COMMAND_S = 240
 

@@ -27,7 +27,7 @@ class Server:
 
     Args:
         models: the model folder.
-        flags: further flags of ``python -m service run``.
+        flags: further flags of ``pigeonhole serve``.
     """
 
     def __init__(self, models: Path, *flags: str) -> None:
@@ -35,7 +35,7 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "service", "run", "--models", str(models)]
+        command = [sys.executable, "-m", "pigeonhole", "serve", "--models", str(models)]
         self.process = subprocess.Popen(
             [*command, "--port", str(self.port), *flags], stdout=subprocess.DEVNULL
         )
@@ -90,10 +90,10 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def fit(tmp_path: Path) -> Fit:
-    """Runs ``python -m trainer fit`` with these arguments into a model folder of the test's own."""
+    """Runs ``pigeonhole fit`` with these arguments into a model folder of the test's own."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "trainer", "fit", *map(str, arguments)]
+        command = [sys.executable, "-m", "pigeonhole", "fit", *map(str, arguments)]
         return subprocess.run(
             [*command, "--models", str(tmp_path / "models")],
             check=False,

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.data.preparation import clean
-from trainer.data.samples import SAMPLES, write_csv
-from trainer.data.table import read_table
-from trainer.export.parity import ExportedModel
-from trainer.run import train
-from trainer.settings import Settings
+from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.samples import SAMPLES, write_csv
+from pigeonhole.trainer.data.table import read_table
+from pigeonhole.trainer.export.parity import ExportedModel
+from pigeonhole.trainer.run import train
+from pigeonhole.trainer.settings import Settings
 
 TOLERANCE = 0.02
 """Of a probability: processors add up in other orders, and fifty epochs carry that on."""

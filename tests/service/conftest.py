@@ -17,12 +17,11 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from service.app import Service
-from service.model.signature import Feature, Kind, Signature
-from service.settings import Settings
-from service.web.errors import HTTP_CODES, INTERNAL_CODE, TABLE
-from service.web.monitoring.health import NOT_READY
-from trainer.graph import Graph
+from pigeonhole.service.app import Service
+from pigeonhole.service.model.signature import Feature, Kind, Signature
+from pigeonhole.service.settings import Settings
+from pigeonhole.service.web.errors import HTTP_CODES, INTERNAL_CODE, NOT_READY, TABLE
+from pigeonhole.trainer.graph import Graph
 
 
 @pytest.fixture
@@ -279,7 +278,7 @@ def write_small_dated_model(folder: Path, name: str = "dated", version: int = 1)
 
 
 class RunningServer:
-    """``python -m service run`` on a port that the system chose.
+    """``pigeonhole serve`` on a port that the system chose.
 
     Args:
         models: the model folder.
@@ -296,7 +295,16 @@ class RunningServer:
 
     def __init__(self, models: Path, log: Path, *flags: str, **variables: str) -> None:
         self._log = log
-        command = [sys.executable, "-m", "service", "run", "--models", str(models), "--port", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "pigeonhole",
+            "serve",
+            "--models",
+            str(models),
+            "--port",
+            "0",
+        ]
         # A setting of whoever runs the tests must not reach the server.
         own = ("PIGEONHOLE_", "OTEL_")
         clean = {k: v for k, v in os.environ.items() if not k.startswith(own)} | variables

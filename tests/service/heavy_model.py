@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.graph import Graph
+from pigeonhole.trainer.graph import Graph
 
 SIDE = 512
 """Of the matrices that it multiplies for nothing."""

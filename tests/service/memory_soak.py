@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from service.app import create_app
-from service.model.artifact import load_model
-from service.model.columns import Columns
-from service.settings import Settings
+from pigeonhole.service.app import create_app
+from pigeonhole.service.model.artifact import load_model
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.settings import Settings
 
 MOST_ROWS = 10_000
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api_keys import (
+from pigeonhole.service.api_keys import (
     LONGEST_TOKEN,
     MAX_FILE_BYTES,
     MAX_KEYS,
@@ -24,7 +24,7 @@ from service.api_keys import (
     open_keys,
     read_keys,
 )
-from service.errors import InvalidKeyFile
+from pigeonhole.service.errors import InvalidKeyFile
 
 SOMEWHERE = Path("keys.toml")
 

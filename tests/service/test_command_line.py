@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from service import __version__
-from service.__main__ import main
-from service.api_keys import KeyFile
-from service.settings import PREFIX, Settings, flag_of
+from pigeonhole import __version__
+from pigeonhole.service.__main__ import main
+from pigeonhole.service.api_keys import KeyFile
+from pigeonhole.service.settings import PREFIX, Settings, flag_of
 
 
 def ran(*arguments: object, **environment: str) -> Result:
@@ -101,7 +101,7 @@ def test_check_reports_the_one_model_of_a_folder_of_its_own(tmp_path, write_mode
     assert (result.exit_code, result.stderr) == (1, said)
 
 
-@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize("command", ["serve", "check"])
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
@@ -131,7 +131,7 @@ def test_a_flag_goes_before_its_variable(models) -> None:
     assert "127.0.0.1:8001" in ran("check", "--models", models, PIGEONHOLE_PORT="8001").stdout
 
 
-@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize("command", ["serve", "check"])
 def test_help_lists_every_setting_with_its_variable_and_default(command: str) -> None:
     result = ran(command, "--help")
     assert result.exit_code == 0
@@ -146,7 +146,7 @@ def test_help_lists_every_setting_with_its_variable_and_default(command: str) ->
         assert re.search(rf"{flag_of(setting.name)} TEXT .*?\[{where}[^\]]+\]", text), setting.name
 
 
-@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize("command", ["serve", "check"])
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "0", "192.0.2.1", "fe80::1", "host.invalid", ""])  # noqa: S104 - refused
 def test_nobody_else_is_served_without_keys(command: str, host: str, models) -> None:
     result = ran(command, "--host", host, "--models", models)
@@ -174,7 +174,7 @@ def test_others_are_served_with_keys_or_when_it_was_said(models, tmp_path) -> No
     assert "\nkey alice: predict, read\n" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "check"])
+@pytest.mark.parametrize("command", ["serve", "check"])
 def test_a_key_file_that_can_not_be_used_stops_the_start(command: str, models, tmp_path) -> None:
     keys = tmp_path / "keys.toml"
     flags = ("--models", models, "--keys", keys)
@@ -232,7 +232,7 @@ def test_a_key_that_can_not_be_made_leaves_the_file_alone(tmp_path, arguments, t
 
 
 def test_an_unknown_flag_or_command_is_refused() -> None:
-    assert ran("run", "--nonsense").exit_code == 2
+    assert ran("serve", "--nonsense").exit_code == 2
     assert ran("nonsense").exit_code == 2
 
 
@@ -243,6 +243,9 @@ def test_the_module_tells_its_version_without_loading_a_server_or_a_runtime() ->
     ).stdout
     assert asked == "[]\n"
     said = subprocess.run(
-        [sys.executable, "-m", "service", "--version"], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "pigeonhole", "--version"],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
-    assert said == f"pigeonhole-serve, version {__version__}\n"
+    assert said == f"pigeonhole, version {__version__}\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cores import granted_cores, quota_cores, usable_cores
+from pigeonhole.service.cores import granted_cores, quota_cores, usable_cores
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.files import digest_path, read_file
+from pigeonhole.service.files import digest_path, read_file
 
 
 def test_a_file_of_just_the_allowed_size_is_read(tmp_path: Path) -> None:

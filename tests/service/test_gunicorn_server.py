@@ -19,8 +19,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.gunicorn_server import Server
-from service.settings import Settings
+from pigeonhole.service.gunicorn_server import Server
+from pigeonhole.service.settings import Settings
 
 pytestmark = pytest.mark.alone
 
@@ -430,7 +430,7 @@ def test_a_second_signal_ends_it_at_once(running_alone) -> None:
 
 
 def test_a_port_that_is_taken_is_named_and_ends_the_start(running, models) -> None:
-    command = [sys.executable, "-m", "service", "run", "--models", models]
+    command = [sys.executable, "-m", "pigeonhole", "serve", "--models", models]
     ended = subprocess.run(
         [*command, "--port", str(running.port)],
         check=False,

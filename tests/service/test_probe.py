@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from service.__main__ import main
-from service.probe import BODY_BYTES, LIVE, READY, complaint
-from service.web.monitoring import health
+from pigeonhole.service.__main__ import main
+from pigeonhole.service.probe import BODY_BYTES, LIVE, READY, complaint
+from pigeonhole.service.web.monitoring import health
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + b'{"live":true}'
 NOT_READY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n"

@@ -293,8 +293,8 @@ def test_workers_whose_parent_is_killed_finish_and_end_by_themselves(server) -> 
 SCRIPT = """
 import sys
 from pathlib import Path
-from service.gunicorn_server import Server
-from service.settings import Settings
+from pigeonhole.service.gunicorn_server import Server
+from pigeonhole.service.settings import Settings
 
 models, refused = map(Path, sys.argv[1:])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api_keys import SCOPES, new_key
+from pigeonhole.service.api_keys import SCOPES, new_key
 
 pytestmark = pytest.mark.alone
 

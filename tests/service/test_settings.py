@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.cores import granted_cores
-from service.errors import InvalidSetting
-from service.settings import (
+from pigeonhole.service.cores import granted_cores
+from pigeonhole.service.errors import InvalidSetting
+from pigeonhole.service.settings import (
     PREFIX,
     Settings,
     flag_of,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.settings import Settings
+from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
+from pigeonhole.trainer.settings import Settings
 
 
 @pytest.fixture

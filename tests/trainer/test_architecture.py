@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.architecture import network
-from trainer.features.preprocessor import InputLayout
-from trainer.network.layers import Dropout
-from trainer.network.schedules import SCHEDULES
-from trainer.network.sequential import Sequential
-from trainer.presets import PRESETS
-from trainer.settings import Settings
+from pigeonhole.trainer.architecture import network
+from pigeonhole.trainer.features.preprocessor import InputLayout
+from pigeonhole.trainer.network.layers import Dropout
+from pigeonhole.trainer.network.schedules import SCHEDULES
+from pigeonhole.trainer.network.sequential import Sequential
+from pigeonhole.trainer.presets import PRESETS
+from pigeonhole.trainer.settings import Settings
 
 LAYOUT = InputLayout(numbers=2, others=3, levels=(40, 50))
 NUMBERS_ALONE = InputLayout(numbers=2, others=0, levels=())

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.classifier import FittedClassifier, Threshold
-from trainer.export.model import export
-from trainer.export.parity import ExportedModel
-from trainer.features.preprocessor import Preprocessor
-from trainer.network.ensemble import Ensemble
-from trainer.network.layers import Dense
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.classifier import FittedClassifier, Threshold
+from pigeonhole.trainer.export.model import export
+from pigeonhole.trainer.export.parity import ExportedModel
+from pigeonhole.trainer.features.preprocessor import Preprocessor
+from pigeonhole.trainer.network.ensemble import Ensemble
+from pigeonhole.trainer.network.layers import Dense
+from pigeonhole.trainer.network.sequential import Sequential
 
 HALF = float(np.float32(0.37))
 ABOVE, BELOW = (float(np.nextafter(np.float32(HALF), side)) for side in (1, 0))

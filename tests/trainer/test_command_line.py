@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from trainer.settings import Settings, flag_of
+from pigeonhole.trainer.settings import Settings, flag_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -24,7 +24,7 @@ TIMEOUT_S = 60
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "trainer", *map(str, arguments)]
+    return [sys.executable, "-m", "pigeonhole", *map(str, arguments)]
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trainer.cross_validation import cross_validate, mean_and_spread
-from trainer.errors import SettingError
-from trainer.evaluation.scores import score
+from pigeonhole.trainer.cross_validation import cross_validate, mean_and_spread
+from pigeonhole.trainer.errors import SettingError
+from pigeonhole.trainer.evaluation.scores import score
 
 
 def test_every_row_is_scored_once(brief, schema, examples) -> None:

@@ -1,4 +1,4 @@
-"""``python -m trainer evaluate``, as a user runs it."""
+"""``pigeonhole evaluate``, as a user runs it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from trainer.__main__ import main
-from trainer.data.samples import SAMPLES, write_csv
-from trainer.run import train
-from trainer.settings import Settings
+from pigeonhole.trainer.__main__ import main
+from pigeonhole.trainer.data.samples import SAMPLES, write_csv
+from pigeonhole.trainer.run import train
+from pigeonhole.trainer.settings import Settings
 
 
 @pytest.fixture(scope="module")

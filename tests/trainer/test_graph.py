@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from trainer.graph import IR_VERSION, OPSETS, Graph
+from pigeonhole.trainer.graph import IR_VERSION, OPSETS, Graph
 
 
 def shape(declared: onnx.ValueInfoProto) -> list[str | int]:

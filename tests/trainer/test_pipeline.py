@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trainer.data.schema import Examples, Schema
-from trainer.errors import SettingError, TableError
-from trainer.evaluation.threshold import best_threshold
-from trainer.fitting.fit import Plan
-from trainer.pipeline import (
+from pigeonhole.trainer.data.schema import Examples, Schema
+from pigeonhole.trainer.errors import SettingError, TableError
+from pigeonhole.trainer.evaluation.threshold import best_threshold
+from pigeonhole.trainer.fitting.fit import Plan
+from pigeonhole.trainer.pipeline import (
     EPOCHS,
     LARGEST_BATCH,
     MOST_EPOCHS,

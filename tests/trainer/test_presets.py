@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
-from trainer.presets import PRESETS
-from trainer.settings import Settings
+from pigeonhole.trainer.presets import PRESETS
+from pigeonhole.trainer.settings import Settings
 
 NEEDED = {"table": "t.csv", "target": "y", "name": "m"}
 

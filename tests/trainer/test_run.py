@@ -12,16 +12,16 @@ import numpy as np
 import onnx
 import pytest
 
-from trainer.data.encoding import encode
-from trainer.data.preparation import clean
-from trainer.data.stratified import stratified_split
-from trainer.data.table import read_table
-from trainer.errors import SettingError, TableError, TrainingError
-from trainer.evaluation.scores import Scores, score
-from trainer.evaluation.tables import scores_table
-from trainer.export.parity import ExportedModel
-from trainer.run import Trained, train
-from trainer.settings import Settings
+from pigeonhole.trainer.data.encoding import encode
+from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.stratified import stratified_split
+from pigeonhole.trainer.data.table import read_table
+from pigeonhole.trainer.errors import SettingError, TableError, TrainingError
+from pigeonhole.trainer.evaluation.scores import Scores, score
+from pigeonhole.trainer.evaluation.tables import scores_table
+from pigeonhole.trainer.export.parity import ExportedModel
+from pigeonhole.trainer.run import Trained, train
+from pigeonhole.trainer.settings import Settings
 
 Row = tuple[str, str, str]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from trainer.data.schema import Kind
-from trainer.errors import SettingError
-from trainer.presets import PRESETS
-from trainer.settings import Settings, column_kinds, flag_of
+from pigeonhole.trainer.data.schema import Kind
+from pigeonhole.trainer.errors import SettingError
+from pigeonhole.trainer.presets import PRESETS
+from pigeonhole.trainer.settings import Settings, column_kinds, flag_of
 
 NEEDED = {"table": "t.csv", "target": "y", "name": "m"}
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from trainer.data.cells.datetimes import Notation, notation, read_moments
-from trainer.data.cells.levels import Levels
-from trainer.data.cells.numbers import Numbers, read_booleans, read_numbers
-from trainer.data.schema import Kind
+from .cells.datetimes import Notation, notation, read_moments
+from .cells.levels import Levels
+from .cells.numbers import Numbers, read_booleans, read_numbers
+from .schema import Kind
 
 SPELLINGS = 2**4 + 2**5
 """Of true and false, in small and capital letters."""

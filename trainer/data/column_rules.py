@@ -50,11 +50,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainer.data.cells.datetimes import FIRST_S, LAST_S, TIMES, moment_text
-from trainer.data.cells.numbers import NUMBER
-from trainer.data.column import NEARLY_ALL, Column, is_readable
-from trainer.data.findings import Finding
-from trainer.data.schema import Feature, Kind
+from .cells.datetimes import FIRST_S, LAST_S, TIMES, moment_text
+from .cells.numbers import NUMBER
+from .column import NEARLY_ALL, Column, is_readable
+from .findings import Finding
+from .schema import Feature, Kind
 
 FEW_CELLS = 20
 PAIRS_BY_CHANCE = 10  # that ten expected pairs all fail to turn up has a chance of 1 in 22,000

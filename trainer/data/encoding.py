@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.cells.levels import Levels
-from trainer.data.cells.numbers import Numbers
-from trainer.data.column import is_readable, read_values
-from trainer.data.findings import Finding, counted
-from trainer.data.labels import labeled, labels_of
-from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.data.table import Table
-from trainer.errors import TableError
+from ..errors import TableError
+from .cells.levels import Levels
+from .cells.numbers import Numbers
+from .column import is_readable, read_values
+from .findings import Finding, counted
+from .labels import labeled, labels_of
+from .schema import Examples, Feature, Kind, Schema
+from .table import Table
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.stratified import stratified_split
+from .stratified import stratified_split
 
 
 def stratified_folds(

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.cells.levels import Levels
-from trainer.data.cells.numbers import NUMBER
-from trainer.data.column import is_readable
-from trainer.data.findings import SHOWN, Finding, counted, listed
-from trainer.data.table import Table
-from trainer.errors import TableError
+from ..errors import TableError
+from .cells.levels import Levels
+from .cells.numbers import NUMBER
+from .column import is_readable
+from .findings import SHOWN, Finding, counted, listed
+from .table import Table
 
 MOST_CLASSES = 1000
 MOST_DECIMAL_CLASSES = 20

@@ -15,15 +15,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from trainer.data.column import Column, is_readable
-from trainer.data.column_rules import understand
-from trainer.data.encoding import encode
-from trainer.data.findings import Finding
-from trainer.data.labels import class_names, imbalance, labeled, twins
-from trainer.data.quality import oddities
-from trainer.data.schema import Examples, Kind, Schema
-from trainer.data.table import Table
-from trainer.errors import TableError
+from ..errors import TableError
+from .column import Column, is_readable
+from .column_rules import understand
+from .encoding import encode
+from .findings import Finding
+from .labels import class_names, imbalance, labeled, twins
+from .quality import oddities
+from .schema import Examples, Kind, Schema
+from .table import Table
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.cells.datetimes import moment_text
-from trainer.data.findings import SHOWN, Finding, counted, listed
-from trainer.data.schema import Examples, Kind, Schema
-from trainer.data.table import Table
+from .cells.datetimes import moment_text
+from .findings import SHOWN, Finding, counted, listed
+from .schema import Examples, Kind, Schema
+from .table import Table
 
 FAR_OUT = 8
 

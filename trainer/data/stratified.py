@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.schema import Examples
+from .schema import Examples
 
 
 def stratified_split(

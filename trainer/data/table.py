@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from trainer.data.cells.text import category_text
-from trainer.data.column import NEARLY_ALL
-from trainer.data.files.csv_file import DelimitedFile
-from trainer.data.files.parquet_file import read_parquet
-from trainer.data.findings import SHOWN, Finding, listed
-from trainer.errors import TableError
+from ..errors import TableError
+from .cells.text import category_text
+from .column import NEARLY_ALL
+from .files.csv_file import DelimitedFile
+from .files.parquet_file import read_parquet
+from .findings import SHOWN, Finding, listed
 
 PARQUET_MAGIC = b"PAR1"
 ZIP_MAGIC = b"PK\x03\x04"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.importance import Predict, some
+from .importance import Predict, some
 
 ROWS = 200
 """Rows in each mean: more move the curve by less than its line's width."""

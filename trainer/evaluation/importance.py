@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.scores import held
+from .scores import held
 
 Predict = Callable[[NDArray[np.float64], NDArray[Any]], NDArray[np.floating]]
 """From numbers (rows, numbers) and categories (rows, categories) to probabilities (rows, classes)."""

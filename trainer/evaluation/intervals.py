@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.calibration import BINS, winners
-from trainer.evaluation.scores import held, squared_errors
+from .calibration import BINS, winners
+from .scores import held, squared_errors
 
 MOST_RESAMPLES, FEWEST_RESAMPLES = 1000, 200
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.calibration import expected_calibration_error
+from .calibration import expected_calibration_error
 
 FEW_ROWS = 100
 """Below this, all figures are rough."""

@@ -8,8 +8,8 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.intervals import LEVEL, Resamples
-from trainer.evaluation.scores import Scores
+from .intervals import LEVEL, Resamples
+from .scores import Scores
 
 SHOWN_CLASSES = 15
 """A wider confusion matrix would wrap in most terminals; the model file has it whole."""

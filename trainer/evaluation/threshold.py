@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.errors import SettingError
+from ..errors import SettingError
 
 RECALL = re.compile(r"recall@(0(?:\.\d+)?|1(?:\.0*)?)")
 """Recall at a precision that must be reached: ``recall@0.9``."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import onnx
 
-from trainer.data.cells.datetimes import moment_text
-from trainer.data.schema import Kind
-from trainer.errors import ExportError
-from trainer.evaluation.tables import aligned, shortened
-from trainer.export.reading import read_model
+from ..data.cells.datetimes import moment_text
+from ..data.schema import Kind
+from ..errors import ExportError
+from ..evaluation.tables import aligned, shortened
+from .reading import read_model
 
 SHOWN_CATEGORIES = 6
 

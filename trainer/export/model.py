@@ -12,14 +12,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trainer import __version__
-from trainer.classifier import FittedClassifier
-from trainer.data.cells.datetimes import moment_text
-from trainer.data.schema import Examples, Feature, Kind
-from trainer.errors import ExportError
-from trainer.evaluation.scores import Scores
-from trainer.export.parity import ExportedModel
-from trainer.graph import Graph
+from pigeonhole import __version__
+
+from ..classifier import FittedClassifier
+from ..data.cells.datetimes import moment_text
+from ..data.schema import Examples, Feature, Kind
+from ..errors import ExportError
+from ..evaluation.scores import Scores
+from ..graph import Graph
+from .parity import ExportedModel
 
 FORMAT_VERSION = 1
 """The contract's version that this trainer writes."""

@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from trainer.classifier import FittedClassifier
-from trainer.data.schema import Examples
-from trainer.errors import ExportError
+from ..classifier import FittedClassifier
+from ..data.schema import Examples
+from ..errors import ExportError
 
 TOLERANCE = 1e-5
 """How far a probability may be from numpy's: both compute in float32."""

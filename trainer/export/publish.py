@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.errors import ExportError
+from ..errors import ExportError
 
 FILE = "model.onnx"
 

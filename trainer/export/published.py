@@ -13,17 +13,17 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from trainer.data.encoding import Encoded, encode
-from trainer.data.findings import Finding, counted
-from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.data.table import digest, read_table
-from trainer.errors import ExportError, TableError
-from trainer.evaluation.intervals import Answers
-from trainer.evaluation.scores import Scores
-from trainer.evaluation.threshold import Threshold
-from trainer.export.parity import ExportedModel
-from trainer.export.publish import VERSION
-from trainer.export.reading import read_model
+from ..data.encoding import Encoded, encode
+from ..data.findings import Finding, counted
+from ..data.schema import Examples, Feature, Kind, Schema
+from ..data.table import digest, read_table
+from ..errors import ExportError, TableError
+from ..evaluation.intervals import Answers
+from ..evaluation.scores import Scores
+from ..evaluation.threshold import Threshold
+from .parity import ExportedModel
+from .publish import VERSION
+from .reading import read_model
 
 FIGURES = tuple(field.name for field in dataclasses.fields(Scores) if field.type == "float")
 """The scores that are one number."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from trainer.errors import ExportError
+from ..errors import ExportError
 
 
 def read_model(path: Path) -> tuple[bytes, onnx.ModelProto]:

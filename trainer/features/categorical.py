@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.features.missing import FEW_ROWS
-from trainer.graph import Graph
+from ..graph import Graph
+from .missing import FEW_ROWS
 
 SEPARATOR = "\x1f"
 """Between a column's number and a category in the keys of the graph's one table."""

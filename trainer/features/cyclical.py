@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.graph import ELEMENT_TYPES, Graph
+from ..graph import ELEMENT_TYPES, Graph
 
 DAY_S = 86_400.0
 

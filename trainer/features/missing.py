@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.graph import ELEMENT_TYPES, Graph
+from ..graph import ELEMENT_TYPES, Graph
 
 FEW_ROWS = 5
 """What fewer training rows have in common gets no input of its own: its weight could only learn

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.graph import ELEMENT_TYPES, Graph
+from ..graph import ELEMENT_TYPES, Graph
 
 CLIP = 1e6
 """Scaled values are cut off here before they are squared: float32 overflows at 3.4e38."""

@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.schema import Examples, Kind, Schema
-from trainer.features.categorical import CategoryEncoder
-from trainer.features.cyclical import FourierEncoder
-from trainer.features.missing import MissingIndicator
-from trainer.features.numeric import RobustScaler, two_valued
-from trainer.graph import Graph
+from ..data.schema import Examples, Kind, Schema
+from ..graph import Graph
+from .categorical import CategoryEncoder
+from .cyclical import FourierEncoder
+from .missing import MissingIndicator
+from .numeric import RobustScaler, two_valued
 
 BLOCK_CELLS = 2**21
 """Inputs made at a time, so that what is needed on the way stays small: 16 MB an array."""

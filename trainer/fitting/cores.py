@@ -9,8 +9,8 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from trainer.network.layers import Dense
-from trainer.network.sequential import Sequential
+from ..network.layers import Dense
+from ..network.sequential import Sequential
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where a container's processes find their share of the processor (cgroup version 2)."""

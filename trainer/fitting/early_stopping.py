@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.fitting.temperature import calibrated_loss
-from trainer.network.sequential import Epoch, Sequential
+from ..network.sequential import Epoch, Sequential
+from .temperature import calibrated_loss
 
 Criterion = Callable[[Epoch], float]
 """A figure of an epoch; smaller is better."""

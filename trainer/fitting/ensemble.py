@@ -17,13 +17,13 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.errors import TrainingError
-from trainer.fitting.cores import products_shared, workers
-from trainer.fitting.early_stopping import EarlyStopping
-from trainer.fitting.fit import Plan, Rows, early_stopping, fit_network
-from trainer.fitting.history import INTERRUPTION, History
-from trainer.fitting.temperature import temperature
-from trainer.network.sequential import Epoch, Sequential
+from ..errors import TrainingError
+from ..network.sequential import Epoch, Sequential
+from .cores import products_shared, workers
+from .early_stopping import EarlyStopping
+from .fit import Plan, Rows, early_stopping, fit_network
+from .history import INTERRUPTION, History
+from .temperature import temperature
 
 Make = Callable[[np.random.Generator], Sequential]
 """Makes a new network, compiled and with its first weights."""

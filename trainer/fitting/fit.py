@@ -9,10 +9,10 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.fitting.early_stopping import CRITERIA, EarlyStopping, patient_for_half
-from trainer.fitting.history import ALL_EPOCHS, CALLBACK, INTERRUPTION, PATIENCE, History
-from trainer.fitting.progress import Progress
-from trainer.network.sequential import Callback, Epoch, Sequential
+from ..network.sequential import Callback, Epoch, Sequential
+from .early_stopping import CRITERIA, EarlyStopping, patient_for_half
+from .history import ALL_EPOCHS, CALLBACK, INTERRUPTION, PATIENCE, History
+from .progress import Progress
 
 __all__ = ["ALL_EPOCHS", "CALLBACK", "INTERRUPTION", "PATIENCE", "Plan", "Rows", "fit_network"]
 

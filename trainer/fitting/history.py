@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.network.sequential import Epoch
+from ..network.sequential import Epoch
 
 PATIENCE = "patience"
 ALL_EPOCHS = "all epochs"

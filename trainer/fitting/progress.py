@@ -7,7 +7,7 @@ from typing import Self, TextIO
 
 from tqdm import tqdm
 
-from trainer.network.sequential import Epoch
+from ..network.sequential import Epoch
 
 FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}<{remaining}{postfix}]"
 """The time left is what all epochs would take: patience may end them sooner."""

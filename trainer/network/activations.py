@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.graph import Graph
-from trainer.network.arguments import chosen
+from ..graph import Graph
+from .arguments import chosen
 
 Array = NDArray[Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trainer.graph import Graph
-from trainer.network.layers import Dense, Layer, Scaling
-from trainer.network.sequential import Sequential
+from ..graph import Graph
+from .layers import Dense, Layer, Scaling
+from .sequential import Sequential
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.network.arguments import chosen
+from .arguments import chosen
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator], NDArray[Any]]
 """Makes a float64 array of a shape, by chance from the generator."""

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trainer.network.activations import Softmax
-from trainer.network.arguments import chosen, fraction
+from .activations import Softmax
+from .arguments import chosen, fraction
 
 Array = NDArray[Any]
 Labels = NDArray[np.int64]

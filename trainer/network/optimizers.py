@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.network.arguments import chosen, fraction, positive
+from .arguments import chosen, fraction, positive
 
 Vector = NDArray[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from trainer.network.arguments import chosen
+from .arguments import chosen
 
 Schedule = Callable[[float], float]
 """The factor at progress t, 0 <= t < 1."""

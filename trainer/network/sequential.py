@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trainer.errors import TrainingError
-from trainer.network import losses, optimizers, schedules
-from trainer.network.activations import Softmax
-from trainer.network.arguments import positive, whole
-from trainer.network.layers import ActivatedLayer, Dense, Dropout, Layer
-from trainer.network.losses import Loss
-from trainer.network.optimizers import AdamW, Optimizer
-from trainer.network.schedules import Schedule
+from ..errors import TrainingError
+from . import losses, optimizers, schedules
+from .activations import Softmax
+from .arguments import positive, whole
+from .layers import ActivatedLayer, Dense, Dropout, Layer
+from .losses import Loss
+from .optimizers import AdamW, Optimizer
+from .schedules import Schedule
 
 Array = NDArray[Any]
 Labels = NDArray[np.int64]

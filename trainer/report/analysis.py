@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.evaluation.calibration import Reliability, reliability
-from trainer.evaluation.curves import Curve, precision_recall_curve, roc_curve
-from trainer.evaluation.dependence import DecisionMap, Dependence, decision_map, partial_dependence
-from trainer.evaluation.importance import Importance, Predict, permutation_importance
-from trainer.evaluation.intervals import Answers, Interval, Resamples, bootstrap, interval
-from trainer.evaluation.scores import Scores, score
-from trainer.report.inputs import Evidence
+from ..data.schema import Examples, Feature, Kind, Schema
+from ..evaluation.calibration import Reliability, reliability
+from ..evaluation.curves import Curve, precision_recall_curve, roc_curve
+from ..evaluation.dependence import DecisionMap, Dependence, decision_map, partial_dependence
+from ..evaluation.importance import Importance, Predict, permutation_importance
+from ..evaluation.intervals import Answers, Interval, Resamples, bootstrap, interval
+from ..evaluation.scores import Scores, score
+from .inputs import Evidence
 
 SEED = 0
 """Of every draw, so that the same evidence makes the same report."""

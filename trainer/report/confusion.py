@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.report.formatting import whole
+from .formatting import whole
 
 SHOWN_CLASSES = 12
 """Classes of a matrix at most: more can't be read."""

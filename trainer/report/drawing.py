@@ -23,7 +23,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from trainer.data.cells.datetimes import DAY_S, FIRST_S, LAST_S, moment_text
+from ..data.cells.datetimes import DAY_S, FIRST_S, LAST_S, moment_text
 
 PIXELS_PER_INCH = 72
 """Matplotlib's SVG is in points, of which the browser makes pixels of the page."""

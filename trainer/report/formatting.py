@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate
 
-from trainer.evaluation.intervals import Interval
-from trainer.evaluation.tables import shortened
+from ..evaluation.intervals import Interval
+from ..evaluation.tables import shortened
 
 CHART_EMS = 17.0
 """Of a name within a drawing: two thirds of its width."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.findings import Finding
-from trainer.data.schema import Examples, Schema
-from trainer.evaluation.intervals import Answers
-from trainer.evaluation.threshold import Threshold
-from trainer.fitting.history import History
+from ..data.findings import Finding
+from ..data.schema import Examples, Schema
+from ..evaluation.intervals import Answers
+from ..evaluation.threshold import Threshold
+from ..fitting.history import History
 
 
 @dataclass(frozen=True)

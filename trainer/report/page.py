@@ -10,24 +10,23 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from trainer.data.schema import Kind
-from trainer.evaluation.intervals import Interval, Resamples
-from trainer.evaluation.scores import FEW_ROWS, Scores
-from trainer.evaluation.tables import shortened
-from trainer.report import confusion
-from trainer.report import formatting
-from trainer.report.analysis import Analysis, analysis, columns, shown_classes
-from trainer.report.charts.behavior import decision_chart, dependence_chart, importance_chart
-from trainer.report.charts.learning import accuracy_curve, loss_curves, network_drawing
-from trainer.report.charts.performance import (
+from ..data.schema import Kind
+from ..evaluation.intervals import Interval, Resamples
+from ..evaluation.scores import FEW_ROWS, Scores
+from ..evaluation.tables import shortened
+from . import confusion, formatting
+from .analysis import Analysis, analysis, columns, shown_classes
+from .charts.behavior import decision_chart, dependence_chart, importance_chart
+from .charts.learning import accuracy_curve, loss_curves, network_drawing
+from .charts.performance import (
     accuracies,
     precision_recall_chart,
     reliability_diagram,
     roc_chart,
 )
-from trainer.report.drawing import Chart, style
-from trainer.report.inputs import Evidence
-from trainer.report.usage import calls
+from .drawing import Chart, style
+from .inputs import Evidence
+from .usage import calls
 
 DEPENDENCE_CLASSES = 3
 """Lines in a chart of partial dependence at most."""

@@ -53,7 +53,7 @@ def calls(name: str, example: Mapping[str, Any]) -> Calls | None:
         "probabilities": example["probabilities"],
     }
     return Calls(
-        serve="python -m service run --models models",
+        serve="pigeonhole serve --models models",
         curl=f"curl -s {address} -d {shlex.quote(body)}",
         python=PYTHON.format(row=f"{{\n{lines}}}", address=address),
         answer=_json({"predictions": [prediction]}, indent=1),

@@ -72,7 +72,7 @@ class Noticed:
 
 
 class Service:
-    """``python -m service run`` on a port that the system chose, and its successors there.
+    """``pigeonhole serve`` on a port that the system chose, and its successors there.
 
     Args:
         workers: how many.
@@ -85,7 +85,7 @@ class Service:
 
     def __init__(self, workers: int, log: Path) -> None:
         self._workers, self._log = workers, log
-        command = [sys.executable, "-m", "service", "run", *FLAGS, "--workers", str(workers)]
+        command = [sys.executable, "-m", "pigeonhole", "serve", *FLAGS, "--workers", str(workers)]
         with log.open("wb") as errors:
             self._first = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=errors, cwd=REPOSITORY

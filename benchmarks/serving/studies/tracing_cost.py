@@ -59,9 +59,9 @@ class Sink(BaseHTTPRequestHandler):
 
 def measure(parent: str) -> float:
     """Microseconds of this process for a request, by the environment's variables."""
-    from service.app import Service  # noqa: PLC0415 - the parent process serves nothing
-    from service.settings import Settings  # noqa: PLC0415
-    from service.web.http.messages import Answer, Request  # noqa: PLC0415
+    from pigeonhole.service.app import Service  # noqa: PLC0415 - the parent process serves nothing
+    from pigeonhole.service.settings import Settings  # noqa: PLC0415
+    from pigeonhole.service.web.http.messages import Answer, Request  # noqa: PLC0415
 
     models = REPOSITORY / "models"
     service = Service(Settings(models=models, default_model="bodymass", reload_seconds=3600))

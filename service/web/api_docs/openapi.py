@@ -10,12 +10,15 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response
 
-from service import __version__
-from service.api_keys import ADMIN, METRICS, PREDICT, READ
-from service.model.artifact import Model
-from service.serving.live_models import LiveModels
-from service.web.api_docs import openapi_rows, openapi_tensors
-from service.web.api_docs.schemas import (
+from pigeonhole import __version__
+
+from ...api_keys import ADMIN, METRICS, PREDICT, READ
+from ...model.artifact import Model
+from ...serving.live_models import LiveModels
+from ..auth import ANY_KEY, OPEN
+from ..errors import JSON
+from . import openapi_rows, openapi_tensors
+from .schemas import (
     ANYTHING,
     MODEL,
     TEXT,
@@ -27,8 +30,6 @@ from service.web.api_docs.schemas import (
     named,
     required,
 )
-from service.web.auth import ANY_KEY, OPEN
-from service.web.errors import JSON
 
 PLAIN = "text/plain"
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from service.model import datetimes
-from service.model.artifact import Model
-from service.model.signature import Feature, Kind
-from service.web.api_docs.schemas import MISSING, TEXT, content, failures, many, named, required
-from service.web.errors import JSON
-from service.web.rows.ndjson_stream import NDJSON
-from service.web.rows import arrow_format
-from service.web.rows.table_answers import CSV, NPY
+from ...model import datetimes
+from ...model.artifact import Model
+from ...model.signature import Feature, Kind
+from ..errors import JSON
+from ..rows import arrow_format
+from ..rows.ndjson_stream import NDJSON
+from ..rows.table_answers import CSV, NPY
+from .schemas import MISSING, TEXT, content, failures, many, named, required
 
 LARGEST = sys.float_info.max
 """JSON knows no largest number, doubles do."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.model.artifact import Model
-from service.model.signature import Kind, category_text
-from service.web.api_docs.schemas import (
+from ...model.artifact import Model
+from ...model.signature import Kind, category_text
+from ..errors import JSON
+from ..open_inference.models import FEATURE_DATATYPES
+from ..open_inference.protocol import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
+from ..open_inference.tensor import BYTES_ALONE, DATATYPES
+from ..open_inference.tensor_inputs import graph_inputs
+from .schemas import (
     ANYTHING,
     MODEL,
     TEXT,
@@ -20,11 +25,6 @@ from service.web.api_docs.schemas import (
     named,
     required,
 )
-from service.web.errors import JSON
-from service.web.open_inference.models import FEATURE_DATATYPES
-from service.web.open_inference.protocol import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
-from service.web.open_inference.tensor import BYTES_ALONE, DATATYPES
-from service.web.open_inference.tensor_inputs import graph_inputs
 
 WHOLE_DIMENSION = {"type": "integer", "minimum": -1}
 

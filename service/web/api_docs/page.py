@@ -14,12 +14,13 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from service import __version__
-from service.model import datetimes
-from service.model.artifact import Model
-from service.model.signature import Kind
-from service.serving.live_models import LiveModels
-from service.web.errors import JSON
+from pigeonhole import __version__
+
+from ...model import datetimes
+from ...model.artifact import Model
+from ...model.signature import Kind
+from ...serving.live_models import LiveModels
+from ..errors import JSON
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self'; "

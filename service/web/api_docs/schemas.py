@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from service.errors import Problem
-from service.web.errors import HTTP_CODES, INTERNAL_CODE, JSON, TABLE
-from service.web.monitoring.health import NOT_READY
+from ...errors import Problem
+from ..errors import HTTP_CODES, INTERNAL_CODE, JSON, NOT_READY, TABLE
 
 CODES = sorted(
     {code for _, code in TABLE.values()} | {*HTTP_CODES.values(), INTERNAL_CODE, NOT_READY}

@@ -16,28 +16,28 @@ from functools import partial
 import msgspec
 from werkzeug.exceptions import HTTPException
 
-from service.api_keys import PREDICT
-from service.errors import Overloaded, ScopeRequired
-from service.model.artifact import Model
-from service.model.columns import Columns
-from service.serving.metrics import Metrics
-from service.serving.observation import Observation
-from service.serving.predictor import Predictor
-from service.web.auth import Guard
-from service.web.handlers.inference_routes import HotRoute
-from service.web.handlers.threads import AnswerThreads
-from service.web.handlers.wsgi import FlaskDoor
-from service.web.http.messages import Answer, Cancel, Request, Respond
-from service.web.inference.content_coding import (
+from ...api_keys import PREDICT
+from ...errors import Overloaded, ScopeRequired
+from ...model.artifact import Model
+from ...model.columns import Columns
+from ...serving.metrics import Metrics
+from ...serving.observation import Observation
+from ...serving.predictor import Predictor
+from ..auth import Guard
+from ..errors import CLIENT_GONE
+from ..http.messages import Answer, Cancel, Request, Respond
+from ..inference.content_coding import (
     LEAST_BYTES,
     OFF_LOOP_BYTES,
     chosen_coding,
     compressed,
 )
-from service.web.inference.route import Call, InferenceRoute
-from service.web.inference.streaming import CLIENT_GONE
-from service.web.monitoring.request_log import Ended, Journal
-from service.web.reply import Reply
+from ..inference.route import Call, InferenceRoute
+from ..monitoring.request_log import Ended, Journal
+from ..reply import Reply
+from .inference_routes import HotRoute
+from .threads import AnswerThreads
+from .wsgi import FlaskDoor
 
 KNOWN_PATHS = 1024
 """Paths that were answered and are remembered with the route that they lead to."""

@@ -10,16 +10,16 @@ from flask import Blueprint, Flask, Response, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
-from service.api_keys import ADMIN
-from service.errors import PigeonholeError, PredictionFailed, ScopeRequired
-from service.serving.metrics import UNKNOWN_ROUTE, Metrics
-from service.web.auth import OPEN, Guard, scope_of
-from service.web.errors import error_reply
-from service.web.inference.content_coding import compressed
-from service.web.inference.route import Call
-from service.web.monitoring.request_log import Ended, Journal
-from service.web.reply import SECURITY_HEADERS, Reply
-from service.web.request_id import HEADER, request_id
+from ...api_keys import ADMIN
+from ...errors import PigeonholeError, PredictionFailed, ScopeRequired
+from ...serving.metrics import UNKNOWN_ROUTE, Metrics
+from ..auth import OPEN, Guard, scope_of
+from ..errors import error_reply
+from ..inference.content_coding import compressed
+from ..inference.route import Call
+from ..monitoring.request_log import Ended, Journal
+from ..reply import SECURITY_HEADERS, Reply
+from ..request_id import HEADER, request_id
 
 log = logging.getLogger(__name__)
 

@@ -9,15 +9,15 @@ from itertools import chain
 from flask import Blueprint, Response, g, request
 from werkzeug.datastructures import Headers
 
-from service.web.inference.content_coding import compressed
-from service.web.inference.route import InferenceProtocol, InferenceRoute
-from service.web.inference.streaming import StreamProtocol
-from service.web.open_inference.protocol import OpenInferenceProtocol
-from service.web.request_id import HEADER
-from service.web.rows.invocations import InvocationsProtocol
-from service.web.rows.ndjson_stream import NdjsonProtocol
-from service.web.rows.protocol import RowsProtocol
-from service.web.tensorflow_serving.classify import ClassifyProtocol
+from ..inference.content_coding import compressed
+from ..inference.protocol import InferenceProtocol, StreamProtocol
+from ..inference.route import InferenceRoute
+from ..open_inference.protocol import OpenInferenceProtocol
+from ..request_id import HEADER
+from ..rows.invocations import InvocationsProtocol
+from ..rows.ndjson_stream import NdjsonProtocol
+from ..rows.protocol import RowsProtocol
+from ..tensorflow_serving.classify import ClassifyProtocol
 
 
 @dataclass(frozen=True)

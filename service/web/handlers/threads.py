@@ -8,9 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-from service.errors import Overloaded
-from service.web.http.messages import Answer, Cancel, Respond, Rest
-from service.web.reply import Pieces
+from ...errors import Overloaded
+from ..http.messages import Answer, Cancel, Respond, Rest
+from ..reply import Pieces
 
 log = logging.getLogger(__name__)
 

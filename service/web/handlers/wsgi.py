@@ -14,16 +14,15 @@ from typing import Any
 
 from werkzeug.exceptions import HTTPException
 
-from service.errors import Overloaded
-from service.serving.metrics import UNKNOWN_ROUTE, Metrics
-from service.web.errors import error_reply
-from service.web.handlers.threads import AnswerThreads
-from service.web.http.messages import Answer, Cancel, Request, Respond
-from service.web.inference.streaming import CLIENT_GONE
-from service.web.monitoring.health import PROBES
-from service.web.monitoring.request_log import UNREAD, Ended, Journal
-from service.web.reply import status_line
-from service.web.request_id import HEADER, request_id
+from ...errors import Overloaded
+from ...serving.metrics import UNKNOWN_ROUTE, Metrics
+from ..errors import CLIENT_GONE, error_reply
+from ..http.messages import Answer, Cancel, Request, Respond
+from ..monitoring.health import PROBES
+from ..monitoring.request_log import UNREAD, Ended, Journal
+from ..reply import status_line
+from ..request_id import HEADER, request_id
+from .threads import AnswerThreads
 
 log = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ from werkzeug.exceptions import (
     Unauthorized,
 )
 
-from service.web.http.messages import Answer, Cancel, Door, Request, Rest
+from .messages import Answer, Cancel, Door, Request, Rest
 
 log = logging.getLogger(__name__)
 

@@ -27,8 +27,8 @@ from email.utils import formatdate
 from functools import partial
 from typing import Protocol
 
-from service.web.http.connection import Connection, Limits
-from service.web.http.messages import Door
+from .connection import Connection, Limits
+from .messages import Door
 
 log = logging.getLogger(__name__)
 

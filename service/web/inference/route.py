@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from service.errors import (
+from ...errors import (
     DeadlineExceeded,
     InvalidRequest,
     PigeonholeError,
     PredictionFailed,
 )
-from service.model.artifact import Model
-from service.model.columns import Columns, Prediction
-from service.model.training_range import Warned
-from service.serving.metrics import Metrics
-from service.serving.observation import Observation
-from service.serving.predictor import Predictor
-from service.web.bodies import inflated
-from service.web.errors import BodyTooLarge, error_reply
-from service.web.inference.streaming import CLIENT_GONE, PatientRun, StreamedAnswer, StreamProtocol
-from service.web.reply import Reply, model_headers
-from service.web.request_id import request_id
+from ...model.artifact import Model
+from ...model.columns import Columns
+from ...serving.metrics import Metrics
+from ...serving.observation import Observation
+from ...serving.predictor import Predictor
+from ..errors import CLIENT_GONE, BodyTooLarge, error_reply
+from ..reply import Reply, model_headers
+from ..request_id import request_id
+from .content_coding import inflated
+from .protocol import Answered, Header, InferenceProtocol, StreamProtocol
+from .streaming import PatientRun, StreamedAnswer
 
 log = logging.getLogger(__name__)
 
@@ -45,50 +45,6 @@ SHORT_BYTES = 256
 
 LONGEST_TIMEOUT = 12
 """Digits of a time limit."""
-
-Header = Callable[[str], str | None]
-"""Gives a request header by its name in lower case, or None."""
-
-
-class Decoded(msgspec.Struct, frozen=True):
-    """A request's rows, and what the protocol wants to remember until it encodes the answer.
-
-    Attributes:
-        columns: the rows.
-        form: the protocol's own; handed to ``encode`` as it is.
-        timeout_s: seconds that the body gives for the answer; None where it says nothing.
-    """
-
-    columns: Columns
-    form: Any
-    timeout_s: float | None = None
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """A prediction with all that an encoder may want to say of it."""
-
-    model: Model
-    prediction: Prediction
-    unusual: Sequence[Warned]
-    request_id: str
-    form: Any
-
-
-class InferenceProtocol(Protocol):
-    """One way to write rows and predictions as bytes."""
-
-    def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
-        """The rows in a body, by the model's signature.
-
-        Raises:
-            RequestError: for whatever is wrong with them.
-        """
-
-    def encode(self, answered: Answered) -> Reply:
-        """The answer."""
-
-    def reading_cost(self, header: Header, body: bytes) -> int:
-        """How many bytes of JSON take as long to read as this body does."""
 
 
 class Call(msgspec.Struct, gc=False):

@@ -5,76 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol
 
-from service.errors import Overloaded
-from service.model.artifact import Model
-from service.model.columns import Columns
-from service.serving.observation import Observation
-from service.serving.predictor import Predictor
-
-CLIENT_GONE = 499
-"""What stands in metrics for an answer that nobody waited for; the code that nginx uses."""
+from ...errors import Overloaded
+from ...model.artifact import Model
+from ...model.columns import Columns
+from ...serving.observation import Observation
+from ...serving.predictor import Predictor
+from ..errors import CLIENT_GONE
+from .protocol import RowStream
 
 PATIENCE_S = 10.0
 """How long a stream that has begun waits for a model that too many wait for."""
 
 RETRY_S = 0.05
 """How often it tries meanwhile."""
-
-
-class RowStream(Protocol):
-    """The answer to a body of any number of rows, made in slices.
-
-    Attributes:
-        row: index of the first row that has no answer yet.
-        is_over: whether there is none.
-        reading_s: seconds that it took to read rows so far.
-        writing_s: seconds that it took to write answers so far.
-    """
-
-    row: int
-    reading_s: float
-    writing_s: float
-
-    @property
-    def is_over(self) -> bool:
-        """See the attributes."""
-
-    def __next__(self) -> bytes:
-        """The answers to the next slice."""
-
-    def close(self) -> None:
-        """Let go of the rows; called once, when there are to be no more answers."""
-
-
-class StreamProtocol(Protocol):
-    """One way to write rows and predictions one after the other.
-
-    Attributes:
-        content_type: of the answers.
-    """
-
-    content_type: str
-
-    def takes(self, header: Callable[[str], str | None]) -> bool:
-        """Whether a body is written so; quick, for every body is asked about."""
-
-    def stream(self, model: Model, body: bytes, run: Callable[[Columns], Observation]) -> RowStream:
-        """The answer to a body, of which nothing has been made yet.
-
-        Args:
-            model: whose rows they are.
-            body: all of them.
-            run: has the model answer some of them.
-
-        Raises:
-            RequestError: when the body holds none.
-            Overloaded: when too much is held for others already.
-        """
-
-    def failure(self, row: int, error: Exception) -> bytes:
-        """What is written in the place of the answer to a row."""
 
 
 class StreamedAnswer:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from service.serving.metrics import MetricsCollector
+from ...serving.metrics import MetricsCollector
 
 
 def exposition_blueprint(collector: MetricsCollector) -> Blueprint:

@@ -8,8 +8,8 @@ from threading import Event
 import msgspec
 from flask import Blueprint, Response, g
 
-from service.serving.live_models import LiveModels
-from service.web.errors import JSON
+from ...serving.live_models import LiveModels
+from ..errors import JSON, NOT_READY
 
 LIVE = ("/health/live", "/healthz", "/v2/health/live")
 
@@ -18,9 +18,6 @@ READY = ("/health/ready", "/readyz", "/v2/health/ready", "/ping", "/health")
 
 PROBES = frozenset(LIVE + READY)
 """The paths that are asked to find out whether the service is to be trusted or ended."""
-
-NOT_READY = "not_ready"
-"""The code of a 503 from readiness."""
 
 
 def health_blueprint(live: LiveModels, draining: Event) -> Blueprint:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from service.web.inference.route import Call, Header
-from service.web.monitoring.access_log import AccessLog
+from ..inference.protocol import Header
+from ..inference.route import Call
+from .access_log import AccessLog
 
 log = logging.getLogger(__name__)
 

@@ -24,10 +24,11 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from service import __version__
-from service.web.inference.route import Header
-from service.web.monitoring.health import PROBES
-from service.web.monitoring.request_log import UNREAD, Ended
+from pigeonhole import __version__
+
+from ..inference.protocol import Header
+from .health import PROBES
+from .request_log import UNREAD, Ended
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from service.web.monitoring.spans import Spans
+    from .spans import Spans
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def open_spans(environ: Mapping[str, str]) -> Spans | None:
     if not _is_asked_for(environ):
         return None
     try:
-        from service.web.monitoring.spans import Spans, exporting_provider  # noqa: PLC0415
+        from .spans import Spans, exporting_provider  # noqa: PLC0415
     except ModuleNotFoundError as error:
         log.warning(
             "requests are not traced: install the extra 'tracing' (pip install pigeonhole[tracing])",

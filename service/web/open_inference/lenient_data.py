@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import Problem
-from service.model.signature import Feature, Kind, category_text
-from service.model.validation import PROBLEM_LIMIT, described, refusal
-from service.web.open_inference.tensor import Tensor
+from ...errors import Problem
+from ...model.signature import Feature, Kind, category_text
+from ...model.validation import PROBLEM_LIMIT, described, refusal
+from .tensor import Tensor
 
 SECONDS = "seconds since 1970-01-01T00:00:00 UTC"
 """What a datetime is in an input of the graph, in words."""

@@ -15,17 +15,17 @@ import msgspec
 import numpy as np
 from flask import Blueprint, Response
 
-from service import __version__
-from service.errors import UnknownVersion
-from service.model.artifact import Model
-from service.model.session import Tensor
-from service.model.signature import Kind
-from service.serving.live_models import LiveModels, ModelState
-from service.serving.statistics import Statistics
-from service.web.errors import JSON
-from service.web.monitoring.health import NOT_READY
-from service.web.open_inference.protocol import LABEL, PROBABILITIES
-from service.web.open_inference.tensor import BF16, BOOL, BYTES, ELEMENTS
+from pigeonhole import __version__
+
+from ...errors import UnknownVersion
+from ...model.artifact import Model
+from ...model.session import Tensor
+from ...model.signature import Kind
+from ...serving.live_models import LiveModels, ModelState
+from ...serving.statistics import Statistics
+from ..errors import JSON, NOT_READY
+from .protocol import LABEL, PROBABILITIES
+from .tensor import BF16, BOOL, BYTES, ELEMENTS
 
 NAME = "pigeonhole"
 

@@ -17,15 +17,15 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from service.errors import InvalidRequest, UnreadableBody
-from service.model.artifact import Model
-from service.model.columns import Prediction
-from service.model.validation import shown
-from service.web.errors import JSON
-from service.web.inference.route import Answered, Decoded, Header
-from service.web.open_inference.tensor import Tensor, decoded, framed
-from service.web.open_inference.tensor_inputs import TensorForms
-from service.web.reply import Reply
+from ...errors import InvalidRequest, UnreadableBody
+from ...model.artifact import Model
+from ...model.columns import Prediction
+from ...model.validation import shown
+from ..errors import JSON
+from ..inference.protocol import Answered, Decoded, Header
+from ..reply import Reply
+from .tensor import Tensor, decoded, framed
+from .tensor_inputs import TensorForms
 
 ARRAY_GAIN = 16
 """How much quicker arrays are read than the JSON of as many bytes, at the least."""

@@ -12,11 +12,11 @@ from typing import TypeVar
 import msgspec
 from flask import Blueprint, Response, request
 
-from service.errors import LoadFailed
-from service.model.validation import shown
-from service.serving.live_models import LiveModels, ModelState
-from service.web.errors import JSON
-from service.web.open_inference.tensor import decoded
+from ...errors import LoadFailed
+from ...model.validation import shown
+from ...serving.live_models import LiveModels, ModelState
+from ..errors import JSON
+from .tensor import decoded
 
 T = TypeVar("T")
 

@@ -18,9 +18,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import InvalidRequest, UnreadableBody
-from service.model.signature import category_text
-from service.model.validation import described, shown
+from ...errors import InvalidRequest, UnreadableBody
+from ...model.signature import category_text
+from ...model.validation import described, shown
 
 T = TypeVar("T")
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import InvalidRows, Problem
-from service.model.artifact import Model
-from service.model.columns import Columns
-from service.model.row_types import check_row_count
-from service.model.signature import Feature, Kind, Signature
-from service.model.validation import (
+from ...errors import InvalidRows, Problem
+from ...model.artifact import Model
+from ...model.columns import Columns
+from ...model.row_types import check_row_count
+from ...model.signature import Feature, Kind, Signature
+from ...model.validation import (
     COMPARED_CHARACTERS,
     PROBLEM_LIMIT,
     described,
@@ -31,8 +31,8 @@ from service.model.validation import (
     invalid_rows,
     shown,
 )
-from service.web.open_inference.lenient_data import SECONDS, read_anyway
-from service.web.open_inference.tensor import MistypedData, Tensor
+from .lenient_data import SECONDS, read_anyway
+from .tensor import MistypedData, Tensor
 
 UNNAMED = re.compile(r"input[-_]?[0-9]{0,3}|predict")
 """What a lone matrix is called in KServe's documents and by MLServer's codecs, whatever it holds."""

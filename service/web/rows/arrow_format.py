@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from service.errors import InvalidRequest, Problem, UnreadableBody
-from service.model.columns import Columns
-from service.model.row_types import check_row_count
-from service.model.signature import Feature, Kind, Signature
-from service.model.table_validation import Coded, Numbers, columns_from_table
-from service.model.validation import check_names, check_unique, invalid_rows, shown
-from service.web.errors import UnsupportedMediaType
+from ...errors import InvalidRequest, Problem, UnreadableBody
+from ...model.columns import Columns
+from ...model.row_types import check_row_count
+from ...model.signature import Feature, Kind, Signature
+from ...model.table_validation import Coded, Numbers, columns_from_table
+from ...model.validation import check_names, check_unique, invalid_rows, shown
+from ..errors import UnsupportedMediaType
 
 if TYPE_CHECKING:
     import pyarrow as pa

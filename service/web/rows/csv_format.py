@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.errors import InvalidRequest, InvalidRows, Problem, UnreadableBody
-from service.model.columns import Columns
-from service.model.row_types import check_row_count
-from service.model.signature import Feature, Kind, Signature
-from service.model.table_validation import Coded, Numbers, columns_from_table
-from service.model.validation import (
+from ...errors import InvalidRequest, InvalidRows, Problem, UnreadableBody
+from ...model.columns import Columns
+from ...model.row_types import check_row_count
+from ...model.signature import Feature, Kind, Signature
+from ...model.table_validation import Coded, Numbers, columns_from_table
+from ...model.validation import (
     PROBLEM_LIMIT,
     check_names,
     check_unique,

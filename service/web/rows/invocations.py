@@ -22,12 +22,12 @@ from typing import Any
 
 import msgspec
 
-from service.errors import InvalidRequest, Problem
-from service.model.artifact import Model
-from service.model.columns import Columns
-from service.model.row_types import VALUE_TYPES, check_row_count
-from service.model.signature import Kind, Signature
-from service.model.validation import (
+from ...errors import InvalidRequest, Problem
+from ...model.artifact import Model
+from ...model.columns import Columns
+from ...model.row_types import VALUE_TYPES, check_row_count
+from ...model.signature import Kind, Signature
+from ...model.validation import (
     PROBLEM_LIMIT,
     by_column,
     by_row,
@@ -40,19 +40,12 @@ from service.model.validation import (
     shown,
     values_of,
 )
-from service.web.inference.route import Answered, Decoded, Header
-from service.web.reply import Reply
-from service.web.rows.csv_format import lacks_header
-from service.web.rows.json_format import (
-    BYTE_ORDER_MARK,
-    REFUSED,
-    checked_count,
-    media_type,
-    parsed,
-    without_nan,
-)
-from service.web.rows.protocol import CSV, TAKEN, RowsProtocol, reader_of
-from service.web.rows.table_answers import csv_answer
+from ..inference.protocol import Answered, Decoded, Header
+from ..json_body import BYTE_ORDER_MARK, REFUSED, checked_count, media_type, parsed, without_nan
+from ..reply import Reply
+from .csv_format import lacks_header
+from .protocol import CSV, TAKEN, RowsProtocol, reader_of
+from .table_answers import csv_answer
 
 SPLIT, RECORDS, INSTANCES, INPUTS = "dataframe_split", "dataframe_records", "instances", "inputs"
 

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from service.model.artifact import Model
-from service.model.columns import Prediction
-from service.model.row_types import UNHOLDABLE
-from service.model.training_range import Warned
-from service.web.errors import JSON
-from service.web.inference.route import Answered
-from service.web.reply import Reply, model_headers
+from ...model.artifact import Model
+from ...model.columns import Prediction
+from ...model.row_types import UNHOLDABLE
+from ...model.training_range import Warned
+from ..errors import JSON
+from ..inference.protocol import Answered
+from ..reply import Reply, model_headers
 
 OK = int(HTTPStatus.OK)
 

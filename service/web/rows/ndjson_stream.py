@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from service.errors import (
+from ...errors import (
     InvalidRequest,
     InvalidRows,
     Overloaded,
@@ -29,15 +29,14 @@ from service.errors import (
     RequestError,
     UnreadableBody,
 )
-from service.model.artifact import Model
-from service.model.columns import Columns, joined
-from service.model.validation import columns_from_values, escaped, shown
-from service.serving.observation import Observation
-from service.web.errors import JSON, error_reply
-from service.web.inference.route import Header
-from service.web.inference.streaming import RowStream
-from service.web.rows.json_answers import RowAnswers
-from service.web.rows.json_format import BYTE_ORDER_MARK, REFUSED, media_type, parsed
+from ...model.artifact import Model
+from ...model.columns import Columns, joined
+from ...model.validation import columns_from_values, escaped, shown
+from ...serving.observation import Observation
+from ..errors import JSON, error_reply
+from ..inference.protocol import Header, RowStream
+from ..json_body import BYTE_ORDER_MARK, REFUSED, media_type, parsed
+from .json_answers import RowAnswers
 
 NDJSON = "application/x-ndjson"
 

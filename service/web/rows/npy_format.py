@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import InvalidRequest, UnreadableBody
-from service.model.columns import Columns
-from service.model.row_types import check_row_count
-from service.model.signature import Feature, Kind, Signature
-from service.model.table_validation import Coded, Numbers, columns_from_matrix, columns_from_table
-from service.model.validation import check_names, check_unique, shown
-from service.web.rows.csv_format import cells_column
+from ...errors import InvalidRequest, UnreadableBody
+from ...model.columns import Columns
+from ...model.row_types import check_row_count
+from ...model.signature import Feature, Kind, Signature
+from ...model.table_validation import Coded, Numbers, columns_from_matrix, columns_from_table
+from ...model.validation import check_names, check_unique, shown
+from .csv_format import cells_column
 
 MAGIC = b"\x93NUMPY"
 

@@ -24,20 +24,21 @@ from functools import lru_cache
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from service.model.artifact import Model
-from service.model.columns import Columns
-from service.model.signature import Signature
-from service.web.errors import JSON
-from service.web.inference.route import LONG_BYTES, Answered, Decoded, Header
-from service.web.reply import Reply
-from service.web.rows.arrow_format import read_arrow
-from service.web.rows.csv_format import csv_columns
-from service.web.rows.json_answers import RowAnswers
-from service.web.rows.json_format import JsonRows, as_text, media_type
-from service.web.rows.ndjson_stream import MEDIA_TYPES, NDJSON
-from service.web.rows.npy_format import MAGIC, read_npy
-from service.web.rows import arrow_format
-from service.web.rows import table_answers
+from ...model.artifact import Model
+from ...model.columns import Columns
+from ...model.signature import Signature
+from ..errors import JSON
+from ..inference.protocol import Answered, Decoded, Header
+from ..inference.route import LONG_BYTES
+from ..json_body import as_text, media_type
+from ..reply import Reply
+from . import arrow_format, table_answers
+from .arrow_format import read_arrow
+from .csv_format import csv_columns
+from .json_answers import RowAnswers
+from .json_format import JsonRows
+from .ndjson_stream import MEDIA_TYPES, NDJSON
+from .npy_format import MAGIC, read_npy
 
 CSV = table_answers.CSV
 

@@ -12,9 +12,9 @@ from http import HTTPStatus
 
 import numpy as np
 
-from service.web.inference.route import Answered
-from service.web.reply import Reply, model_headers
-from service.web.rows.arrow_format import STREAM
+from ..inference.protocol import Answered
+from ..reply import Reply, model_headers
+from .arrow_format import STREAM
 
 # The bare type, without a charset: SageMaker's deserializers compare it letter by letter.
 CSV, NPY = "text/csv", "application/x-npy"

@@ -20,12 +20,12 @@ from typing import Any
 
 import msgspec
 
-from service.errors import InvalidRequest, Problem
-from service.model.artifact import Model
-from service.model.columns import Columns
-from service.model.row_types import check_row_count
-from service.model.training_range import Warned
-from service.model.validation import (
+from ...errors import InvalidRequest, Problem
+from ...model.artifact import Model
+from ...model.columns import Columns
+from ...model.row_types import check_row_count
+from ...model.training_range import Warned
+from ...model.validation import (
     PROBLEM_LIMIT,
     by_row,
     columns_from_values,
@@ -34,10 +34,10 @@ from service.model.validation import (
     invalid_rows,
     shown,
 )
-from service.web.errors import JSON
-from service.web.inference.route import Answered, Decoded, Header
-from service.web.reply import Reply
-from service.web.rows.json_format import REFUSED, checked_count, parsed, without_nan
+from ..errors import JSON
+from ..inference.protocol import Answered, Decoded, Header
+from ..json_body import REFUSED, checked_count, parsed, without_nan
+from ..reply import Reply
 
 EXAMPLES, CONTEXT = "/examples", "/context"
 

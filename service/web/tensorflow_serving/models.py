@@ -11,17 +11,17 @@ from typing import Any, NoReturn
 import msgspec
 from flask import Blueprint, Response
 
-from service.errors import (
+from ...errors import (
     ModelNotReady,
     UnknownLabel,
     UnknownVersion,
     UnsupportedAction,
 )
-from service.model.artifact import Model
-from service.model.signature import Feature
-from service.serving.live_models import LiveModels, ModelState
-from service.web.errors import JSON, error_reply
-from service.web.tensorflow_serving.signature_def import metadata_of
+from ...model.artifact import Model
+from ...model.signature import Feature
+from ...serving.live_models import LiveModels, ModelState
+from ..errors import JSON, error_reply
+from .signature_def import metadata_of
 
 
 def catalogue_blueprint(live: LiveModels) -> Blueprint:

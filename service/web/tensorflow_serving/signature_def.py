@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.model.artifact import Model
-from service.model.signature import Kind
+from ...model.artifact import Model
+from ...model.signature import Kind
 
 DTYPES = {
     Kind.NUMBER: "DT_DOUBLE",

@@ -42,7 +42,7 @@ def test_our_service_is_started_as_its_users_start_it(tmp_path):
     file = tmp_path / "models" / "small" / "1" / "model.onnx"
     command, variables = SERVERS[0].started_by(Model("small", file, []), [8001, 8002, 8003], "x")
     assert command[1:] == [
-        *("-m", "service", "run", "--models", str(tmp_path / "models")),
+        *("-m", "pigeonhole", "serve", "--models", str(tmp_path / "models")),
         *("--port", "8001", "--workers", "2"),
     ]
     assert variables == {}

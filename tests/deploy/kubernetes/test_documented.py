@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.api_keys import METRICS, KeyFile
+from pigeonhole.service.api_keys import METRICS, KeyFile
 from tests.deploy.kubernetes.conftest import COMPONENTS, OVERLAYS, Manifests
 
 
@@ -53,7 +53,7 @@ def test_the_secrets_hold_what_the_pods_and_prometheus_look_for(
 ) -> None:
     program("kubectl", "kubectl")
     commands = re.findall(
-        r"^(python -m service key .*|kubectl -n pigeonhole create secret generic \S+ --from-file.*)$",
+        r"^(pigeonhole key .*|kubectl -n pigeonhole create secret generic \S+ --from-file.*)$",
         section,
         re.MULTILINE,
     )

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from service import __version__
-from service.__main__ import main
-from service.settings import Settings
-from service.web.monitoring.health import LIVE, READY
+from pigeonhole import __version__
+from pigeonhole.service.__main__ import main
+from pigeonhole.service.settings import Settings
+from pigeonhole.service.web.monitoring.health import LIVE, READY
 from tests.clients.conftest import Ask
 from tests.deploy.kubernetes.conftest import Object
 from tests.deploy.kubernetes.restricted import violations
@@ -49,7 +49,7 @@ def example(repository: Path) -> dict[str, Any]:
 def settings(container: dict[str, Any]) -> Settings:
     """What the service makes of the container's arguments, for a model called bodymass."""
     command, *arguments = (each.replace(NAME, "bodymass") for each in container["args"])
-    assert command == "run"
+    assert command == "serve"
     return Settings.read({}, main.commands[command].make_context(command, arguments).params)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from pigeonhole.trainer.__main__ import INTERRUPTED, REFUSED, main
+from pigeonhole.trainer.settings import Settings
 from tests.deploy.kubernetes.conftest import Manifests, Object
-from trainer.__main__ import INTERRUPTED, REFUSED, main
-from trainer.settings import Settings
 
 HOUR_S = 3600
 
@@ -89,7 +89,7 @@ def test_object_storage_becomes_a_folder_that_the_service_serves(
         env=environment,
     )
     checked = subprocess.run(
-        [sys.executable, "-m", "service", "check", "--models", str(fetched)],
+        [sys.executable, "-m", "pigeonhole", "check", "--models", str(fetched)],
         check=True,
         capture_output=True,
         text=True,

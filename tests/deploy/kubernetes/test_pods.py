@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from service import __version__
-from service.settings import PREFIX, Settings, unknown_variables
-from service.web.monitoring.health import LIVE, READY
+from pigeonhole import __version__
+from pigeonhole.service.settings import PREFIX, Settings, unknown_variables
+from pigeonhole.service.web.monitoring.health import LIVE, READY
 from tests.deploy.kubernetes.conftest import Manifests
 from tests.deploy.kubernetes.restricted import violations
 

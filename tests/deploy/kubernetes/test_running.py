@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api_keys import METRICS, PREDICT, READ, new_key
+from pigeonhole.service.api_keys import METRICS, PREDICT, READ, new_key
 from tests.deploy.conftest import ANSWER_S, Container, Docker
 from tests.deploy.kubernetes.conftest import Object
 
@@ -72,7 +72,7 @@ def folders(
     """What stands for the volumes: keys, a table, and no model yet."""
     found = {name: tmp_path_factory.mktemp(name) for name in ("keys", "tables", "models")}
     (found["keys"] / "keys.toml").write_text("\n".join(entry for _, entry in tokens.values()))
-    sample = [sys.executable, "-m", "trainer", "sample", "bodymass", "--rows", "1000"]
+    sample = [sys.executable, "-m", "pigeonhole", "sample", "bodymass", "--rows", "1000"]
     with (found["tables"] / "bodymass.csv").open("wb") as table:
         subprocess.run(sample, check=True, stdout=table)
     for folder in found.values():

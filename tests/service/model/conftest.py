@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from service.model.artifact import Model, load_model
+from pigeonhole.service.model.artifact import Model, load_model
 
 Load = Callable[..., Model]
 WriteGraph = Callable[..., Path]

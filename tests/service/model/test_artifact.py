@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 import pytest
 
-from service.errors import ModelRejected
-from service.model.artifact import WARM_UP_ROWS, WARM_UP_SECONDS, _warm_up
-from service.model.columns import Columns, Prediction
-from service.model.session import Graph, Session
-from service.model.signature import Signature
+from pigeonhole.service.errors import ModelRejected
+from pigeonhole.service.model.artifact import WARM_UP_ROWS, WARM_UP_SECONDS, _warm_up
+from pigeonhole.service.model.columns import Columns, Prediction
+from pigeonhole.service.model.session import Graph, Session
+from pigeonhole.service.model.signature import Signature
 
 HEIGHT = {"name": "height_cm", "kind": "number"}
 WEIGHT = {"name": "weight_kg", "kind": "number"}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.model.columns import Columns
+from pigeonhole.service.model.columns import Columns
 
 
 def test_rows_are_counted_even_where_no_feature_is_a_number() -> None:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.model.datetimes import EPOCH, FORMATS, example, expected, seconds_of, text_of
+from pigeonhole.service.model.datetimes import (
+    EPOCH,
+    FORMATS,
+    example,
+    expected,
+    seconds_of,
+    text_of,
+)
 
 DAY = 86_400
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from service.model.onnx_class_names import FIELD_LIMIT, ClassNames, class_names
+from pigeonhole.service.model.onnx_class_names import FIELD_LIMIT, ClassNames, class_names
 
 ML = "ai.onnx.ml"
 NOTHING = ClassNames()

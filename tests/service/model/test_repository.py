@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.model.repository import SERVING_BYTES, Listing, ModelFolder, Repository
+from pigeonhole.service.model.repository import SERVING_BYTES, Listing, ModelFolder, Repository
 
 
 def publish(folder: Path, name: str, version: str, content: str = "onnx") -> Path:

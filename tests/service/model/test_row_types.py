@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.errors import InvalidRows, TooManyRows
-from service.model.columns import Columns
-from service.model.row_types import RowForms
-from service.model.signature import Feature, Kind, Signature
-from service.model.validation import columns_from_values, rows_from_columns
+from pigeonhole.service.errors import InvalidRows, TooManyRows
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.model.row_types import RowForms
+from pigeonhole.service.model.signature import Feature, Kind, Signature
+from pigeonhole.service.model.validation import columns_from_values, rows_from_columns
 
 MAX_ROWS = 100
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from service.errors import InvalidRows, ModelRejected, PredictionFailed
-from service.model.columns import Columns
-from service.model.session import Graph, Session
-from service.model.signature import Feature, Kind, Signature
-from service.model.validation import columns_from_values
+from pigeonhole.service.errors import InvalidRows, ModelRejected, PredictionFailed
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.model.session import Graph, Session
+from pigeonhole.service.model.signature import Feature, Kind, Signature
+from pigeonhole.service.model.validation import columns_from_values
 
 F, D, I64, I32, B, S = (
     TensorProto.FLOAT,

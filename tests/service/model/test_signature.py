@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import ModelRejected
-from service.model.datetimes import FORMATS
-from service.model.signature import Feature, Kind, Signature, category_text
-from service.model.threshold import Threshold
+from pigeonhole.service.errors import ModelRejected
+from pigeonhole.service.model.datetimes import FORMATS
+from pigeonhole.service.model.signature import Feature, Kind, Signature, category_text
+from pigeonhole.service.model.threshold import Threshold
 
 HEIGHT = {"name": "height", "kind": "number"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.errors import InvalidRows
-from service.model.table_validation import Coded, columns_from_matrix, columns_from_table
+from pigeonhole.service.errors import InvalidRows
+from pigeonhole.service.model.table_validation import Coded, columns_from_matrix, columns_from_table
 
 
 def test_arrays_and_plain_values_stand_side_by_side(mixed_signature) -> None:

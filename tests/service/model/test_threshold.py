@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.model.threshold import Threshold
+from pigeonhole.service.model.threshold import Threshold
 
 CLASSES = ["no", "yes"]
 

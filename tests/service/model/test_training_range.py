@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.model.columns import Columns
-from service.model.signature import Feature, Kind, Signature
-from service.model.training_range import CATEGORIES_SHOWN, WARNING_LIMIT, Warned, Watch
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.model.signature import Feature, Kind, Signature
+from pigeonhole.service.model.training_range import CATEGORIES_SHOWN, WARNING_LIMIT, Warned, Watch
 
 USUAL = [5.0, 1.0, 5.0]  # age, member, size/cm
 

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from service.errors import InvalidRows, Problem
-from service.model.signature import Feature, Kind, Signature
-from service.model.validation import (
+from pigeonhole.service.errors import InvalidRows, Problem
+from pigeonhole.service.model.signature import Feature, Kind, Signature
+from pigeonhole.service.model.validation import (
     PROBLEM_LIMIT,
     SHOWN_CHARACTERS,
     by_column,

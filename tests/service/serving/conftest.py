@@ -10,11 +10,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.model.artifact import Model, load_model
-from service.model.repository import Repository
-from service.serving.live_models import LiveModels
-from service.serving.metrics import Metrics, MetricsCollector
-from service.serving.shared_state import CounterMap
+from pigeonhole.service.model.artifact import Model, load_model
+from pigeonhole.service.model.repository import Repository
+from pigeonhole.service.serving.live_models import LiveModels
+from pigeonhole.service.serving.metrics import Metrics, MetricsCollector
+from pigeonhole.service.serving.shared_state import CounterMap
 
 Figures = dict[tuple[str, ...], float]
 """Samples by name and label values, the labels in the order below."""

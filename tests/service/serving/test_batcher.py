@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import (
+from pigeonhole.service.errors import (
     DeadlineExceeded,
     InvalidRows,
     Overloaded,
@@ -27,10 +27,10 @@ from service.errors import (
     PredictionFailed,
     Problem,
 )
-from service.model.artifact import Model, load_model
-from service.model.columns import Columns, Prediction
-from service.model.validation import PROBLEM_LIMIT
-from service.serving.batcher import Batcher, Call, Running, RunPool
+from pigeonhole.service.model.artifact import Model, load_model
+from pigeonhole.service.model.columns import Columns, Prediction
+from pigeonhole.service.model.validation import PROBLEM_LIMIT
+from pigeonhole.service.serving.batcher import Batcher, Call, Running, RunPool
 
 PATIENCE_S = 30
 """How long a test waits for what has to come."""
@@ -697,8 +697,8 @@ def test_closing_does_not_wait_for_a_stuck_run_and_refuses_what_waits_behind_it(
 STUCK = """
 import threading
 import numpy as np
-from service.model.columns import Columns
-from service.serving.batcher import Batcher, Running, RunPool
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.serving.batcher import Batcher, Running, RunPool
 
 begun = threading.Event()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import (
+from pigeonhole.service.errors import (
     LoadFailed,
     ModelNotReady,
     ModelRejected,
@@ -20,11 +20,11 @@ from service.errors import (
     UnknownVersion,
     WorkersBehind,
 )
-from service.model.artifact import load_model
-from service.model.repository import Repository
-from service.serving.live_models import LiveModels
-from service.serving.metrics import Metrics
-from service.serving.shared_state import CounterMap
+from pigeonhole.service.model.artifact import load_model
+from pigeonhole.service.model.repository import Repository
+from pigeonhole.service.serving.live_models import LiveModels
+from pigeonhole.service.serving.metrics import Metrics
+from pigeonhole.service.serving.shared_state import CounterMap
 
 BAD = {"pigeonhole": "99"}
 BAD_REASON = "the file has format version 99, this service reads 1"
@@ -33,7 +33,7 @@ BAD_REASON = "the file has format version 99, this service reads 1"
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture):
     """The records of what happened to models, as (message, model, version)."""
-    caplog.set_level(logging.INFO, "service.serving.live_models")
+    caplog.set_level(logging.INFO, "pigeonhole.service.serving.live_models")
 
     def records() -> list[tuple]:
         return [

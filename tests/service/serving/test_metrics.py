@@ -5,12 +5,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.model.artifact import Model, load_model
-from service.model.columns import Columns
-from service.model.training_range import Warned
-from service.serving.metrics import BUCKETS_S, METRICS, Metrics, MetricsCollector
-from service.serving.observation import Observation
-from service.serving.shared_state import KEY_BYTES, CounterMap
+from pigeonhole.service.model.artifact import Model, load_model
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.model.training_range import Warned
+from pigeonhole.service.serving.metrics import BUCKETS_S, METRICS, Metrics, MetricsCollector
+from pigeonhole.service.serving.observation import Observation
+from pigeonhole.service.serving.shared_state import KEY_BYTES, CounterMap
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from service.serving.model_commands import COMMAND, Command, Commands
-from service.serving.shared_state import COUNTER, KEY_BYTES, CounterMap
+from pigeonhole.service.serving.model_commands import COMMAND, Command, Commands
+from pigeonhole.service.serving.shared_state import COUNTER, KEY_BYTES, CounterMap
 
 
 @pytest.fixture

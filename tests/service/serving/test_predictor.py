@@ -13,7 +13,7 @@ from queue import SimpleQueue
 import numpy as np
 import pytest
 
-from service.errors import (
+from pigeonhole.service.errors import (
     DeadlineExceeded,
     InvalidRows,
     ModelNotReady,
@@ -22,13 +22,13 @@ from service.errors import (
     UnknownModel,
     UnknownVersion,
 )
-from service.model.artifact import Model
-from service.model.columns import Columns, Prediction
-from service.model.session import Session
-from service.model.validation import columns_from_values
-from service.serving.batcher import RunPool
-from service.serving.observation import Observation
-from service.serving.predictor import Predictor
+from pigeonhole.service.model.artifact import Model
+from pigeonhole.service.model.columns import Columns, Prediction
+from pigeonhole.service.model.session import Session
+from pigeonhole.service.model.validation import columns_from_values
+from pigeonhole.service.serving.batcher import RunPool
+from pigeonhole.service.serving.observation import Observation
+from pigeonhole.service.serving.predictor import Predictor
 
 
 def columns(*rows: tuple[float, float]) -> Columns:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.serving.metrics import (
+from pigeonhole.service.serving.metrics import (
     CORES,
     CPU,
     MAX_FDS,
@@ -23,8 +23,8 @@ from service.serving.metrics import (
     START_TIME,
     Metrics,
 )
-from service.serving.process_metrics import PAGE_BYTES, TICKS, Machine
-from service.serving.shared_state import CounterMap
+from pigeonhole.service.serving.process_metrics import PAGE_BYTES, TICKS, Machine
+from pigeonhole.service.serving.shared_state import CounterMap
 
 FORKED = multiprocessing.get_context("fork")
 

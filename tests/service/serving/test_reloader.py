@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from service.serving.reloader import LISTEN_S, Reloader
+from pigeonhole.service.serving.reloader import LISTEN_S, Reloader
 
 
 def test_it_looks_again_and_again_until_stopped() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from service.serving.shared_state import (
+from pigeonhole.service.serving.shared_state import (
     COUNTER,
     GAUGE,
     KEY_BYTES,

@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pytest
 
-from service.model.artifact import load_model
-from service.model.columns import Columns
-from service.serving.batcher import RunPool
-from service.serving.metrics import Metrics
-from service.serving.predictor import Predictor
-from service.serving.statistics import Statistics, read_statistics
+from pigeonhole.service.model.artifact import load_model
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.serving.batcher import RunPool
+from pigeonhole.service.serving.metrics import Metrics
+from pigeonhole.service.serving.predictor import Predictor
+from pigeonhole.service.serving.statistics import Statistics, read_statistics
 
 
 @pytest.fixture

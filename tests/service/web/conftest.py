@@ -18,12 +18,12 @@ import pytest
 import uvloop
 from werkzeug.exceptions import HTTPException
 
-from service.web.errors import error_reply
-from service.web.handlers.threads import AnswerThreads
-from service.web.http.connection import Limits
-from service.web.http.messages import Answer, Cancel, Request, Respond
-from service.web.http.server import HttpServer
-from service.web.reply import Reply
+from pigeonhole.service.web.errors import error_reply
+from pigeonhole.service.web.handlers.threads import AnswerThreads
+from pigeonhole.service.web.http.connection import Limits
+from pigeonhole.service.web.http.messages import Answer, Cancel, Request, Respond
+from pigeonhole.service.web.http.server import HttpServer
+from pigeonhole.service.web.reply import Reply
 
 SHORT = {
     "body_bytes": 1_000_000,

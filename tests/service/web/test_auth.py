@@ -15,13 +15,13 @@ from flask import Blueprint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api_keys import ADMIN, METRICS, PREDICT, READ, SCOPES, KeyFile, new_key
-from service.app import Service
-from service.errors import KeyRequired, ScopeRequired
-from service.serving.metrics import Metrics
-from service.serving.shared_state import CounterMap
-from service.settings import FRONTS, Settings
-from service.web.auth import (
+from pigeonhole.service.api_keys import ADMIN, METRICS, PREDICT, READ, SCOPES, KeyFile, new_key
+from pigeonhole.service.app import Service
+from pigeonhole.service.errors import KeyRequired, ScopeRequired
+from pigeonhole.service.serving.metrics import Metrics
+from pigeonhole.service.serving.shared_state import CounterMap
+from pigeonhole.service.settings import FRONTS, Settings
+from pigeonhole.service.web.auth import (
     ANY_KEY,
     MAX_REMEMBERED,
     OPEN,
@@ -29,9 +29,9 @@ from service.web.auth import (
     Guard,
     scope_of,
 )
-from service.web.handlers.flask_app import make_http_app
-from service.web.http.connection import COUNTED_BYTES, PIECE_BYTES
-from service.web.http.messages import Request
+from pigeonhole.service.web.handlers.flask_app import make_http_app
+from pigeonhole.service.web.http.connection import COUNTED_BYTES, PIECE_BYTES
+from pigeonhole.service.web.http.messages import Request
 from tests.service.web.handlers.asking_handlers import answers as answers_of
 
 ROW = b'{"instances": [[172, 95]]}'

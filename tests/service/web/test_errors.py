@@ -7,8 +7,8 @@ import json
 import pytest
 from werkzeug import exceptions
 
-from service import errors
-from service.web.errors import (
+from pigeonhole.service import errors
+from pigeonhole.service.web.errors import (
     HTTP_CODES,
     INTERNAL_CODE,
     TABLE,

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from service.web.request_id import request_id
+from pigeonhole.service.web.request_id import request_id
 
 MADE = re.compile("[0-9a-f]{32}")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from trainer.data.cells.text import tidy
-from trainer.data.table import Table
+from pigeonhole.trainer.data.cells.text import tidy
+from pigeonhole.trainer.data.table import Table
 
 
 @pytest.fixture

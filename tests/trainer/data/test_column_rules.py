@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.data.cells.text import tidy
-from trainer.data.column import Column
-from trainer.data.column_rules import understand
-from trainer.data.schema import Kind
+from pigeonhole.trainer.data.cells.text import tidy
+from pigeonhole.trainer.data.column import Column
+from pigeonhole.trainer.data.column_rules import understand
+from pigeonhole.trainer.data.schema import Kind
 
 ROWS = 100
 

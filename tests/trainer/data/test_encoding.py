@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.data.encoding import encode
-from trainer.data.schema import Feature, Kind, Schema
-from trainer.errors import TableError
+from pigeonhole.trainer.data.encoding import encode
+from pigeonhole.trainer.data.schema import Feature, Kind, Schema
+from pigeonhole.trainer.errors import TableError
 
 SCHEMA = Schema(
     features=(

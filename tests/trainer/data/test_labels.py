@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.data.labels import class_names, imbalance, labeled, twins
-from trainer.errors import TableError
+from pigeonhole.trainer.data.labels import class_names, imbalance, labeled, twins
+from pigeonhole.trainer.errors import TableError
 
 
 def refusal(table) -> str:

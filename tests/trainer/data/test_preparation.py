@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainer.data.encoding import encode
-from trainer.data.preparation import clean
-from trainer.data.schema import Feature, Kind
-from trainer.data.table import read_table
-from trainer.errors import TableError
+from pigeonhole.trainer.data.encoding import encode
+from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.schema import Feature, Kind
+from pigeonhole.trainer.data.table import read_table
+from pigeonhole.trainer.errors import TableError
 
 CSV = """\
 ,height,color,tame,animal,empty

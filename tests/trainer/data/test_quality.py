@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trainer.data.preparation import clean
-from trainer.data.quality import LOOKED_AT, far_out, gives_away
+from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.quality import LOOKED_AT, far_out, gives_away
 
 
 def texts(values) -> list[str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.preparation import Cleaned, clean
-from trainer.data.schema import Kind
-from trainer.data.table import read_table
+from pigeonhole.trainer.data.preparation import Cleaned, clean
+from pigeonhole.trainer.data.schema import Kind
+from pigeonhole.trainer.data.table import read_table
 
 FOLDER = Path(
     os.environ.get("PIGEONHOLE_TABLES", Path(__file__).resolve().parents[4] / "shared" / "data")

@@ -7,10 +7,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from trainer.data.preparation import clean
-from trainer.data.samples import MEN, SAMPLES, WOMEN, animals, bodymass, write_csv
-from trainer.data.schema import Kind
-from trainer.data.table import read_table
+from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.samples import MEN, SAMPLES, WOMEN, animals, bodymass, write_csv
+from pigeonhole.trainer.data.schema import Kind
+from pigeonhole.trainer.data.table import read_table
 
 
 def rng() -> np.random.Generator:

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.schema import Examples
-from trainer.data.stratified import parted, stratified_split
+from pigeonhole.trainer.data.schema import Examples
+from pigeonhole.trainer.data.stratified import parted, stratified_split
 
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=200).map(np.array)
 fractions = st.floats(0.01, 0.99)

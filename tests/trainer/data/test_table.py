@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainer.data.cells.text import MISSING
-from trainer.data.table import Table, read_table
-from trainer.errors import TableError
+from pigeonhole.trainer.data.cells.text import MISSING
+from pigeonhole.trainer.data.table import Table, read_table
+from pigeonhole.trainer.errors import TableError
 
 
 def cells(table: Table) -> dict[str, list]:

@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from trainer.evaluation.baselines import ITERATIONS, NEIGHBORS, ROWS, baseline_answers
-from trainer.evaluation.scores import Scores, score
+from pigeonhole.trainer.evaluation.baselines import ITERATIONS, NEIGHBORS, ROWS, baseline_answers
+from pigeonhole.trainer.evaluation.scores import Scores, score
 
 Rows = tuple[np.ndarray, np.ndarray]
 

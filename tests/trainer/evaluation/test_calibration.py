@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.evaluation.calibration import BINS, expected_calibration_error, reliability
+from pigeonhole.trainer.evaluation.calibration import BINS, expected_calibration_error, reliability
 
 
 def test_the_figures_are_those_worked_out_by_hand() -> None:

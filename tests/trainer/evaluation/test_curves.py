@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from trainer.evaluation.curves import precision_recall_curve, roc_curve
+from pigeonhole.trainer.evaluation.curves import precision_recall_curve, roc_curve
 
 
 def test_the_points_are_those_worked_out_by_hand() -> None:

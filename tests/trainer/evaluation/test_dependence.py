@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.evaluation.dependence import LEVELS, POINTS, ROWS, decision_map, partial_dependence
+from pigeonhole.trainer.evaluation.dependence import (
+    LEVELS,
+    POINTS,
+    ROWS,
+    decision_map,
+    partial_dependence,
+)
 
 NO_TEXT = np.empty((400, 0), dtype=object)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.evaluation.importance import FEWEST_ROWS, permutation_importance
+from pigeonhole.trainer.evaluation.importance import FEWEST_ROWS, permutation_importance
 
 NO_TEXT = np.empty((300, 0), dtype=object)
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from trainer.evaluation.intervals import (
+from pigeonhole.trainer.evaluation.intervals import (
     FEWEST_RESAMPLES,
     MOST_RESAMPLES,
     Answers,
     bootstrap,
     interval,
 )
-from trainer.evaluation.scores import Scores, score
+from pigeonhole.trainer.evaluation.scores import Scores, score
 
 FIGURES = [field.name for field in fields(Scores) if field.name not in ("rows", "confusion")]
 

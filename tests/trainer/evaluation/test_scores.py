@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from trainer.evaluation.scores import SMALLEST, score
+from pigeonhole.trainer.evaluation.scores import SMALLEST, score
 
 
 def labels(*values: int) -> np.ndarray:

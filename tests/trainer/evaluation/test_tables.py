@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.evaluation.intervals import Answers, bootstrap
-from trainer.evaluation.scores import score
-from trainer.evaluation.tables import (
+from pigeonhole.trainer.evaluation.intervals import Answers, bootstrap
+from pigeonhole.trainer.evaluation.scores import score
+from pigeonhole.trainer.evaluation.tables import (
     SHOWN_CHARACTERS,
     aligned,
     confusion_table,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.errors import SettingError
-from trainer.evaluation.threshold import best_threshold, check_metric
+from pigeonhole.trainer.errors import SettingError
+from pigeonhole.trainer.evaluation.threshold import best_threshold, check_metric
 
 CHANCES = np.array([0.9, 0.8, 0.6, 0.4, 0.2], np.float32)
 POSITIVE = np.array([True, True, False, True, False])

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.data.samples import SAMPLES, write_csv
-from trainer.errors import ExportError
-from trainer.export.inspection import inspection
-from trainer.graph import Graph
-from trainer.run import train
-from trainer.settings import Settings
+from pigeonhole.trainer.data.samples import SAMPLES, write_csv
+from pigeonhole.trainer.errors import ExportError
+from pigeonhole.trainer.export.inspection import inspection
+from pigeonhole.trainer.graph import Graph
+from pigeonhole.trainer.run import train
+from pigeonhole.trainer.settings import Settings
 
 
 def fitted(folder: Path, name: str, **flags: str) -> Path:

@@ -10,17 +10,17 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from trainer.classifier import FittedClassifier, Threshold
-from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.errors import ExportError
-from trainer.evaluation.scores import score
-from trainer.export import model as model_file
-from trainer.export.parity import ExportedModel
-from trainer.features.preprocessor import Preprocessor
-from trainer.graph import Graph
-from trainer.network.ensemble import Ensemble
-from trainer.network.layers import Dense
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.classifier import FittedClassifier, Threshold
+from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
+from pigeonhole.trainer.errors import ExportError
+from pigeonhole.trainer.evaluation.scores import score
+from pigeonhole.trainer.export import model as model_file
+from pigeonhole.trainer.export.parity import ExportedModel
+from pigeonhole.trainer.features.preprocessor import Preprocessor
+from pigeonhole.trainer.graph import Graph
+from pigeonhole.trainer.network.ensemble import Ensemble
+from pigeonhole.trainer.network.layers import Dense
+from pigeonhole.trainer.network.sequential import Sequential
 
 ROWS = 60
 

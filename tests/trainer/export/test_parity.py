@@ -3,17 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.classifier import FittedClassifier, Threshold
-from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.errors import ExportError
-from trainer.export.model import export
-from trainer.export.parity import BATCH, TOLERANCE, ExportedModel, awkward_rows, check_parity
-from trainer.features.numeric import RobustScaler
-from trainer.features.preprocessor import Preprocessor
-from trainer.graph import Graph
-from trainer.network.ensemble import Ensemble
-from trainer.network.layers import Dense
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.classifier import FittedClassifier, Threshold
+from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
+from pigeonhole.trainer.errors import ExportError
+from pigeonhole.trainer.export.model import export
+from pigeonhole.trainer.export.parity import (
+    BATCH,
+    TOLERANCE,
+    ExportedModel,
+    awkward_rows,
+    check_parity,
+)
+from pigeonhole.trainer.features.numeric import RobustScaler
+from pigeonhole.trainer.features.preprocessor import Preprocessor
+from pigeonhole.trainer.graph import Graph
+from pigeonhole.trainer.network.ensemble import Ensemble
+from pigeonhole.trainer.network.layers import Dense
+from pigeonhole.trainer.network.sequential import Sequential
 
 SCHEMA = Schema(
     (

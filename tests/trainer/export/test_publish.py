@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.errors import ExportError
-from trainer.export.publish import FILE, check_writable, publish
+from pigeonhole.trainer.errors import ExportError
+from pigeonhole.trainer.export.publish import FILE, check_writable, publish
 
 
 def names(folder: Path) -> set[str]:
@@ -141,8 +141,8 @@ def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from trainer.errors import ExportError\n"
-        "from trainer.export.publish import publish\n"
+        "from pigeonhole.trainer.errors import ExportError\n"
+        "from pigeonhole.trainer.export.publish import publish\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"
@@ -173,7 +173,7 @@ def test_publishers_at_the_same_time_get_versions_of_their_own(tmp_path: Path) -
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from trainer.export.publish import publish\n"
+        "from pigeonhole.trainer.export.publish import publish\n"
         "for number in range(10):\n"
         "    content = f'{sys.argv[2]} {number}'.encode()\n"
         "    print(publish(content, Path(sys.argv[1]), 'm'))\n"

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 import pytest
 
-from trainer.data.samples import SAMPLES, write_csv
-from trainer.data.schema import Kind
-from trainer.errors import ExportError, TableError
-from trainer.evaluation.scores import score
-from trainer.export.published import PublishedModel
-from trainer.run import train
-from trainer.settings import Settings
+from pigeonhole.trainer.data.samples import SAMPLES, write_csv
+from pigeonhole.trainer.data.schema import Kind
+from pigeonhole.trainer.errors import ExportError, TableError
+from pigeonhole.trainer.evaluation.scores import score
+from pigeonhole.trainer.export.published import PublishedModel
+from pigeonhole.trainer.run import train
+from pigeonhole.trainer.settings import Settings
 
 TABLE = """\
 when,size,color,sold

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.features.categorical import EMBEDDED_FROM, SEPARATOR, CategoryEncoder, Vocabulary
-from trainer.features.missing import FEW_ROWS
-from trainer.graph import Graph
+from pigeonhole.trainer.features.categorical import (
+    EMBEDDED_FROM,
+    SEPARATOR,
+    CategoryEncoder,
+    Vocabulary,
+)
+from pigeonhole.trainer.features.missing import FEW_ROWS
+from pigeonhole.trainer.graph import Graph
 
 TEXTS = st.one_of(
     st.sampled_from(["", "a", "b", "A", "a ", "nan", "None", "0", "1"]),

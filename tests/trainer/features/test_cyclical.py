@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from trainer.features.cyclical import FourierEncoder, Wave
-from trainer.graph import Graph
+from pigeonhole.trainer.features.cyclical import FourierEncoder, Wave
+from pigeonhole.trainer.graph import Graph
 
 DAY = 86_400.0
 YEAR = 365.2425 * DAY

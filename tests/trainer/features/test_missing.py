@@ -4,8 +4,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from trainer.features.missing import FEW_ROWS, MissingIndicator
-from trainer.graph import Graph
+from pigeonhole.trainer.features.missing import FEW_ROWS, MissingIndicator
+from pigeonhole.trainer.graph import Graph
 
 GAP = np.nan
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from trainer.features.numeric import BEND, RobustScaler, two_valued
-from trainer.graph import Graph
+from pigeonhole.trainer.features.numeric import BEND, RobustScaler, two_valued
+from pigeonhole.trainer.graph import Graph
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=False)
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.features.categorical import EMBEDDED_FROM
-from trainer.features.preprocessor import BLOCK_CELLS, InputLayout, Preprocessor
-from trainer.graph import Graph
+from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
+from pigeonhole.trainer.features.categorical import EMBEDDED_FROM
+from pigeonhole.trainer.features.preprocessor import BLOCK_CELLS, InputLayout, Preprocessor
+from pigeonhole.trainer.graph import Graph
 
 DAY = 86_400.0
 

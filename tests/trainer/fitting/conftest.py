@@ -13,9 +13,9 @@ from types import FrameType
 import numpy as np
 import pytest
 
-from trainer.network.layers import BatchNormalization, Dense
-from trainer.network.optimizers import Adam
-from trainer.network.sequential import Epoch, Sequential
+from pigeonhole.trainer.network.layers import BatchNormalization, Dense
+from pigeonhole.trainer.network.optimizers import Adam
+from pigeonhole.trainer.network.sequential import Epoch, Sequential
 
 Rows = tuple[np.ndarray, np.ndarray]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_info
 
-from trainer.fitting.cores import WIDE, cores, products_shared, widest, workers
-from trainer.network.layers import Dense, Dropout
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.fitting.cores import WIDE, cores, products_shared, widest, workers
+from pigeonhole.trainer.network.layers import Dense, Dropout
+from pigeonhole.trainer.network.sequential import Sequential
 
 
 def of_width(units: int) -> Sequential:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from trainer.fitting.early_stopping import CRITERIA, EarlyStopping, patient_for_half
-from trainer.fitting.temperature import calibrated_loss
+from pigeonhole.trainer.fitting.early_stopping import CRITERIA, EarlyStopping, patient_for_half
+from pigeonhole.trainer.fitting.temperature import calibrated_loss
 
 
 def test_patience_counts_epochs_in_a_row_without_a_better_loss(network, epoch) -> None:

@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trainer.errors import TrainingError
-from trainer.fitting.cores import WIDE
-from trainer.fitting.ensemble import Fitted, fit_members, left_out
-from trainer.fitting.fit import Plan
-from trainer.fitting.history import ALL_EPOCHS, INTERRUPTION
-from trainer.fitting.temperature import temperature
-from trainer.network.layers import BatchNormalization, Dense, Dropout
-from trainer.network.optimizers import Adam
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.errors import TrainingError
+from pigeonhole.trainer.fitting.cores import WIDE
+from pigeonhole.trainer.fitting.ensemble import Fitted, fit_members, left_out
+from pigeonhole.trainer.fitting.fit import Plan
+from pigeonhole.trainer.fitting.history import ALL_EPOCHS, INTERRUPTION
+from pigeonhole.trainer.fitting.temperature import temperature
+from pigeonhole.trainer.network.layers import BatchNormalization, Dense, Dropout
+from pigeonhole.trainer.network.optimizers import Adam
+from pigeonhole.trainer.network.sequential import Sequential
 
 ROWS = 60
 PLAN = Plan(epochs=4, batch_size=16, patience=99)

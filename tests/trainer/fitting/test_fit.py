@@ -7,13 +7,13 @@ from threading import Event
 import numpy as np
 import pytest
 
-from trainer.errors import TrainingError
-from trainer.fitting.early_stopping import EarlyStopping
-from trainer.fitting.fit import Plan, fit_network
-from trainer.fitting.history import ALL_EPOCHS, CALLBACK, INTERRUPTION, PATIENCE, History
-from trainer.network.layers import Dense
-from trainer.network.optimizers import SGD
-from trainer.network.sequential import Epoch, Sequential
+from pigeonhole.trainer.errors import TrainingError
+from pigeonhole.trainer.fitting.early_stopping import EarlyStopping
+from pigeonhole.trainer.fitting.fit import Plan, fit_network
+from pigeonhole.trainer.fitting.history import ALL_EPOCHS, CALLBACK, INTERRUPTION, PATIENCE, History
+from pigeonhole.trainer.network.layers import Dense
+from pigeonhole.trainer.network.optimizers import SGD
+from pigeonhole.trainer.network.sequential import Epoch, Sequential
 
 PLAN = Plan(epochs=30, batch_size=16, patience=5)
 

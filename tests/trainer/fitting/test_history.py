@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.fitting.history import PATIENCE, History
+from pigeonhole.trainer.fitting.history import PATIENCE, History
 
 
 def test_a_history_is_the_epochs_as_named_arrays(epoch) -> None:

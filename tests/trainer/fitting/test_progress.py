@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import io
 
-from trainer.fitting.progress import Progress
-from trainer.network.sequential import Epoch
+from pigeonhole.trainer.fitting.progress import Progress
+from pigeonhole.trainer.network.sequential import Epoch
 
 
 def test_it_is_quiet_where_there_is_no_terminal() -> None:

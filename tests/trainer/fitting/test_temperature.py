@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.fitting.temperature import COLDEST, HOTTEST, calibrated_loss, temperature
+from pigeonhole.trainer.fitting.temperature import COLDEST, HOTTEST, calibrated_loss, temperature
 
 GRID = np.geomspace(COLDEST, HOTTEST, 301)
 

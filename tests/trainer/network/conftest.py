@@ -8,11 +8,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from trainer.graph import Graph
-from trainer.network.ensemble import Ensemble
-from trainer.network.layers import Layer
-from trainer.network.losses import Loss
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.graph import Graph
+from pigeonhole.trainer.network.ensemble import Ensemble
+from pigeonhole.trainer.network.layers import Layer
+from pigeonhole.trainer.network.losses import Loss
+from pigeonhole.trainer.network.sequential import Sequential
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trainer.network.activations import ACTIVATIONS, Selu, named
+from pigeonhole.trainer.network.activations import ACTIVATIONS, Selu, named
 
 FLAT = {"threshold", "straight_through_threshold"}  # no derivative to compare with
 AWKWARD = np.array([[-1e4, 1e4, 0.0], [-0.0, 1e-20, -1e-20], [88.8, -88.8, 17.0], [1e4, 1e4, 1e4]])

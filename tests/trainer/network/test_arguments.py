@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.network.arguments import chosen, fraction, positive, whole
+from pigeonhole.trainer.network.arguments import chosen, fraction, positive, whole
 
 NAN, INFINITY = float("nan"), float("inf")
 

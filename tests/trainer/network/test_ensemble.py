@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.graph import Graph
-from trainer.network.ensemble import Ensemble
-from trainer.network.layers import (
+from pigeonhole.trainer.graph import Graph
+from pigeonhole.trainer.network.ensemble import Ensemble
+from pigeonhole.trainer.network.layers import (
     Activation,
     BatchNormalization,
     Dense,
@@ -15,7 +15,7 @@ from trainer.network.layers import (
     PeriodicEmbedding,
     Scaling,
 )
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.network.sequential import Sequential
 
 LEVELS = (3, 40)
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from trainer.network.initializers import INITIALIZERS, named
-from trainer.network.layers import Dense
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.network.initializers import INITIALIZERS, named
+from pigeonhole.trainer.network.layers import Dense
+from pigeonhole.trainer.network.sequential import Sequential
 
 SHAPE = (300, 200)
 VARIANCES = {

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.network.activations import Softmax
-from trainer.network.losses import CategoricalCrossentropy, MeanSquaredError, named
+from pigeonhole.trainer.network.activations import Softmax
+from pigeonhole.trainer.network.losses import CategoricalCrossentropy, MeanSquaredError, named
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
 Y = np.array([0, 1])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from trainer.network.optimizers import OPTIMIZERS, SGD, AdaGrad, Adam, AdamW, named
+from pigeonhole.trainer.network.optimizers import OPTIMIZERS, SGD, AdaGrad, Adam, AdamW, named
 
 DECAYED = np.array([True, True, False])
 START = np.array([1.0, -2.0, 0.5])

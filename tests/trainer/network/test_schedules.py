@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.network.layers import Dense, Dropout
-from trainer.network.optimizers import AdamW
-from trainer.network.schedules import SCHEDULES, cosine, coslog4, flat_cosine, named
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.network.layers import Dense, Dropout
+from pigeonhole.trainer.network.optimizers import AdamW
+from pigeonhole.trainer.network.schedules import SCHEDULES, cosine, coslog4, flat_cosine, named
+from pigeonhole.trainer.network.sequential import Sequential
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

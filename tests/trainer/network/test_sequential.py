@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.errors import TrainingError
-from trainer.network.layers import BatchNormalization, Dense, Dropout, Scaling
-from trainer.network.optimizers import SGD, Adam
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.errors import TrainingError
+from pigeonhole.trainer.network.layers import BatchNormalization, Dense, Dropout, Scaling
+from pigeonhole.trainer.network.optimizers import SGD, Adam
+from pigeonhole.trainer.network.sequential import Sequential
 
 
 def small(dtype=np.float32) -> Sequential:

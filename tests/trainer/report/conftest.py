@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.data.schema import Examples, Feature, Kind, Schema
-from trainer.evaluation.intervals import Answers
-from trainer.fitting.history import History
-from trainer.report.inputs import DrawnLayer, Evidence
+from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
+from pigeonhole.trainer.evaluation.intervals import Answers
+from pigeonhole.trainer.fitting.history import History
+from pigeonhole.trainer.report.inputs import DrawnLayer, Evidence
 
 TEXTS = ["", "plain", "<b>bold</b>", "$x_1$", "x" * 200, "\u202eturned"]
 

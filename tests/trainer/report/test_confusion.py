@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from trainer.report.confusion import (
+from pigeonhole.trainer.report.confusion import (
     SHOWN_CLASSES,
     SHOWN_FIGURES,
     class_figures,

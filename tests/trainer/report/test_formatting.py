@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from trainer.evaluation.intervals import Interval
-from trainer.report import formatting
+from pigeonhole.trainer.evaluation.intervals import Interval
+from pigeonhole.trainer.report import formatting
 
 
 def test_shares_and_scores_are_rounded_and_what_is_unknown_is_a_dash() -> None:

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from trainer.data.findings import Finding
-from trainer.data.schema import Feature, Kind
-from trainer.evaluation.threshold import Threshold
-from trainer.report.inputs import DrawnLayer
-from trainer.report.page import report
+from pigeonhole.trainer.data.findings import Finding
+from pigeonhole.trainer.data.schema import Feature, Kind
+from pigeonhole.trainer.evaluation.threshold import Threshold
+from pigeonhole.trainer.report.inputs import DrawnLayer
+from pigeonhole.trainer.report.page import report
 
 HOSTILE = (
     '<script>alert("x")</script>',

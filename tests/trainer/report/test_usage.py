@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from trainer.report.usage import SHOWN_FEATURES, calls
+from pigeonhole.trainer.report.usage import SHOWN_FEATURES, calls
 
 ROWS = [
     {"height_cm": 172, "weight_kg": 95.5},

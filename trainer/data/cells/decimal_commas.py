@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trainer.data.column import NEARLY_ALL
+from ..column import NEARLY_ALL
 
 COMMA_NUMBER = r"^[+-]?[0-9]+(,[0-9]+)?$"
 NO_THOUSANDS = r",([0-9]{1,2}|[0-9]{4,})$"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from trainer.data.cells.text import category_text
+from .text import category_text
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from trainer.data.cells.decimal_commas import CommaCount, with_points
-from trainer.data.cells.numbers import parse
-from trainer.data.cells.text import tidy
-from trainer.data.column import NEARLY_ALL
+from ..cells.decimal_commas import CommaCount, with_points
+from ..cells.numbers import parse
+from ..cells.text import tidy
+from ..column import NEARLY_ALL
 
 KEPT = 16
 """Cells of each sort whose text is kept. A finding cites three, but rows may be dropped first."""

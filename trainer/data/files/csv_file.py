@@ -16,9 +16,9 @@ from typing import IO, Any, Self
 import pyarrow as pa
 import pyarrow.csv
 
-from trainer.data.cells.text import MISSING
-from trainer.data.files.column_builder import GrowingColumn, HeldColumn
-from trainer.errors import TableError
+from ...errors import TableError
+from ..cells.text import MISSING
+from .column_builder import GrowingColumn, HeldColumn
 
 DELIMITERS = (",", ";", "\t", "|")
 GZIP_MAGIC = b"\x1f\x8b"

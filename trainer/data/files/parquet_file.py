@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trainer.data.cells.text import tidy
-from trainer.errors import TableError
+from ...errors import TableError
+from ..cells.text import tidy
 
 BUFFER_BYTES = 2**16
 """How much of a file is read at a time; by itself pyarrow reads all that a column takes."""

@@ -5,14 +5,14 @@ vectors. Buffers are made once for the largest batch, so a training step makes n
 batch's size.
 """
 
-from trainer.network.layers.activation import Activation
-from trainer.network.layers.dense import Dense
-from trainer.network.layers.dropout import Dropout
-from trainer.network.layers.embedding import Embedding
-from trainer.network.layers.layer import ActivatedLayer, Layer
-from trainer.network.layers.normalization import BatchNormalization
-from trainer.network.layers.periodic import PeriodicEmbedding
-from trainer.network.layers.scaling import Scaling
+from .activation import Activation
+from .dense import Dense
+from .dropout import Dropout
+from .embedding import Embedding
+from .layer import ActivatedLayer, Layer
+from .normalization import BatchNormalization
+from .periodic import PeriodicEmbedding
+from .scaling import Scaling
 
 __all__ = [
     "ActivatedLayer",

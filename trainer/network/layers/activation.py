@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trainer.graph import Graph
-from trainer.network.activations import ActivationFunction
-from trainer.network.layers.layer import ActivatedLayer, Array
+from ...graph import Graph
+from ..activations import ActivationFunction
+from .layer import ActivatedLayer, Array
 
 
 class Activation(ActivatedLayer):

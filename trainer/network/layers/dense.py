@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from trainer.graph import Graph
-from trainer.network import initializers
-from trainer.network.activations import ActivationFunction
-from trainer.network.arguments import whole
-from trainer.network.initializers import SUITED, Initializer
-from trainer.network.layers.layer import ActivatedLayer, Array
+from ...graph import Graph
+from .. import initializers
+from ..activations import ActivationFunction
+from ..arguments import whole
+from ..initializers import SUITED, Initializer
+from .layer import ActivatedLayer, Array
 
 
 class Dense(ActivatedLayer):

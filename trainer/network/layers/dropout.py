@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer.graph import Graph
-from trainer.network.arguments import fraction
-from trainer.network.layers.layer import Array, Layer
+from ...graph import Graph
+from ..arguments import fraction
+from .layer import Array, Layer
 
 CHANCES = 2**16
 """Dropout draws a whole number below this for each unit: 64 random bits serve four units, which

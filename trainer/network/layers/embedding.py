@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from trainer.graph import ELEMENT_TYPES, Graph
-from trainer.network import initializers
-from trainer.network.arguments import whole
-from trainer.network.initializers import Initializer
-from trainer.network.layers.layer import Array, Layer
+from ...graph import ELEMENT_TYPES, Graph
+from .. import initializers
+from ..arguments import whole
+from ..initializers import Initializer
+from .layer import Array, Layer
 
 INT64 = ELEMENT_TYPES["int64"]
 

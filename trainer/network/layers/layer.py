@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.graph import Graph
-from trainer.network import activations
-from trainer.network.activations import ActivationFunction
-from trainer.network.arguments import positive, whole
+from ...graph import Graph
+from .. import activations
+from ..activations import ActivationFunction
+from ..arguments import positive, whole
 
 Array = NDArray[Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer.graph import Graph
-from trainer.network.arguments import fraction, positive
-from trainer.network.layers.layer import Array, Layer
+from ...graph import Graph
+from ..arguments import fraction, positive
+from .layer import Array, Layer
 
 
 class BatchNormalization(Layer):

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer.graph import Graph
-from trainer.network.arguments import positive, whole
-from trainer.network.layers.layer import Array, Layer
+from ...graph import Graph
+from ..arguments import positive, whole
+from .layer import Array, Layer
 
 BLOCK_COLUMNS = 16
 """Columns whose waves are one product in the exported graph. Most of its factors are zeros, for each

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.graph import Graph
-from trainer.network.layers.layer import Array, Layer
+from ...graph import Graph
+from .layer import Array, Layer
 
 
 class Scaling(Layer):

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from trainer.data.schema import Feature, Kind
-from trainer.evaluation.dependence import DecisionMap, Dependence
-from trainer.evaluation.importance import Importance
-from trainer.report.drawing import (
+from ...data.schema import Feature, Kind
+from ...evaluation.dependence import DecisionMap, Dependence
+from ...evaluation.importance import Importance
+from ..drawing import (
     CARD,
     DASHES,
     INK,
@@ -30,7 +30,7 @@ from trainer.report.drawing import (
     svg,
     value_axis,
 )
-from trainer.report.formatting import brief, percent, plural, signed
+from ..formatting import brief, percent, plural, signed
 
 SHOWN_COLUMNS = 15
 

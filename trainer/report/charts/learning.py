@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from trainer.fitting.history import History
-from trainer.report.drawing import (
+from ...fitting.history import History
+from ..drawing import (
     CARD,
     DASHES,
     INK,
@@ -27,8 +27,8 @@ from trainer.report.drawing import (
     percent_axis,
     svg,
 )
-from trainer.report.formatting import brief, percent
-from trainer.report.inputs import DrawnLayer
+from ..formatting import brief, percent
+from ..inputs import DrawnLayer
 
 HEIGHT = 250
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from trainer.evaluation.calibration import Reliability
-from trainer.evaluation.intervals import Interval
-from trainer.report.analysis import ClassCurves
-from trainer.report.drawing import (
+from ...evaluation.calibration import Reliability
+from ...evaluation.intervals import Interval
+from ..analysis import ClassCurves
+from ..drawing import (
     CARD,
     DASHES,
     LEGEND_ROW,
@@ -25,7 +25,7 @@ from trainer.report.drawing import (
     percent_axis,
     svg,
 )
-from trainer.report.formatting import brief, decimal, percent, percent_range
+from ..formatting import brief, decimal, percent, percent_range
 
 ROW = 46
 """Pixels for a method."""

@@ -12,11 +12,11 @@ from hypothesis.errors import Unsatisfiable
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
 
-from service.serving.live_models import LiveModels
-from service.web.api_docs.openapi import distinct_words, openapi_document
-from service.web.api_docs.schemas import CODES
-from service.web.auth import scope_of
-from service.web.rows import arrow_format
+from pigeonhole.service.serving.live_models import LiveModels
+from pigeonhole.service.web.api_docs.openapi import distinct_words, openapi_document
+from pigeonhole.service.web.api_docs.schemas import CODES
+from pigeonhole.service.web.auth import scope_of
+from pigeonhole.service.web.rows import arrow_format
 from tests.service.web.generated_requests import ask, config
 
 UNLISTED = {

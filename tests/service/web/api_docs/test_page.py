@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service import __version__
+from pigeonhole import __version__
 
 HOSTILE = "<script>alert(1)</script>' $(id) `id` {{ 7*7 }}&amp;"
 

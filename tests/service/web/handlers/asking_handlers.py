@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from service.web.http.messages import Answer, Door, Request
+from pigeonhole.service.web.http.messages import Answer, Door, Request
 
 
 class Told:

@@ -18,28 +18,29 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.errors import DeadlineExceeded, Overloaded, PredictionFailed
-from service.model.artifact import Model, load_model
-from service.model.columns import Columns
-from service.model.repository import Repository
-from service.serving.batcher import RunPool
-from service.serving.live_models import LiveModels
-from service.serving.metrics import Metrics, MetricsCollector
-from service.serving.observation import Observation
-from service.serving.predictor import Predictor
-from service.serving.shared_state import CounterMap
-from service.web.auth import Guard
-from service.web.handlers.fast_path import Express
-from service.web.handlers.flask_app import make_http_app
-from service.web.handlers.inference_routes import hot_blueprint, hot_routes
-from service.web.handlers.threads import AnswerThreads
-from service.web.handlers.wsgi import DoorThreads, FlaskDoor
-from service.web.http.messages import Answer, Request
-from service.web.inference.route import LONG_BYTES, InferenceProtocol, InferenceRoute
-from service.web.inference import content_coding
-from service.web.inference.streaming import CLIENT_GONE, StreamProtocol
-from service.web.monitoring.access_log import AccessLog
-from service.web.monitoring.request_log import Journal
+from pigeonhole.service.errors import DeadlineExceeded, Overloaded, PredictionFailed
+from pigeonhole.service.model.artifact import Model, load_model
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.model.repository import Repository
+from pigeonhole.service.serving.batcher import RunPool
+from pigeonhole.service.serving.live_models import LiveModels
+from pigeonhole.service.serving.metrics import Metrics, MetricsCollector
+from pigeonhole.service.serving.observation import Observation
+from pigeonhole.service.serving.predictor import Predictor
+from pigeonhole.service.serving.shared_state import CounterMap
+from pigeonhole.service.web.auth import Guard
+from pigeonhole.service.web.errors import CLIENT_GONE
+from pigeonhole.service.web.handlers.fast_path import Express
+from pigeonhole.service.web.handlers.flask_app import make_http_app
+from pigeonhole.service.web.handlers.inference_routes import hot_blueprint, hot_routes
+from pigeonhole.service.web.handlers.threads import AnswerThreads
+from pigeonhole.service.web.handlers.wsgi import DoorThreads, FlaskDoor
+from pigeonhole.service.web.http.messages import Answer, Request
+from pigeonhole.service.web.inference import content_coding
+from pigeonhole.service.web.inference.protocol import InferenceProtocol, StreamProtocol
+from pigeonhole.service.web.inference.route import LONG_BYTES, InferenceRoute
+from pigeonhole.service.web.monitoring.access_log import AccessLog
+from pigeonhole.service.web.monitoring.request_log import Journal
 from tests.service.heavy_model import write_heavy_model
 from tests.service.web.handlers.asking_handlers import Told, answers, whole
 

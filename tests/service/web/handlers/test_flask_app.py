@@ -11,12 +11,12 @@ import zlib
 import pytest
 from flask import Blueprint
 
-from service.serving.metrics import Metrics
-from service.serving.shared_state import CounterMap
-from service.web.auth import Guard
-from service.web.handlers.flask_app import SECURITY_HEADERS, make_http_app
-from service.web.monitoring.access_log import AccessLog
-from service.web.monitoring.request_log import Journal
+from pigeonhole.service.serving.metrics import Metrics
+from pigeonhole.service.serving.shared_state import CounterMap
+from pigeonhole.service.web.auth import Guard
+from pigeonhole.service.web.handlers.flask_app import SECURITY_HEADERS, make_http_app
+from pigeonhole.service.web.monitoring.access_log import AccessLog
+from pigeonhole.service.web.monitoring.request_log import Journal
 
 EVERY_KIND = [
     ("GET", "/", 200),

@@ -27,11 +27,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.app import Service
-from service.settings import FRONTS, Settings
-from service.web.http.connection import Limits
-from service.web.http.server import HttpServer
-from service.web.inference.route import LONG_BYTES
+from pigeonhole.service.app import Service
+from pigeonhole.service.settings import FRONTS, Settings
+from pigeonhole.service.web.http.connection import Limits
+from pigeonhole.service.web.http.server import HttpServer
+from pigeonhole.service.web.inference.route import LONG_BYTES
 from tests.service.heavy_model import write_heavy_model
 
 MAX_BODY = 100_000

@@ -10,9 +10,9 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from service.errors import Overloaded
-from service.web.handlers.threads import AnswerThreads
-from service.web.http.messages import Answer, Rest
+from pigeonhole.service.errors import Overloaded
+from pigeonhole.service.web.handlers.threads import AnswerThreads
+from pigeonhole.service.web.http.messages import Answer, Rest
 
 ANSWER = Answer(b"head", b"body")
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from werkzeug.exceptions import RequestTimeout
 
-from service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
-from service.serving.shared_state import CounterMap
-from service.web.auth import Guard
-from service.web.handlers.flask_app import make_http_app
-from service.web.handlers.threads import AnswerThreads
-from service.web.handlers.wsgi import DoorThreads, FlaskDoor, environ
-from service.web.http.messages import Answer, Request
+from pigeonhole.service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
+from pigeonhole.service.serving.shared_state import CounterMap
+from pigeonhole.service.web.auth import Guard
+from pigeonhole.service.web.handlers.flask_app import make_http_app
+from pigeonhole.service.web.handlers.threads import AnswerThreads
+from pigeonhole.service.web.handlers.wsgi import DoorThreads, FlaskDoor, environ
+from pigeonhole.service.web.http.messages import Answer, Request
 from tests.service.web.handlers.asking_handlers import Told, answers, whole
 
 

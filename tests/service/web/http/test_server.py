@@ -16,8 +16,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from service.web.http.connection import Connection
-from service.web.http.server import turn_away
+from pigeonhole.service.web.http.connection import Connection
+from pigeonhole.service.web.http.server import turn_away
 
 GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

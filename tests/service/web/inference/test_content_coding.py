@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.web.inference.content_coding import LEAST_BYTES, chosen_coding, compressed
-from service.web.reply import Reply
+from pigeonhole.service.web.inference.content_coding import LEAST_BYTES, chosen_coding, compressed
+from pigeonhole.service.web.reply import Reply
 
 LONG = b"0123456789" * (LEAST_BYTES // 10 + 1)
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.web.bodies import inflated
-from service.web.errors import BodyTooLarge, UnsupportedEncoding
+from pigeonhole.service.web.errors import BodyTooLarge, UnsupportedEncoding
+from pigeonhole.service.web.inference.content_coding import inflated
 
 PACK = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.web.monitoring.access_log import ATOMIC_BYTES, MAX_WAITING, AccessLog
+from pigeonhole.service.web.monitoring.access_log import ATOMIC_BYTES, MAX_WAITING, AccessLog
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from flask import Flask
 
-from service.web.monitoring.health import LIVE, READY, health_blueprint
+from pigeonhole.service.web.monitoring.health import LIVE, READY, health_blueprint
 
 
 def test_a_service_with_a_live_model_is_ready(client) -> None:

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from service.web.monitoring.access_log import AccessLog
-from service.web.monitoring.request_log import Ended, Journal, Traced
+from pigeonhole.service.web.monitoring.access_log import AccessLog
+from pigeonhole.service.web.monitoring.request_log import Ended, Journal, Traced
 
 
 def line(traced: Traced | None) -> dict:

@@ -21,9 +21,9 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
-from service.web.inference.route import Call
-from service.web.monitoring.request_log import UNREAD, Ended
-from service.web.monitoring.spans import Spans, exporting_provider
+from pigeonhole.service.web.inference.route import Call
+from pigeonhole.service.web.monitoring.request_log import UNREAD, Ended
+from pigeonhole.service.web.monitoring.spans import Spans, exporting_provider
 
 pytestmark = pytest.mark.usefixtures("own_loggers")
 
@@ -263,5 +263,5 @@ def test_complaints_of_the_library_are_one_line_in_a_while(caplog) -> None:
     for number in range(50):
         logging.getLogger("opentelemetry.sdk.anywhere").warning("gone %d", number)
     (record,) = caplog.records
-    assert (record.name, record.reason) == ("service.web.monitoring.spans", "gone 0")
+    assert (record.name, record.reason) == ("pigeonhole.service.web.monitoring.spans", "gone 0")
     spans.close()

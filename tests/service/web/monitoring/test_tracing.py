@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.app import Service
-from service.settings import Settings
-from service.web.monitoring.tracing import open_spans
+from pigeonhole.service.app import Service
+from pigeonhole.service.settings import Settings
+from pigeonhole.service.web.monitoring.tracing import open_spans
 from tests.service.collector import Collector
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
@@ -68,18 +68,20 @@ def test_a_variable_that_can_not_be_used_is_told_and_stops_nothing(
 def test_without_the_extra_it_is_named_and_requests_are_answered(
     models, monkeypatch, caplog, collector
 ) -> None:
-    monkeypatch.setitem(sys.modules, "service.web.monitoring.spans", None)
+    monkeypatch.setitem(sys.modules, "pigeonhole.service.web.monitoring.spans", None)
     service = Service(Settings(models=models, reload_seconds=3600))
     answer = service.flask.test_client().post("/predict", json={"instances": [[172, 95]]})
     service.close()
     assert answer.status_code == 200
-    (warning,) = [r for r in caplog.records if r.name == "service.web.monitoring.tracing"]
+    (warning,) = [
+        r for r in caplog.records if r.name == "pigeonhole.service.web.monitoring.tracing"
+    ]
     assert "pigeonhole[tracing]" in warning.getMessage()
 
 
 def test_nothing_of_the_library_is_loaded_where_nothing_is_traced(models) -> None:
     code = (
-        "import sys; from service.app import create_app; from service.settings import Settings\n"
+        "import sys; from pigeonhole.service.app import create_app; from pigeonhole.service.settings import Settings\n"
         f"app = create_app(Settings.read({{'PIGEONHOLE_MODELS': {str(models)!r}}}))\n"
         "app.test_client().post('/predict', json={'instances': [[172, 95]]})\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"

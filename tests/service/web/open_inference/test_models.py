@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from service import __version__
-from service.web.open_inference.models import EXTENSIONS
-from trainer.graph import Graph
+from pigeonhole import __version__
+from pigeonhole.service.web.open_inference.models import EXTENSIONS
+from pigeonhole.trainer.graph import Graph
 
 ROWS = {"name": "numbers", "shape": [2, 2], "datatype": "FP64", "data": [172, 95, 180, 50]}
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.web.open_inference.protocol import OpenInferenceProtocol
+from pigeonhole.service.web.open_inference.protocol import OpenInferenceProtocol
 
 PATH = "/v2/models/bodymass/infer"
 MIXED = "/v2/models/mixed/infer"

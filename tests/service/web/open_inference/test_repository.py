@@ -13,12 +13,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from service.api_keys import SCOPES, new_key
-from service.app import Service
-from service.errors import LoadFailed
-from service.settings import Settings
-from service.web.errors import error_reply
-from service.web.open_inference.repository import open_inference_repository_blueprint
+from pigeonhole.service.api_keys import SCOPES, new_key
+from pigeonhole.service.app import Service
+from pigeonhole.service.errors import LoadFailed
+from pigeonhole.service.settings import Settings
+from pigeonhole.service.web.errors import error_reply
+from pigeonhole.service.web.open_inference.repository import open_inference_repository_blueprint
 
 LOAD, UNLOAD = (f"/v2/repository/models/bodymass/{verb}" for verb in ("load", "unload"))
 

@@ -12,8 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import InvalidRequest, UnreadableBody
-from service.web.open_inference.tensor import BF16, BOOL, DATATYPES, ELEMENTS, WHOLE, Tensor, framed
+from pigeonhole.service.errors import InvalidRequest, UnreadableBody
+from pigeonhole.service.web.open_inference.tensor import (
+    BF16,
+    BOOL,
+    DATATYPES,
+    ELEMENTS,
+    WHOLE,
+    Tensor,
+    framed,
+)
 
 """The machine may be busy: that an answer comes late says nothing of it."""
 

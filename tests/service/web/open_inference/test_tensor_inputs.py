@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from service.errors import InvalidRequest, InvalidRows, TooManyRows
-from service.model.artifact import Model, load_model
-from service.model.validation import columns_from_values
-from service.web.open_inference.tensor import Tensor, framed
-from service.web.open_inference.tensor_inputs import TensorForms, graph_inputs
-from trainer.graph import Graph
+from pigeonhole.service.errors import InvalidRequest, InvalidRows, TooManyRows
+from pigeonhole.service.model.artifact import Model, load_model
+from pigeonhole.service.model.validation import columns_from_values
+from pigeonhole.service.web.open_inference.tensor import Tensor, framed
+from pigeonhole.service.web.open_inference.tensor_inputs import TensorForms, graph_inputs
+from pigeonhole.trainer.graph import Graph
 
 LIMIT = 5
 

@@ -13,11 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import InvalidRequest, InvalidRows, RequestError, TooManyRows, UnreadableBody
-from service.model.signature import Feature, Kind, Signature
-from service.web.errors import UnsupportedMediaType
-from service.web.rows.arrow_format import TEXT_BYTES, read_arrow
-from service.web.rows import arrow_format
+from pigeonhole.service.errors import (
+    InvalidRequest,
+    InvalidRows,
+    RequestError,
+    TooManyRows,
+    UnreadableBody,
+)
+from pigeonhole.service.model.signature import Feature, Kind, Signature
+from pigeonhole.service.web.errors import UnsupportedMediaType
+from pigeonhole.service.web.rows import arrow_format
+from pigeonhole.service.web.rows.arrow_format import TEXT_BYTES, read_arrow
 
 
 def stream(*tables: pa.Table | pa.RecordBatch, file: bool = False, **options: Any) -> bytes:

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import InvalidRequest, InvalidRows, TooManyRows, UnreadableBody
-from service.model.columns import Columns
-from service.model.signature import Feature, Kind, Signature
-from service.model.validation import columns_from_values
-from service.web.rows.csv_format import MISSING, NUMBER, csv_columns, lacks_header
+from pigeonhole.service.errors import InvalidRequest, InvalidRows, TooManyRows, UnreadableBody
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.model.signature import Feature, Kind, Signature
+from pigeonhole.service.model.validation import columns_from_values
+from pigeonhole.service.web.rows.csv_format import MISSING, NUMBER, csv_columns, lacks_header
 
 
 def requiring(signature: Signature, *names: str) -> Signature:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.app import Service
-from service.settings import Settings
-from service.web.rows.invocations import InvocationsProtocol
-from trainer.graph import Graph
+from pigeonhole.service.app import Service
+from pigeonhole.service.settings import Settings
+from pigeonhole.service.web.rows.invocations import InvocationsProtocol
+from pigeonhole.trainer.graph import Graph
 
 PATH = "/invocations"
 COLUMNS = ["weight_kg", "height_cm"]

@@ -9,10 +9,11 @@ import tracemalloc
 import msgspec
 import pytest
 
-from service.errors import InvalidRows, RequestError, TooManyRows, UnreadableBody
-from service.model.artifact import Model, load_model
-from service.web.rows.json_format import JsonRows, checked_count, parsed, without_nan
-from trainer.graph import Graph
+from pigeonhole.service.errors import InvalidRows, RequestError, TooManyRows, UnreadableBody
+from pigeonhole.service.model.artifact import Model, load_model
+from pigeonhole.service.web.json_body import checked_count, parsed, without_nan
+from pigeonhole.service.web.rows.json_format import JsonRows
+from pigeonhole.trainer.graph import Graph
 
 
 @pytest.fixture(scope="module")

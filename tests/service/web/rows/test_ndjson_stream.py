@@ -14,12 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import DeadlineExceeded, InvalidRequest, InvalidRows, Overloaded, Problem
-from service.model.artifact import Model, load_model
-from service.model.columns import Columns
-from service.serving.observation import Observation
-from service.web.inference.streaming import RowStream
-from service.web.rows.ndjson_stream import (
+from pigeonhole.service.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    InvalidRows,
+    Overloaded,
+    Problem,
+)
+from pigeonhole.service.model.artifact import Model, load_model
+from pigeonhole.service.model.columns import Columns
+from pigeonhole.service.serving.observation import Observation
+from pigeonhole.service.web.inference.protocol import RowStream
+from pigeonhole.service.web.rows.ndjson_stream import (
     MEDIA_TYPES,
     MOST_WRONG,
     NDJSON,

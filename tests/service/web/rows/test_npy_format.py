@@ -14,9 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import InvalidRequest, InvalidRows, RequestError, TooManyRows, UnreadableBody
-from service.model.signature import Feature, Kind, Signature
-from service.web.rows.npy_format import read_npy
+from pigeonhole.service.errors import (
+    InvalidRequest,
+    InvalidRows,
+    RequestError,
+    TooManyRows,
+    UnreadableBody,
+)
+from pigeonhole.service.model.signature import Feature, Kind, Signature
+from pigeonhole.service.web.rows.npy_format import read_npy
 
 
 @pytest.fixture(scope="module")

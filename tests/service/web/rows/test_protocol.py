@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.errors import RequestError
-from service.model.artifact import load_model
-from service.web.inference.route import LONG_BYTES
-from service.web.rows.protocol import RowsProtocol
+from pigeonhole.service.errors import RequestError
+from pigeonhole.service.model.artifact import load_model
+from pigeonhole.service.web.inference.route import LONG_BYTES
+from pigeonhole.service.web.rows.protocol import RowsProtocol
 
 ROW = {"height_cm": 172, "weight_kg": 95}
 GOOD = json.dumps({"instances": [ROW]})

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from service.web.tensorflow_serving.classify import ClassifyProtocol
+from pigeonhole.service.web.tensorflow_serving.classify import ClassifyProtocol
 
 PATH = "/v1/models/bodymass:classify"
 ROW = {"height_cm": 171.3, "weight_kg": 66.7}

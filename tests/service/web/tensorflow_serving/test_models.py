@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from service.serving.live_models import LiveModels
-from service.web.errors import error_reply
-from service.web.tensorflow_serving.models import catalogue_blueprint
+from pigeonhole.service.serving.live_models import LiveModels
+from pigeonhole.service.web.errors import error_reply
+from pigeonhole.service.web.tensorflow_serving.models import catalogue_blueprint
 
 
 def test_the_models_are_listed_by_name(lasting_client) -> None:

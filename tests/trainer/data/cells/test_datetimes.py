@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.cells.datetimes import (
+from pigeonhole.trainer.data.cells.datetimes import (
     FIRST_S,
     FORMATS,
     LAST_S,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.cells.text import category_text
+from pigeonhole.trainer.data.cells.text import category_text
 
 
 @pytest.mark.parametrize(

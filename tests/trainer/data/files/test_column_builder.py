@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainer.data.encoding import encode
-from trainer.data.preparation import clean
-from trainer.data.table import Table, read_table
-from trainer.errors import TableError
+from pigeonhole.trainer.data.encoding import encode
+from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.table import Table, read_table
+from pigeonhole.trainer.errors import TableError
 
 NUMBERS = pa.float64()
 TEXT = pa.string()

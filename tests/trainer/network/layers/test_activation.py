@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.network.activations import ACTIVATIONS
-from trainer.network.layers import Activation, Dense
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.network.activations import ACTIVATIONS
+from pigeonhole.trainer.network.layers import Activation, Dense
+from pigeonhole.trainer.network.sequential import Sequential
 
 SMOOTH = sorted(set(ACTIVATIONS) - {"threshold", "straight_through_threshold"})
 

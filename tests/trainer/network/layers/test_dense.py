@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from trainer.network.activations import ACTIVATIONS
-from trainer.network.layers import Dense
-from trainer.network.losses import CategoricalCrossentropy
-from trainer.network.optimizers import Adam, AdamW
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.network.activations import ACTIVATIONS
+from pigeonhole.trainer.network.layers import Dense
+from pigeonhole.trainer.network.losses import CategoricalCrossentropy
+from pigeonhole.trainer.network.optimizers import Adam, AdamW
+from pigeonhole.trainer.network.sequential import Sequential
 
 SMOOTH = sorted(set(ACTIVATIONS) - {"threshold", "straight_through_threshold"})
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.network.layers import Dense, Embedding
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.network.layers import Dense, Embedding
+from pigeonhole.trainer.network.sequential import Sequential
 
 LEVELS = {"beside numbers": (3, 4), "alone": (3, 1, 2, 5)}
 

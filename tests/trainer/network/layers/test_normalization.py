@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.network.layers import BatchNormalization, Dense
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.network.layers import BatchNormalization, Dense
+from pigeonhole.trainer.network.sequential import Sequential
 
 
 @pytest.mark.parametrize("rows", [2, 7])

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from trainer.network.layers import Dense, PeriodicEmbedding, Scaling
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.network.layers import Dense, PeriodicEmbedding, Scaling
+from pigeonhole.trainer.network.sequential import Sequential
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3])

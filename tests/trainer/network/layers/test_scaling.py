@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.graph import Graph
-from trainer.network.ensemble import Ensemble
-from trainer.network.layers import Activation, Dense, Scaling
-from trainer.network.sequential import Sequential
+from pigeonhole.trainer.graph import Graph
+from pigeonhole.trainer.network.ensemble import Ensemble
+from pigeonhole.trainer.network.layers import Activation, Dense, Scaling
+from pigeonhole.trainer.network.sequential import Sequential
 
 
 def test_gradients_agree_with_differences(gradients_agree) -> None:
