@@ -19,26 +19,26 @@ from .serving.batcher import Running, RunPool
 from .serving.live_models import LiveModels
 from .serving.metrics import Metrics, MetricsCollector
 from .serving.predictor import Predictor
-from .serving.process_metrics import Machine
+from .serving.process_metrics import ProcessMetrics
 from .serving.reloader import Reloader
-from .serving.shared_state import CounterMap, WorkerCounters
+from .serving.shared_state import SharedState, WorkerCounters
 from .serving.statistics import read_statistics
 from .settings import Settings
 from .web.api_docs.openapi import openapi_blueprint
 from .web.api_docs.page import pages_blueprint
-from .web.auth import Guard
-from .web.handlers.fast_path import Express
+from .web.auth import Authenticator
+from .web.handlers.fast_path import FastPathHandler
 from .web.handlers.flask_app import make_http_app
-from .web.handlers.inference_routes import hot_blueprint, hot_routes
-from .web.handlers.threads import AnswerThreads
-from .web.handlers.wsgi import DoorThreads, FlaskDoor
-from .web.http.messages import Door
+from .web.handlers.inference_routes import inference_blueprint, inference_paths
+from .web.handlers.threads import ResponseThreads
+from .web.handlers.wsgi import HandlerThreads, WsgiHandler
+from .web.http.messages import Handler
 from .web.inference.protocol import InferenceProtocol, StreamProtocol
 from .web.inference.route import InferenceRoute
 from .web.monitoring.access_log import AccessLog
 from .web.monitoring.exposition import exposition_blueprint
 from .web.monitoring.health import health_blueprint
-from .web.monitoring.request_log import Journal
+from .web.monitoring.request_log import RequestLog
 from .web.monitoring.tracing import open_spans
 from .web.open_inference.models import open_inference_models_blueprint
 from .web.open_inference.repository import open_inference_repository_blueprint
@@ -74,12 +74,12 @@ class Service:
     ) -> None:
         keys = keys or open_keys(settings.keys)
         if counters is None:
-            alone = CounterMap(slots=1)
+            alone = SharedState(slots=1)
             alone.take(0)
             counters = alone.worker(0)
         metrics = Metrics(counters)
         metrics.limits(connections=settings.max_connections, waiting=settings.max_waiting)
-        machine = Machine(counters, settings.models, usable_cores)
+        machine = ProcessMetrics(counters, settings.models, usable_cores)
         self._draining = Event()
         load = partial(_load, threads=settings.model_threads, max_bytes=settings.max_model_bytes)
         self.live = LiveModels(
@@ -95,8 +95,8 @@ class Service:
         self._access_log = AccessLog() if settings.access_log else None
         self._spans = open_spans(os.environ)
         is_kept = self._access_log is not None or self._spans is not None
-        journal = Journal(self._access_log, self._spans) if is_kept else None
-        self.guard = Guard(keys)
+        request_log = RequestLog(self._access_log, self._spans) if is_kept else None
+        self.authenticator = Authenticator(keys)
 
         def route(
             name: str, protocol: InferenceProtocol, streams: StreamProtocol | None
@@ -104,10 +104,10 @@ class Service:
             most = settings.max_body_bytes
             return InferenceRoute(name, protocol, streams, predictor, metrics, max_body_bytes=most)
 
-        hot = hot_routes(route, settings.max_rows)
+        hot = inference_paths(route, settings.max_rows)
         self.flask = make_http_app(
             [
-                hot_blueprint(hot),
+                inference_blueprint(hot),
                 catalogue_blueprint(self.live),
                 health_blueprint(self.live, self._draining),
                 open_inference_models_blueprint(
@@ -115,36 +115,38 @@ class Service:
                 ),
                 open_inference_repository_blueprint(self.live),
                 exposition_blueprint(MetricsCollector(counters.shared, __version__, machine.read)),
-                openapi_blueprint(self.live, settings.max_rows, has_keys=self.guard.has_keys),
+                openapi_blueprint(
+                    self.live, settings.max_rows, has_keys=self.authenticator.has_keys
+                ),
                 pages_blueprint(self.live),
             ],
             metrics,
-            guard=self.guard,
+            authenticator=self.authenticator,
             max_body_bytes=settings.max_body_bytes,
-            journal=journal,
+            request_log=request_log,
         )
         self._reloader = Reloader(self.live.refresh, settings.reload_seconds, self.live.is_behind)
         self._reloader.start(settings.load_wait_seconds)
         self._keys_reader = Reloader(keys.refresh, READ_AGAIN_S) if keys else None
         if self._keys_reader is not None:
             self._keys_reader.start(0)
-        self._threads = DoorThreads(
-            work=AnswerThreads(settings.request_threads, settings.max_waiting, "request"),
-            probes=AnswerThreads(1, PAGES_WAITING, "probe"),
-            pages=AnswerThreads(PAGE_THREADS, PAGES_WAITING, "page"),
+        self._threads = HandlerThreads(
+            work=ResponseThreads(settings.request_threads, settings.max_waiting, "request"),
+            probes=ResponseThreads(1, PAGES_WAITING, "probe"),
+            pages=ResponseThreads(PAGE_THREADS, PAGES_WAITING, "page"),
         )
-        flask = FlaskDoor(self.flask, metrics, self._threads, journal=journal)
-        self.door: Door = flask
-        if settings.front == "express":
+        flask = WsgiHandler(self.flask, metrics, self._threads, request_log=request_log)
+        self.handler: Handler = flask
+        if settings.handler == "fast":
             work = self._threads.work
-            self.door = Express(
+            self.handler = FastPathHandler(
                 hot,
                 flask,
                 predictor,
                 metrics,
                 work=work,
-                guard=self.guard if self.guard.has_keys else None,
-                journal=journal,
+                authenticator=self.authenticator if self.authenticator.has_keys else None,
+                request_log=request_log,
             )
 
     def stuck(self, seconds: float) -> Running | None:

@@ -24,7 +24,7 @@ from gunicorn.workers.base import Worker
 
 from .api_keys import KeyFile, open_keys
 from .logs import logging_table
-from .serving.shared_state import CounterMap, WorkerCounters
+from .serving.shared_state import SharedState, WorkerCounters
 from .settings import Settings
 from .web.http.connection import Limits
 from .web.http.server import HttpServer
@@ -86,7 +86,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         # Followed here too: a worker that is started while the file can't be used has the last good
         # keys, and none that were taken out since.
         self.keys = keys or open_keys(settings.keys)
-        self._counters = CounterMap()
+        self._counters = SharedState()
         super().__init__()
 
     def run(self) -> None:
@@ -103,7 +103,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         options: dict[str, Any] = {
             "bind": settings.address,
             "workers": settings.workers,
-            "worker_class": LoopWorker,
+            "worker_class": EventLoopWorker,
             "backlog": BACKLOG,
             # A worker is silent while it waits for its models.
             "timeout": max(TIMEOUT_S, int(settings.load_wait_seconds) + SPARE_S),
@@ -215,7 +215,7 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
                 return
 
 
-class LoopWorker(Worker):  # type: ignore[misc]
+class EventLoopWorker(Worker):  # type: ignore[misc]
     """A worker process: an event loop with the HTTP server in it.
 
     On SIGTERM every answer says that the connection ends with it. Where other workers take
@@ -260,7 +260,12 @@ class LoopWorker(Worker):  # type: ignore[misc]
         loop.add_signal_handler(signal.SIGTERM, self._told.set)
         for number in (signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self._hurry)
-        server = HttpServer(service.door, _limits(settings), self.app.share, service.guard.knows)
+        server = HttpServer(
+            service.handler,
+            _limits(settings),
+            self.app.share,
+            service.authenticator.is_authenticated,
+        )
         server.listen([listener.sock for listener in self.sockets])
         beating = loop.create_task(self._beat(service))
         await self._told.wait()

@@ -21,7 +21,7 @@ PREFIX = "PIGEONHOLE_"
 SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 """What a setting that is on or off may be."""
 
-FRONTS = ("express", "flask")
+HANDLERS = ("fast", "flask")
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -67,15 +67,15 @@ class Settings:
     workers: int = _setting(
         granted_cores, "Worker processes; one a core granted if not set.", minimum=1, maximum=60
     )
-    front: str = _setting(
-        "express",
+    handler: str = _setting(
+        "fast",
         "What answers predictions: express, the quick way past Flask, or flask itself.",
-        choices=FRONTS,
+        choices=HANDLERS,
     )
     request_threads: int = _setting(
         4,
         "Threads in each worker for large bodies, answers in lines and what admins ask, "
-        "and for all predictions if the front is flask.",
+        "and for all predictions if the handler is flask.",
         minimum=1,
         maximum=256,
     )

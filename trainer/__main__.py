@@ -169,10 +169,10 @@ def _write_report(
     """What a file answers to a table, for people; what only the fit knew is not in it."""
     # Matplotlib and Jinja take a while to import: not where there is nothing to write.
     from .report import page  # noqa: PLC0415
-    from .report.inputs import Evidence  # noqa: PLC0415
+    from .report.inputs import ReportInputs  # noqa: PLC0415
 
     text = page.report(
-        Evidence(
+        ReportInputs(
             name=published.name,
             table=Path(table).name,
             schema=published.schema,

@@ -20,7 +20,7 @@ from .errors import SettingError, TableError
 from .evaluation.threshold import Threshold, best_threshold
 from .features.preprocessor import Preprocessor
 from .fitting.ensemble import Fitted, fit_members, left_out
-from .fitting.fit import Plan
+from .fitting.fit import FitConfig
 from .network.ensemble import Ensemble
 from .settings import Settings
 
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FitResult:
     """What a fit came to.
 
     Attributes:
@@ -51,7 +51,7 @@ class Outcome:
 
     classifier: FittedClassifier
     fitted: Fitted
-    plan: Plan
+    plan: FitConfig
     learned: Examples
 
 
@@ -63,7 +63,7 @@ def fit_classifier(
     rng: np.random.Generator,
     say: Say = lambda _line: None,
     stream: TextIO | None = None,
-) -> Outcome:
+) -> FitResult:
     """Fit preprocessing, network and threshold.
 
     Args:
@@ -102,7 +102,7 @@ def fit_classifier(
         raise TableError("no row to fit has any category to learn from", path=settings.table)
     x = preprocessor.transform(rows)
     training = len(rows) - len(parts[0])
-    plan = Plan(
+    plan = FitConfig(
         settings.epochs or _epochs(training),
         settings.batch_size or _batch_size(training),
         settings.patience,
@@ -133,7 +133,7 @@ def fit_classifier(
         threshold = Threshold(positive, value, settings.threshold)
         say(f"{schema.classes[positive]!r} is answered from a probability of {value:.4f} on.")
     classifier = FittedClassifier(schema, preprocessor, answer, threshold)
-    return Outcome(classifier, fitted, plan, learned)
+    return FitResult(classifier, fitted, plan, learned)
 
 
 def class_weights(
@@ -211,7 +211,7 @@ def _sentence(settings: Settings, fitted: Fitted) -> str:
     )
     if len(fitted.networks) > 1:
         text += f" (the first of {len(fitted.networks)} members)"
-    elif fitted.saw_all:
+    elif fitted.trained_on_all_rows:
         text += " of a second fit to all of these rows"
     if settings.calibrate:
         text += f"; temperature {fitted.temperatures[0]:.2f}"

@@ -22,7 +22,7 @@ from .data.encoding import encode
 from .data.findings import Finding, counted
 from .data.preparation import clean
 from .data.schema import Examples, Schema
-from .data.stratified import parted, stratified_split
+from .data.stratified import stratified_split, take_subsets
 from .data.table import digest, read_table, release_memory
 from .errors import SettingError, TableError
 from .evaluation.baselines import baseline_answers, rows_compared
@@ -33,7 +33,7 @@ from .export import model as model_file
 from .export.parity import ExportedModel, check_parity
 from .export.publish import REPORT, check_writable, newest, publish
 from .fitting.history import History
-from .pipeline import Outcome, Say, fit_classifier
+from .pipeline import FitResult, Say, fit_classifier
 from .settings import Settings, column_kinds
 
 
@@ -148,7 +148,7 @@ def _read(
         seen, test = rows, given["test"]
     else:
         rest, picked = stratified_split(rows.labels, settings.test_share, rng)
-        seen, test = parted(rows, rest, picked)
+        seen, test = take_subsets(rows, rest, picked)
     del rows
     if not len(test):
         raise TableError(
@@ -197,7 +197,7 @@ class _Exported:
 
 def _exported(
     settings: Settings,
-    outcome: Outcome,
+    outcome: FitResult,
     parts: Parts,
     spread: dict[str, tuple[float, float]] | None,
     rng: np.random.Generator,
@@ -257,7 +257,7 @@ def _baseline_answers(
 
 def _report(
     settings: Settings,
-    outcome: Outcome,
+    outcome: FitResult,
     parts: Parts,
     exported: _Exported,
     spread: dict[str, tuple[float, float]] | None,
@@ -265,12 +265,12 @@ def _report(
 ) -> str:
     """All of this for people, as one HTML text."""
     # Matplotlib and Jinja take a while to import: not before there is something to show.
-    from .report.inputs import DrawnLayer, Evidence  # noqa: PLC0415
+    from .report.inputs import DrawnLayer, ReportInputs  # noqa: PLC0415
     from .report.page import report  # noqa: PLC0415
 
     members = outcome.classifier.network.members
     return report(
-        Evidence(
+        ReportInputs(
             name=settings.name,
             table=Path(settings.table).name,
             schema=outcome.classifier.schema,
@@ -304,7 +304,7 @@ def _report(
     )
 
 
-def _facts(settings: Settings, outcome: Outcome, parts: Parts, gap: float) -> dict[str, Any]:
+def _facts(settings: Settings, outcome: FitResult, parts: Parts, gap: float) -> dict[str, Any]:
     """How the file came about; nothing that changes from one run to the next."""
     held_out = len(outcome.fitted.labels) // len(outcome.fitted.histories)
     return {
@@ -323,7 +323,7 @@ def _facts(settings: Settings, outcome: Outcome, parts: Parts, gap: float) -> di
     }
 
 
-def _settings(settings: Settings, outcome: Outcome) -> dict[str, Any]:
+def _settings(settings: Settings, outcome: FitResult) -> dict[str, Any]:
     """What was set, and chosen where that was left open."""
     chosen = dataclasses.asdict(settings) | dataclasses.asdict(outcome.plan)
     # Where the tables lay, what the model is called and who reads of it are no facts of the fit.

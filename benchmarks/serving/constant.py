@@ -16,11 +16,11 @@ from werkzeug.exceptions import HTTPException
 from benchmarks.peers.constant_answer import ANSWER
 from pigeonhole.service.gunicorn_server import Server
 from pigeonhole.service.settings import Settings
-from pigeonhole.service.web.auth import Guard
+from pigeonhole.service.web.auth import Authenticator
 from pigeonhole.service.web.errors import JSON
-from pigeonhole.service.web.http.messages import Answer, Respond
 from pigeonhole.service.web.http.messages import Request as HttpRequest
-from pigeonhole.service.web.reply import Reply
+from pigeonhole.service.web.http.messages import Send, WireResponse
+from pigeonhole.service.web.reply import Response
 from pigeonhole.service.web.request_id import request_id
 
 BODY = ANSWER.encode()
@@ -33,15 +33,15 @@ class ConstantDoor:
 
     def __init__(self) -> None:
         # The very bytes of an answer of the service, its headers included.
-        self._answer = Reply(HTTPStatus.OK, BODY, JSON).answer(request_id(None))
+        self._answer = Response(HTTPStatus.OK, BODY, JSON).answer(request_id(None))
 
-    def __call__(self, _request: HttpRequest, respond: Respond) -> None:
+    def __call__(self, _request: HttpRequest, respond: Send) -> None:
         """Answer at once."""
         respond(self._answer)
 
-    def refuse(self, _error: HTTPException) -> Answer:
+    def refuse(self, _error: HTTPException) -> WireResponse:
         """The answer to what is no HTTP."""
-        return Answer(REFUSAL, b"")
+        return WireResponse(REFUSAL, b"")
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Constant:
         guard: asks for no key.
     """
 
-    door: ConstantDoor
-    guard: Guard
+    handler: ConstantDoor
+    authenticator: Authenticator
 
     def drain(self) -> None:
         """There is no readiness to fail."""
@@ -68,7 +68,7 @@ class ConstantServer(Server):
 
     def load(self) -> Any:
         """What a worker answers with."""
-        return Constant(ConstantDoor(), Guard(None))
+        return Constant(ConstantDoor(), Authenticator(None))
 
 
 if __name__ == "__main__":

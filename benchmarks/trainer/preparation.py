@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from pigeonhole.trainer.data.preparation import clean
-from pigeonhole.trainer.data.stratified import parted, stratified_split
+from pigeonhole.trainer.data.stratified import stratified_split, take_subsets
 from pigeonhole.trainer.data.table import read_table
 from pigeonhole.trainer.features.preprocessor import Preprocessor
 
@@ -37,7 +37,7 @@ def main() -> None:
     cleaned = timed("clean", lambda: clean(held.pop(), target))
     examples, rng = cleaned.examples, np.random.default_rng(0)
     parts = timed("split", lambda: stratified_split(examples.labels, SHARE, rng))
-    training, _ = timed("take", lambda: parted(examples, *parts))
+    training, _ = timed("take", lambda: take_subsets(examples, *parts))
     preprocessor = timed("fit preprocessing", lambda: Preprocessor.fit(training, cleaned.schema))
     timed("preprocess", lambda: preprocessor.transform(training))
     Path(answer).write_text(json.dumps(seconds), "utf-8")

@@ -16,10 +16,10 @@ import numpy as np
 from ..errors import InvalidRows, ModelRejected, PredictionFailed
 from ..files import digest_path, read_file
 from .columns import Columns
-from .row_types import RowForms
+from .row_types import RowTypes
 from .session import Graph, Session, one_line
 from .signature import Kind, Signature
-from .training_range import Watch
+from .training_range import RangeCheck
 from .validation import columns_from_values
 
 FORMAT_VERSION = 1
@@ -91,8 +91,8 @@ class Model:
     version: int
     digest: str
     signature: Signature
-    forms: RowForms
-    watch: Watch
+    forms: RowTypes
+    watch: RangeCheck
     session: Session
     golden: tuple[GoldenRow, ...]
     described: bool
@@ -142,8 +142,8 @@ def load_model(path: Path, *, name: str, version: int, threads: int, max_bytes: 
         version=version,
         digest=digest,
         signature=signature,
-        forms=RowForms(signature),
-        watch=Watch(signature),
+        forms=RowTypes(signature),
+        watch=RangeCheck(signature),
         session=session,
         golden=golden,
         described=described,

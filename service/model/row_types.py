@@ -43,7 +43,7 @@ Get = Callable[[Any], Sequence[Any]]
 """Gives the values of some fields of a row."""
 
 
-class RowForms:
+class RowTypes:
     """The generated types of one signature, and the way from their instances to Columns.
 
     Attributes:

@@ -22,7 +22,7 @@ CATEGORIES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
+class OutOfRange:
     """One value outside what training saw.
 
     Attributes:
@@ -38,7 +38,7 @@ class Warned:
     seen: list[Any]
 
 
-class Watch:
+class RangeCheck:
     """The ranges and categories of one signature, ready to compare rows with."""
 
     def __init__(self, signature: Signature) -> None:
@@ -53,11 +53,11 @@ class Watch:
             if f.categories
         ]
 
-    def unusual(self, columns: Columns) -> list[Warned]:
+    def out_of_range(self, columns: Columns) -> list[OutOfRange]:
         """The values outside what training saw, in row order, at most ``WARNING_LIMIT``."""
         if len(columns) == 1 and self._is_usual(columns):
             return []
-        found: list[Warned] = []
+        found: list[OutOfRange] = []
         numbers = columns.numbers  # NaN compares false: missing is never out of range
         outside = (numbers < self._minimum) | (numbers > self._maximum)
         if np.count_nonzero(outside):
@@ -66,7 +66,7 @@ class Watch:
                 limits = (feature.minimum, feature.maximum)
                 seen = [None if limit is None else feature.readable(limit) for limit in limits]
                 value = feature.readable(float(numbers[row, index]))
-                found.append(Warned(row, feature.name, value, seen))
+                found.append(OutOfRange(row, feature.name, value, seen))
         for index, known in self._known:
             values = columns.categories[:, index]
             if known.issuperset(values):
@@ -75,7 +75,9 @@ class Watch:
             commonest = sorted(feature.categories, key=lambda c: -feature.categories[c])
             rows = (row for row, value in enumerate(values) if value not in known)
             for row, _ in zip(rows, range(WARNING_LIMIT), strict=False):
-                found.append(Warned(row, feature.name, values[row], commonest[:CATEGORIES_SHOWN]))
+                found.append(
+                    OutOfRange(row, feature.name, values[row], commonest[:CATEGORIES_SHOWN])
+                )
         found.sort(key=lambda warned: warned.row)
         return found[:WARNING_LIMIT]
 

@@ -23,7 +23,7 @@ from prometheus_client.core import (
 
 from ..model.artifact import Model
 from .observation import Observation
-from .shared_state import COUNTER, GAUGE, CounterMap, WorkerCounters
+from .shared_state import COUNTER, GAUGE, SharedState, WorkerCounters
 
 BUCKETS_S = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
@@ -371,7 +371,7 @@ class Metrics:
             else:
                 for label, rows in Tally(labels).items():
                     counts[self._rows_at(model, label)] += rows
-            for warned in seen.unusual:
+            for warned in seen.out_of_range:
                 where = (model.name, str(model.version), warned.feature)
                 counts[self._at(UNUSUAL, *where)] += 1
         self.counters.add_all(list(counts.items()))
@@ -448,7 +448,7 @@ class MetricsCollector:
 
     def __init__(
         self,
-        shared: CounterMap,
+        shared: SharedState,
         version: str,
         read: Callable[[], Mapping[Name, float]] = dict,
     ) -> None:

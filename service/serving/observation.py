@@ -8,7 +8,7 @@ import msgspec
 
 from ..model.artifact import Model
 from ..model.columns import Prediction
-from ..model.training_range import Warned
+from ..model.training_range import OutOfRange
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -16,7 +16,7 @@ class Observation(msgspec.Struct, frozen=True):
 
     model: Model
     prediction: Prediction
-    unusual: Sequence[Warned]
+    out_of_range: Sequence[OutOfRange]
 
 
 ModelRan = Callable[[str, int, float, float], object]

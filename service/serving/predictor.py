@@ -132,7 +132,7 @@ class Predictor:
                 outcomes = self._batcher(model).outcomes(parts, [0.0] * len(parts))
             else:
                 outcomes = dealt(prediction, parts)
-                if not model.watch.unusual(columns):
+                if not model.watch.out_of_range(columns):
                     self._untold.append(Observation(model, prediction, ()))
                     return [Observation(model, own, ()) for own in outcomes]
         else:
@@ -152,7 +152,7 @@ class Predictor:
 
     def _observed(self, model: Model, columns: Columns, prediction: Prediction) -> Observation:
         """A prediction with what was unusual in its rows, kept for the observers."""
-        observation = Observation(model, prediction, model.watch.unusual(columns))
+        observation = Observation(model, prediction, model.watch.out_of_range(columns))
         self._untold.append(observation)
         return observation
 

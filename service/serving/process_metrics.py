@@ -23,7 +23,7 @@ from .metrics import (
     START_TIME,
     Name,
 )
-from .shared_state import CounterMap, WorkerCounters
+from .shared_state import SharedState, WorkerCounters
 
 PROC = Path("/proc")
 
@@ -40,7 +40,7 @@ TRIES = 5
 """How often processor times are read again because a worker ended meanwhile."""
 
 
-class Machine:
+class ProcessMetrics:
     """Reads what the service has and takes.
 
     Args:
@@ -86,7 +86,7 @@ class Machine:
         figures[MODELS_DISK_SIZE] = disk.f_blocks * disk.f_frsize
         return figures
 
-    def _cpu_seconds(self, shared: CounterMap) -> float:
+    def _cpu_seconds(self, shared: SharedState) -> float:
         """Processor time of all processes, and of the workers that have ended.
 
         A worker's time becomes its parent's the moment it is taken note of; one for which that

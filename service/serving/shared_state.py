@@ -59,7 +59,7 @@ class Series:
     values: tuple[float, ...]
 
 
-class CounterMap:
+class SharedState:
     """The shared map; made once, before the fork.
 
     Args:
@@ -173,7 +173,7 @@ class WorkerCounters:
         slot: the worker's slot; what an earlier owner counted there is gone on from.
     """
 
-    def __init__(self, shared: CounterMap, slot: int) -> None:
+    def __init__(self, shared: SharedState, slot: int) -> None:
         self._shared, self._slot = shared, slot
         self._header = shared._header(slot)  # noqa: SLF001 - the map's other half
         self._values = shared._values(slot)  # noqa: SLF001 - the same
@@ -193,7 +193,7 @@ class WorkerCounters:
         return self._slot
 
     @property
-    def shared(self) -> CounterMap:
+    def shared(self) -> SharedState:
         """The map of all workers."""
         return self._shared
 
@@ -202,7 +202,7 @@ class WorkerCounters:
         self._header[_CONNECTIONS] = _TAKES_NONE if connections is None else connections
 
     def least(self) -> int:
-        """As `CounterMap.least_connections`."""
+        """As `SharedState.least_connections`."""
         return self._shared.least_connections()
 
     def tell_given(self, stamp: int) -> None:
@@ -214,7 +214,7 @@ class WorkerCounters:
         self._header[_FOLLOWED] = stamp
 
     def labels_of(self, metric: str) -> set[tuple[str, ...]]:
-        """As `CounterMap.labels_of`: of all workers."""
+        """As `SharedState.labels_of`: of all workers."""
         return self._shared.labels_of(metric)
 
     def series(

@@ -23,7 +23,7 @@ from .metrics import (
     TIMES,
     WRITING_S,
 )
-from .shared_state import CounterMap
+from .shared_state import SharedState
 
 
 @dataclass
@@ -93,7 +93,7 @@ WHERE = {
 """What is read, and where among its labels the model's name stands, before the version."""
 
 
-def read_statistics(shared: CounterMap) -> dict[tuple[str, int], Statistics]:
+def read_statistics(shared: SharedState) -> dict[tuple[str, int], Statistics]:
     """The statistics of each version that was ever asked for, by the model's name and the version.
 
     Args:

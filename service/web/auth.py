@@ -90,7 +90,7 @@ class _Remembered:
         return holder
 
 
-class Guard:
+class Authenticator:
     """Lets requests pass, or says what they need.
 
     Args:
@@ -106,15 +106,15 @@ class Guard:
         """Whether keys are asked for at all."""
         return self._keys is not None
 
-    def knows(self, authorization: str | None) -> bool:
+    def is_authenticated(self, authorization: str | None) -> bool:
         """Whether a key is known, whatever it is for, or none is needed."""
         try:
-            self.admit(authorization, ANY_KEY)
+            self.authorize(authorization, ANY_KEY)
         except KeyRequired:
             return False
         return True
 
-    def admit(self, authorization: str | None, scope: str) -> str:
+    def authorize(self, authorization: str | None, scope: str) -> str:
         """Whose key it is; empty where none was needed.
 
         Args:

@@ -22,7 +22,7 @@ from werkzeug.exceptions import (
 )
 
 from .. import errors
-from .reply import Reply
+from .reply import Response
 
 JSON = "application/json"
 
@@ -102,20 +102,20 @@ HEADERS: dict[HTTPStatus, tuple[tuple[str, str], ...]] = {
 one that holds both."""
 
 
-def error_reply(error: Exception) -> Reply:
+def error_response(error: Exception) -> Response:
     """The answer to a failure, whatever failed."""
     if isinstance(error, HTTPException):
         return _routing_reply(error)
     for kind, (status, code) in TABLE.items():
         if isinstance(error, kind):
             body = {"error": str(error), "code": code, **_facts(error)}
-            return Reply(status, msgspec.json.encode(body), JSON, HEADERS.get(status, ()))
+            return Response(status, msgspec.json.encode(body), JSON, HEADERS.get(status, ()))
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     body = {"error": "the service failed to answer; its log says why", "code": INTERNAL_CODE}
-    return Reply(status, msgspec.json.encode(body), JSON)
+    return Response(status, msgspec.json.encode(body), JSON)
 
 
-def _routing_reply(error: HTTPException) -> Reply:
+def _routing_reply(error: HTTPException) -> Response:
     status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
     code = HTTP_CODES.get(
         status, INTERNAL_CODE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "bad_request"
@@ -125,7 +125,7 @@ def _routing_reply(error: HTTPException) -> Reply:
     headers = tuple((k, v) for k, v in error.get_headers() if k.lower() not in skipped)
     if status == HTTPStatus.UNAUTHORIZED:
         headers += HEADERS[HTTPStatus.UNAUTHORIZED]
-    return Reply(status, msgspec.json.encode(body), JSON, headers)
+    return Response(status, msgspec.json.encode(body), JSON, headers)
 
 
 def _routing_sentence(error: HTTPException) -> str:

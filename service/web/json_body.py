@@ -55,7 +55,7 @@ def may_be_a_crowd(body: bytes, max_rows: int) -> bool:
     return body.count(b"{") > max_rows or body.count(b"[") > max_rows
 
 
-def _refuse_swarms(body: bytes, max_rows: int) -> None:
+def _check_container_count(body: bytes, max_rows: int) -> None:
     """Refuse a body of more lists and objects than rows and columns can be.
 
     Each may be three bytes, and becomes an object of sixty.
@@ -111,7 +111,7 @@ def parsed(body: bytes, content_type: str, max_rows: int, taken: Sequence[str] =
     problem: RequestError
     try:
         text = as_text(body)
-        _refuse_swarms(body, max_rows)
+        _check_container_count(body, max_rows)
         return json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number)
     except RecursionError:
         raise UnreadableBody("the JSON is nested too deeply") from None

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from ..model.artifact import Model
-from .http.messages import Answer
+from .http.messages import WireResponse
 from .request_id import HEADER
 
 SECURITY_HEADERS = {
@@ -19,13 +19,13 @@ SECURITY_HEADERS = {
     # Answers are data; the one page that is none sets a policy of its own.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""Headers of every answer that does not set its own; a ``Reply`` never does."""
+"""Headers of every answer that does not set its own; a ``Response`` never does."""
 
 
-class Pieces(Protocol):
+class BodyChunks(Protocol):
     """Bytes that are made one piece after the other, as a generator makes them."""
 
-    def __iter__(self) -> Pieces:
+    def __iter__(self) -> BodyChunks:
         """Itself."""
 
     def __next__(self) -> bytes:
@@ -35,7 +35,7 @@ class Pieces(Protocol):
         """No more are wanted; may be called twice, and after the last one."""
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     """An HTTP answer.
 
     Attributes:
@@ -50,9 +50,9 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
     content_type: str
     headers: tuple[tuple[str, str], ...] = ()
-    rest: Pieces | None = None
+    rest: BodyChunks | None = None
 
-    def answer(self, identity: str) -> Answer:
+    def answer(self, identity: str) -> WireResponse:
         """The same as bytes but for its rest, with the id of the request that it answers."""
         head = _start(self.status, self.content_type)
         if self.headers:
@@ -60,8 +60,8 @@ class Reply(msgspec.Struct, frozen=True):
                 "latin-1"
             )
         if self.rest is not None:
-            return Answer(b"%b%b%b\r\n" % (head, _ID, identity.encode("ascii")), self.body)
-        return Answer(
+            return WireResponse(b"%b%b%b\r\n" % (head, _ID, identity.encode("ascii")), self.body)
+        return WireResponse(
             b"%bContent-Length: %d\r\n%b%b\r\n"
             % (head, len(self.body), _ID, identity.encode("ascii")),
             self.body,

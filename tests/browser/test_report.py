@@ -12,7 +12,7 @@ from pigeonhole.trainer.data.findings import Finding
 from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
 from pigeonhole.trainer.evaluation.intervals import Answers
 from pigeonhole.trainer.fitting.history import History
-from pigeonhole.trainer.report.inputs import DrawnLayer, Evidence
+from pigeonhole.trainer.report.inputs import DrawnLayer, ReportInputs
 from pigeonhole.trainer.report.page import report
 
 HOSTILE = '<script>document.title = "broken"</script>'
@@ -40,7 +40,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         return (z / z.sum(axis=1, keepdims=True)).astype(np.float32)
 
     falling = np.linspace(1, 0.2, 30)
-    evidence = Evidence(
+    evidence = ReportInputs(
         name="pets",
         table="pets.csv",
         schema=Schema(features, "kind", CLASSES),

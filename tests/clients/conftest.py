@@ -27,7 +27,7 @@ from tests.service.conftest import (
 
 TOKEN = "a-token-of-the-tests-and-of-nobody-else"  # noqa: S105 - it opens nothing
 
-FRONTS = ("express", "flask")
+HANDLERS = ("fast", "flask")
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -138,18 +138,18 @@ def wait_for_models(server: RunningServer, count: int) -> None:
     server.until(lambda: len(server.lines("model live")) >= count * len(server.workers()))
 
 
-@pytest.fixture(scope="session", params=FRONTS)
+@pytest.fixture(scope="session", params=HANDLERS)
 def server(request: pytest.FixtureRequest, serving: Callable[..., RunningServer]) -> RunningServer:
     """A server without keys, by either door."""
-    return serving("--front", request.param)
+    return serving("--handler", request.param)
 
 
-@pytest.fixture(scope="session", params=FRONTS)
+@pytest.fixture(scope="session", params=HANDLERS)
 def keyed_server(
     request: pytest.FixtureRequest, serving: Callable[..., RunningServer], key_file: Path
 ) -> RunningServer:
     """A server that asks for keys, by either door."""
-    return serving("--front", request.param, "--keys", str(key_file))
+    return serving("--handler", request.param, "--keys", str(key_file))
 
 
 def write_single_model(folder: Path, name: str = "single") -> Path:

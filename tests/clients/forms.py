@@ -59,7 +59,7 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Answered:
+class InferenceResult:
     """What an answer says of its rows.
 
     Attributes:
@@ -79,7 +79,7 @@ def exactly(rows: Sequence[Sequence[float]]) -> np.ndarray:
     return singles
 
 
-Read = Callable[[httpx.Response, Asked], Answered]
+Read = Callable[[httpx.Response, Asked], InferenceResult]
 Write = Callable[[Asked, Sequence[Row]], Sent]
 
 
@@ -100,64 +100,64 @@ class Form:
     accept: str | None = None
 
 
-def _predictions(answer: httpx.Response, asked: Asked) -> Answered:
+def _predictions(answer: httpx.Response, asked: Asked) -> InferenceResult:
     return _of_predictions(answer.json()["predictions"], asked)
 
 
-def _of_predictions(predictions: Sequence[Mapping[str, Any]], asked: Asked) -> Answered:
+def _of_predictions(predictions: Sequence[Mapping[str, Any]], asked: Asked) -> InferenceResult:
     for one in predictions:
         assert one["probability"] == one["probabilities"][one["label"]]
     rows = [[one["probabilities"][name] for name in asked.classes] for one in predictions]
-    return Answered([one["label"] for one in predictions], exactly(rows))
+    return InferenceResult([one["label"] for one in predictions], exactly(rows))
 
 
-def _outputs(answer: httpx.Response, asked: Asked) -> Answered:
+def _outputs(answer: httpx.Response, asked: Asked) -> InferenceResult:
     outputs = answer.json()["outputs"]
     columns = [outputs["probabilities"][name] for name in asked.classes]
-    return Answered(outputs["label"], exactly(list(zip(*columns, strict=True))))
+    return InferenceResult(outputs["label"], exactly(list(zip(*columns, strict=True))))
 
 
-def _lines(answer: httpx.Response, asked: Asked) -> Answered:
+def _lines(answer: httpx.Response, asked: Asked) -> InferenceResult:
     assert answer.headers["Content-Type"] == NDJSON
     return _of_predictions([json.loads(line) for line in answer.text.splitlines()], asked)
 
 
-def _results(answer: httpx.Response, asked: Asked) -> Answered:
+def _results(answer: httpx.Response, asked: Asked) -> InferenceResult:
     results = answer.json()["results"]
     assert [[label for label, _ in pairs] for pairs in results] == [
         list(asked.classes) for _ in results
     ]
-    return Answered(None, exactly([[score for _, score in pairs] for pairs in results]))
+    return InferenceResult(None, exactly([[score for _, score in pairs] for pairs in results]))
 
 
-def _csv_answer(answer: httpx.Response, asked: Asked) -> Answered:
+def _csv_answer(answer: httpx.Response, asked: Asked) -> InferenceResult:
     table = list(csv.DictReader(io.StringIO(answer.text)))
     rows = [[float(row[f"probability_{name}"]) for name in asked.classes] for row in table]
-    return Answered([row["label"] for row in table], exactly(rows))
+    return InferenceResult([row["label"] for row in table], exactly(rows))
 
 
-def _npy_answer(answer: httpx.Response, asked: Asked) -> Answered:
+def _npy_answer(answer: httpx.Response, asked: Asked) -> InferenceResult:
     probabilities = np.load(io.BytesIO(answer.content), allow_pickle=False)
     assert probabilities.dtype == np.float32
     assert probabilities.shape[1] == len(asked.classes)
-    return Answered(None, probabilities)
+    return InferenceResult(None, probabilities)
 
 
-def _arrow_answer(answer: httpx.Response, asked: Asked) -> Answered:
+def _arrow_answer(answer: httpx.Response, asked: Asked) -> InferenceResult:
     table = pa.ipc.open_stream(answer.content).read_all()
     columns = [table.column(f"probability_{name}") for name in asked.classes]
     assert {str(column.type) for column in columns} == {"float"}
     rows = np.array([column.to_numpy() for column in columns]).T
-    return Answered(table.column("label").to_pylist(), rows)
+    return InferenceResult(table.column("label").to_pylist(), rows)
 
 
-def _tensors(answer: httpx.Response, asked: Asked) -> Answered:
+def _tensors(answer: httpx.Response, asked: Asked) -> InferenceResult:
     outputs = {output["name"]: output["data"] for output in answer.json()["outputs"]}
     rows = np.array(outputs["probabilities"]).reshape(-1, len(asked.classes))
-    return Answered(outputs["label"], exactly(rows))
+    return InferenceResult(outputs["label"], exactly(rows))
 
 
-def _tensor_bytes(answer: httpx.Response, asked: Asked) -> Answered:
+def _tensor_bytes(answer: httpx.Response, asked: Asked) -> InferenceResult:
     length = int(answer.headers[LENGTH])
     found: dict[str, bytes] = {}
     at = length
@@ -172,10 +172,10 @@ def _tensor_bytes(answer: httpx.Response, asked: Asked) -> Answered:
         labels.append(rest[4 : 4 + size].decode())
         rest = rest[4 + size :]
     probabilities = np.frombuffer(found["probabilities"], "<f4")
-    return Answered(labels, probabilities.reshape(-1, len(asked.classes)))
+    return InferenceResult(labels, probabilities.reshape(-1, len(asked.classes)))
 
 
-def _classification(answer: httpx.Response, asked: Asked) -> Answered:
+def _classification(answer: httpx.Response, asked: Asked) -> InferenceResult:
     (output,) = answer.json()["outputs"]
     count = len(asked.classes)
     rows = np.zeros((output["shape"][0], count))
@@ -183,7 +183,7 @@ def _classification(answer: httpx.Response, asked: Asked) -> Answered:
         score, index, label = text.split(":", 2)
         assert asked.classes[int(index)] == label
         rows[place // count, int(index)] = float(score)
-    return Answered(None, exactly(rows))
+    return InferenceResult(None, exactly(rows))
 
 
 def _encoded(value: Any) -> bytes:

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.clients.conftest import FRONTS
+from tests.clients.conftest import HANDLERS
 from tests.clients.forms import FORMS, Asked, Row
 from tests.service.conftest import RunningServer
 
@@ -71,8 +71,8 @@ def rows_of(model: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def default_server(serving) -> Callable[[str, str], RunningServer]:
     """Gives the server of a door whose default model is this one."""
-    return lambda front, model: serving(
-        "--front", front, "--default-model", model, "--workers", "1"
+    return lambda handler, model: serving(
+        "--handler", handler, "--default-model", model, "--workers", "1"
     )
 
 
@@ -103,14 +103,14 @@ def answer(address: str, form: str, asked: Asked, rows: Sequence[Row]) -> httpx.
 def test_one_row_has_the_same_bits_by_every_protocol_and_door(default_server, model: str) -> None:
     rows = rows_of(model)
     expected = None
-    for front in FRONTS:
-        address = default_server(front, model).address
+    for handler in HANDLERS:
+        address = default_server(handler, model).address
         asked = asked_of(address, model)
         for name, form in FORMS.items():
             if not form.takes(asked):
                 continue
             got = answer(address, name, asked, rows)
-            assert got.status_code == 200, f"{front}, {name}: {got.text}"
+            assert got.status_code == 200, f"{handler}, {name}: {got.text}"
             found = form.read(got, asked)
             if expected is None:
                 expected = found
@@ -151,8 +151,8 @@ def test_what_is_missing_is_named_alike_by_every_protocol_and_door(
     row, feature, changed = WRONG_EVERYWHERE[model]
     rows = rows_of(model)[:3]
     rows[row] = rows[row] | changed
-    for front in FRONTS:
-        address = default_server(front, model).address
+    for handler in HANDLERS:
+        address = default_server(handler, model).address
         asked = asked_of(address, model)
         for name, form in FORMS.items():
             if not form.takes(asked):
@@ -186,8 +186,8 @@ def test_wrong_values_are_named_alike_by_every_form_of_json(default_server) -> N
     rows = rows_of("everything")[:3]
     rows[2] = rows[2] | WRONG_VALUES
     expected = None
-    for front in FRONTS:
-        address = default_server(front, "everything").address
+    for handler in HANDLERS:
+        address = default_server(handler, "everything").address
         asked = asked_of(address, "everything")
         for name in IN_JSON:
             problems = problems_in(name, answer(address, name, asked, rows))
@@ -215,8 +215,8 @@ def test_an_unknown_feature_is_named_alike_wherever_features_have_names(default_
         "invocations csv",
     ]
     rows = rows_of("bodymass")[:2]
-    for front in FRONTS:
-        address = default_server(front, "bodymass").address
+    for handler in HANDLERS:
+        address = default_server(handler, "bodymass").address
         asked = asked_of(address, "bodymass")
         misspelled = Asked(
             asked.name, [*asked.features[:1], ("wieght_kg", "number")], asked.classes
@@ -232,7 +232,7 @@ def test_an_unknown_feature_is_named_alike_wherever_features_have_names(default_
 
 def test_probabilities_are_float32_and_add_up(default_server) -> None:
     """The reference itself is what it is said to be."""
-    address = default_server("express", "animals").address
+    address = default_server("fast", "animals").address
     asked = asked_of(address, "animals")
     got = FORMS["v2 bytes"].read(answer(address, "v2 bytes", asked, rows_of("animals")), asked)
     assert got.probabilities.dtype == np.float32

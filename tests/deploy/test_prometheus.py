@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pigeonhole.service.serving.metrics import BUCKETS_S
-from pigeonhole.service.web.handlers.inference_routes import hot_routes
+from pigeonhole.service.web.handlers.inference_routes import inference_paths
 from tests.deploy.expressions import NotThereError, labels_of, rules
 
 UNIT_TESTS = sorted((Path(__file__).parent / "prometheus").glob("*.yml"))
@@ -89,7 +89,7 @@ def test_rules_look_at_every_route_that_predicts_and_at_no_other(folder: Path) -
     def make(name: str, *_) -> None:
         made.append(name)
 
-    hot_routes(make, max_rows=1)
+    inference_paths(make, max_rows=1)
     text = "".join(path.read_text("utf-8") for path in (folder / "rules").glob("*.yml"))
     patterns = {pattern.removesuffix("|unknown") for pattern in re.findall(r'route=~"(.+?)"', text)}
     assert patterns == {"|".join(made)}

@@ -36,7 +36,7 @@ from tests.service.hostile_requests import Call, Hostile
 
 TOKEN = "a-token-of-the-soak-and-of-nobody-else"  # noqa: S105 - it opens nothing
 
-FRONTS = ("express", "flask")
+HANDLERS = ("fast", "flask")
 
 BATCH = 16
 """Requests that are sent before the answer to the first is waited for."""
@@ -355,11 +355,11 @@ class Soaked:
     memory: list[float]
 
 
-def soak(front: str, count: int, *, seed: int, senders: int, parts: int, folder: Path) -> Soaked:
+def soak(handler: str, count: int, *, seed: int, senders: int, parts: int, folder: Path) -> Soaked:
     """Send hostile requests to a server of its own.
 
     Args:
-        front: its door.
+        handler: its door.
         count: of requests.
         seed: of the requests.
         senders: processes that send, each on one connection.
@@ -370,7 +370,16 @@ def soak(front: str, count: int, *, seed: int, senders: int, parts: int, folder:
         Broken: at the first promise that is not kept.
     """
     models, keys = _models(folder / "models"), _keys(folder / "keys.toml")
-    flags = ("--front", front, "--workers", "2", "--default-model", "bodymass", "--keys", str(keys))
+    flags = (
+        "--handler",
+        handler,
+        "--workers",
+        "2",
+        "--default-model",
+        "bodymass",
+        "--keys",
+        str(keys),
+    )
     server = RunningServer(models, folder / "log", *flags)
     try:
         server.until(lambda: len(server.lines("model live")) >= 2 * 3)
@@ -378,7 +387,7 @@ def soak(front: str, count: int, *, seed: int, senders: int, parts: int, folder:
 
         def tasks(part: str, each: int) -> list[Task]:
             return [
-                Task(server.port, f"{seed}-{front}-{part}-{i}", each, folder / f"unkept-{i}")
+                Task(server.port, f"{seed}-{handler}-{part}-{i}", each, folder / f"unkept-{i}")
                 for i in range(senders)
             ]
 
@@ -421,32 +430,32 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1_000_000, help="requests, by both doors")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--senders", type=int, default=4, help="processes that send")
-    parser.add_argument("--front", choices=FRONTS, action="append", help="one door alone")
+    parser.add_argument("--handler", choices=HANDLERS, action="append", help="one door alone")
     chosen = parser.parse_args()
-    fronts = chosen.front or list(FRONTS)
-    for front in fronts:
+    handlers = chosen.handler or list(HANDLERS)
+    for handler in handlers:
         folder = Path(tempfile.mkdtemp(prefix="hostile-"))
         try:
             soaked = soak(
-                front,
-                chosen.count // len(fronts),
+                handler,
+                chosen.count // len(handlers),
                 seed=chosen.seed,
                 senders=chosen.senders,
                 parts=10,
                 folder=folder,
             )
         except Broken as error:
-            sys.stdout.write(f"{front}: {error}\n")
+            sys.stdout.write(f"{handler}: {error}\n")
             return 1
         shutil.rmtree(folder)
-        _print(front, soaked)
+        _print(handler, soaked)
     return 0
 
 
-def _print(front: str, soaked: Soaked) -> None:
+def _print(handler: str, soaked: Soaked) -> None:
     answers = sum(soaked.counted.values())
     sys.stdout.write(
-        f"{front}: {answers} answers, {answers / soaked.seconds:.0f} a second; memory in MiB after "
+        f"{handler}: {answers} answers, {answers / soaked.seconds:.0f} a second; memory in MiB after "
         f"each tenth: {', '.join(f'{held:.0f}' for held in soaked.memory)}\n"
     )
     by_protocol: dict[str, list[str]] = {}

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.hostile_soak import FRONTS, soak
+from tests.service.hostile_soak import HANDLERS, soak
 
 pytestmark = pytest.mark.alone
 
 
-@pytest.mark.parametrize("front", FRONTS)
-def test_hostile_requests_are_answered_and_forgotten(front: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_hostile_requests_are_answered_and_forgotten(handler: str, tmp_path: Path) -> None:
     """A quick version of ``python -m tests.service.hostile_soak``, which sends a million."""
-    soaked = soak(front, 6_000, seed=7, senders=4, parts=4, folder=tmp_path)
+    soaked = soak(handler, 6_000, seed=7, senders=4, parts=4, folder=tmp_path)
     assert sum(soaked.counted.values()) >= 6_000
     # Most of what is sent is refused, but what is whole is answered.
     good = sum(count for name, count in soaked.counted.items() if name.endswith(" 200"))

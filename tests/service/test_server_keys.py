@@ -25,14 +25,14 @@ WEB = httpx.Client(trust_env=False, timeout=10, limits=httpx.Limits(max_keepaliv
 """Each request on a connection of its own, so that any worker may answer."""
 
 
-@pytest.fixture(params=["express", "flask"])
+@pytest.fixture(params=["fast", "flask"])
 def running(request, serve, models: Path, tmp_path: Path) -> Iterator[tuple]:
     """A server with two workers, its key file, and the token of its one key."""
     token, entry = new_key("alice", SCOPES)
     keys = tmp_path / "keys.toml"
     keys.write_text(entry)
     flags = ("--workers", "2", "--drain-seconds", "0.1", "--keys", str(keys))
-    server = serve(models, *flags, "--front", request.param, "--access-log", "on")
+    server = serve(models, *flags, "--handler", request.param, "--access-log", "on")
     server.until(lambda: statuses(server, token) == {200} and is_whole(server, token))
     yield server, keys, token
     server.stop()

@@ -49,11 +49,11 @@ def is_lost(answer: Future[httpx.Response]) -> bool:
     return isinstance(answer.exception(60), httpx.TransportError)
 
 
-@pytest.mark.parametrize("front", ["express", "flask"])
+@pytest.mark.parametrize("handler", ["fast", "flask"])
 def test_a_worker_alone_is_replaced_and_only_the_endless_call_is_lost(
-    serve, models, threads, front: str
+    serve, models, threads, handler: str
 ) -> None:
-    server = serve(models, *FLAGS, "--workers", "1", "--front", front)
+    server = serve(models, *FLAGS, "--workers", "1", "--handler", handler)
     server.until(lambda: started(server) == 1)
     (old,) = server.workers()
     endless = threads.submit(ask, server, *ENDLESS)

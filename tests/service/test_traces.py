@@ -39,8 +39,8 @@ def collector() -> Iterator[Collector]:
     collector.close()
 
 
-@pytest.fixture(params=["express", "flask"])
-def front(request) -> str:
+@pytest.fixture(params=["fast", "flask"])
+def handler(request) -> str:
     return request.param
 
 
@@ -66,8 +66,8 @@ def parent(number: int, flag: str = "01") -> dict[str, str]:
     }
 
 
-def test_a_request_is_a_child_of_the_span_that_it_names(serve, models, collector, front) -> None:
-    server = started(serve, models, collector.endpoint, "--front", front, "--access-log", "on")
+def test_a_request_is_a_child_of_the_span_that_it_names(serve, models, collector, handler) -> None:
+    server = started(serve, models, collector.endpoint, "--handler", handler, "--access-log", "on")
     before = time.time_ns()
     answer = post(server, **parent(7))
     assert answer.status_code == 200
@@ -99,8 +99,8 @@ def test_a_request_is_a_child_of_the_span_that_it_names(serve, models, collector
     assert line["trace_id"] == span.trace_id
 
 
-def test_every_kind_of_request_has_its_span(serve, models, collector, front) -> None:
-    server = started(serve, models, collector.endpoint, "--front", front)
+def test_every_kind_of_request_has_its_span(serve, models, collector, handler) -> None:
+    server = started(serve, models, collector.endpoint, "--handler", handler)
     address = server.address
     lines = b"\n".join([b"[172, 95]"] * 5000)
     kinds = [
@@ -129,8 +129,8 @@ def test_every_kind_of_request_has_its_span(serve, models, collector, front) -> 
     assert found["kind-3"].attributes["pigeonhole.rows"] == 5000
 
 
-def test_a_stream_ends_its_span_when_it_ends(serve, models, collector, front) -> None:
-    server = started(serve, models, collector.endpoint, "--front", front)
+def test_a_stream_ends_its_span_when_it_ends(serve, models, collector, handler) -> None:
+    server = started(serve, models, collector.endpoint, "--handler", handler)
     many = b"\n".join([b"[172, 95]"] * 200_000)  # too much for the sockets' buffers
     headers = {
         "content-type": "application/x-ndjson",
@@ -173,9 +173,9 @@ def test_what_the_parent_and_the_environment_sample_is_sampled(serve, models, co
     assert (lines["id-1"], lines["id-2"], lines["root"]) == (f"{1:032x}", None, None)
 
 
-def test_no_span_is_lost_when_the_service_stops(serve, models, collector, front) -> None:
+def test_no_span_is_lost_when_the_service_stops(serve, models, collector, handler) -> None:
     server = started(
-        *(serve, models, collector.endpoint, "--front", front),
+        *(serve, models, collector.endpoint, "--handler", handler),
         OTEL_BSP_SCHEDULE_DELAY="3600000",
         OTEL_SERVICE_NAME="named",
     )
@@ -211,9 +211,9 @@ def test_without_a_collector_requests_are_answered_and_little_is_said(serve, mod
 
 
 def test_headers_that_are_malformed_or_twice_begin_a_trace_of_their_own(
-    serve, models, collector, front
+    serve, models, collector, handler
 ) -> None:
-    server = started(serve, models, collector.endpoint, "--front", front)
+    server = started(serve, models, collector.endpoint, "--handler", handler)
     sampled = parent(9)["traceparent"]
     given = [
         [("traceparent", sampled), ("traceparent", sampled)],

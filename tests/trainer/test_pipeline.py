@@ -11,13 +11,13 @@ import pytest
 from pigeonhole.trainer.data.schema import Examples, Schema
 from pigeonhole.trainer.errors import SettingError, TableError
 from pigeonhole.trainer.evaluation.threshold import best_threshold
-from pigeonhole.trainer.fitting.fit import Plan
+from pigeonhole.trainer.fitting.fit import FitConfig
 from pigeonhole.trainer.pipeline import (
     EPOCHS,
     LARGEST_BATCH,
     MOST_EPOCHS,
     SMALLEST_BATCH,
-    Outcome,
+    FitResult,
     class_weights,
     fit_classifier,
     positive_class,
@@ -30,7 +30,7 @@ CLASSES = ("maybe", "no", "yes")
 def fit(brief, schema, examples):
     """Fits to 80 rows; what differs is given as flags."""
 
-    def run(rows: Examples | None = None, validation: int = 0, **flags: str) -> Outcome:
+    def run(rows: Examples | None = None, validation: int = 0, **flags: str) -> FitResult:
         rng = np.random.default_rng(0)
         given = examples(80) if rows is None else rows
         return fit_classifier(brief(**flags), schema, given, validation, rng)
@@ -135,7 +135,7 @@ def test_members_leave_out_parts_of_their_own_and_have_seen_all_together(
     assert len(outcome.classifier.network.members) == members
     assert len(outcome.learned) == 80
     assert len(outcome.fitted.labels) == pytest.approx(members * left_out, abs=1)
-    assert outcome.fitted.saw_all
+    assert outcome.fitted.trained_on_all_rows
 
 
 @pytest.mark.parametrize(("rows", "members"), [(4, 1), (20, 20)])
@@ -163,14 +163,14 @@ def test_rows_that_are_only_for_choosing_are_seen_by_no_encoder(
     assert outcome.classifier.preprocessor.numeric.center[0] < 100
     levels = outcome.classifier.preprocessor.categorical.vocabularies[0].levels
     assert set(levels) == {"red", "blue"}
-    assert not outcome.fitted.saw_all
+    assert not outcome.fitted.trained_on_all_rows
 
 
 def test_a_refit_has_seen_the_rows_for_choosing_too(fit) -> None:
     outcome = fit(validation=20, ensemble="1", refit="on")
     assert len(outcome.learned) == 80
     assert len(outcome.fitted.labels) == 20
-    assert outcome.fitted.saw_all
+    assert outcome.fitted.trained_on_all_rows
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_epochs_and_batch_size_that_are_left_open_follow_from_the_table(
 
 def test_stated_epochs_and_batch_size_are_kept(fit) -> None:
     plan = fit(epochs="2", batch_size="7", patience="3", select="error").plan
-    assert plan == Plan(epochs=2, batch_size=7, patience=3, select="error")
+    assert plan == FitConfig(epochs=2, batch_size=7, patience=3, select="error")
 
 
 def test_the_same_generator_gives_the_same_classifier(fit, examples) -> None:

@@ -84,7 +84,7 @@ FORMATTED_NUMBER = (
 IDENTIFIER_NAME = re.compile(r"(^|[\W_])(?i:id|key)$|[a-z](Id|ID|Key)$")
 
 
-def understand(column: Column) -> tuple[Feature | None, list[Finding]]:
+def infer_feature(column: Column) -> tuple[Feature | None, list[Finding]]:
     """The feature a column makes, or None if it is left out, and what was found in it."""
     for rule, reason in LEFT_OUT:
         if column.given and rule not in ALWAYS_LEFT_OUT:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ..errors import TableError
 from .column import Column, is_readable
-from .column_rules import understand
+from .column_rules import infer_feature
 from .encoding import encode
 from .findings import Finding
 from .labels import class_names, imbalance, labeled, twins
@@ -110,7 +110,7 @@ def _schema(
         column = Column(name, table.columns[name], given.get(name))
         if column.given:
             _check_fit(table, column)
-        feature, found = understand(column)
+        feature, found = infer_feature(column)
         findings += found
         if feature:
             features.append(feature)

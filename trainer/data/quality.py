@@ -138,11 +138,11 @@ def _giveaways(schema: Schema, examples: Examples) -> list[Finding]:
             "when the model is asked.",
         )
         for feature, column in told
-        if gives_away(column, part.labels)
+        if find_target_leakage(column, part.labels)
     ]
 
 
-def gives_away(column: NDArray[Any], labels: NDArray[np.int64]) -> bool:
+def find_target_leakage(column: NDArray[Any], labels: NDArray[np.int64]) -> bool:
     """Whether a column alone tells the class of nearly every row.
 
     By Goodman and Kruskal's lambda (1954): of the errors made by always saying the commonest class,

@@ -47,7 +47,7 @@ def _shares(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
     return np.where(counts > 1, np.clip(shares, 1, np.maximum(counts - 1, 1)), 0)
 
 
-def parted(examples: Examples, *parts: NDArray[np.int64]) -> list[Examples]:
+def take_subsets(examples: Examples, *parts: NDArray[np.int64]) -> list[Examples]:
     """The examples of each part, in the memory of the whole.
 
     The whole is put in the order of its parts, column by column, and is not to be used any more:

@@ -21,7 +21,7 @@ from ..errors import TrainingError
 from ..network.sequential import Epoch, Sequential
 from .cores import products_shared, workers
 from .early_stopping import EarlyStopping
-from .fit import Plan, Rows, early_stopping, fit_network
+from .fit import FitConfig, Rows, early_stopping, fit_network
 from .history import INTERRUPTION, History
 from .temperature import temperature
 
@@ -49,7 +49,7 @@ class Fitted:
     temperatures: tuple[float, ...]
     held_out: NDArray[Any]
     labels: NDArray[np.int64]
-    saw_all: bool
+    trained_on_all_rows: bool
     interrupted: bool
 
 
@@ -57,7 +57,7 @@ def fit_members(
     make: Make,
     rows: Rows,
     parts: Sequence[NDArray[np.int64]],
-    plan: Plan,
+    plan: FitConfig,
     rng: np.random.Generator,
     stream: TextIO | None = None,
     *,
@@ -130,14 +130,14 @@ def fit_members(
         answering = networks
     temperatures, held_out = _calibrated(networks, rows, parts, calibrate)
     if answering is not networks:
-        answering[0].soften(temperatures[0])
+        answering[0].apply_temperature(temperatures[0])
     return Fitted(
         tuple(answering),
         tuple(histories),
         tuple(temperatures),
         held_out,
         np.concatenate([y[part] for part in parts]),
-        saw_all=answering is not networks or not len(left_out(parts)),
+        trained_on_all_rows=answering is not networks or not len(left_out(parts)),
         interrupted=len(histories) < len(ends)
         or any(history.stopped_by == INTERRUPTION for history in histories),
     )
@@ -157,7 +157,7 @@ def _calibrated(
             for network, part in zip(networks, parts, strict=True)
         ]
     for network, t in zip(networks, temperatures, strict=True):
-        network.soften(t)
+        network.apply_temperature(t)
     held_out = [network.predict(x[part]) for network, part in zip(networks, parts, strict=True)]
     if all(np.array_equal(part, parts[0]) for part in parts):  # none has seen them: all may answer
         held_out = [np.mean(held_out, axis=0)] * len(parts)
@@ -179,7 +179,7 @@ def _leading(fit: Callable[..., History], ended: Event, halt: Event) -> History:
 def _follow(
     network: Sequential,
     rows: Rows,
-    plan: Plan,
+    plan: FitConfig,
     rng: np.random.Generator,
     leader: EarlyStopping,
     leader_ended: Event,

@@ -14,14 +14,14 @@ from .early_stopping import CRITERIA, EarlyStopping, patient_for_half
 from .history import ALL_EPOCHS, CALLBACK, INTERRUPTION, PATIENCE, History
 from .progress import Progress
 
-__all__ = ["ALL_EPOCHS", "CALLBACK", "INTERRUPTION", "PATIENCE", "Plan", "Rows", "fit_network"]
+__all__ = ["ALL_EPOCHS", "CALLBACK", "INTERRUPTION", "PATIENCE", "FitConfig", "Rows", "fit_network"]
 
 Rows = tuple[NDArray[Any], NDArray[np.int64]]
 """Network inputs (rows, inputs) and class indices (rows,)."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitConfig:
     """How a network is fitted.
 
     Attributes:
@@ -42,7 +42,7 @@ def fit_network(
     network: Sequential,
     training: Rows,
     validation: Rows,
-    plan: Plan,
+    plan: FitConfig,
     rng: np.random.Generator,
     stream: TextIO | None = None,
     *,
@@ -108,7 +108,9 @@ def fit_network(
     return History.of(seen, best.number if best else 0, stopped_by)
 
 
-def early_stopping(network: Sequential, plan: Plan, labels: NDArray[np.int64]) -> EarlyStopping:
+def early_stopping(
+    network: Sequential, plan: FitConfig, labels: NDArray[np.int64]
+) -> EarlyStopping:
     """The plan's early stopping of a network, measured by validation rows with these labels."""
     patience = plan.patience or patient_for_half(plan.epochs)
     return EarlyStopping(network, patience, criterion=CRITERIA[plan.select](network, labels))

@@ -33,7 +33,7 @@ class Optimizer:
     """
 
     name: ClassVar[str]
-    remembers: ClassVar[tuple[str, ...]]
+    slots: ClassVar[tuple[str, ...]]
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = positive("learning_rate", learning_rate)
@@ -43,21 +43,21 @@ class Optimizer:
         self._rates: Vector | None = None
 
     def bind(
-        self, parameters: Vector, decayed: NDArray[np.bool_], rates: Vector | None = None
+        self, parameters: Vector, decay_mask: NDArray[np.bool_], rates: Vector | None = None
     ) -> None:
         """Make room for a network's parameters and forget all past steps.
 
         Args:
             parameters: (parameters,), for their number and type.
-            decayed: (parameters,), true where weight decay is meant.
+            decay_mask: (parameters,), true where weight decay is meant.
             rates: (parameters,), what each one's learning rate is multiplied with; 1 where None.
         """
-        del decayed
+        del decay_mask
         self.steps = 0
         # All ones would cost a pass over the parameters for nothing.
         given = rates is not None and bool((rates != 1).any())
         self._rates = np.asarray(rates, parameters.dtype) if given else None
-        self.moments = {name: np.zeros_like(parameters) for name in self.remembers}
+        self.moments = {name: np.zeros_like(parameters) for name in self.slots}
         self._room = np.empty_like(parameters)
 
     def step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
@@ -99,7 +99,7 @@ class SGD(Optimizer):
     """
 
     name = "sgd"
-    remembers = ("velocity",)
+    slots = ("velocity",)
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class AdaGrad(Optimizer):
     """s <- s + g^2; p <- p - rate g / (sqrt(s) + epsilon) (Duchi, Hazan, Singer 2011)."""
 
     name = "adagrad"
-    remembers = ("squares",)
+    slots = ("squares",)
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class Adam(Optimizer):
     """
 
     name = "adam"
-    remembers = ("mean", "squares")
+    slots = ("mean", "squares")
 
     def __init__(
         self,
@@ -220,12 +220,12 @@ class AdamW(Adam):
         self._decayed: Vector = np.empty(0)
 
     def bind(
-        self, parameters: Vector, decayed: NDArray[np.bool_], rates: Vector | None = None
+        self, parameters: Vector, decay_mask: NDArray[np.bool_], rates: Vector | None = None
     ) -> None:
         """See the base class."""
-        super().bind(parameters, decayed, rates)
+        super().bind(parameters, decay_mask, rates)
         # As numbers of the parameters' type: a product with booleans would convert at each step.
-        self._decayed = decayed.astype(parameters.dtype)
+        self._decayed = decay_mask.astype(parameters.dtype)
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
         np.multiply(parameters, self._decayed, out=self._room)

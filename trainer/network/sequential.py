@@ -125,12 +125,12 @@ class Sequential:
         self.loss.check(self.units)
         self.schedule = schedules.named("schedule", schedule)
         self.regularization = schedules.named("regularization", regularization)
-        decayed = np.zeros(len(self.parameters), dtype=bool)
+        decay_mask = np.zeros(len(self.parameters), dtype=bool)
         rates = np.ones(len(self.parameters), dtype=self.dtype)
         for part, layer, name, _ in self._places("parameter"):
-            decayed[part] = name in layer.decayed
+            decay_mask[part] = name in layer.decay_mask
             rates[part] = layer.rates.get(name, 1)
-        self.optimizer.bind(self.parameters, decayed, rates)
+        self.optimizer.bind(self.parameters, decay_mask, rates)
 
     def fit(
         self,
@@ -265,7 +265,7 @@ class Sequential:
         self._need_built()
         return self._outputs(self._rows("x", x), batch_size)
 
-    def soften(self, temperature: float) -> None:
+    def apply_temperature(self, temperature: float) -> None:
         """Divide what goes into the last layer's softmax, for good: p becomes p^(1 / temperature).
 
         Up to the factor that makes a row sum to one. The order of a row's probabilities stays

@@ -16,7 +16,7 @@ from ..evaluation.dependence import DecisionMap, Dependence, decision_map, parti
 from ..evaluation.importance import Importance, Predict, permutation_importance
 from ..evaluation.intervals import Answers, Interval, Resamples, bootstrap, interval
 from ..evaluation.scores import Scores, score
-from .inputs import Evidence
+from .inputs import ReportInputs
 
 SEED = 0
 """Of every draw, so that the same evidence makes the same report."""
@@ -52,7 +52,7 @@ class ClassCurves:
 
 
 @dataclass(frozen=True)
-class Rival:
+class BestBaseline:
     """The best of the baselines, beside the model.
 
     Attributes:
@@ -88,7 +88,7 @@ class Analysis:
     scores: Scores
     baselines: Mapping[str, Scores]
     resamples: Mapping[str, Resamples]
-    rival: Rival | None
+    rival: BestBaseline | None
     reliability: Reliability
     curves: tuple[ClassCurves, ...]
     importance: Importance
@@ -97,7 +97,7 @@ class Analysis:
     map: DecisionMap | None
 
 
-def analysis(evidence: Evidence) -> Analysis:
+def analysis(evidence: ReportInputs) -> Analysis:
     """Everything that a report shows in figures and charts."""
     rng = np.random.default_rng(SEED)
     test, answers = evidence.test, evidence.answers
@@ -135,7 +135,7 @@ def columns(schema: Schema) -> tuple[Feature, ...]:
     return schema.numbers + schema.categories
 
 
-def shown_classes(evidence: Evidence, most: int) -> list[int]:
+def shown_classes(evidence: ReportInputs, most: int) -> list[int]:
     """The places of the classes to show, the commonest in the test part first.
 
     Of two classes it is the one that the threshold is for, or the rarer one: the other one's
@@ -149,7 +149,7 @@ def shown_classes(evidence: Evidence, most: int) -> list[int]:
     return [place for place in order if counts[place]]
 
 
-def _by_columns(evidence: Evidence) -> Predict:
+def _by_columns(evidence: ReportInputs) -> Predict:
     """The model as a function of columns; what the labels of such rows are, nobody asks."""
 
     def predict(numbers: NDArray[np.float64], categories: NDArray[Any]) -> NDArray[np.floating]:
@@ -161,12 +161,12 @@ def _by_columns(evidence: Evidence) -> Predict:
 
 def _rival(
     scores: Scores, baselines: Mapping[str, Scores], resamples: Mapping[str, Resamples]
-) -> Rival | None:
+) -> BestBaseline | None:
     if not baselines:
         return None
     name = max(baselines, key=lambda one: baselines[one].accuracy)
     differences = resamples[""].figures["accuracy"] - resamples[name].figures["accuracy"]
-    return Rival(
+    return BestBaseline(
         name,
         baselines[name],
         scores.accuracy - baselines[name].accuracy,
@@ -174,7 +174,7 @@ def _rival(
     )
 
 
-def _curves(evidence: Evidence, place: int) -> ClassCurves:
+def _curves(evidence: ReportInputs, place: int) -> ClassCurves:
     positive = evidence.test.labels == place
     answered = evidence.answers.predicted == place
     values = evidence.answers.probabilities[:, place]
@@ -203,7 +203,7 @@ def _is_known(rows: Examples, column: int) -> bool:
     return bool((rows.categories[:, column - width] != "").any())
 
 
-def _map(evidence: Evidence, predict: Predict) -> DecisionMap | None:
+def _map(evidence: ReportInputs, predict: Predict) -> DecisionMap | None:
     kinds = [feature.kind for feature in evidence.schema.features]
     if len(kinds) != TWO or not set(kinds) <= {Kind.NUMBER, Kind.DATETIME}:
         return None

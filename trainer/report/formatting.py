@@ -83,7 +83,7 @@ def whole(name: str) -> str:
     return shortened(name, TEXT_CHARACTERS) or "(blank)"
 
 
-def enumerated(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Names in a sentence: "a, b and c", "a, b and 7 more"."""
     if len(names) > LISTED:
         shown = ", ".join(names[: LISTED - 1])

@@ -32,7 +32,7 @@ class DrawnLayer:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReportInputs:
     """All that a report shows, or works its figures out from.
 
     What is empty or None is left out of the report.

@@ -25,7 +25,7 @@ from .charts.performance import (
     roc_chart,
 )
 from .drawing import Chart, style
-from .inputs import Evidence
+from .inputs import ReportInputs
 from .usage import calls
 
 DEPENDENCE_CLASSES = 3
@@ -60,7 +60,7 @@ class ScoreLine:
     figures: tuple[tuple[str, str], ...]
 
 
-def report(evidence: Evidence) -> str:
+def report(evidence: ReportInputs) -> str:
     """The report as HTML: one text that needs nothing else, the same for the same evidence."""
     found = analysis(evidence)
     with style():
@@ -83,7 +83,7 @@ def report(evidence: Evidence) -> str:
         evidence=evidence,
         found=found,
         charts=drawn,
-        classes=formatting.enumerated([formatting.whole(name) for name in classes]),
+        classes=formatting.join_names([formatting.whole(name) for name in classes]),
         lines=_lines(evidence, found),
         headings=COLUMNS,
         smaller=SMALLER_IS_BETTER,
@@ -104,7 +104,7 @@ def report(evidence: Evidence) -> str:
     )
 
 
-def _charts(evidence: Evidence, found: Analysis) -> dict[str, Any]:
+def _charts(evidence: ReportInputs, found: Analysis) -> dict[str, Any]:
     """All drawings, by where they go."""
     classes, features = evidence.schema.classes, columns(evidence.schema)
     shares = np.bincount(evidence.test.labels, minlength=len(classes)) / len(evidence.test)
@@ -140,7 +140,7 @@ def _charts(evidence: Evidence, found: Analysis) -> dict[str, Any]:
     return drawn
 
 
-def _accuracies(evidence: Evidence, found: Analysis) -> dict[str, tuple[float, Interval]]:
+def _accuracies(evidence: ReportInputs, found: Analysis) -> dict[str, tuple[float, Interval]]:
     scores = {evidence.name: found.scores, **found.baselines}
     return {
         name: (line.accuracy, resamples.interval("accuracy"))
@@ -148,7 +148,7 @@ def _accuracies(evidence: Evidence, found: Analysis) -> dict[str, tuple[float, I
     }
 
 
-def _dependences(evidence: Evidence, found: Analysis) -> list[Chart]:
+def _dependences(evidence: ReportInputs, found: Analysis) -> list[Chart]:
     classes, features = evidence.schema.classes, columns(evidence.schema)
     shown = [(place, classes[place]) for place in shown_classes(evidence, DEPENDENCE_CLASSES)]
     places = [place for place, _ in shown]
@@ -168,7 +168,7 @@ def _dependences(evidence: Evidence, found: Analysis) -> list[Chart]:
     return charts
 
 
-def _lines(evidence: Evidence, found: Analysis) -> list[ScoreLine]:
+def _lines(evidence: ReportInputs, found: Analysis) -> list[ScoreLine]:
     lines = [_line(evidence.name, found.scores, found.resamples[""])]
     lines += [
         _line(name, scores, found.resamples[name]) for name, scores in found.baselines.items()
@@ -198,7 +198,7 @@ def _line(name: str, scores: Scores, resamples: Resamples) -> ScoreLine:
     )
 
 
-def _importances(evidence: Evidence, found: Analysis) -> list[tuple[str, float, float]]:
+def _importances(evidence: ReportInputs, found: Analysis) -> list[tuple[str, float, float]]:
     features = columns(evidence.schema)
     return [
         (

@@ -23,9 +23,9 @@ from ...model.columns import Columns
 from ...serving.metrics import Metrics
 from ...serving.observation import Observation
 from ...serving.predictor import Predictor
-from ..auth import Guard
+from ..auth import Authenticator
 from ..errors import CLIENT_GONE
-from ..http.messages import Answer, Cancel, Request, Respond
+from ..http.messages import Cancel, Request, Send, WireResponse
 from ..inference.content_coding import (
     LEAST_BYTES,
     OFF_LOOP_BYTES,
@@ -33,24 +33,24 @@ from ..inference.content_coding import (
     compressed,
 )
 from ..inference.route import Call, InferenceRoute
-from ..monitoring.request_log import Ended, Journal
-from ..reply import Reply
-from .inference_routes import HotRoute
-from .threads import AnswerThreads
-from .wsgi import FlaskDoor
+from ..monitoring.request_log import FinishedRequest, RequestLog
+from ..reply import Response
+from .inference_routes import InferencePath
+from .threads import ResponseThreads
+from .wsgi import WsgiHandler
 
 KNOWN_PATHS = 1024
 """Paths that were answered and are remembered with the route that they lead to."""
 
-Target = tuple[HotRoute, str | None, str | None]
+Target = tuple[InferencePath, str | None, str | None]
 """A route, the model's name and its version."""
 
 
-class _Visit(msgspec.Struct, frozen=True, gc=False):
+class _Exchange(msgspec.Struct, frozen=True, gc=False):
     """A request at this door, and what is known of it by now."""
 
     request: Request
-    respond: Respond
+    respond: Send
     route: InferenceRoute
     rule: str
     call: Call
@@ -59,12 +59,12 @@ class _Visit(msgspec.Struct, frozen=True, gc=False):
 class _Quick(msgspec.Struct):
     """The quick calls of one model in one turn of the loop, and how many rows they have."""
 
-    visits: list[_Visit] = msgspec.field(default_factory=list)
+    visits: list[_Exchange] = msgspec.field(default_factory=list)
     parts: list[Columns] = msgspec.field(default_factory=list)
     rows: int = 0
 
 
-class Express:
+class FastPathHandler:
     """The door in front of Flask's.
 
     Args:
@@ -79,24 +79,24 @@ class Express:
 
     def __init__(
         self,
-        routes: Sequence[HotRoute],
-        flask: FlaskDoor,
+        routes: Sequence[InferencePath],
+        flask: WsgiHandler,
         predictor: Predictor,
         metrics: Metrics,
         *,
-        work: AnswerThreads,
-        guard: Guard | None,
-        journal: Journal | None,
+        work: ResponseThreads,
+        authenticator: Authenticator | None,
+        request_log: RequestLog | None,
     ) -> None:
         self._flask, self._predictor, self._metrics, self._work = flask, predictor, metrics, work
-        self._guard, self._journal = guard, journal
+        self._authenticator, self._request_log = authenticator, request_log
         self._patterns = [(_pattern(route.rule), route) for route in routes]
         self._targets: dict[str, Target] = {}
         self._quick: dict[Model, _Quick] = {}
-        self._failed: list[tuple[_Visit, Exception]] = []
+        self._failed: list[tuple[_Exchange, Exception]] = []
         self._is_due = False
 
-    def __call__(self, request: Request, respond: Respond) -> Cancel | None:
+    def __call__(self, request: Request, respond: Send) -> Cancel | None:
         """Answer a request."""
         known = self._targets.get(request.path)
         target = known or self._target(request.path)
@@ -105,11 +105,13 @@ class Express:
         hot, name, version = target
         route = hot.answer
         call = route.begin(request.headers.get)
-        visit = _Visit(request, respond, route, hot.rule, call)
+        visit = _Exchange(request, respond, route, hot.rule, call)
         self._soon()
         try:
-            if self._guard is not None:
-                call.key = self._guard.admit(request.headers.get("authorization"), PREDICT)
+            if self._authenticator is not None:
+                call.key = self._authenticator.authorize(
+                    request.headers.get("authorization"), PREDICT
+                )
             if route.is_long_to_read(request.headers.get, request.body):
                 # Known before there may be no thread for it: it is the model's, as other refusals.
                 call.model = self._predictor.find(name, version)
@@ -134,7 +136,7 @@ class Express:
         quick.rows += rows
         return None
 
-    def refuse(self, error: HTTPException) -> Answer:
+    def refuse(self, error: HTTPException) -> WireResponse:
         """The answer to what never became a request."""
         return self._flask.refuse(error)
 
@@ -172,7 +174,7 @@ class Express:
         for visit, outcome in zip(quick.visits, outcomes, strict=True):
             self._finish(visit, outcome)
 
-    def _in_turn(self, visit: _Visit, model: Model, columns: Columns) -> Cancel:
+    def _in_turn(self, visit: _Exchange, model: Model, columns: Columns) -> Cancel:
         """Let a call of a heavy model wait for its turn, while the loop goes on."""
         loop = asyncio.get_running_loop()
 
@@ -183,7 +185,7 @@ class Express:
         self._metrics.in_flight(1)
         return partial(self._give_up, visit, cancel)
 
-    def _in_thread(self, visit: _Visit, name: str | None, version: str | None) -> Cancel:
+    def _in_thread(self, visit: _Exchange, name: str | None, version: str | None) -> Cancel:
         """Have a large body read, and all that follows, in a thread."""
         request, route, call = visit.request, visit.route, visit.call
 
@@ -191,11 +193,11 @@ class Express:
             self._metrics.in_flight(-1)
             self._note(visit, status)
 
-        def make() -> Answer:
+        def make() -> WireResponse:
             reply = route(request.headers.get, request.body, name, version, call, ended)
             return self._written(visit, reply)
 
-        def respond(answer: Answer) -> None:
+        def respond(answer: WireResponse) -> None:
             visit.respond(answer)
             self._soon()
 
@@ -203,7 +205,7 @@ class Express:
         self._metrics.in_flight(1)
         return partial(self._give_up, visit, cancel)
 
-    def _give_up(self, visit: _Visit, cancel: Cancel) -> bool:
+    def _give_up(self, visit: _Exchange, cancel: Cancel) -> bool:
         """Nobody waits for the answer any more: if the work has not begun, it never does."""
         if not cancel():
             return False
@@ -213,12 +215,12 @@ class Express:
         self._soon()
         return True
 
-    def _finish_later(self, visit: _Visit, outcome: Observation | Exception) -> None:
+    def _finish_later(self, visit: _Exchange, outcome: Observation | Exception) -> None:
         self._metrics.in_flight(-1)
         self._finish(visit, outcome)
         self._soon()
 
-    def _finish(self, visit: _Visit, outcome: Observation | Exception) -> None:
+    def _finish(self, visit: _Exchange, outcome: Observation | Exception) -> None:
         reply = visit.route.finish(visit.call, outcome)
         self._note(visit, reply.status)
         if len(reply.body) < LEAST_BYTES:
@@ -226,7 +228,7 @@ class Express:
         else:
             self._respond_at_length(visit, reply)
 
-    def _respond_at_length(self, visit: _Visit, reply: Reply) -> None:
+    def _respond_at_length(self, visit: _Exchange, reply: Response) -> None:
         """Give an answer that is long enough to be compressed; a longer one is elsewhere."""
         accept = visit.request.headers.get("accept-encoding")
         if len(reply.body) >= OFF_LOOP_BYTES and chosen_coding(accept) is not None:
@@ -237,18 +239,18 @@ class Express:
         else:
             visit.respond(self._written(visit, reply))
 
-    def _written(self, visit: _Visit, reply: Reply) -> Answer:
+    def _written(self, visit: _Exchange, reply: Response) -> WireResponse:
         reply = compressed(reply, visit.request.headers.get("accept-encoding"))
         answer = reply.answer(visit.call.identity)
         if reply.rest is not None:
             answer.rest = self._work.rest(reply.rest)
         return answer
 
-    def _note(self, visit: _Visit, status: int) -> None:
-        if self._journal is not None:
+    def _note(self, visit: _Exchange, status: int) -> None:
+        if self._request_log is not None:
             request, call = visit.request, visit.call
-            self._journal.note(
-                Ended(
+            self._request_log.note(
+                FinishedRequest(
                     call.identity,
                     request.method,
                     request.path,

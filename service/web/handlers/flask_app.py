@@ -6,19 +6,20 @@ import logging
 import time
 from collections.abc import Sequence
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Flask, g, request
+from flask import Response as FlaskResponse
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from ...api_keys import ADMIN
 from ...errors import PigeonholeError, PredictionFailed, ScopeRequired
 from ...serving.metrics import UNKNOWN_ROUTE, Metrics
-from ..auth import OPEN, Guard, scope_of
-from ..errors import error_reply
+from ..auth import OPEN, Authenticator, scope_of
+from ..errors import error_response
 from ..inference.content_coding import compressed
 from ..inference.route import Call
-from ..monitoring.request_log import Ended, Journal
-from ..reply import SECURITY_HEADERS, Reply
+from ..monitoring.request_log import FinishedRequest, RequestLog
+from ..reply import SECURITY_HEADERS, Response
 from ..request_id import HEADER, request_id
 
 log = logging.getLogger(__name__)
@@ -28,18 +29,18 @@ def make_http_app(
     blueprints: Sequence[Blueprint],
     metrics: Metrics,
     *,
-    guard: Guard,
+    authenticator: Authenticator,
     max_body_bytes: int,
-    journal: Journal | None,
+    request_log: RequestLog | None,
 ) -> Flask:
     """A Flask app that serves these blueprints in the service's one manner.
 
     Args:
         blueprints: the routes.
         metrics: told of every request that no hot route has counted.
-        guard: asked before anything else is done for a request.
+        authenticator: asked before anything else is done for a request.
         max_body_bytes: Flask refuses to read more.
-        journal: where each request is noted, if anywhere.
+        request_log: where each request is noted, if anywhere.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
@@ -52,19 +53,19 @@ def make_http_app(
     @app.before_request
     def _start() -> None:
         g.started = time.perf_counter()
-        _admit(guard)
+        _authorize(authenticator)
 
     @app.errorhandler(Exception)
-    def _failed(error: Exception) -> Response:
+    def _failed(error: Exception) -> FlaskResponse:
         known = isinstance(error, (HTTPException, PigeonholeError))
         if not known or isinstance(error, PredictionFailed):
             log.error("request failed", exc_info=error, extra={"request_id": _identity()})
-        reply = error_reply(error)
+        reply = error_response(error)
         headers = Headers(reply.headers)  # there may be two of one name
-        return Response(reply.body, reply.status, headers, content_type=reply.content_type)
+        return FlaskResponse(reply.body, reply.status, headers, content_type=reply.content_type)
 
     @app.after_request
-    def _finish(response: Response) -> Response:
+    def _finish(response: FlaskResponse) -> FlaskResponse:
         if HEADER not in response.headers:
             response.headers[HEADER] = _identity()
         for name, value in SECURITY_HEADERS.items():
@@ -75,25 +76,25 @@ def make_http_app(
             route = request.endpoint.rpartition(".")[2] if request.endpoint else UNKNOWN_ROUTE
             metrics.request_ended(route, "", None, response.status_code, seconds)
         metrics.settle()
-        if journal is not None:
-            _note(journal, response)
+        if request_log is not None:
+            _note(request_log, response)
         return response
 
     return app
 
 
-def _admit(guard: Guard) -> None:
+def _authorize(authenticator: Authenticator) -> None:
     """Let a request pass, or not, by the route that it means."""
     scope, authorization = scope_of(request.endpoint), request.headers.get("Authorization")
     try:
-        g.key = guard.admit(authorization, scope)
+        g.key = authenticator.authorize(authorization, scope)
     except ScopeRequired as error:
         g.key = error.key
         if scope == ADMIN:
             log.warning("no admin asks", extra=_who_asks())
         raise
     if scope == OPEN:
-        g.is_stranger = not guard.knows(authorization)
+        g.is_anonymous = not authenticator.is_authenticated(authorization)
     elif scope == ADMIN:
         log.info("an admin asks", extra=_who_asks())
 
@@ -102,11 +103,11 @@ def _who_asks() -> dict[str, str]:
     return {"key": g.key, "path": request.path, "request_id": _identity()}
 
 
-def _note(journal: Journal, response: Response) -> None:
+def _note(request_log: RequestLog, response: FlaskResponse) -> None:
     """Note an answer when it is there, or when its last piece is."""
     began = g.started
     call: Call | None = g.get("call")
-    ended = Ended(
+    ended = FinishedRequest(
         response.headers[HEADER],
         request.method,
         request.path,
@@ -123,7 +124,7 @@ def _note(journal: Journal, response: Response) -> None:
         ended.seconds = time.perf_counter() - began
         if call is not None and response.is_streamed:
             ended.status = call.status  # as it ended, which may be worse than it began
-        journal.note(ended)
+        request_log.note(ended)
 
     if response.is_streamed:
         response.call_on_close(note)
@@ -131,14 +132,14 @@ def _note(journal: Journal, response: Response) -> None:
         note()
 
 
-def _compress(response: Response) -> None:
+def _compress(response: FlaskResponse) -> None:
     """Compress an answer for who asks for it.
 
     What is made piece by piece is compressed there, and the files of the page are small.
     """
     if response.is_streamed:
         return
-    plain = Reply(response.status_code, response.get_data(), "")
+    plain = Response(response.status_code, response.get_data(), "")
     reply = compressed(plain, request.headers.get("Accept-Encoding"))
     if reply is not plain:
         response.headers.extend(reply.headers)

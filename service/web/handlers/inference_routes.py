@@ -21,7 +21,7 @@ from ..tensorflow_serving.classify import ClassifyProtocol
 
 
 @dataclass(frozen=True)
-class HotRoute:
+class InferencePath:
     """A rule in Flask's notation and what answers it.
 
     Attributes:
@@ -37,7 +37,7 @@ Make = Callable[[str, InferenceProtocol, StreamProtocol | None], InferenceRoute]
 """Makes the route of a name, a protocol, and one for streams beside it."""
 
 
-def hot_routes(make: Make, max_rows: int) -> list[HotRoute]:
+def inference_paths(make: Make, max_rows: int) -> list[InferencePath]:
     """Every hot route: one line of the table for each, which is all that a new protocol needs here.
 
     Args:
@@ -54,10 +54,10 @@ def hot_routes(make: Make, max_rows: int) -> list[HotRoute]:
         ("invocations", invocations, lines, ("/invocations",)),
         ("infer", tensors, None, _of_models("/v2/models", "/infer")),
     ]
-    routes: list[HotRoute] = []
+    routes: list[InferencePath] = []
     for name, protocol, streams, rules in table:
         answer = make(name, protocol, streams)
-        routes += [HotRoute(rule, answer) for rule in rules]
+        routes += [InferencePath(rule, answer) for rule in rules]
     return routes
 
 
@@ -66,7 +66,7 @@ def _of_models(base: str, action: str) -> tuple[str, ...]:
     return f"{base}/<name>{action}", f"{base}/<name>/versions/<version>{action}"
 
 
-def hot_blueprint(routes: Sequence[HotRoute]) -> Blueprint:
+def inference_blueprint(routes: Sequence[InferencePath]) -> Blueprint:
     """The hot routes as a complete Flask app serves them."""
     blueprint = Blueprint("inference", __name__)
     # Called as the route is in metrics, where failures before its turn are counted too.

@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from ...errors import Overloaded
-from ..http.messages import Answer, Cancel, Respond, Rest
-from ..reply import Pieces
+from ..http.messages import BodyStream, Cancel, Send, WireResponse
+from ..reply import BodyChunks
 
 log = logging.getLogger(__name__)
 
 
-class AnswerThreads:
+class ResponseThreads:
     """A few threads, and a bound on what may wait for them.
 
     Args:
@@ -28,7 +28,7 @@ class AnswerThreads:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._room, self._max_waiting = threads + max_waiting, max_waiting
 
-    def __call__(self, make: Callable[[], Answer], respond: Respond) -> Cancel:
+    def __call__(self, make: Callable[[], WireResponse], respond: Send) -> Cancel:
         """Make an answer in a thread; to be called on the event loop.
 
         Args:
@@ -47,20 +47,20 @@ class AnswerThreads:
         loop = asyncio.get_running_loop()
         unmade = [make]  # whoever takes it out has it: a thread, or who gives it up
 
-        def taken_out() -> Callable[[], Answer] | None:
+        def taken_out() -> Callable[[], WireResponse] | None:
             try:
                 return unmade.pop()
             except IndexError:
                 return None
 
-        def run() -> Answer | None:
+        def run() -> WireResponse | None:
             return make() if (make := taken_out()) is not None else None
 
-        def ended(future: Future[Answer | None]) -> None:
+        def ended(future: Future[WireResponse | None]) -> None:
             with suppress(RuntimeError):  # the loop has ended before
                 loop.call_soon_threadsafe(hand_over, future)
 
-        def hand_over(future: Future[Answer | None]) -> None:
+        def hand_over(future: Future[WireResponse | None]) -> None:
             # Not earlier, though given up: until then its place in the threads' queue is taken.
             self._room += 1
             if not future.cancelled() and (answer := future.result()) is not None:
@@ -69,7 +69,7 @@ class AnswerThreads:
         self._pool.submit(run).add_done_callback(ended)
         return lambda: taken_out() is not None
 
-    def rest(self, pieces: Pieces) -> Rest:
+    def rest(self, pieces: BodyChunks) -> BodyStream:
         """The rest of an answer, whose pieces are made in these threads in turn with the others.
 
         They take no room from answers that have not begun: of each connection one waits at most.
@@ -82,9 +82,9 @@ class AnswerThreads:
 
 
 class _Rest:
-    """See `AnswerThreads.rest`; all but the pieces themselves is done on the loop."""
+    """See `ResponseThreads.rest`; all but the pieces themselves is done on the loop."""
 
-    def __init__(self, pool: ThreadPoolExecutor, pieces: Pieces) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, pieces: BodyChunks) -> None:
         self._pool, self._pieces = pool, pieces
         self._being_made: Future[bytes | None] | None = None
         self._closed = False

@@ -16,13 +16,13 @@ from werkzeug.exceptions import HTTPException
 
 from ...errors import Overloaded
 from ...serving.metrics import UNKNOWN_ROUTE, Metrics
-from ..errors import CLIENT_GONE, error_reply
-from ..http.messages import Answer, Cancel, Request, Respond
+from ..errors import CLIENT_GONE, error_response
+from ..http.messages import Cancel, Request, Send, WireResponse
 from ..monitoring.health import PROBES
-from ..monitoring.request_log import UNREAD, Ended, Journal
+from ..monitoring.request_log import UNREAD, FinishedRequest, RequestLog
 from ..reply import status_line
 from ..request_id import HEADER, request_id
-from .threads import AnswerThreads
+from .threads import ResponseThreads
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
-class DoorThreads:
+class HandlerThreads:
     """The threads behind a door.
 
     Attributes:
@@ -46,9 +46,9 @@ class DoorThreads:
         pages: of all others.
     """
 
-    work: AnswerThreads
-    probes: AnswerThreads
-    pages: AnswerThreads
+    work: ResponseThreads
+    probes: ResponseThreads
+    pages: ResponseThreads
 
     def close(self) -> None:
         """Let all of them end."""
@@ -56,7 +56,7 @@ class DoorThreads:
             threads.close()
 
 
-class FlaskDoor:
+class WsgiHandler:
     """Answers requests with a WSGI application.
 
     Args:
@@ -71,14 +71,14 @@ class FlaskDoor:
         self,
         app: WsgiApp,
         metrics: Metrics,
-        threads: DoorThreads,
+        threads: HandlerThreads,
         *,
-        journal: Journal | None = None,
+        request_log: RequestLog | None = None,
     ) -> None:
         self._app, self._metrics = app, metrics
-        self._threads, self._journal = threads, journal
+        self._threads, self._request_log = threads, request_log
 
-    def __call__(self, request: Request, respond: Respond) -> Cancel | None:
+    def __call__(self, request: Request, respond: Send) -> Cancel | None:
         """Answer a request in a thread."""
         if request.method == "POST":
             threads = self._threads.work
@@ -94,13 +94,13 @@ class FlaskDoor:
             return None
         return partial(self._give_up, request, cancel)
 
-    def refuse(self, error: HTTPException) -> Answer:
+    def refuse(self, error: HTTPException) -> WireResponse:
         """The answer to what never became a request."""
         return self._failed(error, None)
 
-    def _failed(self, error: Exception, request: Request | None) -> Answer:
+    def _failed(self, error: Exception, request: Request | None) -> WireResponse:
         """The answer to what the application never sees."""
-        reply = error_reply(error)
+        reply = error_response(error)
         identity = request_id(request.headers.get(HEADER.lower()) if request else None)
         self._count(reply.status, identity, request)
         return reply.answer(identity)
@@ -116,15 +116,15 @@ class FlaskDoor:
         """Count and note what the application never sees, as of no route."""
         self._metrics.request_ended(UNKNOWN_ROUTE, "", None, status, 0.0)
         self._metrics.settle()
-        if self._journal is None:
+        if self._request_log is None:
             return
-        ended = Ended(identity, UNREAD, UNREAD, status, 0.0)
+        ended = FinishedRequest(identity, UNREAD, UNREAD, status, 0.0)
         if request is not None:
             ended.method, ended.path, ended.client = request.method, request.path, request.client
             ended.header = request.headers.get
-        self._journal.note(ended)
+        self._request_log.note(ended)
 
-    def _answered(self, request: Request, threads: AnswerThreads) -> Answer:
+    def _answered(self, request: Request, threads: ResponseThreads) -> WireResponse:
         try:
             return _call(self._app, environ(request), threads)
         except Exception as error:
@@ -178,7 +178,7 @@ def _host(given: str | None) -> str:
     return given or NO_HOST
 
 
-def _call(app: WsgiApp, environment: dict[str, Any], threads: AnswerThreads) -> Answer:
+def _call(app: WsgiApp, environment: dict[str, Any], threads: ResponseThreads) -> WireResponse:
     """Run the app in this thread, and what it makes piece by piece in these."""
     started: list[Any] = []
 
@@ -198,7 +198,7 @@ def _call(app: WsgiApp, environment: dict[str, Any], threads: AnswerThreads) -> 
         lines += f"Content-Length: {len(body)}\r\n"
     else:
         body, rest = body + second, threads.rest(pieces)
-    return Answer(f"{status_line(status)}{lines}".encode("latin-1"), body, rest)
+    return WireResponse(f"{status_line(status)}{lines}".encode("latin-1"), body, rest)
 
 
 def _pieces(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:

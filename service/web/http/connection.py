@@ -38,7 +38,7 @@ from werkzeug.exceptions import (
     Unauthorized,
 )
 
-from .messages import Answer, Cancel, Door, Request, Rest
+from .messages import BodyStream, Cancel, Handler, Request, WireResponse
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Limits:
 class Server(Protocol):
     """What a connection knows of the server that it belongs to; as in `HttpServer`."""
 
-    door: Door
+    handler: Handler
     limits: Limits
     connections: set[Connection]
     buffered_bytes: int
@@ -118,7 +118,7 @@ class Server(Protocol):
     head_end: bytes
     last_head_end: bytes
     now: Callable[[], float]
-    knows: Callable[[str | None], bool]
+    is_authenticated: Callable[[str | None], bool]
 
 
 _NOTHING, _HEAD, _BODY = range(3)
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
         self._answering = self._handing_on = self._reading_paused = self._bodiless = False
         self._keep_alive = self._in_chunks = True
         self._cancel: Cancel | None = None
-        self._rest: Rest | None = None
+        self._rest: BodyStream | None = None
         # Large bodies here, all and the one that is being answered.
         self._counted_bytes = self._body_bytes = 0
         self._refused = self._lingering = self._eof = False
@@ -354,7 +354,7 @@ class Connection(asyncio.Protocol):
         elif size > COUNTED_BYTES:
             is_large_by_now = size - len(piece) <= COUNTED_BYTES
             self._count(size if is_large_by_now else len(piece))
-            if is_large_by_now and self._is_stranger():
+            if is_large_by_now and self._is_anonymous():
                 self._refuse(Unauthorized(KEY_NEEDED))
 
     def on_message_complete(self) -> None:
@@ -399,14 +399,14 @@ class Connection(asyncio.Protocol):
         size = int(declared) if len(declared) <= LENGTH_DIGITS else sys.maxsize
         if size > self._server.limits.body_bytes:
             self._refuse(RequestEntityTooLarge())
-        elif size > COUNTED_BYTES and self._is_stranger():
+        elif size > COUNTED_BYTES and self._is_anonymous():
             self._refuse(Unauthorized(KEY_NEEDED))
         else:
             return False
         return True
 
-    def _is_stranger(self) -> bool:
-        return not self._server.knows(self._headers.get("authorization"))
+    def _is_anonymous(self) -> bool:
+        return not self._server.is_authenticated(self._headers.get("authorization"))
 
     def _tell_to_go_on(self, expected: str) -> None:
         # Behind an answer that is still to come it would be taken for that answer.
@@ -434,16 +434,16 @@ class Connection(asyncio.Protocol):
         self._bodiless, self._in_chunks = request.method == "HEAD", request.version == "1.1"
         self._handing_on = True
         try:
-            cancel = self._server.door(request, self._respond)
+            cancel = self._server.handler(request, self._respond)
         except Exception:
             log.exception("request failed")
             cancel = None
-            self._respond(self._server.door.refuse(InternalServerError()))
+            self._respond(self._server.handler.refuse(InternalServerError()))
         self._handing_on = False
         if self._answering:
             self._cancel = cancel
 
-    def _respond(self, answer: Answer) -> None:
+    def _respond(self, answer: WireResponse) -> None:
         transport = self._transport
         if answer.rest is not None:
             self._begin(answer, answer.rest)
@@ -469,13 +469,13 @@ class Connection(asyncio.Protocol):
             self._count(-self._body_bytes)
         self._body_bytes = 0
 
-    def _begin(self, answer: Answer, rest: Rest) -> None:
+    def _begin(self, answer: WireResponse, rest: BodyStream) -> None:
         """Give the first piece of an answer that is made as it is taken."""
         transport, server = self._transport, self._server
         framing = IN_CHUNKS if self._in_chunks else b""  # in HTTP/1.0 the closing ends it
         if transport is None or not self._answering or self._bodiless:
             rest.close()
-            self._respond(Answer(answer.head + framing, b""))
+            self._respond(WireResponse(answer.head + framing, b""))
             return
         self._rest, self._cancel = rest, None
         self._forget_body()  # whoever makes the rest counts what he keeps of it
@@ -484,7 +484,7 @@ class Connection(asyncio.Protocol):
         transport.write(b"".join((answer.head, framing, head_end, self._framed(answer.body))))
         self._go_on(rest)
 
-    def _go_on(self, rest: Rest) -> None:
+    def _go_on(self, rest: BodyStream) -> None:
         if self._stalled_since is None:
             rest.ask(self._take, self.abort)
 
@@ -520,7 +520,7 @@ class Connection(asyncio.Protocol):
         while self._waiting and not self._answering and self._stalled_since is None:
             entry, keep_alive = self._waiting.popleft()
             if isinstance(entry, HTTPException):
-                self._say_last(self._server.door.refuse(entry))
+                self._say_last(self._server.handler.refuse(entry))
             else:
                 self._hand_on(entry, keep_alive)
         self._take_ahead()
@@ -540,9 +540,9 @@ class Connection(asyncio.Protocol):
         if self._answering or self._waiting:
             self._queue(error)
         else:
-            self._say_last(self._server.door.refuse(error))
+            self._say_last(self._server.handler.refuse(error))
 
-    def _say_last(self, answer: Answer) -> None:
+    def _say_last(self, answer: WireResponse) -> None:
         """Give the last answer."""
         self._end_with(b"".join((answer.head, self._server.last_head_end, answer.body)))
 

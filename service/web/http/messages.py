@@ -31,7 +31,7 @@ class Request(msgspec.Struct, gc=False):
     client: str
 
 
-class Rest(Protocol):
+class BodyStream(Protocol):
     """What is left of a long answer: pieces, each made when there is room for it."""
 
     def ask(self, take: Callable[[bytes | None], None], fail: Callable[[], None]) -> None:
@@ -46,7 +46,7 @@ class Rest(Protocol):
         """Nobody asks any more: what has not been made never is."""
 
 
-class Answer(msgspec.Struct, gc=False):
+class WireResponse(msgspec.Struct, gc=False):
     """An answer as bytes.
 
     Attributes:
@@ -58,21 +58,21 @@ class Answer(msgspec.Struct, gc=False):
 
     head: bytes
     body: bytes
-    rest: Rest | None = None
+    rest: BodyStream | None = None
 
 
-Respond = Callable[[Answer], None]
+Send = Callable[[WireResponse], None]
 """Takes the answer to one request, once, on the loop's thread."""
 
 Cancel = Callable[[], bool]
 """Called when the client has gone before its answer was there; whether there will be none."""
 
 
-class Door(Protocol):
+class Handler(Protocol):
     """What answers requests."""
 
-    def __call__(self, request: Request, respond: Respond) -> Cancel | None:
+    def __call__(self, request: Request, respond: Send) -> Cancel | None:
         """Answer a request now or later, without ever blocking."""
 
-    def refuse(self, error: HTTPException) -> Answer:
+    def refuse(self, error: HTTPException) -> WireResponse:
         """The answer to what never became a request."""

@@ -28,7 +28,7 @@ from functools import partial
 from typing import Protocol
 
 from .connection import Connection, Limits
-from .messages import Door
+from .messages import Handler
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +86,13 @@ class HttpServer:
 
     def __init__(
         self,
-        door: Door,
+        handler: Handler,
         limits: Limits,
         share: Share | None = None,
-        knows: Callable[[str | None], bool] = lambda _: True,
+        is_authenticated: Callable[[str | None], bool] = lambda _: True,
     ) -> None:
-        self.door, self.limits, self._share = door, limits, share
-        self.knows = knows
+        self.handler, self.limits, self._share = handler, limits, share
+        self.is_authenticated = is_authenticated
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self.connections: set[Connection] = set()
@@ -103,14 +103,14 @@ class HttpServer:
         self._opening: set[asyncio.Task[object]] = set()  # the loop alone would forget them
         self._full = False
         self._sweeping: asyncio.TimerHandle | None = None
-        self._sweep()
+        self._tick()
 
     def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Take connections from these sockets from now on."""
         for listener in sockets:
             listener.setblocking(False)
             self._listeners.append(listener)
-            self._loop.add_reader(listener, self._knock, listener)
+            self._loop.add_reader(listener, self._on_connection_waiting, listener)
         self._tell()
 
     async def stop_listening(self, *, last: bool) -> None:
@@ -159,7 +159,7 @@ class HttpServer:
         for connection in list(self.connections):
             connection.abort()
 
-    def _knock(self, listener: socket.socket) -> None:
+    def _on_connection_waiting(self, listener: socket.socket) -> None:
         """Somebody wants to connect: to any of the workers."""
         if self._share is not None and len(self.connections) > self._share.least():
             self._pause(listener, GIVE_WAY_S)
@@ -209,7 +209,7 @@ class HttpServer:
 
     def _resume(self, listener: socket.socket) -> None:
         if listener.fileno() >= 0:
-            self._loop.add_reader(listener, self._knock, listener)
+            self._loop.add_reader(listener, self._on_connection_waiting, listener)
             self._take(listener)
 
     def _make_room(self) -> bool:
@@ -228,10 +228,10 @@ class HttpServer:
         if self._share is not None and self._listeners:
             self._share.tell(len(self.connections))
 
-    def _sweep(self) -> None:
+    def _tick(self) -> None:
         # On the quarters of a second, so that the date is right at once when a new one begins.
         now = time.time()
-        self._sweeping = self._loop.call_later(SWEEP_S - now % SWEEP_S + CLOCK_S, self._sweep)
+        self._sweeping = self._loop.call_later(SWEEP_S - now % SWEEP_S + CLOCK_S, self._tick)
         date = b"date: " + formatdate(now, usegmt=True).encode("ascii") + b"\r\n"
         self.head_end = date + b"\r\n"
         self.last_head_end = date + b"connection: close\r\n\r\n"

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from ..errors import BodyTooLarge, UnsupportedEncoding
-from ..reply import Pieces, Reply
+from ..reply import BodyChunks, Response
 
 WINDOW_BITS = {
     "gzip": zlib.MAX_WBITS | 16,
@@ -65,7 +65,7 @@ def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
     return plain
 
 
-def compressed(reply: Reply, accept: str | None) -> Reply:
+def compressed(reply: Response, accept: str | None) -> Response:
     """The answer in the coding that its reader likes best, or as it is.
 
     Args:
@@ -140,7 +140,7 @@ def _whole_so_far(stream: _Stream, piece: bytes) -> bytes:
 class _Compressed:
     """The rest of an answer, compressed piece by piece."""
 
-    def __init__(self, stream: _Stream, pieces: Pieces) -> None:
+    def __init__(self, stream: _Stream, pieces: BodyChunks) -> None:
         self._stream, self._pieces = stream, pieces
         self._ended = False
 

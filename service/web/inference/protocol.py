@@ -12,9 +12,9 @@ import msgspec
 
 from ...model.artifact import Model
 from ...model.columns import Columns, Prediction
-from ...model.training_range import Warned
+from ...model.training_range import OutOfRange
 from ...serving.observation import Observation
-from ..reply import Reply
+from ..reply import Response
 
 Header = Callable[[str], str | None]
 """Gives a request header by its name in lower case, or None."""
@@ -34,12 +34,12 @@ class Decoded(msgspec.Struct, frozen=True):
     timeout_s: float | None = None
 
 
-class Answered(msgspec.Struct, frozen=True):
+class InferenceResult(msgspec.Struct, frozen=True):
     """A prediction with all that an encoder may want to say of it."""
 
     model: Model
     prediction: Prediction
-    unusual: Sequence[Warned]
+    out_of_range: Sequence[OutOfRange]
     request_id: str
     form: Any
 
@@ -54,7 +54,7 @@ class InferenceProtocol(Protocol):
             RequestError: for whatever is wrong with them.
         """
 
-    def encode(self, answered: Answered) -> Reply:
+    def encode(self, answered: InferenceResult) -> Response:
         """The answer."""
 
     def reading_cost(self, header: Header, body: bytes) -> int:

@@ -25,12 +25,12 @@ from ...model.columns import Columns
 from ...serving.metrics import Metrics
 from ...serving.observation import Observation
 from ...serving.predictor import Predictor
-from ..errors import CLIENT_GONE, BodyTooLarge, error_reply
-from ..reply import Reply, model_headers
+from ..errors import CLIENT_GONE, BodyTooLarge, error_response
+from ..reply import Response, model_headers
 from ..request_id import request_id
 from .content_coding import inflated
-from .protocol import Answered, Header, InferenceProtocol, StreamProtocol
-from .streaming import PatientRun, StreamedAnswer
+from .protocol import Header, InferenceProtocol, InferenceResult, StreamProtocol
+from .streaming import RetryingRun, StreamedAnswer
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class InferenceRoute:
         version: str | None,
         call: Call | None = None,
         ended: Callable[[int], None] = lambda _status: None,
-    ) -> Reply:
+    ) -> Response:
         """Answer one request, waiting for the model; every failure is an answer too.
 
         Args:
@@ -193,9 +193,9 @@ class InferenceRoute:
         model: Model,
         body: bytes,
         ended: Callable[[int], None],
-    ) -> Reply:
+    ) -> Response:
         """The first slice of an answer; raises what keeps it from being made."""
-        run = PatientRun(self.predictor, model, call.deadline)
+        run = RetryingRun(self.predictor, model, call.deadline)
         rows = streams.stream(model, body, run)
 
         def failed(error: Exception) -> int:
@@ -210,18 +210,22 @@ class InferenceRoute:
         answer = StreamedAnswer(rows, run, streams.failure, failed, end)
         first = answer.first()
         rest = None if answer.is_over else answer
-        return Reply(HTTPStatus.OK, first, streams.content_type, model_headers(model), rest)
+        return Response(HTTPStatus.OK, first, streams.content_type, model_headers(model), rest)
 
-    def finish(self, call: Call, outcome: Observation | Exception) -> Reply:
+    def finish(self, call: Call, outcome: Observation | Exception) -> Response:
         """The answer, counted: to a prediction, or to what became of the request instead."""
         began = time.perf_counter()
         if isinstance(outcome, Exception):
             reply = _failed(call, outcome)
         else:
-            model, prediction, unusual = outcome.model, outcome.prediction, outcome.unusual
+            model, prediction, out_of_range = (
+                outcome.model,
+                outcome.prediction,
+                outcome.out_of_range,
+            )
             try:
                 reply = self._protocol.encode(
-                    Answered(model, prediction, unusual, call.identity, call.form)
+                    InferenceResult(model, prediction, out_of_range, call.identity, call.form)
                 )
             except Exception as error:  # noqa: BLE001 - it is logged there
                 reply = _failed(call, error)
@@ -261,11 +265,11 @@ class InferenceRoute:
             raise DeadlineExceeded
 
 
-def _failed(call: Call, error: Exception) -> Reply:
+def _failed(call: Call, error: Exception) -> Response:
     """The answer to a request that failed; what is our fault is logged."""
     if not isinstance(error, PigeonholeError) or isinstance(error, PredictionFailed):
         log.error("prediction failed", exc_info=error, extra={"request_id": call.identity})
-    return error_reply(error)
+    return error_response(error)
 
 
 def _milliseconds(text: str) -> float:

@@ -39,7 +39,7 @@ class StreamedAnswer:
     def __init__(
         self,
         rows: RowStream,
-        run: PatientRun,
+        run: RetryingRun,
         failure: Callable[[int, Exception], bytes],
         failed: Callable[[Exception], int],
         end: Callable[[int], None],
@@ -87,7 +87,7 @@ class StreamedAnswer:
         self._tell(status)
 
 
-class PatientRun:
+class RetryingRun:
     """Has the slices of one answer run: where too many calls wait, all but the first wait too.
 
     Args:

@@ -43,12 +43,12 @@ def health_blueprint(live: LiveModels, draining: Event) -> Blueprint:
             problems.insert(0, "the worker is stopping")
         status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
         answer: dict[str, object] = {"ready": is_ready, "live": True}
-        is_stranger = g.get("is_stranger", False)  # who has no key though there are keys
+        is_anonymous = g.get("is_anonymous", False)  # who has no key though there are keys
         if not is_ready:
             reason = "; ".join(problems) or "the models are still being loaded"
-            reason = "why is told to whoever has a key" if is_stranger else reason
+            reason = "why is told to whoever has a key" if is_anonymous else reason
             answer |= {"error": f"not ready: {reason}", "code": NOT_READY}
-        if is_stranger:
+        if is_anonymous:
             return Response(msgspec.json.encode(answer), status, content_type=JSON)
         answer["models"] = {
             name: {"ready": bool(state.live), "versions": [str(v) for v in sorted(state.live)]}

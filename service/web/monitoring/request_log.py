@@ -17,7 +17,7 @@ UNREAD = "-"
 """Method and path of what could not be read so far."""
 
 
-class Ended(msgspec.Struct, gc=False):
+class FinishedRequest(msgspec.Struct, gc=False):
     """A request that has its whole answer, or gets none.
 
     Attributes:
@@ -45,11 +45,11 @@ class Ended(msgspec.Struct, gc=False):
     call: Call | None = None
 
 
-Traced = Callable[[Ended], str]
+Traced = Callable[[FinishedRequest], str]
 """Makes a span of a request; its trace's id, or nothing where the request is in no trace."""
 
 
-class Journal:
+class RequestLog:
     """Told of every request once, when it has ended.
 
     Args:
@@ -60,7 +60,7 @@ class Journal:
     def __init__(self, access_log: AccessLog | None, traced: Traced | None) -> None:
         self._access_log, self._traced = access_log, traced
 
-    def note(self, ended: Ended) -> None:
+    def note(self, ended: FinishedRequest) -> None:
         """Note a request."""
         trace_id = ""
         if self._traced is not None:

@@ -28,7 +28,7 @@ from pigeonhole import __version__
 
 from ..inference.protocol import Header
 from .health import PROBES
-from .request_log import UNREAD, Ended
+from .request_log import UNREAD, FinishedRequest
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Spans:
         self._extract = TraceContextTextMapPropagator().extract
         self._follows_parents = isinstance(provider.sampler, ParentBased)
 
-    def __call__(self, ended: Ended) -> str:
+    def __call__(self, ended: FinishedRequest) -> str:
         """Make the span of a request that has just ended, if there is to be one.
 
         Args:
@@ -142,7 +142,7 @@ def exporting_provider() -> TracerProvider:
     return provider
 
 
-def _of_http(ended: Ended) -> Attributes:
+def _of_http(ended: FinishedRequest) -> Attributes:
     """What OpenTelemetry's conventions want to know of a request to a server."""
     known: Attributes = {
         "http.response.status_code": ended.status,
@@ -167,7 +167,7 @@ def _of_http(ended: Ended) -> Attributes:
     return known
 
 
-def _of_ours(ended: Ended) -> Attributes:
+def _of_ours(ended: FinishedRequest) -> Attributes:
     """What only this service knows of it."""
     call = ended.call
     known: Attributes = {"pigeonhole.request_id": ended.identity}

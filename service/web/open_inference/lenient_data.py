@@ -17,7 +17,7 @@ SECONDS = "seconds since 1970-01-01T00:00:00 UTC"
 """What a datetime is in an input of the graph, in words."""
 
 
-def read_anyway(
+def read_leniently(
     tensor: Tensor,
     features: Sequence[Feature],
     rows: int,

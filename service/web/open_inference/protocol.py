@@ -22,10 +22,10 @@ from ...model.artifact import Model
 from ...model.columns import Prediction
 from ...model.validation import shown
 from ..errors import JSON
-from ..inference.protocol import Answered, Decoded, Header
-from ..reply import Reply
+from ..inference.protocol import Decoded, Header, InferenceResult
+from ..reply import Response
 from .tensor import Tensor, decoded, framed
-from .tensor_inputs import TensorForms
+from .tensor_inputs import InputSpec
 
 ARRAY_GAIN = 16
 """How much quicker arrays are read than the JSON of as many bytes, at the least."""
@@ -133,10 +133,10 @@ class OpenInferenceProtocol:
         request = self._request(body[:length])
         tensors = _tensors(request.inputs, memoryview(body)[length:])
         outputs = _wanted(request)
-        key = TensorForms, self._max_rows
+        key = InputSpec, self._max_rows
         forms = model.memo.get(key)
         if forms is None:
-            forms = model.memo[key] = TensorForms(model, self._max_rows)
+            forms = model.memo[key] = InputSpec(model, self._max_rows)
         return Decoded(forms.columns(tensors), _Form(request.id, outputs), _timeout_s(request))
 
     def reading_cost(self, header: Header, body: bytes) -> int:
@@ -144,7 +144,7 @@ class OpenInferenceProtocol:
         length = _json_bytes(header(_LENGTH_KEY), body)
         return length + (len(body) - length) // ARRAY_GAIN
 
-    def encode(self, answered: Answered) -> Reply:
+    def encode(self, answered: InferenceResult) -> Response:
         """The outputs asked for, in that order, and what was unusual in the rows."""
         form: _Form = answered.form
         answer: dict[str, Any] = {
@@ -153,9 +153,9 @@ class OpenInferenceProtocol:
         }
         if form.id is not None:
             answer["id"] = form.id
-        if answered.unusual:
+        if answered.out_of_range:
             # The protocol's parameters are texts, numbers and booleans.
-            warnings = self._encoder.encode(answered.unusual).decode("utf-8")
+            warnings = self._encoder.encode(answered.out_of_range).decode("utf-8")
             answer["parameters"] = {"warnings": warnings}
         outputs: list[dict[str, Any]] = []
         chunks: list[bytes] = []
@@ -167,9 +167,9 @@ class OpenInferenceProtocol:
         answer["outputs"] = outputs
         text = self._encoder.encode(answer)
         if not chunks:
-            return Reply(HTTPStatus.OK, text, JSON)
+            return Response(HTTPStatus.OK, text, JSON)
         headers = ((LENGTH_HEADER, str(len(text))),)
-        return Reply(HTTPStatus.OK, b"".join((text, *chunks)), BINARY, headers)
+        return Response(HTTPStatus.OK, b"".join((text, *chunks)), BINARY, headers)
 
     def _request(self, text: bytes) -> _Request:
         if not text:

@@ -31,7 +31,7 @@ from ...model.validation import (
     invalid_rows,
     shown,
 )
-from .lenient_data import SECONDS, read_anyway
+from .lenient_data import SECONDS, read_leniently
 from .tensor import MistypedData, Tensor
 
 UNNAMED = re.compile(r"input[-_]?[0-9]{0,3}|predict")
@@ -62,7 +62,7 @@ Sent = list[tuple[Tensor, TensorForm]]
 """The tensors of a request with what they hold."""
 
 
-class TensorForms:
+class InputSpec:
     """The tensors that one model takes, and the way from them to Columns.
 
     Args:
@@ -314,7 +314,7 @@ def _values(tensor: Tensor, form: TensorForm, rows: int, found: list[Problem]) -
     except MistypedData:
         del found[before:]
         numbers = form.dated is None
-        block = read_anyway(tensor, form.features, rows, found, in_seconds=numbers)
+        block = read_leniently(tensor, form.features, rows, found, in_seconds=numbers)
         if block is None:
             raise
         return block

@@ -40,9 +40,9 @@ from ...model.validation import (
     shown,
     values_of,
 )
-from ..inference.protocol import Answered, Decoded, Header
+from ..inference.protocol import Decoded, Header, InferenceResult
 from ..json_body import BYTE_ORDER_MARK, REFUSED, checked_count, media_type, parsed, without_nan
-from ..reply import Reply
+from ..reply import Response
 from .csv_format import lacks_header
 from .protocol import CSV, TAKEN, RowsProtocol, reader_of
 from .table_answers import csv_answer
@@ -94,7 +94,7 @@ class _FrameForm:
 
     Attributes:
         rows: decodes all rows.
-        fields: of ``RowForms.columns``, in the order of the columns.
+        fields: of ``RowTypes.columns``, in the order of the columns.
     """
 
     rows: msgspec.json.Decoder[Any]
@@ -151,7 +151,7 @@ class InvocationsProtocol:
         # Who sends no header expects none: SageMaker joins its lines with those of the answer.
         return Decoded(decoded.columns, partial(csv_answer, has_header=False))
 
-    def encode(self, answered: Answered) -> Reply:
+    def encode(self, answered: InferenceResult) -> Response:
         """As rows are answered."""
         return self._rows.encode(answered)
 

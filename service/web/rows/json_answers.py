@@ -18,10 +18,10 @@ import msgspec
 from ...model.artifact import Model
 from ...model.columns import Prediction
 from ...model.row_types import UNHOLDABLE
-from ...model.training_range import Warned
+from ...model.training_range import OutOfRange
 from ..errors import JSON
-from ..inference.protocol import Answered
-from ..reply import Reply, model_headers
+from ..inference.protocol import InferenceResult
+from ..reply import Response, model_headers
 
 OK = int(HTTPStatus.OK)
 
@@ -35,7 +35,7 @@ class _Prediction(msgspec.Struct, gc=False):
 
 
 class _Line(_Prediction, gc=False, omit_defaults=True):
-    warnings: list[Warned] | None = None
+    warnings: list[OutOfRange] | None = None
 
 
 class _Answer(msgspec.Struct, gc=False, omit_defaults=True):
@@ -45,7 +45,7 @@ class _Answer(msgspec.Struct, gc=False, omit_defaults=True):
     threshold: msgspec.Raw | None = None
     predictions: list[_Prediction] | None = None
     outputs: dict[str, Any] | None = None
-    warnings: Sequence[Warned] | None = None
+    warnings: Sequence[OutOfRange] | None = None
 
 
 _P = TypeVar("_P", bound=_Prediction)
@@ -62,35 +62,35 @@ class RowAnswers:
         self._places = {label: place for place, label in enumerate(self._classes)}
         self._named = _named(self._classes)
 
-    def rows(self, answered: Answered) -> Reply:
+    def rows(self, answered: InferenceResult) -> Response:
         """A list of predictions, one a row."""
         answer = self._answer(answered)
         answer.predictions = self._predictions(answered.prediction, _Prediction)
-        return Reply(OK, _encode(answer), JSON)
+        return Response(OK, _encode(answer), JSON)
 
     def lines(
-        self, prediction: Prediction, unusual: Sequence[Warned], rows: Sequence[int]
+        self, prediction: Prediction, out_of_range: Sequence[OutOfRange], rows: Sequence[int]
     ) -> Sequence[Any]:
         """The same predictions, to be written one a line, each with what was unusual in its row.
 
         Args:
             prediction: of some rows of a request.
-            unusual: what was unusual in them.
+            out_of_range: what was unusual in them.
             rows: their indexes in the request.
         """
         lines = self._predictions(prediction, _Line)
-        for warned in unusual:
+        for warned in out_of_range:
             line = lines[warned.row]
             line.warnings = [*(line.warnings or ()), replace(warned, row=rows[warned.row])]
         return lines
 
-    def in_lines(self, answered: Answered, content_type: str) -> Reply:
+    def in_lines(self, answered: InferenceResult, content_type: str) -> Response:
         """All predictions, one a line; headers tell the model."""
         prediction = answered.prediction
-        lines = self.lines(prediction, answered.unusual, range(len(prediction.labels)))
-        return Reply(OK, _encode_lines(lines), content_type, model_headers(answered.model))
+        lines = self.lines(prediction, answered.out_of_range, range(len(prediction.labels)))
+        return Response(OK, _encode_lines(lines), content_type, model_headers(answered.model))
 
-    def columns(self, answered: Answered) -> Reply:
+    def columns(self, answered: InferenceResult) -> Response:
         """An object of columns."""
         labels, places = answered.prediction.labels, self._places
         rows = answered.prediction.probabilities
@@ -102,7 +102,7 @@ class RowAnswers:
             ],
             "probabilities": dict(zip(self._classes, rows.T.tolist(), strict=True)),
         }
-        return Reply(OK, _encode(answer), JSON)
+        return Response(OK, _encode(answer), JSON)
 
     def _predictions(self, prediction: Prediction, kind: type[_P]) -> list[_P]:
         named, places = self._named, self._places
@@ -112,10 +112,10 @@ class RowAnswers:
             for label, row in zip(prediction.labels, rows, strict=True)
         ]
 
-    def _answer(self, answered: Answered) -> _Answer:
+    def _answer(self, answered: InferenceResult) -> _Answer:
         """What every answer has."""
         answer = _Answer(self._model, self._version, answered.request_id, self._threshold)
-        answer.warnings = answered.unusual or None
+        answer.warnings = answered.out_of_range or None
         return answer
 
 

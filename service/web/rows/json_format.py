@@ -74,7 +74,7 @@ class JsonRows:
             RequestError: for whatever is wrong with them.
         """
         if len(body) >= 2 * max_rows:
-            _refuse_crowds(body, max_rows)
+            _check_row_count_early(body, max_rows)
         return self._quick(body, max_rows) or self._thorough(body, content_type, max_rows)
 
     def _quick(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
@@ -143,7 +143,7 @@ def _decoder(key: str, kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(msgspec.defstruct("Body", [(key, kind)]))
 
 
-def _refuse_crowds(body: bytes, max_rows: int) -> None:
+def _check_row_count_early(body: bytes, max_rows: int) -> None:
     """Count the rows of a body that may have too many before any becomes an object.
 
     Two bytes, ``{}``, may be a row of a hundred optional features: decoding first and counting

@@ -33,7 +33,7 @@ from ...model.artifact import Model
 from ...model.columns import Columns, joined
 from ...model.validation import columns_from_values, escaped, shown
 from ...serving.observation import Observation
-from ..errors import JSON, error_reply
+from ..errors import JSON, error_response
 from ..inference.protocol import Header, RowStream
 from ..json_body import BYTE_ORDER_MARK, REFUSED, media_type, parsed
 from .json_answers import RowAnswers
@@ -269,7 +269,7 @@ class _NdjsonRows:
                 self._answer(Columns(numbers, categories), rows[start:end], slice_)
         else:
             indexes = [slice_.first + place for place in rows]
-            lines = self._forms.answers.lines(seen.prediction, seen.unusual, indexes)
+            lines = self._forms.answers.lines(seen.prediction, seen.out_of_range, indexes)
             for place, line in zip(rows, lines, strict=True):
                 slice_.written[place] = line
 
@@ -290,7 +290,7 @@ class _NdjsonRows:
 
 def failure_line(row: int, error: Exception) -> bytes:
     """The line of a row that has no answer: the one shape of every failure, and which row it is."""
-    return b'{"row":%d,%b' % (row, error_reply(error).body[1:])
+    return b'{"row":%d,%b' % (row, error_response(error).body[1:])
 
 
 def _made_forms(model: Model) -> _Forms:

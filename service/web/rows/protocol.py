@@ -28,10 +28,10 @@ from ...model.artifact import Model
 from ...model.columns import Columns
 from ...model.signature import Signature
 from ..errors import JSON
-from ..inference.protocol import Answered, Decoded, Header
+from ..inference.protocol import Decoded, Header, InferenceResult
 from ..inference.route import LONG_BYTES
 from ..json_body import as_text, media_type
-from ..reply import Reply
+from ..reply import Response
 from . import arrow_format, table_answers
 from .arrow_format import read_arrow
 from .csv_format import csv_columns
@@ -45,7 +45,7 @@ CSV = table_answers.CSV
 LONGEST_ACCEPT = 1000
 """Characters: an Accept header that is longer is not looked at."""
 
-Write = Callable[[Answered], Reply]
+Write = Callable[[InferenceResult], Response]
 """Writes an answer."""
 
 
@@ -93,7 +93,7 @@ TAKEN = (
 """What a body may be written in, NDJSON being read by a protocol of its own."""
 
 
-def _lines_answer(answered: Answered) -> Reply:
+def _lines_answer(answered: InferenceResult) -> Response:
     return _forms_of(answered.model).answers.in_lines(answered, NDJSON)
 
 
@@ -157,9 +157,9 @@ class RowsProtocol:
         """What writes the answer, by row where it is JSON."""
         return _accepted(header("accept") or "") or _forms_of(model).answers.rows
 
-    def encode(self, answered: Answered) -> Reply:
+    def encode(self, answered: InferenceResult) -> Response:
         """The answer in the form that was asked for."""
-        reply: Reply = answered.form(answered)
+        reply: Response = answered.form(answered)
         return reply
 
     def reading_cost(self, header: Header, body: bytes) -> int:

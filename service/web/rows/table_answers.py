@@ -12,15 +12,15 @@ from http import HTTPStatus
 
 import numpy as np
 
-from ..inference.protocol import Answered
-from ..reply import Reply, model_headers
+from ..inference.protocol import InferenceResult
+from ..reply import Response, model_headers
 from .arrow_format import STREAM
 
 # The bare type, without a charset: SageMaker's deserializers compare it letter by letter.
 CSV, NPY = "text/csv", "application/x-npy"
 
 
-def csv_answer(answered: Answered, *, has_header: bool = True) -> Reply:
+def csv_answer(answered: InferenceResult, *, has_header: bool = True) -> Response:
     """A header line, then a line a row; numbers read back as the same bits."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -38,14 +38,14 @@ def csv_answer(answered: Answered, *, has_header: bool = True) -> Reply:
     return _reply(answered, text.getvalue().encode("utf-8"), CSV)
 
 
-def npy_answer(answered: Answered) -> Reply:
+def npy_answer(answered: InferenceResult) -> Response:
     """The probabilities alone, float32 (rows, classes), in the order of the signature's classes."""
     content = io.BytesIO()
     np.save(content, np.ascontiguousarray(answered.prediction.probabilities), allow_pickle=False)
     return _reply(answered, content.getvalue(), NPY)
 
 
-def arrow_answer(answered: Answered) -> Reply:
+def arrow_answer(answered: InferenceResult) -> Response:
     """A stream of one batch with the columns of the CSV answer: text, then float32."""
     import pyarrow as pa  # noqa: PLC0415 - only who asks for Arrow pays for it
 
@@ -61,12 +61,12 @@ def arrow_answer(answered: Answered) -> Reply:
     return _reply(answered, content.getvalue().to_pybytes(), STREAM)
 
 
-def _names(answered: Answered) -> list[str]:
+def _names(answered: InferenceResult) -> list[str]:
     classes = answered.model.signature.classes
     return ["label", "probability", *(f"probability_{name}" for name in classes)]
 
 
-def _probability(answered: Answered) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _probability(answered: InferenceResult) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """The probability of each row's label."""
     prediction = answered.prediction
     places = {label: place for place, label in enumerate(answered.model.signature.classes)}
@@ -74,5 +74,5 @@ def _probability(answered: Answered) -> np.ndarray[tuple[int], np.dtype[np.float
     return prediction.probabilities[np.arange(len(chosen)), chosen]
 
 
-def _reply(answered: Answered, body: bytes, content_type: str) -> Reply:
-    return Reply(HTTPStatus.OK, body, content_type, model_headers(answered.model))
+def _reply(answered: InferenceResult, body: bytes, content_type: str) -> Response:
+    return Response(HTTPStatus.OK, body, content_type, model_headers(answered.model))

@@ -24,7 +24,7 @@ from ...errors import InvalidRequest, Problem
 from ...model.artifact import Model
 from ...model.columns import Columns
 from ...model.row_types import check_row_count
-from ...model.training_range import Warned
+from ...model.training_range import OutOfRange
 from ...model.validation import (
     PROBLEM_LIMIT,
     by_row,
@@ -35,9 +35,9 @@ from ...model.validation import (
     shown,
 )
 from ..errors import JSON
-from ..inference.protocol import Answered, Decoded, Header
+from ..inference.protocol import Decoded, Header, InferenceResult
 from ..json_body import REFUSED, checked_count, parsed, without_nan
-from ..reply import Reply
+from ..reply import Response
 
 EXAMPLES, CONTEXT = "/examples", "/context"
 
@@ -62,7 +62,7 @@ class _Answer(msgspec.Struct, gc=False, omit_defaults=True):
     version: str
     id: str
     threshold: msgspec.Raw | None = None
-    warnings: Sequence[Warned] | None = None
+    warnings: Sequence[OutOfRange] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class ClassifyProtocol:
             columns = self._thorough(model, body, header("content-type") or "")
         return Decoded(columns, forms)
 
-    def encode(self, answered: Answered) -> Reply:
+    def encode(self, answered: InferenceResult) -> Response:
         """A list of pairs for each example, and what was unusual in them."""
         forms: _Forms = answered.form
         rows = answered.prediction.probabilities.tolist()
@@ -104,9 +104,9 @@ class ClassifyProtocol:
             str(answered.model.version),
             answered.request_id,
             forms.threshold,
-            answered.unusual or None,
+            answered.out_of_range or None,
         )
-        return Reply(HTTPStatus.OK, _encode(answer), JSON)
+        return Response(HTTPStatus.OK, _encode(answer), JSON)
 
     def reading_cost(self, header: Header, body: bytes) -> int:  # noqa: ARG002 - as all protocols
         """Its bytes; what only the thorough way understands is merged value by value, in Python."""

@@ -20,7 +20,7 @@ from ...errors import (
 from ...model.artifact import Model
 from ...model.signature import Feature
 from ...serving.live_models import LiveModels, ModelState
-from ..errors import JSON, error_reply
+from ..errors import JSON, error_response
 from .signature_def import metadata_of
 
 
@@ -106,7 +106,7 @@ def _not_ready(answer: dict[str, Any]) -> Response:
 
     TensorFlow Serving's look at the state of each version, whatever the status.
     """
-    reply = error_reply(ModelNotReady(answer["name"]))
+    reply = error_response(ModelNotReady(answer["name"]))
     body = msgspec.json.encode(answer | msgspec.json.decode(reply.body))
     return Response(body, HTTPStatus.SERVICE_UNAVAILABLE, dict(reply.headers), content_type=JSON)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pigeonhole.service.errors import InvalidRows, TooManyRows
 from pigeonhole.service.model.columns import Columns
-from pigeonhole.service.model.row_types import RowForms
+from pigeonhole.service.model.row_types import RowTypes
 from pigeonhole.service.model.signature import Feature, Kind, Signature
 from pigeonhole.service.model.validation import columns_from_values, rows_from_columns
 
@@ -85,7 +85,7 @@ def by_columns(draw: st.DrawFn) -> dict[str, Any]:
     return columns | draw(mostly(st.just({}), st.dictionaries(SURROGATES, ANYTHING, max_size=1)))
 
 
-def quick_rows(forms: RowForms, kind: type[msgspec.Struct], text: str) -> Columns | None:
+def quick_rows(forms: RowTypes, kind: type[msgspec.Struct], text: str) -> Columns | None:
     try:
         rows = msgspec.json.decode(text, type=list[kind])
     except msgspec.MsgspecError:
@@ -93,7 +93,7 @@ def quick_rows(forms: RowForms, kind: type[msgspec.Struct], text: str) -> Column
     return forms.from_rows(rows, MAX_ROWS)
 
 
-def quick_columns(forms: RowForms, text: str) -> Columns | None:
+def quick_columns(forms: RowTypes, text: str) -> Columns | None:
     try:
         columns = msgspec.json.decode(text, type=forms.columns)
     except msgspec.MsgspecError:
@@ -131,21 +131,21 @@ def assert_same(quick: Columns | None, thorough: Columns | None) -> None:
 @examples
 @given(rows=st.lists(NAMED, max_size=3))
 def test_named_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, rows) -> None:
-    forms, text = RowForms(mixed_signature), json.dumps(rows)
+    forms, text = RowTypes(mixed_signature), json.dumps(rows)
     assert_same(quick_rows(forms, forms.named, text), thorough_rows(mixed_signature, text))
 
 
 @examples
 @given(rows=st.lists(LISTED, max_size=3))
 def test_listed_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, rows) -> None:
-    forms, text = RowForms(mixed_signature), json.dumps(rows)
+    forms, text = RowTypes(mixed_signature), json.dumps(rows)
     assert_same(quick_rows(forms, forms.listed, text), thorough_rows(mixed_signature, text))
 
 
 @examples
 @given(columns=by_columns())
 def test_columns_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, columns) -> None:
-    forms, text = RowForms(mixed_signature), json.dumps(columns)
+    forms, text = RowTypes(mixed_signature), json.dumps(columns)
     assert_same(quick_columns(forms, text), thorough_columns(mixed_signature, text))
 
 
@@ -156,7 +156,7 @@ def test_rows_without_categories_mean_the_same_to_every_form_and_way(rows) -> No
     signature = Signature(
         [Feature(name=n, kind=kind, required=n != "age") for n, kind in kinds.items()], ["x"]
     )
-    forms = RowForms(signature)
+    forms = RowTypes(signature)
     named = json.dumps([dict(zip(kinds, row, strict=True)) for row in rows])
     columns = json.dumps({name: [row[i] for row in rows] for i, name in enumerate(kinds)})
     thorough = thorough_rows(signature, named)
@@ -181,7 +181,7 @@ DATED: dict[str, st.SearchStrategy[Any]] = {
 @examples
 @given(rows=st.lists(st.tuples(*DATED.values()), max_size=3))
 def test_datetimes_mean_the_same_to_every_form_and_way(dated_signature, rows) -> None:
-    forms = RowForms(dated_signature)
+    forms = RowTypes(dated_signature)
     named = json.dumps([dict(zip(DATED, row, strict=True)) for row in rows])
     listed = json.dumps(rows)
     columns = json.dumps({name: [row[i] for row in rows] for i, name in enumerate(DATED)})
@@ -192,7 +192,7 @@ def test_datetimes_mean_the_same_to_every_form_and_way(dated_signature, rows) ->
 
 
 def test_datetimes_are_read_the_quick_way(dated_signature) -> None:
-    forms = RowForms(dated_signature)
+    forms = RowTypes(dated_signature)
     text = '[{"size": 1, "seen": "2024-05-01", "opens": "08:30"}]'
     columns = quick_rows(forms, forms.named, text)
     assert columns is not None
@@ -201,7 +201,7 @@ def test_datetimes_are_read_the_quick_way(dated_signature) -> None:
 
 @pytest.mark.parametrize("seen", ["yesterday", "2024-02-30", "", " "])
 def test_a_text_that_is_no_datetime_is_left_to_the_thorough_way(dated_signature, seen) -> None:
-    forms = RowForms(dated_signature)
+    forms = RowTypes(dated_signature)
     row = {"size": 1, "seen": seen}
     assert quick_rows(forms, forms.named, json.dumps([row])) is None
     assert quick_columns(forms, json.dumps({name: [v] for name, v in row.items()})) is None
@@ -209,7 +209,7 @@ def test_a_text_that_is_no_datetime_is_left_to_the_thorough_way(dated_signature,
 
 
 def test_a_datetime_alone_still_gives_whole_columns() -> None:
-    forms = RowForms(Signature([Feature(name="seen", kind=Kind.DATETIME)], ["x"]))
+    forms = RowTypes(Signature([Feature(name="seen", kind=Kind.DATETIME)], ["x"]))
     for got in (
         quick_rows(forms, forms.named, '[{"seen": "1970-01-02"}]'),
         quick_columns(forms, '{"seen": ["1970-01-02"]}'),
@@ -221,7 +221,7 @@ def test_a_datetime_alone_still_gives_whole_columns() -> None:
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 400, "1" + "0" * 309])
 @pytest.mark.parametrize("name", ["age", "member", "color"])
 def test_a_number_beyond_doubles_is_refused_by_both_ways(mixed_signature, name, number) -> None:
-    forms = RowForms(mixed_signature)
+    forms = RowTypes(mixed_signature)
     row = {"member": "true", "color": '"red"', "size/cm": "2"} | {name: number}
     pairs = ",".join(f'"{n}":{v}' for n, v in row.items())
     text = f"[{{{pairs}}}]"
@@ -233,7 +233,7 @@ def test_a_number_beyond_doubles_is_refused_by_both_ways(mixed_signature, name, 
 def test_a_category_longer_than_64_bits_is_left_to_the_thorough_way(
     mixed_signature, number
 ) -> None:
-    forms = RowForms(mixed_signature)
+    forms = RowTypes(mixed_signature)
     text = json.dumps([{"member": True, "color": number, "size/cm": 2}])
     assert quick_rows(forms, forms.named, text) is None
     thorough = thorough_rows(mixed_signature, text)
@@ -242,7 +242,7 @@ def test_a_category_longer_than_64_bits_is_left_to_the_thorough_way(
 
 
 def test_missing_and_null_are_the_same_and_blank_is_missing(mixed_signature) -> None:
-    forms = RowForms(mixed_signature)
+    forms = RowTypes(mixed_signature)
     rows = (
         '[{"member":true,"color":"red","size/cm":2},'
         '{"age":null,"member":1,"color":" red ","size/cm":2.0,"shape":" "}]'
@@ -254,7 +254,7 @@ def test_missing_and_null_are_the_same_and_blank_is_missing(mixed_signature) -> 
 
 
 def test_a_blank_required_category_is_left_to_the_thorough_way(mixed_signature) -> None:
-    forms = RowForms(mixed_signature)
+    forms = RowTypes(mixed_signature)
     text = '[{"member":true,"color":"red","size/cm":2},{"member":true,"color":" ","size/cm":2}]'
     assert quick_rows(forms, forms.named, text) is None
     columns = '{"member":[true],"color":[""],"size/cm":[2]}'
@@ -264,7 +264,7 @@ def test_a_blank_required_category_is_left_to_the_thorough_way(mixed_signature) 
 def test_features_need_not_be_named_like_identifiers() -> None:
     names = ["", "a b", "a/b", "~", "class", "f1", "ümläut", "日本", "'", "{x}", "a\u2028b"]
     signature = Signature([Feature(name=n, kind=Kind.NUMBER) for n in names], ["x"])
-    forms = RowForms(signature)
+    forms = RowTypes(signature)
     numbers = [float(i) for i in range(len(names))]
     row = json.dumps([dict(zip(names, numbers, strict=True))], ensure_ascii=False)
     columns = json.dumps({n: [v] for n, v in zip(names, numbers, strict=True)})
@@ -280,7 +280,7 @@ def test_features_need_not_be_named_like_identifiers() -> None:
 @pytest.mark.parametrize("kinds", [[Kind.NUMBER], [Kind.CATEGORY], [Kind.NUMBER, Kind.CATEGORY]])
 def test_a_single_feature_of_a_kind_still_gives_whole_columns(kinds) -> None:
     signature = Signature([Feature(name=kind.value, kind=kind) for kind in kinds], ["x"])
-    forms = RowForms(signature)
+    forms = RowTypes(signature)
     row = {kind.value: 1.5 if kind is Kind.NUMBER else "red" for kind in kinds}
     text = json.dumps([row, row])
     assert_same(quick_rows(forms, forms.named, text), thorough_rows(signature, text))
@@ -291,13 +291,13 @@ def test_a_single_feature_of_a_kind_still_gives_whole_columns(kinds) -> None:
 def test_no_column_at_all_is_zero_rows_where_every_feature_is_optional() -> None:
     signature = Signature([Feature(name="a", kind=Kind.NUMBER, required=False)], ["x"])
     for text in ("{}", '{"a":null}', '{"a":[]}'):
-        quick = quick_columns(RowForms(signature), text)
+        quick = quick_columns(RowTypes(signature), text)
         assert quick is not None
         assert_same(quick, thorough_columns(signature, text))
 
 
 def test_just_the_limit_of_rows_is_taken(mixed_signature) -> None:
-    forms = RowForms(mixed_signature)
+    forms = RowTypes(mixed_signature)
     row = forms.named(f1=True, f2="red", f3=2.0)
     assert len(forms.from_rows([row] * 7, 7) or ()) == 7
     columns = forms.columns(f1=[True] * 7, f2=["red"] * 7, f3=[2.0] * 7)
@@ -305,7 +305,7 @@ def test_just_the_limit_of_rows_is_taken(mixed_signature) -> None:
 
 
 def test_too_many_rows_are_refused_before_any_is_looked_at(mixed_signature) -> None:
-    forms = RowForms(mixed_signature)
+    forms = RowTypes(mixed_signature)
     untouchable: list[Any] = [object()] * 8  # has no field to read
     with pytest.raises(TooManyRows) as caught:
         forms.from_rows(untouchable, 7)
@@ -318,7 +318,7 @@ def test_too_many_rows_are_refused_before_any_is_looked_at(mixed_signature) -> N
 @pytest.mark.parametrize("name", ['the "height"', "a\\b", "a\nb", ""])
 def test_a_name_that_msgspec_cannot_hold_is_left_to_the_thorough_way(name) -> None:
     signature = Signature([Feature(name=name, kind=Kind.NUMBER)], ["no", "yes"])
-    forms = RowForms(signature)
+    forms = RowTypes(signature)
     for text in (json.dumps([{name: 1.5}]), json.dumps([{name: "high"}])):
         quick = quick_rows(forms, forms.named, text)
         assert quick is None or name == ""

@@ -14,7 +14,7 @@ from pigeonhole.service.model.artifact import Model, load_model
 from pigeonhole.service.model.repository import Repository
 from pigeonhole.service.serving.live_models import LiveModels
 from pigeonhole.service.serving.metrics import Metrics, MetricsCollector
-from pigeonhole.service.serving.shared_state import CounterMap
+from pigeonhole.service.serving.shared_state import SharedState
 
 Figures = dict[tuple[str, ...], float]
 """Samples by name and label values, the labels in the order below."""
@@ -23,15 +23,15 @@ LABELS = ("route", "model", "version", "code", "label", "feature", "outcome", "l
 
 
 @pytest.fixture
-def counters() -> CounterMap:
+def counters() -> SharedState:
     """A map of two slots, both taken."""
-    counters = CounterMap(slots=2)
+    counters = SharedState(slots=2)
     counters.take(0)
     counters.take(1)
     return counters
 
 
-def scraped(counters: CounterMap) -> Figures:
+def scraped(counters: SharedState) -> Figures:
     """Everything that a scrape tells."""
     registry = CollectorRegistry()
     registry.register(MetricsCollector(counters, "1.2.3"))
@@ -56,7 +56,7 @@ class Serving:
 
     folder: Path
     default: str | None = None
-    counters: CounterMap = field(default_factory=lambda: CounterMap(slots=1))
+    counters: SharedState = field(default_factory=lambda: SharedState(slots=1))
     loads: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class Serving:
 
 
 @pytest.fixture
-def scrape() -> Callable[[CounterMap], Figures]:
+def scrape() -> Callable[[SharedState], Figures]:
     """Reads every figure of the counters as a scrape would."""
     return scraped
 

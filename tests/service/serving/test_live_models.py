@@ -24,7 +24,7 @@ from pigeonhole.service.model.artifact import load_model
 from pigeonhole.service.model.repository import Repository
 from pigeonhole.service.serving.live_models import LiveModels
 from pigeonhole.service.serving.metrics import Metrics
-from pigeonhole.service.serving.shared_state import CounterMap
+from pigeonhole.service.serving.shared_state import SharedState
 
 BAD = {"pigeonhole": "99"}
 BAD_REASON = "the file has format version 99, this service reads 1"
@@ -382,7 +382,7 @@ def test_a_load_that_fails_unexpectedly_refuses_that_version_and_is_logged(
             raise ZeroDivisionError("a surprise")
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
-    counters = CounterMap(slots=1)
+    counters = SharedState(slots=1)
     live = LiveModels(Repository(tmp_path), load, Metrics(counters.worker(0)))
     write_model(tmp_path)
     write_model(tmp_path, version=2)
@@ -450,7 +450,7 @@ def test_while_a_model_is_being_loaded_it_is_known_and_not_ready(tmp_path, write
         assert go_on.wait(10)
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
-    live = LiveModels(Repository(tmp_path), load, Metrics(CounterMap(slots=1).worker(0)))
+    live = LiveModels(Repository(tmp_path), load, Metrics(SharedState(slots=1).worker(0)))
     write_model(tmp_path)
     thread = threading.Thread(target=live.refresh)
     thread.start()
@@ -476,7 +476,7 @@ def test_while_a_new_version_is_being_loaded_the_old_one_answers(tmp_path, write
             assert go_on.wait(10)
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
-    live = LiveModels(Repository(tmp_path), load, Metrics(CounterMap(slots=1).worker(0)))
+    live = LiveModels(Repository(tmp_path), load, Metrics(SharedState(slots=1).worker(0)))
     write_model(tmp_path)
     live.refresh()
     write_model(tmp_path, version=2)
@@ -623,7 +623,7 @@ def test_what_is_not_there_can_be_neither_loaded_nor_unloaded(serving, write_mod
 
 
 def live_in(
-    counters: CounterMap, slot: int, folder: Path, load=None, **settings: float
+    counters: SharedState, slot: int, folder: Path, load=None, **settings: float
 ) -> LiveModels:
     """The models of one more worker on the same map."""
 
@@ -635,7 +635,7 @@ def live_in(
 
 
 def test_a_worker_that_comes_later_follows_what_was_commanded(tmp_path, write_model) -> None:
-    counters = CounterMap(slots=2)
+    counters = SharedState(slots=2)
     write_model(tmp_path)
     write_model(tmp_path, "other")
     first = live_in(counters, 0, tmp_path)
@@ -671,7 +671,7 @@ def following(live: LiveModels) -> Iterator[None]:
 def test_a_command_that_others_do_not_follow_in_time_says_so_and_holds(
     tmp_path, write_model
 ) -> None:
-    counters = CounterMap(slots=2)
+    counters = SharedState(slots=2)
     write_model(tmp_path)
     first, second = (live_in(counters, slot, tmp_path, follow_s=0.5) for slot in range(2))
     for live in (first, second):
@@ -688,7 +688,7 @@ def test_a_command_that_others_do_not_follow_in_time_says_so_and_holds(
 
 
 def test_a_model_that_one_worker_refuses_is_not_said_to_be_loaded(tmp_path, write_model) -> None:
-    counters = CounterMap(slots=2)
+    counters = SharedState(slots=2)
     write_model(tmp_path)
 
     def refuse(path: Path, name: str, version: int):
@@ -713,7 +713,7 @@ def test_the_file_of_a_folder_of_one_model_is_swapped_kept_and_missed_as_any_oth
     def load(path: Path, name: str, version: int):
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
-    counters = CounterMap(slots=1)
+    counters = SharedState(slots=1)
     folder = tmp_path / "mount"
     folder.mkdir()
     live = LiveModels(Repository(folder, "mine"), load, Metrics(counters.worker(0)), "mine")

@@ -7,10 +7,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pigeonhole.service.model.artifact import Model, load_model
 from pigeonhole.service.model.columns import Columns
-from pigeonhole.service.model.training_range import Warned
+from pigeonhole.service.model.training_range import OutOfRange
 from pigeonhole.service.serving.metrics import BUCKETS_S, METRICS, Metrics, MetricsCollector
 from pigeonhole.service.serving.observation import Observation
-from pigeonhole.service.serving.shared_state import KEY_BYTES, CounterMap
+from pigeonhole.service.serving.shared_state import KEY_BYTES, SharedState
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def model(tmp_path, write_model) -> Model:
     return load_model(write_model(tmp_path), name="bodymass", version=3, threads=1, max_bytes=2**20)
 
 
-def exposition(counters: CounterMap) -> str:
+def exposition(counters: SharedState) -> str:
     registry = CollectorRegistry()
     registry.register(MetricsCollector(counters, "1.2.3"))
     return generate_latest(registry).decode("utf-8")
@@ -124,7 +124,7 @@ def test_a_version_is_live_everywhere_when_every_living_worker_serves_it(counter
 def test_rows_labels_and_unusual_values_are_counted(counters, scrape, model) -> None:
     metrics = Metrics(counters.worker(0))
     rows = Columns(np.array([[172.0, 95], [172, 40], [172, 90]]), np.empty((3, 0), object))
-    warned = [Warned(0, "height_cm", 1, []), Warned(2, "height_cm", 1, [])]
+    warned = [OutOfRange(0, "height_cm", 1, []), OutOfRange(2, "height_cm", 1, [])]
     nothing = Columns(rows.numbers[:0], rows.categories[:0])
     metrics.predicted(
         [

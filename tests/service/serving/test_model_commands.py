@@ -5,13 +5,13 @@ import threading
 import pytest
 
 from pigeonhole.service.serving.model_commands import COMMAND, Command, Commands
-from pigeonhole.service.serving.shared_state import COUNTER, KEY_BYTES, CounterMap
+from pigeonhole.service.serving.shared_state import COUNTER, KEY_BYTES, SharedState
 
 
 @pytest.fixture
-def counters() -> CounterMap:
+def counters() -> SharedState:
     """A map of three slots, of which two are taken."""
-    counters = CounterMap(slots=3)
+    counters = SharedState(slots=3)
     counters.take(0)
     counters.take(1)
     return counters

@@ -123,7 +123,7 @@ def test_what_is_unusual_in_rows_is_told_with_them(predictor) -> None:
     model = predictor.find(None, None)
     seen = predictor.run(model, columns((172, 95), (1.72, 40)))
     assert seen.model is model
-    assert [(w.row, w.feature, w.value, w.seen) for w in seen.unusual] == [
+    assert [(w.row, w.feature, w.value, w.seen) for w in seen.out_of_range] == [
         (1, "height_cm", 1.72, [140, 200])
     ]
 
@@ -146,7 +146,7 @@ def test_calls_that_are_run_together_are_warned_each_of_its_own_rows(predictor) 
     model = predictor.find(None, None)
     odd = columns((172, 95), (1.72, 40))
     outcomes = predictor.run_together(model, [PARTS[0], odd, odd])
-    assert [[(w.row, w.value) for w in seen.unusual] for seen in outcomes] == [
+    assert [[(w.row, w.value) for w in seen.out_of_range] for seen in outcomes] == [
         [],
         [(1, 1.72)],
         [(1, 1.72)],
@@ -190,7 +190,7 @@ def test_every_observer_is_told_once_of_every_row(serving, predictor, pool, odd)
     labels = [label for seen in told[0] for label in seen.prediction.labels]
     expected = ["underweight", "overweight", "overweight", "underweight", "overweight"]
     assert labels == expected + ["overweight"] * odd
-    assert sum(len(seen.unusual) for seen in told[0]) == odd
+    assert sum(len(seen.out_of_range) for seen in told[0]) == odd
 
 
 def test_an_observer_that_fails_is_logged_and_the_others_are_told(

@@ -23,22 +23,22 @@ from pigeonhole.service.serving.metrics import (
     START_TIME,
     Metrics,
 )
-from pigeonhole.service.serving.process_metrics import PAGE_BYTES, TICKS, Machine
-from pigeonhole.service.serving.shared_state import CounterMap
+from pigeonhole.service.serving.process_metrics import PAGE_BYTES, TICKS, ProcessMetrics
+from pigeonhole.service.serving.shared_state import SharedState
 
 FORKED = multiprocessing.get_context("fork")
 
 
-def machine(counters: CounterMap, models: Path = Path(), **where: Path) -> Machine:
-    return Machine(counters.worker(0), models, lambda: 1.5, **where)
+def machine(counters: SharedState, models: Path = Path(), **where: Path) -> ProcessMetrics:
+    return ProcessMetrics(counters.worker(0), models, lambda: 1.5, **where)
 
 
-def cpu_seconds(counters: CounterMap) -> float:
+def cpu_seconds(counters: SharedState) -> float:
     """What a scrape would tell."""
     return max(s.values[0] for s in counters.read() if s.metric == CPU.metric)
 
 
-def test_a_process_alone_is_told_with_everything(counters: CounterMap, tmp_path: Path) -> None:
+def test_a_process_alone_is_told_with_everything(counters: SharedState, tmp_path: Path) -> None:
     before = time.process_time()
     figures = machine(counters, tmp_path).read()
     assert set(figures) == set(READ)
@@ -61,10 +61,10 @@ def test_a_system_that_tells_nothing_of_processes_fails_no_scrape(counters, tmp_
     assert cpu_seconds(counters) == 0
 
 
-Worker = Callable[[CounterMap, float], None]
+Worker = Callable[[SharedState, float], None]
 
 
-def work(counters: CounterMap, slot: int, stay: float) -> None:
+def work(counters: SharedState, slot: int, stay: float) -> None:
     """Take a slot, spend some processor time, and stay."""
     counters.worker(slot)
     end = time.process_time() + 0.2
@@ -74,7 +74,7 @@ def work(counters: CounterMap, slot: int, stay: float) -> None:
 
 
 @contextmanager
-def worker(counters: CounterMap, slot: int, stay: float = 60) -> Iterator[int]:
+def worker(counters: SharedState, slot: int, stay: float = 60) -> Iterator[int]:
     """A worker process of the map; it is ended but not taken note of at the end."""
     process = FORKED.Process(target=work, args=(counters, slot, stay))
     process.start()
@@ -96,7 +96,7 @@ def until(true: Callable[[], bool]) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork among threads
 def test_workers_are_added_and_their_time_outlives_them() -> None:
-    counters = CounterMap(slots=2)
+    counters = SharedState(slots=2)
     counters.take(0)
     here = machine(counters)
     alone = here.read()
@@ -118,7 +118,7 @@ def test_workers_are_added_and_their_time_outlives_them() -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_processor_time_never_goes_back_nor_doubles_while_workers_come_and_go() -> None:
-    counters = CounterMap(slots=2)
+    counters = SharedState(slots=2)
     counters.take(0)
     here = machine(counters)
     told, spent = [0.0], 0.0
@@ -138,7 +138,7 @@ def test_processor_time_never_goes_back_nor_doubles_while_workers_come_and_go() 
     assert told[-1] == pytest.approx(spent, abs=0.1)
 
 
-def test_what_another_worker_told_is_not_gone_back_behind(counters: CounterMap) -> None:
+def test_what_another_worker_told_is_not_gone_back_behind(counters: SharedState) -> None:
     machine(counters).read()
     own = cpu_seconds(counters)
     other = counters.worker(1)

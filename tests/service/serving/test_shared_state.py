@@ -13,7 +13,7 @@ from pigeonhole.service.serving.shared_state import (
     GAUGE,
     KEY_BYTES,
     VALUES,
-    CounterMap,
+    SharedState,
     WorkerCounters,
 )
 
@@ -71,7 +71,7 @@ def children() -> Iterator[Children]:
     children.end()
 
 
-def values(counters: CounterMap) -> dict[tuple[str, ...], tuple[float, ...]]:
+def values(counters: SharedState) -> dict[tuple[str, ...], tuple[float, ...]]:
     """Every series of a map of one slot; each at most once."""
     found = {}
     for series in counters.read():
@@ -89,9 +89,9 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def counters() -> CounterMap:
+def counters() -> SharedState:
     """A map of one slot, which is taken."""
-    counters = CounterMap(slots=1)
+    counters = SharedState(slots=1)
     counters.take(0)
     return counters
 
@@ -132,7 +132,7 @@ def test_a_counter_and_a_gauge_of_one_name_are_two_series(counters) -> None:
 
 
 def test_slots_are_given_to_one_worker_at_a_time() -> None:
-    counters = CounterMap(slots=2)
+    counters = SharedState(slots=2)
     given = []
     for _ in range(2):
         slot = counters.free_slot()
@@ -222,7 +222,7 @@ def test_workers_killed_at_any_moment_leave_whole_series(counters, children) -> 
 
 
 def test_threads_and_processes_counting_at_once_lose_nothing(children) -> None:
-    counters = CounterMap(slots=3)
+    counters = SharedState(slots=3)
 
     def work(slot: int) -> None:
         worker = counters.worker(slot)
@@ -309,7 +309,7 @@ def test_details_leave_room_for_the_others(counters) -> None:
 
 
 def test_a_full_slot_does_not_touch_its_neighbor() -> None:
-    counters = CounterMap(slots=2)
+    counters = SharedState(slots=2)
     count(counters.worker(1), "neighbor")
     worker = counters.worker(0)
     start = worker.series(COUNTER, "all", (), width=VALUES)
@@ -319,7 +319,7 @@ def test_a_full_slot_does_not_touch_its_neighbor() -> None:
 
 
 def test_commands_are_followed_when_every_living_worker_has_told_so() -> None:
-    counters = CounterMap(slots=3)
+    counters = SharedState(slots=3)
     assert (counters.newest_command(), counters.followed()) == (0, 0)
     for slot in range(2):
         counters.take(slot)

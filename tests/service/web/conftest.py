@@ -18,12 +18,12 @@ import pytest
 import uvloop
 from werkzeug.exceptions import HTTPException
 
-from pigeonhole.service.web.errors import error_reply
-from pigeonhole.service.web.handlers.threads import AnswerThreads
+from pigeonhole.service.web.errors import error_response
+from pigeonhole.service.web.handlers.threads import ResponseThreads
 from pigeonhole.service.web.http.connection import Limits
-from pigeonhole.service.web.http.messages import Answer, Cancel, Request, Respond
+from pigeonhole.service.web.http.messages import Cancel, Request, Send, WireResponse
 from pigeonhole.service.web.http.server import HttpServer
-from pigeonhole.service.web.reply import Reply
+from pigeonhole.service.web.reply import Response
 
 SHORT = {
     "body_bytes": 1_000_000,
@@ -50,9 +50,9 @@ class TinyDoor:
     given_up: int = 0
     pieces_made: int = 0
     pieces_ended: int = 0
-    threads: AnswerThreads = field(default_factory=lambda: AnswerThreads(2, 2, "tiny"))
+    threads: ResponseThreads = field(default_factory=lambda: ResponseThreads(2, 2, "tiny"))
 
-    def __call__(self, request: Request, respond: Respond) -> Cancel | None:
+    def __call__(self, request: Request, respond: Send) -> Cancel | None:
         self.asked.append(request.path)
         loop = asyncio.get_running_loop()
         path, _, argument = request.path.partition("=")
@@ -62,7 +62,7 @@ class TinyDoor:
             raise RuntimeError("the door failed")
         if path in ("/pieces", "/slow", "/broken"):
             pieces = self._pieces(path, *map(int, argument.split("x")))
-            answer = Reply(200, next(pieces), "text/plain", rest=pieces).answer("id")
+            answer = Response(200, next(pieces), "text/plain", rest=pieces).answer("id")
             answer.rest = self.threads.rest(pieces)
             loop.call_soon(respond, answer)
             return None
@@ -71,7 +71,7 @@ class TinyDoor:
         else:
             self.bodies.append(request.body)
             body = told(request)
-        answer = Reply(200, body, "application/json").answer("id")
+        answer = Response(200, body, "application/json").answer("id")
         if path == "/later":
             loop.call_later(float(argument), respond, answer)
             return partial(self._give_up, False)
@@ -80,8 +80,8 @@ class TinyDoor:
             respond(answer)
         return None
 
-    def refuse(self, error: HTTPException) -> Answer:
-        return error_reply(error).answer("id")
+    def refuse(self, error: HTTPException) -> WireResponse:
+        return error_response(error).answer("id")
 
     def _pieces(self, path: str, count: int, size: int) -> Generator[bytes, None, None]:
         try:
@@ -134,11 +134,11 @@ class Tiny:
     ) -> None:
         self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.port = self.listener.getsockname()[1]
-        self.door = TinyDoor()
+        self.handler = TinyDoor()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self.server = self.do(lambda: HttpServer(self.door, Limits(**SHORT | limits), share))
+        self.server = self.do(lambda: HttpServer(self.handler, Limits(**SHORT | limits), share))
         self.do(lambda: self.server.listen([self.listener]))
 
     def do(self, function: Callable[[], Any]) -> Any:
@@ -184,7 +184,7 @@ class Tiny:
         finally:
             self.do(self.server.close)
             self.do(lambda: asyncio.sleep(0.01))
-            self.door.threads.close()
+            self.handler.threads.close()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()

@@ -19,14 +19,14 @@ from pigeonhole.service.api_keys import ADMIN, METRICS, PREDICT, READ, SCOPES, K
 from pigeonhole.service.app import Service
 from pigeonhole.service.errors import KeyRequired, ScopeRequired
 from pigeonhole.service.serving.metrics import Metrics
-from pigeonhole.service.serving.shared_state import CounterMap
-from pigeonhole.service.settings import FRONTS, Settings
+from pigeonhole.service.serving.shared_state import SharedState
+from pigeonhole.service.settings import HANDLERS, Settings
 from pigeonhole.service.web.auth import (
     ANY_KEY,
     MAX_REMEMBERED,
     OPEN,
     SCOPES_OF_VIEWS,
-    Guard,
+    Authenticator,
     scope_of,
 )
 from pigeonhole.service.web.handlers.flask_app import make_http_app
@@ -66,26 +66,28 @@ def holders(tmp_path_factory: pytest.TempPathFactory) -> Holders:
 
 
 @pytest.fixture(scope="module")
-def guard(holders) -> Guard:
-    return Guard(KeyFile(holders.path))
+def authenticator(holders) -> Authenticator:
+    return Authenticator(KeyFile(holders.path))
 
 
 Ask = Callable[..., Any]
 
 
-@pytest.fixture(scope="module", params=[*FRONTS, "alone"])
+@pytest.fixture(scope="module", params=[*HANDLERS, "alone"])
 def ask(request, holders, tmp_path_factory: pytest.TempPathFactory, write_model) -> Iterator[Ask]:
     """Asks a service with keys, through a door or Flask alone: (method, path, authorization)."""
     models = tmp_path_factory.mktemp("models")
     write_model(models)
-    front = "flask" if request.param == "alone" else request.param
-    service = Service(Settings(models=models, keys=str(holders.path), front=front))
+    handler = "flask" if request.param == "alone" else request.param
+    service = Service(Settings(models=models, keys=str(holders.path), handler=handler))
 
     def through_door(method: str, path: str, authorization: str | None = None) -> Any:
         headers = {"host": "door"}
         if authorization is not None:
             headers["authorization"] = authorization
-        (answer,) = answers_of(service.door, Request(method, path, b"", headers, ROW, "1.1", "?"))
+        (answer,) = answers_of(
+            service.handler, Request(method, path, b"", headers, ROW, "1.1", "?")
+        )
         return answer
 
     def through_flask(method: str, path: str, authorization: str | None = None) -> Any:
@@ -189,57 +191,59 @@ def test_no_header_is_more_than_unknown(ask: Ask, failed, method, path, authoriz
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=60), st.sampled_from(SCOPES))
-def test_no_header_surprises_the_guard(guard, text, scope) -> None:
+def test_no_header_surprises_the_guard(authenticator, text, scope) -> None:
     for authorization in (text, f"Basic {text}", f"Bearer {text}"):
         with pytest.raises(KeyRequired):
-            guard.admit(authorization, scope)
+            authenticator.authorize(authorization, scope)
     with pytest.raises(KeyRequired):
-        guard.admit("Basic " + b64encode(text.encode("latin-1")).decode(), scope)
+        authenticator.authorize("Basic " + b64encode(text.encode("latin-1")).decode(), scope)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "Bearer  "])
-def test_a_scheme_may_be_written_in_any_case(guard, holders, scheme) -> None:
-    assert guard.admit(scheme + holders.tokens[READ], READ) == READ
+def test_a_scheme_may_be_written_in_any_case(authenticator, holders, scheme) -> None:
+    assert authenticator.authorize(scheme + holders.tokens[READ], READ) == READ
 
 
 @pytest.mark.parametrize("user", [b"", b"somebody", "jos\xe9".encode(), b"\xff"])
-def test_a_password_counts_whoever_the_user_is(guard, holders, user) -> None:
-    assert guard.admit(holders.basic(READ, user), READ) == READ
+def test_a_password_counts_whoever_the_user_is(authenticator, holders, user) -> None:
+    assert authenticator.authorize(holders.basic(READ, user), READ) == READ
 
 
-def test_a_password_is_never_an_admin(guard, holders) -> None:
-    assert guard.admit(holders.bearer("all"), ADMIN) == "all"
-    assert guard.admit(holders.basic("all"), METRICS) == "all"
+def test_a_password_is_never_an_admin(authenticator, holders) -> None:
+    assert authenticator.authorize(holders.bearer("all"), ADMIN) == "all"
+    assert authenticator.authorize(holders.basic("all"), METRICS) == "all"
     with pytest.raises(ScopeRequired, match="a password is not enough, send it as 'Auth"):
-        guard.admit(holders.basic("all"), ADMIN)
+        authenticator.authorize(holders.basic("all"), ADMIN)
     with pytest.raises(ScopeRequired, match="the key 'app' is for predict, read"):
-        guard.admit(holders.bearer("app"), ADMIN)
+        authenticator.authorize(holders.bearer("app"), ADMIN)
 
 
 def test_without_a_key_file_all_is_open_but_what_an_admin_does() -> None:
-    guard = Guard(None)
-    assert not guard.has_keys
+    authenticator = Authenticator(None)
+    assert not authenticator.has_keys
     for scope in (OPEN, ANY_KEY, PREDICT, READ, METRICS):
-        assert guard.admit(None, scope) == guard.admit("Bearer x", scope) == ""
+        assert (
+            authenticator.authorize(None, scope) == authenticator.authorize("Bearer x", scope) == ""
+        )
     with pytest.raises(ScopeRequired, match="start the service with --keys"):
-        guard.admit(None, ADMIN)
+        authenticator.authorize(None, ADMIN)
 
 
 def test_a_key_that_is_taken_out_opens_nothing_though_it_was_remembered(tmp_path) -> None:
     holders = write_holders(tmp_path / "keys.toml")
     keys = KeyFile(holders.path)
-    guard = Guard(keys)
+    authenticator = Authenticator(keys)
     for authorization in (holders.bearer(READ), holders.basic(READ)):
-        assert guard.admit(authorization, READ) == READ
+        assert authenticator.authorize(authorization, READ) == READ
     text = holders.path.read_text()
     holders.path.write_text(text.replace(f"[{READ}]", "[other]"))
     keys.refresh()
-    assert guard.admit(holders.bearer(READ), READ) == "other"
+    assert authenticator.authorize(holders.bearer(READ), READ) == "other"
     holders.path.write_text(new_key("new", SCOPES)[1])
     keys.refresh()
     for authorization in (holders.bearer(READ), holders.basic(READ)):
         with pytest.raises(KeyRequired):
-            guard.admit(authorization, READ)
+            authenticator.authorize(authorization, READ)
 
 
 LARGE = b"x" * (COUNTED_BYTES + PIECE_BYTES)
@@ -251,36 +255,36 @@ IN_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % 900_000 + LARGE
 @pytest.mark.parametrize("rest", [AS_LENGTH, IN_CHUNKS])
 @pytest.mark.parametrize("authorization", [b"", b"Authorization: Bearer x\r\n"])
 def test_a_large_body_of_a_stranger_is_refused_before_it_is_there(
-    tiny, guard, answers, rest, authorization
+    tiny, authenticator, answers, rest, authorization
 ) -> None:
-    tiny.server.knows = guard.knows
+    tiny.server.is_authenticated = authenticator.is_authenticated
     (answer,) = answers(tiny.ask(b"POST /echo HTTP/1.1\r\nHost: h\r\n" + authorization + rest))
     assert answer.status == 401
     assert answer.json["code"] == "unauthorized"
     assert answer.closes
-    assert tiny.door.bodies == []
+    assert tiny.handler.bodies == []
 
 
-def test_a_large_body_with_any_known_key_is_read(tiny, guard, holders, answers) -> None:
-    tiny.server.knows = guard.knows
+def test_a_large_body_with_any_known_key_is_read(tiny, authenticator, holders, answers) -> None:
+    tiny.server.is_authenticated = authenticator.is_authenticated
     key = f"Authorization: {holders.bearer(METRICS)}\r\n".encode()
     length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(LARGE)
     asked = b"POST /echo HTTP/1.1\r\nHost: h\r\n" + key + length + LARGE
     (answer,) = answers(tiny.ask(asked))
     assert answer.status == 200
-    assert tiny.door.bodies == [LARGE]
+    assert tiny.handler.bodies == [LARGE]
 
 
 def test_only_so_many_headers_are_remembered_and_none_without_a_key(holders) -> None:
-    guard = Guard(KeyFile(holders.path))
+    authenticator = Authenticator(KeyFile(holders.path))
     for number in range(MAX_REMEMBERED + 10):
-        guard.admit(holders.basic(READ, b"%d" % number), READ)
-        assert len(guard._remembered.holders) <= MAX_REMEMBERED
-    known = len(guard._remembered.holders)
+        authenticator.authorize(holders.basic(READ, b"%d" % number), READ)
+        assert len(authenticator._remembered.holders) <= MAX_REMEMBERED
+    known = len(authenticator._remembered.holders)
     for number in range(10):
         with pytest.raises(KeyRequired):
-            guard.admit(f"Bearer {number}", READ)
-    assert len(guard._remembered.holders) == known
+            authenticator.authorize(f"Bearer {number}", READ)
+    assert len(authenticator._remembered.holders) == known
 
 
 def test_every_view_has_a_scope_of_its_own_choice(lasting_client) -> None:
@@ -302,7 +306,7 @@ def test_refusals_are_counted_with_their_route(ask: Ask, holders) -> None:
 
 def test_what_an_admin_does_is_logged_with_the_name_of_the_key(holders, caplog) -> None:
     caplog.set_level(logging.INFO)
-    counters = CounterMap(slots=1)
+    counters = SharedState(slots=1)
     counters.take(0)
     blueprint = Blueprint("open_inference_repository", __name__)
     done = []
@@ -310,9 +314,9 @@ def test_what_an_admin_does_is_logged_with_the_name_of_the_key(holders, caplog) 
     app = make_http_app(
         [blueprint],
         Metrics(counters.worker(0)),
-        guard=Guard(KeyFile(holders.path)),
+        authenticator=Authenticator(KeyFile(holders.path)),
         max_body_bytes=9,
-        journal=None,
+        request_log=None,
     )
     client = app.test_client()
     for authorization, status in (
@@ -332,11 +336,11 @@ def test_what_an_admin_does_is_logged_with_the_name_of_the_key(holders, caplog) 
     assert caplog.records[-1].request_id == answer.headers["X-Request-Id"]
 
 
-@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("handler", HANDLERS)
 def test_the_access_log_has_the_name_of_the_key_and_no_log_the_token(
-    holders, models, capfd, front
+    holders, models, capfd, handler
 ) -> None:
-    settings = Settings(models=models, keys=str(holders.path), front=front, access_log=True)
+    settings = Settings(models=models, keys=str(holders.path), handler=handler, access_log=True)
     service = Service(settings)
     asked = [
         (method, path, authorization)
@@ -346,7 +350,7 @@ def test_the_access_log_has_the_name_of_the_key_and_no_log_the_token(
     spoiled = holders.bearer("app")[:-1]
     for method, path, authorization in [*asked, ("POST", "/predict", spoiled)]:
         headers = {"host": "door", "authorization": authorization}
-        answers_of(service.door, Request(method, path, b"", headers, ROW, "1.1", "?"))
+        answers_of(service.handler, Request(method, path, b"", headers, ROW, "1.1", "?"))
     service.close()
     text = capfd.readouterr().err
     lines = [line for line in map(json.loads, text.splitlines()) if "status" in line]

@@ -15,7 +15,7 @@ from pigeonhole.service.web.errors import (
     BodyTooLarge,
     UnsupportedEncoding,
     UnsupportedMediaType,
-    error_reply,
+    error_response,
 )
 
 
@@ -74,14 +74,14 @@ EXAMPLES = {
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_an_error_is_its_sentence_its_code_and_its_facts(error: Exception) -> None:
-    reply = error_reply(error)
+    reply = error_response(error)
     status, code = TABLE[type(error)]
     assert (reply.status, reply.content_type) == (status, "application/json")
     assert json.loads(reply.body) == {"error": str(error), "code": code, **EXAMPLES[error]}
 
 
 def test_a_model_that_is_not_ready_is_worth_asking_again() -> None:
-    assert dict(error_reply(errors.ModelNotReady("x")).headers) == {"Retry-After": "1"}
+    assert dict(error_response(errors.ModelNotReady("x")).headers) == {"Retry-After": "1"}
 
 
 ROUTING = sorted(exceptions.default_exceptions.items())
@@ -89,7 +89,7 @@ ROUTING = sorted(exceptions.default_exceptions.items())
 
 @pytest.mark.parametrize(("status", "kind"), ROUTING, ids=[str(status) for status, _ in ROUTING])
 def test_whatever_the_framework_raises_has_the_one_shape(status: int, kind: type) -> None:
-    reply = error_reply(kind())
+    reply = error_response(kind())
     body = json.loads(reply.body)
     assert reply.status == status
     assert reply.content_type == "application/json"
@@ -102,13 +102,13 @@ def test_whatever_the_framework_raises_has_the_one_shape(status: int, kind: type
 
 
 def test_a_wrong_method_is_told_the_right_ones() -> None:
-    reply = error_reply(exceptions.MethodNotAllowed(["POST"]))
+    reply = error_response(exceptions.MethodNotAllowed(["POST"]))
     assert dict(reply.headers)["Allow"] == "POST"
     assert json.loads(reply.body)["error"] == "this route takes only POST"
 
 
 def test_the_text_of_an_unknown_exception_stays_inside() -> None:
-    reply = error_reply(RuntimeError("/secret/path"))
+    reply = error_response(RuntimeError("/secret/path"))
     assert reply.status == 500
     assert json.loads(reply.body)["code"] == INTERNAL_CODE
     assert b"secret" not in reply.body

@@ -6,7 +6,7 @@ import pytest
 
 from pigeonhole.trainer.data.cells.text import tidy
 from pigeonhole.trainer.data.column import Column
-from pigeonhole.trainer.data.column_rules import understand
+from pigeonhole.trainer.data.column_rules import infer_feature
 from pigeonhole.trainer.data.schema import Kind
 
 ROWS = 100
@@ -18,13 +18,13 @@ def column(values, name="x") -> Column:
 
 
 def kind(values, name="x") -> Kind:
-    feature, _ = understand(column(values, name))
+    feature, _ = infer_feature(column(values, name))
     assert feature is not None
     return feature.kind
 
 
 def left_out(values, name="x") -> str:
-    feature, findings = understand(column(values, name))
+    feature, findings = infer_feature(column(values, name))
     assert feature is None
     assert findings[0].column == name
     assert f"Column {name!r} is left out" in findings[0].text
@@ -32,7 +32,7 @@ def left_out(values, name="x") -> str:
 
 
 def advice(values) -> list[str]:
-    return [finding.rule for finding in understand(column(values))[1]]
+    return [finding.rule for finding in infer_feature(column(values))[1]]
 
 
 def texts(numbers) -> list[str]:
@@ -79,13 +79,13 @@ def test_typed_columns_are_what_their_type_says(values, expected):
 
 
 def test_a_column_is_required_if_it_is_never_missing():
-    assert understand(column(["1", "2", "3"]))[0].required
-    assert not understand(column(["1", "", "3"]))[0].required
-    assert not understand(column(["red", "", "blue"]))[0].required
+    assert infer_feature(column(["1", "2", "3"]))[0].required
+    assert not infer_feature(column(["1", "", "3"]))[0].required
+    assert not infer_feature(column(["red", "", "blue"]))[0].required
 
 
 def test_a_number_column_with_an_unreadable_cell_is_not_required():
-    assert not understand(column([*texts([1, 2] * 50), "n.a."]))[0].required
+    assert not infer_feature(column([*texts([1, 2] * 50), "n.a."]))[0].required
 
 
 def test_five_percent_of_the_cells_may_be_no_numbers():
@@ -96,7 +96,7 @@ def test_five_percent_of_the_cells_may_be_no_numbers():
 
 def test_a_column_of_numbers_and_one_word_is_kept_as_text_with_advice():
     cells = [*texts(i % 10 for i in range(80)), *["unknown"] * 20]
-    feature, findings = understand(column(cells))
+    feature, findings = infer_feature(column(cells))
     assert feature.kind == Kind.CATEGORY
     assert findings[0].rule == "mixed"
     assert "80%" in findings[0].text
@@ -111,7 +111,7 @@ def test_codes_of_which_many_are_digits_get_no_such_advice():
 
 @pytest.mark.parametrize("example", ["1,234", "1.234,50", "12,5", "$1,000.00", "5 %", "1 234"])
 def test_numbers_with_separators_or_signs_are_not_guessed_but_pointed_out(example):
-    feature, findings = understand(column([example, "12", example]))
+    feature, findings = infer_feature(column([example, "12", example]))
     assert feature is None or feature.kind == Kind.CATEGORY
     assert findings[-1].rule == "number-format"
     assert repr(example) in findings[-1].text
@@ -150,7 +150,7 @@ def test_a_column_of_one_value_and_gaps_is_kept(cells):
     ],
 )
 def test_dates_and_times_are_datetimes(cells, format_):
-    feature, _ = understand(column(cells))
+    feature, _ = infer_feature(column(cells))
     assert (feature.kind, feature.format) == (Kind.DATETIME, format_)
 
 
@@ -161,13 +161,13 @@ def test_moments_all_different_and_in_order_are_no_identifier():
 
 def test_five_percent_of_the_cells_may_be_no_moments():
     days = [f"2020-01-{1 + i % 28:02}" for i in range(95)]
-    feature, _ = understand(column([*days, *["soon"] * 5]))
+    feature, _ = infer_feature(column([*days, *["soon"] * 5]))
     assert (feature.kind, feature.required) == (Kind.DATETIME, False)
     assert kind([*days[:94], *["soon"] * 6]) == Kind.CATEGORY
 
 
 def test_the_moments_a_column_spans_are_said():
-    _, findings = understand(column(["2020-01-31T12:30", "2021-01-01", "2019-05-01"]))
+    _, findings = infer_feature(column(["2020-01-31T12:30", "2021-01-01", "2019-05-01"]))
     assert [finding.rule for finding in findings] == ["datetime"]
     assert "from 2019-05-01 to 2021-01-01" in findings[0].text
     assert advice(["12:30", "13:00"]) == advice(pa.array([1, 2], pa.time32("s"))) == []
@@ -181,7 +181,7 @@ def test_the_moments_a_column_spans_are_said():
     ],
 )  # fmt: skip
 def test_it_is_said_how_days_and_months_are_read_that_nothing_tells_apart(cells, said):
-    _, findings = understand(column(cells))
+    _, findings = infer_feature(column(cells))
     assert findings[0].rule == "day-month"
     assert said in findings[0].text
     assert advice(["13/04/2020", "05/06/2020"]) == ["datetime"]
@@ -203,7 +203,7 @@ def test_it_is_said_how_days_and_months_are_read_that_nothing_tells_apart(cells,
 )
 def test_dates_that_are_not_read_are_left_out_with_how_to_write_them(cells):
     assert left_out(cells) == "date"
-    text = understand(column(cells))[1][0].text
+    text = infer_feature(column(cells))[1][0].text
     assert repr(cells[0]) in text
     assert "2024-05-01T13:45" in text
 
@@ -218,13 +218,13 @@ def test_moments_outside_of_all_years_are_left_out():
 
 
 def test_a_single_moment_is_constant():
-    _, findings = understand(column(["2020-01-31"] * 3))
+    _, findings = infer_feature(column(["2020-01-31"] * 3))
     assert findings[0].text.endswith("every row has the same value, 2020-01-31.")
 
 
 @pytest.mark.parametrize("cells", [["007", "100", "007"], ["100", "", "007"], ["01", "10", "00"]])
 def test_digits_of_one_width_some_with_zeros_in_front_are_codes(cells):
-    feature, findings = understand(column(cells))
+    feature, findings = infer_feature(column(cells))
     assert feature.kind == Kind.CATEGORY
     assert [finding.rule for finding in findings] == ["code"]
 
@@ -247,7 +247,7 @@ def test_other_digits_are_numbers(cells):
 def given_kind(values, kind) -> tuple:
     array = pa.array(values)
     cells = pa.chunked_array([tidy(array) if array.type == pa.string() else array])
-    return understand(Column("id", cells, kind))
+    return infer_feature(Column("id", cells, kind))
 
 
 @pytest.mark.parametrize(

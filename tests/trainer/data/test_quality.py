@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pigeonhole.trainer.data.preparation import clean
-from pigeonhole.trainer.data.quality import LOOKED_AT, far_out, gives_away
+from pigeonhole.trainer.data.quality import LOOKED_AT, far_out, find_target_leakage
 
 
 def texts(values) -> list[str]:
@@ -145,19 +145,19 @@ def flipped(labels: np.ndarray, count: int) -> np.ndarray:
     ],
 )
 def test_a_column_gives_the_class_away_if_next_to_no_error_is_left(column, expected):
-    assert gives_away(column, LABELS) == expected
+    assert find_target_leakage(column, LABELS) == expected
 
 
 def test_a_rare_class_has_to_be_told_too():
     labels = (np.arange(5000) < 50).astype(int)
-    assert gives_away(labels * 1.0, labels)
+    assert find_target_leakage(labels * 1.0, labels)
     # Right in 99.5 % of the rows, yet by always saying the same it would be in 99 %.
-    assert not gives_away((np.arange(5000) < 25) * 1.0, labels)
+    assert not find_target_leakage((np.arange(5000) < 25) * 1.0, labels)
 
 
 def test_a_handful_of_rows_gives_nothing_away():
     labels = np.arange(30) % 2
-    assert not gives_away(labels * 1.0, labels)
+    assert not find_target_leakage(labels * 1.0, labels)
 
 
 def test_many_rows_are_looked_at_in_part(table):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeonhole.trainer.data.schema import Examples
-from pigeonhole.trainer.data.stratified import parted, stratified_split
+from pigeonhole.trainer.data.stratified import stratified_split, take_subsets
 
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=200).map(np.array)
 fractions = st.floats(0.01, 0.99)
@@ -73,7 +73,7 @@ def examples(rows: int) -> Examples:
 def test_parts_are_the_rows_that_taking_them_would_give(labels, fraction, seed):
     parts = stratified_split(labels, fraction, np.random.default_rng(seed))
     expected = [examples(len(labels)).take(rows) for rows in parts]
-    for one, other in zip(parted(examples(len(labels)), *parts), expected, strict=True):
+    for one, other in zip(take_subsets(examples(len(labels)), *parts), expected, strict=True):
         np.testing.assert_array_equal(one.numbers, other.numbers)
         np.testing.assert_array_equal(one.categories, other.categories)
         np.testing.assert_array_equal(one.labels, other.labels)
@@ -81,7 +81,7 @@ def test_parts_are_the_rows_that_taking_them_would_give(labels, fraction, seed):
 
 def test_parts_lie_in_the_memory_of_the_whole():
     whole = examples(6)
-    for part in parted(whole, np.array([5, 0, 2]), np.array([1]), np.array([3, 4])):
+    for part in take_subsets(whole, np.array([5, 0, 2]), np.array([1]), np.array([3, 4])):
         assert np.shares_memory(part.numbers, whole.numbers)
         assert np.shares_memory(part.categories, whole.categories)
         assert np.shares_memory(part.labels, whole.labels)
@@ -89,6 +89,6 @@ def test_parts_lie_in_the_memory_of_the_whole():
 
 def test_parts_that_are_not_every_row_once_are_refused():
     with pytest.raises(ValueError, match="every row once"):
-        parted(examples(3), np.array([0, 1]), np.array([1, 2]))
+        take_subsets(examples(3), np.array([0, 1]), np.array([1, 2]))
     with pytest.raises(ValueError, match="every row once"):
-        parted(examples(3), np.array([0, 1]))
+        take_subsets(examples(3), np.array([0, 1]))

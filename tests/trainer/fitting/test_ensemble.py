@@ -11,7 +11,7 @@ import pytest
 from pigeonhole.trainer.errors import TrainingError
 from pigeonhole.trainer.fitting.cores import WIDE
 from pigeonhole.trainer.fitting.ensemble import Fitted, fit_members, left_out
-from pigeonhole.trainer.fitting.fit import Plan
+from pigeonhole.trainer.fitting.fit import FitConfig
 from pigeonhole.trainer.fitting.history import ALL_EPOCHS, INTERRUPTION
 from pigeonhole.trainer.fitting.temperature import temperature
 from pigeonhole.trainer.network.layers import BatchNormalization, Dense, Dropout
@@ -19,7 +19,7 @@ from pigeonhole.trainer.network.optimizers import Adam
 from pigeonhole.trainer.network.sequential import Sequential
 
 ROWS = 60
-PLAN = Plan(epochs=4, batch_size=16, patience=99)
+PLAN = FitConfig(epochs=4, batch_size=16, patience=99)
 ENDLESS = replace(PLAN, epochs=10**6, patience=10**6)
 PARTS = [np.arange(part, ROWS, 3) for part in range(3)]
 ONE_PART = [np.arange(48, ROWS)]
@@ -159,7 +159,7 @@ def test_networks_end_calibrated_by_what_their_leader_left_out(rows, parts, refi
     for member, t in enumerate(calibrated.temperatures):
         own = slice(member * size, (member + 1) * size)
         assert t == temperature(bare.held_out[own], bare.labels[own]) != 1
-        bare.networks[member].soften(t)
+        bare.networks[member].apply_temperature(t)
     np.testing.assert_array_equal(parameters(bare), parameters(calibrated))
 
 
@@ -187,7 +187,7 @@ def test_a_refit_is_a_fit_to_all_rows_up_to_the_best_epoch(
     )
     np.testing.assert_array_equal(fitted.networks[0].parameters, alone.parameters)
     np.testing.assert_array_equal(fitted.networks[0].statistics, alone.statistics)
-    assert fitted.saw_all
+    assert fitted.trained_on_all_rows
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_ctrl_c_ends_a_single_fit_with_its_best_weights(rows, ctrl_c) -> None:
     fitted = fit(rows, ONE_PART, ENDLESS, make=maker(NARROW, at_batch(10, ctrl_c)))
     assert fitted.interrupted
     assert (fitted.histories[0].stopped_by, epochs(fitted)) == (INTERRUPTION, [3])
-    assert not fitted.saw_all
+    assert not fitted.trained_on_all_rows
 
 
 def test_ctrl_c_ends_members_that_are_fitted_side_by_side(rows, ctrl_c) -> None:
@@ -276,7 +276,7 @@ def test_ctrl_c_is_known_even_if_who_met_it_had_nothing(rows, ctrl_c) -> None:
     fitted = fit(rows, PARTS[:2], make=maker(NARROW, None, at_batch(2, ctrl_c)))
     assert [history.stopped_by for history in fitted.histories] == [ALL_EPOCHS]
     assert fitted.interrupted
-    assert not fitted.saw_all
+    assert not fitted.trained_on_all_rows
 
 
 @pytest.mark.parametrize(("members", "refit"), [(1, False), (1, True), (3, False)])
@@ -303,7 +303,7 @@ def test_ctrl_c_in_a_refit_leaves_the_network_that_was_measured(
     fitted = fit(rows, ONE_PART, plan, make=maker(units, *told), calibrate=False, refit=True)
     assert fitted.interrupted
     assert fitted.histories[0].stopped_by == INTERRUPTION
-    assert not fitted.saw_all
+    assert not fitted.trained_on_all_rows
     loss, _ = fitted.networks[0].evaluate(*(array[ONE_PART[0]] for array in rows))
     assert loss == pytest.approx(fitted.histories[0].validation_loss.min(), rel=1e-5)
 
@@ -323,7 +323,9 @@ def test_rows_that_no_member_was_fitted_to_are_known(rows) -> None:
         (ONE_PART * 2, False, False),
         (ONE_PART, True, True),
     ):
-        assert fit(rows, parts, replace(PLAN, epochs=1), refit=refit).saw_all is all_seen
+        assert (
+            fit(rows, parts, replace(PLAN, epochs=1), refit=refit).trained_on_all_rows is all_seen
+        )
 
 
 def test_a_refit_of_several_members_is_refused(rows) -> None:

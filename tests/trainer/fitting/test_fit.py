@@ -9,20 +9,20 @@ import pytest
 
 from pigeonhole.trainer.errors import TrainingError
 from pigeonhole.trainer.fitting.early_stopping import EarlyStopping
-from pigeonhole.trainer.fitting.fit import Plan, fit_network
+from pigeonhole.trainer.fitting.fit import FitConfig, fit_network
 from pigeonhole.trainer.fitting.history import ALL_EPOCHS, CALLBACK, INTERRUPTION, PATIENCE, History
 from pigeonhole.trainer.network.layers import Dense
 from pigeonhole.trainer.network.optimizers import SGD
 from pigeonhole.trainer.network.sequential import Epoch, Sequential
 
-PLAN = Plan(epochs=30, batch_size=16, patience=5)
+PLAN = FitConfig(epochs=30, batch_size=16, patience=5)
 
 
 @pytest.fixture
 def fit(network, clouds):
     """Fits the network; what differs from a usual small fit is given by name."""
 
-    def run(plan: Plan = PLAN, **given) -> History:
+    def run(plan: FitConfig = PLAN, **given) -> History:
         rng = np.random.default_rng(1)
         return fit_network(network, clouds(64, 2), clouds(200, 3), plan, rng, **given)
 

@@ -63,10 +63,10 @@ def test_adagrad_by_hand() -> None:
 def adam_as_in_the_paper(rate, b1, b2, epsilon, decay=0.0) -> list[float]:
     """Kingma and Ba's algorithm 1, line by line, for one parameter at a time."""
     answer = []
-    for theta, gradients, decayed in zip(START, GRADIENTS.T, DECAYED, strict=True):
+    for theta, gradients, decay_mask in zip(START, GRADIENTS.T, DECAYED, strict=True):
         m = v = 0.0
         for t, g in enumerate(gradients, 1):
-            if decayed:
+            if decay_mask:
                 theta -= rate * decay * theta  # noqa: PLW2901 - as the paper writes it
             m = b1 * m + (1 - b1) * g
             v = b2 * v + (1 - b2) * g**2

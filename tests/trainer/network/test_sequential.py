@@ -290,10 +290,10 @@ def test_weights_taken_from_one_network_serve_in_another(rng) -> None:
 def test_decay_is_for_kernels_alone() -> None:
     network = every_kind()
     network.compile("adamw")
-    decayed = network.optimizer._decayed
+    decay_mask = network.optimizer._decayed
     # Kernels of 4 x 16, 16 x 8 and 8 x 3; biases, scales and shifts are left alone.
-    assert decayed.sum() == 4 * 16 + 16 * 8 + 8 * 3
-    assert len(decayed) == decayed.sum() + 16 + 2 * 16 + 8 + 3
+    assert decay_mask.sum() == 4 * 16 + 16 * 8 + 8 * 3
+    assert len(decay_mask) == decay_mask.sum() + 16 + 2 * 16 + 8 + 3
 
 
 def test_rates_are_those_that_the_layers_state() -> None:
@@ -344,7 +344,7 @@ def test_softening_takes_probabilities_to_the_power_of_1_over_the_temperature(
 ) -> None:
     network, (x, _) = fitted(1), blobs(30)
     before = network.predict(x).astype(np.float64)
-    network.soften(temperature)
+    network.apply_temperature(temperature)
     expected = before ** (1 / temperature)
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(network.predict(x), expected, rtol=1e-4, atol=1e-6)
@@ -357,10 +357,10 @@ def test_what_can_not_be_softened_is_refused() -> None:
         with pytest.raises(
             ValueError, match=r"temperature is .*, expected a finite number above 0"
         ):
-            network.soften(temperature)
+            network.apply_temperature(temperature)
     linear = Sequential([Dense(2, "sigmoid", input_shape=(2,))])
     with pytest.raises(ValueError, match="layer is Dense, sigmoid, expected Dense, softmax"):
-        linear.soften(2)
+        linear.apply_temperature(2)
 
 
 def test_a_summary_lists_layers_shapes_and_numbers_of_weights(rng) -> None:

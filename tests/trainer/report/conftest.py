@@ -11,11 +11,11 @@ import pytest
 from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
 from pigeonhole.trainer.evaluation.intervals import Answers
 from pigeonhole.trainer.fitting.history import History
-from pigeonhole.trainer.report.inputs import DrawnLayer, Evidence
+from pigeonhole.trainer.report.inputs import DrawnLayer, ReportInputs
 
 TEXTS = ["", "plain", "<b>bold</b>", "$x_1$", "x" * 200, "\u202eturned"]
 
-MakeEvidence = Callable[..., Evidence]
+MakeEvidence = Callable[..., ReportInputs]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def small_evidence(
     numbers: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     **more: Any,
-) -> Evidence:
+) -> ReportInputs:
     """Evidence of a linear model with fixed weights.
 
     Args:
@@ -63,7 +63,7 @@ def small_evidence(
         return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
 
     stated = {"name": "pets", "table": "pets.csv", "answers": Answers.likeliest(predict(test))}
-    return Evidence(schema=schema, test=test, predict=predict, **stated | more)
+    return ReportInputs(schema=schema, test=test, predict=predict, **stated | more)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_no_change_has_a_plus(share: float) -> None:
     ],
 )
 def test_names_are_listed_as_in_a_sentence(names: list[str], shown: str) -> None:
-    assert formatting.enumerated(names) == shown
+    assert formatting.join_names(names) == shown
 
 
 def test_a_drawing_has_fewer_wide_letters_than_narrow_ones() -> None:

@@ -21,7 +21,7 @@ NO_THOUSANDS = r",([0-9]{1,2}|[0-9]{4,})$"
 Cells = TypeVar("Cells", "pa.Array[Any]", "pa.ChunkedArray[Any]")
 
 
-class CommaCount:
+class DecimalCommaDetector:
     """What the cells of a column say of its commas; it may be shown them block by block."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..cells.decimal_commas import CommaCount, with_points
+from ..cells.decimal_commas import DecimalCommaDetector, with_points
 from ..cells.numbers import parse
 from ..cells.text import tidy
 from ..column import NEARLY_ALL
@@ -26,7 +26,7 @@ KEPT = 16
 
 
 @dataclass(frozen=True)
-class HeldColumn:
+class CsvColumn:
     """A column of a CSV file as it is held.
 
     Attributes:
@@ -41,7 +41,7 @@ class HeldColumn:
     has_commas: bool = False
 
 
-class GrowingColumn:
+class ColumnBuilder:
     """A column of a CSV file: numbers where nearly all of its filled cells are, else text.
 
     The first block with a filled cell decides; a column that is text then stays text.
@@ -87,19 +87,19 @@ class GrowingColumn:
         """Whether it was held as numbers and is text after all, or may be."""
         return self.numbers is not None and not self.numbers.are_certain
 
-    def held(self) -> HeldColumn:
+    def held(self) -> CsvColumn:
         """The whole column; it is not to be one that must be read again."""
         if self.numbers is not None:
             numbers = self.numbers
-            return HeldColumn(numbers.column(), numbers.spelled, numbers.has_commas)
+            return CsvColumn(numbers.column(), numbers.spelled, numbers.has_commas)
         cells = pa.chunked_array(self.text, pa.string())
         if not self._commas:
-            return HeldColumn(cells)
-        commas = CommaCount()
+            return CsvColumn(cells)
+        commas = DecimalCommaDetector()
         have_commas = commas.see(cells)
         if not (commas.is_usual and commas.is_sure):
-            return HeldColumn(cells)
-        return HeldColumn(with_points(cells, have_commas), has_commas=True)
+            return CsvColumn(cells)
+        return CsvColumn(with_points(cells, have_commas), has_commas=True)
 
 
 class GrowingNumbers:
@@ -224,7 +224,7 @@ class CommaNumbers(GrowingNumbers):
 
     def __init__(self) -> None:
         super().__init__()
-        self._commas = CommaCount()
+        self._commas = DecimalCommaDetector()
 
     def add(self, cells: pa.Array[Any]) -> None:
         """Takes the next block of cells, with commas."""

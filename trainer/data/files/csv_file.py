@@ -18,7 +18,7 @@ import pyarrow.csv
 
 from ...errors import TableError
 from ..cells.text import MISSING
-from .column_builder import GrowingColumn, HeldColumn
+from .column_builder import ColumnBuilder, CsvColumn
 
 DELIMITERS = (",", ";", "\t", "|")
 GZIP_MAGIC = b"\x1f\x8b"
@@ -73,7 +73,7 @@ class DelimitedFile:
         suitable = max(BLOCK_BYTES, COLUMN_BYTES * len(header))
         return cls(path, delimiter, header, block_bytes or suitable)
 
-    def read(self, as_text: Container[int]) -> list[HeldColumn]:
+    def read(self, as_text: Container[int]) -> list[CsvColumn]:
         """All columns, trimmed, missing tokens as nulls; numbers as float64, others as text.
 
         Args:
@@ -99,7 +99,7 @@ class DelimitedFile:
         with _refusing(self.path):
             return self._again([place], rows)[0].held().cells
 
-    def _read(self, as_text: Container[int]) -> list[HeldColumn]:
+    def _read(self, as_text: Container[int]) -> list[CsvColumn]:
         places = range(len(self.header))
         growing = [self._growing(as_text=place in as_text) for place in places]
         last = self._read_into(growing, places)
@@ -119,7 +119,7 @@ class DelimitedFile:
                 growing[place] = column
         return [column.held() for column in growing]
 
-    def _again(self, places: Sequence[int], rows: int) -> list[GrowingColumn]:
+    def _again(self, places: Sequence[int], rows: int) -> list[ColumnBuilder]:
         """Columns read as text when ``rows`` rows have been read before."""
         columns = [self._growing(as_text=True) for _ in places]
         self._read_into(columns, places)
@@ -127,10 +127,10 @@ class DelimitedFile:
             raise TableError("the file was changed while it was read", path=self.path)
         return columns
 
-    def _growing(self, *, as_text: bool) -> GrowingColumn:
-        return GrowingColumn(as_text=as_text, commas=self.delimiter == ";")
+    def _growing(self, *, as_text: bool) -> ColumnBuilder:
+        return ColumnBuilder(as_text=as_text, commas=self.delimiter == ";")
 
-    def _read_into(self, columns: list[GrowingColumn], places: Sequence[int]) -> str:
+    def _read_into(self, columns: list[ColumnBuilder], places: Sequence[int]) -> str:
         """Reads the columns at ``places``, and returns the last cell read."""
         last = ""
         for block in self._blocks(places):

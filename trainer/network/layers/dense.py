@@ -36,7 +36,7 @@ class Dense(ActivatedLayer):
         ValueError: for fewer units than 1, or a name that is none.
     """
 
-    decayed = ("kernel",)
+    decay_mask = ("kernel",)
 
     def __init__(
         self,

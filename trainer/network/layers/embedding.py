@@ -34,7 +34,7 @@ class Embedding(Layer):
         ValueError: for numbers below 1, or fewer inputs than columns of indices.
     """
 
-    decayed = ("vectors",)
+    decay_mask = ("vectors",)
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ class Layer:
             that is not above 0.
     """
 
-    decayed: ClassVar[tuple[str, ...]] = ()
+    decay_mask: ClassVar[tuple[str, ...]] = ()
     """The parameters that weight decay is for."""
 
     def __init__(

@@ -39,7 +39,7 @@ class PeriodicEmbedding(Layer):
         ValueError: for numbers that are too small, or more columns than inputs.
     """
 
-    decayed = ("frequencies", "kernel")
+    decay_mask = ("frequencies", "kernel")
 
     def __init__(
         self,

@@ -27,20 +27,20 @@ from pigeonhole.service.serving.live_models import LiveModels
 from pigeonhole.service.serving.metrics import Metrics, MetricsCollector
 from pigeonhole.service.serving.observation import Observation
 from pigeonhole.service.serving.predictor import Predictor
-from pigeonhole.service.serving.shared_state import CounterMap
-from pigeonhole.service.web.auth import Guard
+from pigeonhole.service.serving.shared_state import SharedState
+from pigeonhole.service.web.auth import Authenticator
 from pigeonhole.service.web.errors import CLIENT_GONE
-from pigeonhole.service.web.handlers.fast_path import Express
+from pigeonhole.service.web.handlers.fast_path import FastPathHandler
 from pigeonhole.service.web.handlers.flask_app import make_http_app
-from pigeonhole.service.web.handlers.inference_routes import hot_blueprint, hot_routes
-from pigeonhole.service.web.handlers.threads import AnswerThreads
-from pigeonhole.service.web.handlers.wsgi import DoorThreads, FlaskDoor
-from pigeonhole.service.web.http.messages import Answer, Request
+from pigeonhole.service.web.handlers.inference_routes import inference_blueprint, inference_paths
+from pigeonhole.service.web.handlers.threads import ResponseThreads
+from pigeonhole.service.web.handlers.wsgi import HandlerThreads, WsgiHandler
+from pigeonhole.service.web.http.messages import Request, WireResponse
 from pigeonhole.service.web.inference import content_coding
 from pigeonhole.service.web.inference.protocol import InferenceProtocol, StreamProtocol
 from pigeonhole.service.web.inference.route import LONG_BYTES, InferenceRoute
 from pigeonhole.service.web.monitoring.access_log import AccessLog
-from pigeonhole.service.web.monitoring.request_log import Journal
+from pigeonhole.service.web.monitoring.request_log import RequestLog
 from tests.service.heavy_model import write_heavy_model
 from tests.service.web.handlers.asking_handlers import Told, answers, whole
 
@@ -74,13 +74,13 @@ class Watched(Predictor):
 class Parts:
     """An express door with what stands around it."""
 
-    door: Express
+    handler: FastPathHandler
     predictor: Watched
-    counters: CounterMap
+    counters: SharedState
     observed: list[list[Observation]]
     access_log: AccessLog
     lines: int
-    threads: AnswerThreads
+    threads: ResponseThreads
 
     def logged(self) -> list[tuple[str, str, int]]:
         """Id, path and status of each line in the access log, which ends with this."""
@@ -124,7 +124,7 @@ def loaded(path: Path, name: str, version: int) -> Model:
 @pytest.fixture
 def parts(models) -> Iterator[Parts]:
     """The door, with room for one heavy call that waits, and one large body beside it."""
-    counters = CounterMap(slots=1)
+    counters = SharedState(slots=1)
     counters.take(0)
     metrics = Metrics(counters.worker(0))
     live = LiveModels(Repository(models), loaded, metrics, "bodymass")
@@ -140,29 +140,29 @@ def parts(models) -> Iterator[Parts]:
         most = 2 * LONG_BYTES
         return InferenceRoute(name, protocol, streams, predictor, metrics, max_body_bytes=most)
 
-    routes = hot_routes(route, max_rows=400)
+    routes = inference_paths(route, max_rows=400)
     app = make_http_app(
-        [hot_blueprint(routes)],
+        [inference_blueprint(routes)],
         metrics,
-        guard=Guard(None),
+        authenticator=Authenticator(None),
         max_body_bytes=2 * LONG_BYTES,
-        journal=None,
+        request_log=None,
     )
-    threads = AnswerThreads(1, 1, "work")
-    flask = FlaskDoor(app, metrics, DoorThreads(threads, threads, threads))
+    threads = ResponseThreads(1, 1, "work")
+    flask = WsgiHandler(app, metrics, HandlerThreads(threads, threads, threads))
     lines, end = os.pipe()
     os.set_blocking(lines, False)
     access_log = AccessLog(end)
-    door = Express(
+    handler = FastPathHandler(
         routes,
         flask,
         predictor,
         metrics,
         work=threads,
-        guard=None,
-        journal=Journal(access_log, None),
+        authenticator=None,
+        request_log=RequestLog(access_log, None),
     )
-    yield Parts(door, predictor, counters, observed, access_log, lines, threads)
+    yield Parts(handler, predictor, counters, observed, access_log, lines, threads)
     access_log.close()
     os.close(lines)
     os.close(end)
@@ -177,18 +177,20 @@ def asked(path: str = "/predict", body: bytes = GOOD, method: str = "POST", **he
 
 def test_quick_calls_of_one_turn_run_together_and_each_gets_its_own_answer(parts) -> None:
     bodies = [b'{"instances": [[172, %d]]}' % weight for weight in (40, 64, 66, 95)]
-    found = answers(parts.door, *(asked(body=body, x_request_id=str(body[-5])) for body in bodies))
+    found = answers(
+        parts.handler, *(asked(body=body, x_request_id=str(body[-5])) for body in bodies)
+    )
     assert parts.predictor.together == [4]
     labels = [json.loads(answer.data)["predictions"][0]["label"] for answer in found]
     assert labels == ["underweight"] * 2 + ["overweight"] * 2
-    alone = [answers(parts.door, asked(body=body))[0] for body in bodies]
+    alone = [answers(parts.handler, asked(body=body))[0] for body in bodies]
     for together, by_itself in zip(found, alone, strict=True):
         assert json.loads(together.data)["predictions"] == json.loads(by_itself.data)["predictions"]
 
 
 def test_a_large_body_that_finds_no_thread_is_refused_as_its_models(parts, failed) -> None:
     """Else it would count as a request to a model that is not ready."""
-    found = answers(parts.door, *[asked(body=LARGE)] * 3, asked("/v1/models/no:predict", LARGE))
+    found = answers(parts.handler, *[asked(body=LARGE)] * 3, asked("/v1/models/no:predict", LARGE))
     refused = [answer for answer in found[:3] if answer.status_code == 503]
     assert refused
     for answer in refused:
@@ -200,7 +202,7 @@ def test_a_large_body_that_finds_no_thread_is_refused_as_its_models(parts, faile
 
 
 def test_a_wrong_call_fails_alone(parts, failed) -> None:
-    good, wrong, another = answers(parts.door, asked(), asked(body=WRONG), asked())
+    good, wrong, another = answers(parts.handler, asked(), asked(body=WRONG), asked())
     assert good.status_code == another.status_code == 200
     failed(wrong, 400, "invalid_rows")
     assert parts.codes() == {"200": 2, "400": 1}
@@ -212,7 +214,7 @@ def test_no_call_is_answered_while_it_is_read(parts, body: bytes) -> None:
 
     async def ask() -> int:
         found: list[Any] = []
-        parts.door(asked(body=body), found.append)
+        parts.handler(asked(body=body), found.append)
         at_once = len(found)
         await asyncio.sleep(0)
         assert len(found) == 1
@@ -224,7 +226,7 @@ def test_no_call_is_answered_while_it_is_read(parts, body: bytes) -> None:
 def test_a_quick_call_is_answered_by_the_loop_before_it_waits_for_anything_else(parts) -> None:
     async def ask() -> list[str]:
         answered_in: list[str] = []
-        parts.door(asked(), lambda _answer: answered_in.append(current_thread().name))
+        parts.handler(asked(), lambda _answer: answered_in.append(current_thread().name))
         await asyncio.sleep(0)
         return answered_in
 
@@ -235,7 +237,7 @@ def test_observers_are_told_of_all_answers_of_a_turn_at_once_after_them(parts) -
     async def ask() -> list[int]:
         told_before: list[int] = []
         for _ in range(3):
-            parts.door(asked(), lambda _answer: told_before.append(len(parts.observed)))
+            parts.handler(asked(), lambda _answer: told_before.append(len(parts.observed)))
         await asyncio.sleep(0.01)
         return told_before
 
@@ -252,8 +254,8 @@ def test_the_loop_goes_on_while_a_heavy_model_runs(parts) -> None:
     async def ask() -> tuple[bool, Told]:
         loop = asyncio.get_running_loop()
         slow, quick = loop.create_future(), loop.create_future()
-        parts.door(heavy(), slow.set_result)
-        parts.door(asked(), quick.set_result)
+        parts.handler(heavy(), slow.set_result)
+        parts.handler(asked(), quick.set_result)
         await asyncio.wait_for(quick, 30)
         was_first = not slow.done()
         return was_first, Told(await asyncio.wait_for(slow, 30))
@@ -265,7 +267,7 @@ def test_the_loop_goes_on_while_a_heavy_model_runs(parts) -> None:
 
 
 def test_a_heavy_call_that_finds_no_room_is_refused_at_once_with_its_id(parts, failed) -> None:
-    found = answers(parts.door, *(heavy(x_request_id=f"id-{number}") for number in range(6)))
+    found = answers(parts.handler, *(heavy(x_request_id=f"id-{number}") for number in range(6)))
     assert {answer.status_code for answer in found} == {200, 503}
     for number, answer in enumerate(found):
         assert answer.headers["X-Request-Id"] == f"id-{number}"
@@ -276,14 +278,14 @@ def test_a_heavy_call_that_finds_no_room_is_refused_at_once_with_its_id(parts, f
 
 
 def test_a_large_body_is_answered_elsewhere_and_alike(parts) -> None:
-    large, small = answers(parts.door, asked(body=LARGE), asked())
+    large, small = answers(parts.handler, asked(body=LARGE), asked())
     assert json.loads(large.data)["predictions"] == json.loads(small.data)["predictions"]
     assert parts.predictor.together == [1]
     assert parts.codes() == {"200": 2}
 
 
 def test_large_bodies_that_find_no_thread_are_refused(parts, failed) -> None:
-    found = answers(parts.door, *[asked(body=LARGE)] * 5)
+    found = answers(parts.handler, *[asked(body=LARGE)] * 5)
     assert {answer.status_code for answer in found} == {200, 503}
     for answer in found[2:]:
         failed(answer, 503, "overloaded")
@@ -296,10 +298,10 @@ def test_a_call_whose_client_has_gone_before_its_turn_is_counted_and_not_run(
     async def ask() -> None:
         loop = asyncio.get_running_loop()
         first = loop.create_future()
-        parts.door(make(), first.set_result)
+        parts.handler(make(), first.set_result)
         if make is heavy:
             await asyncio.sleep(0.01)  # for the pool to begin with it
-        cancel = parts.door(make(), lambda _answer: pytest.fail("nobody is there"))
+        cancel = parts.handler(make(), lambda _answer: pytest.fail("nobody is there"))
         assert cancel is not None
         cancel()
         cancel()
@@ -328,7 +330,7 @@ def test_a_call_whose_client_has_gone_before_its_turn_is_counted_and_not_run(
     ],
 )
 def test_what_is_no_hot_route_is_flasks(parts, request_: Any, status: int) -> None:
-    assert answers(parts.door, request_)[0].status_code == status
+    assert answers(parts.handler, request_)[0].status_code == status
 
 
 LINES = b"\n".join([b"[172, 95]"] * 2500)
@@ -340,7 +342,7 @@ def lines(body: bytes = LINES, path: str = "/predict", **headers: str) -> Reques
 
 
 def test_rows_in_lines_are_answered_elsewhere_however_few_and_as_in_json(parts) -> None:
-    streamed, small, usual = answers(parts.door, lines(), lines(b"[172, 95]"), asked())
+    streamed, small, usual = answers(parts.handler, lines(), lines(b"[172, 95]"), asked())
     (expected,) = json.loads(usual.data)["predictions"]
     assert [json.loads(line) for line in streamed.data.splitlines()] == [expected] * 2500
     assert json.loads(small.data) == expected
@@ -351,10 +353,10 @@ def test_rows_in_lines_are_answered_elsewhere_however_few_and_as_in_json(parts) 
     assert parts.codes() == {"200": 3}
 
 
-async def first_slice(parts: Parts, request: Request) -> Answer:
+async def first_slice(parts: Parts, request: Request) -> WireResponse:
     waiting = asyncio.get_running_loop().create_future()
-    parts.door(request, waiting.set_result)
-    answer: Answer = await asyncio.wait_for(waiting, 30)
+    parts.handler(request, waiting.set_result)
+    answer: WireResponse = await asyncio.wait_for(waiting, 30)
     return answer
 
 
@@ -389,7 +391,7 @@ def test_an_answer_in_slices_whose_reader_goes_away_ends_and_is_counted_so(parts
 
 def test_an_answer_in_slices_waits_when_too_many_do(parts) -> None:
     parts.predictor.failures = [None, Overloaded(1), Overloaded(1), None, None]
-    (answer,) = answers(parts.door, lines())
+    (answer,) = answers(parts.handler, lines())
     assert answer.data.count(b'"label"') == 2500
     assert parts.predictor.failures == []
 
@@ -405,7 +407,7 @@ def test_a_failure_amid_an_answer_ends_it_with_a_line_that_names_the_first_row_l
     parts, caplog, failure: Exception, status: int, code: str
 ) -> None:
     parts.predictor.failures = [None, failure]
-    (answer,) = answers(parts.door, lines())
+    (answer,) = answers(parts.handler, lines())
     *good, last = (json.loads(line) for line in answer.data.splitlines())
     assert len(good) == 1000
     assert (last["row"], last["code"]) == (1000, code)
@@ -416,7 +418,7 @@ def test_a_failure_amid_an_answer_ends_it_with_a_line_that_names_the_first_row_l
 @pytest.mark.parametrize("failure", [DeadlineExceeded(), Overloaded(1)])
 def test_a_failure_before_the_first_slice_is_one_like_any_other(parts, failed, failure) -> None:
     parts.predictor.failures = [failure]
-    (answer,) = answers(parts.door, lines())
+    (answer,) = answers(parts.handler, lines())
     failed(answer)
     assert parts.codes() == {str(answer.status_code): 1}
 
@@ -440,8 +442,8 @@ def test_a_body_is_let_go_as_soon_as_its_answer_has_ended(
 
     async def ask() -> None:
         request = Request(**{**msgspec.structs.asdict(request_), "body": body})
-        found: asyncio.Queue[Answer] = asyncio.Queue()
-        parts.door(request, found.put_nowait)
+        found: asyncio.Queue[WireResponse] = asyncio.Queue()
+        parts.handler(request, found.put_nowait)
         answer = await asyncio.wait_for(found.get(), 30)
         if is_read:
             await whole(answer)
@@ -461,14 +463,14 @@ def test_a_body_is_let_go_as_soon_as_its_answer_has_ended(
 def test_long_answers_are_compressed_for_who_asks(parts) -> None:
     rows = b'{"instances": [' + b",".join([b"[172, 95]"] * 100) + b"]}"
     request = asked(body=rows, accept_encoding="gzip")
-    plain, packed = answers(parts.door, asked(body=rows, x_request_id="a"), request)
+    plain, packed = answers(parts.handler, asked(body=rows, x_request_id="a"), request)
     assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
     assert "Content-Encoding" not in plain.headers
     assert packed.headers["Content-Encoding"] == "gzip"
     assert packed.headers["Content-Length"] == str(len(packed.data))
     unpacked = json.loads(gzip.decompress(packed.data))
     assert unpacked["predictions"] == json.loads(plain.data)["predictions"]
-    (short,) = answers(parts.door, asked(accept_encoding="gzip"))
+    (short,) = answers(parts.handler, asked(accept_encoding="gzip"))
     assert not {"Vary", "Content-Encoding"} & set(short.headers)
 
 
@@ -476,7 +478,7 @@ def test_longer_answers_are_compressed_elsewhere_or_not_at_all_where_there_is_no
     parts,
 ) -> None:
     rows = b'{"instances": [' + b",".join([b"[172, 95]"] * 400) + b"]}"
-    found = answers(parts.door, *[asked(body=rows, accept_encoding="gzip")] * 5)
+    found = answers(parts.handler, *[asked(body=rows, accept_encoding="gzip")] * 5)
     packed = [answer for answer in found if "Content-Encoding" in answer.headers]
     assert 1 <= len(packed) < 5
     for answer in found:
@@ -488,7 +490,7 @@ def test_longer_answers_are_compressed_elsewhere_or_not_at_all_where_there_is_no
 
 
 def test_an_answer_in_slices_is_compressed_slice_by_slice(parts) -> None:
-    plain, packed = answers(parts.door, lines(), lines(accept_encoding="deflate"))
+    plain, packed = answers(parts.handler, lines(), lines(accept_encoding="deflate"))
     assert packed.headers["Content-Encoding"] == "deflate"
     assert zlib.decompress(packed.data) == plain.data
 
@@ -496,7 +498,7 @@ def test_an_answer_in_slices_is_compressed_slice_by_slice(parts) -> None:
 def test_paths_that_clients_make_up_are_not_remembered(parts) -> None:
     for start in range(0, 1024, 256):
         names = range(start, start + 256)
-        found = answers(parts.door, *(asked(f"/v1/models/m{name}:predict") for name in names))
+        found = answers(parts.handler, *(asked(f"/v1/models/m{name}:predict") for name in names))
         assert {answer.status_code for answer in found} == {404}
-    assert not parts.door._targets
-    assert answers(parts.door, asked("/v1/models/bodymass:predict"))[0].status_code == 200
+    assert not parts.handler._targets
+    assert answers(parts.handler, asked("/v1/models/bodymass:predict"))[0].status_code == 200

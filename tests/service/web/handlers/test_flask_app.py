@@ -12,11 +12,11 @@ import pytest
 from flask import Blueprint
 
 from pigeonhole.service.serving.metrics import Metrics
-from pigeonhole.service.serving.shared_state import CounterMap
-from pigeonhole.service.web.auth import Guard
+from pigeonhole.service.serving.shared_state import SharedState
+from pigeonhole.service.web.auth import Authenticator
 from pigeonhole.service.web.handlers.flask_app import SECURITY_HEADERS, make_http_app
 from pigeonhole.service.web.monitoring.access_log import AccessLog
-from pigeonhole.service.web.monitoring.request_log import Journal
+from pigeonhole.service.web.monitoring.request_log import RequestLog
 
 EVERY_KIND = [
     ("GET", "/", 200),
@@ -118,10 +118,16 @@ def failing() -> Blueprint:
 
 @pytest.fixture
 def app():
-    counters = CounterMap(slots=1)
+    counters = SharedState(slots=1)
     counters.take(0)
     metrics = Metrics(counters.worker(0))
-    return make_http_app([failing()], metrics, guard=Guard(None), max_body_bytes=100, journal=None)
+    return make_http_app(
+        [failing()],
+        metrics,
+        authenticator=Authenticator(None),
+        max_body_bytes=100,
+        request_log=None,
+    )
 
 
 def test_an_unforeseen_exception_is_logged_with_the_id_that_the_answer_has(
@@ -163,7 +169,7 @@ def test_the_access_log_tells_of_a_streamed_answer_when_it_has_ended(start, mode
 
 
 def test_the_access_log_tells_each_request_in_one_line() -> None:
-    counters = CounterMap(slots=1)
+    counters = SharedState(slots=1)
     counters.take(0)
     metrics = Metrics(counters.worker(0))
     reader, writer = os.pipe()
@@ -171,9 +177,9 @@ def test_the_access_log_tells_each_request_in_one_line() -> None:
     app = make_http_app(
         [failing()],
         metrics,
-        guard=Guard(None),
+        authenticator=Authenticator(None),
         max_body_bytes=100,
-        journal=Journal(access_log, None),
+        request_log=RequestLog(access_log, None),
     )
     given = app.test_client().get("/a%0Ab?token=secret", headers={"X-Request-Id": "mine"})
     made = app.test_client().post("/fails")

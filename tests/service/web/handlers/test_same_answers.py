@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from pigeonhole.service.app import Service
-from pigeonhole.service.settings import FRONTS, Settings
+from pigeonhole.service.settings import HANDLERS, Settings
 from pigeonhole.service.web.http.connection import Limits
 from pigeonhole.service.web.http.server import HttpServer
 from pigeonhole.service.web.inference.route import LONG_BYTES
@@ -91,7 +91,7 @@ def heard(asked: Asked, status: int, headers: list[tuple[str, str]], body: bytes
     return Heard(status, tuple(lower), body)
 
 
-class Front:
+class ServedHandler:
     """A client of one door, on a connection that it keeps while it may."""
 
     def __init__(self, port: int) -> None:
@@ -154,14 +154,14 @@ class Alone:
 
 
 @contextmanager
-def served(services: list[Service]) -> Iterator[list[Front]]:
+def served(services: list[Service]) -> Iterator[list[ServedHandler]]:
     """Each service on a port of its own, all on one event loop in a thread."""
     ready: Future[list[int]] = Future()
     limits = Limits(body_bytes=MAX_BODY, connections=100, head_s=30, body_s=30, idle_s=60)
     over = Event()
 
     async def serve() -> None:
-        servers = [HttpServer(service.door, limits) for service in services]
+        servers = [HttpServer(service.handler, limits) for service in services]
         listeners = [socket.create_server(("127.0.0.1", 0)) for _ in servers]
         for server, listener in zip(servers, listeners, strict=True):
             server.listen([listener])
@@ -177,12 +177,12 @@ def served(services: list[Service]) -> Iterator[list[Front]]:
 
     thread = Thread(target=run)
     thread.start()
-    fronts = [Front(port) for port in ready.result(10)]
+    handlers = [ServedHandler(port) for port in ready.result(10)]
     try:
-        yield fronts
+        yield handlers
     finally:
-        for front in fronts:
-            front.close()
+        for handler in handlers:
+            handler.close()
         over.set()
         thread.join()
 
@@ -205,13 +205,13 @@ def started(models: Path) -> Iterator[list[Service]]:
             Settings(
                 models=models,
                 default_model="bodymass",
-                front=front,
+                handler=handler,
                 reload_seconds=3600,
                 max_body_bytes=MAX_BODY,
                 max_rows=MAX_ROWS,
             )
         )
-        for front in FRONTS
+        for handler in HANDLERS
     ]
     yield services
     for service in services:
@@ -219,10 +219,10 @@ def started(models: Path) -> Iterator[list[Service]]:
 
 
 @pytest.fixture(scope="module")
-def doors(models) -> Iterator[list[Front]]:
+def doors(models) -> Iterator[list[ServedHandler]]:
     """The express door and Flask's, asked on connections that are kept."""
-    with started(models) as services, served(services) as fronts:
-        yield fronts
+    with started(models) as services, served(services) as handlers:
+        yield handlers
 
 
 @pytest.fixture(scope="module")
@@ -654,7 +654,7 @@ def test_the_same_requests_are_counted_alike(doors, hot_paths) -> None:
         for path in ("/predict", "/v1/models/no:predict"):
             late = (("X-Request-Timeout-Ms", milliseconds),)
             same(doors, Asked(target=path, headers=late, body=ROWS.ljust(LONG_BYTES)))
-    express, flask = (door.figures() for door in doors)
+    express, flask = (handler.figures() for handler in doors)
     # What the machine has and takes is another from moment to moment.
     machines = ("process_", "pigeonhole_models_filesystem_")
     counted = [

@@ -11,23 +11,23 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 
 from pigeonhole.service.errors import Overloaded
-from pigeonhole.service.web.handlers.threads import AnswerThreads
-from pigeonhole.service.web.http.messages import Answer, Rest
+from pigeonhole.service.web.handlers.threads import ResponseThreads
+from pigeonhole.service.web.http.messages import BodyStream, WireResponse
 
-ANSWER = Answer(b"head", b"body")
+ANSWER = WireResponse(b"head", b"body")
 
 
 @pytest.fixture
-def threads() -> Iterator[AnswerThreads]:
+def threads() -> Iterator[ResponseThreads]:
     """One thread, and room for two more answers."""
-    made = AnswerThreads(1, 2, "test")
+    made = ResponseThreads(1, 2, "test")
     yield made
     made.close()
 
 
-async def given(ask: Callable[[Callable[[Answer], None]], object]) -> Answer:
+async def given(ask: Callable[[Callable[[WireResponse], None]], object]) -> WireResponse:
     """The answer to what was asked."""
-    answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    answered: asyncio.Future[WireResponse] = asyncio.get_running_loop().create_future()
     ask(answered.set_result)
     return await asyncio.wait_for(answered, 5)
 
@@ -36,13 +36,13 @@ def test_an_answer_is_made_elsewhere_and_given_on_the_loop(threads) -> None:
     made_in: list[threading.Thread] = []
     given_in: list[threading.Thread] = []
 
-    def make() -> Answer:
+    def make() -> WireResponse:
         made_in.append(threading.current_thread())
         return ANSWER
 
     async def main() -> None:
-        def ask(respond: Callable[[Answer], None]) -> None:
-            def responded(answer: Answer) -> None:
+        def ask(respond: Callable[[WireResponse], None]) -> None:
+            def responded(answer: WireResponse) -> None:
                 given_in.append(threading.current_thread())
                 respond(answer)
 
@@ -58,7 +58,7 @@ def test_an_answer_is_made_elsewhere_and_given_on_the_loop(threads) -> None:
 def test_what_finds_no_room_is_refused_and_room_comes_back(threads) -> None:
     held = threading.Event()
 
-    def make() -> Answer:
+    def make() -> WireResponse:
         held.wait(5)
         return ANSWER
 
@@ -81,13 +81,13 @@ def test_what_is_given_up_is_never_made_and_let_go_at_once(threads) -> None:
     class Large:
         """Stands for a request with a large body."""
 
-    def first() -> Answer:
+    def first() -> WireResponse:
         begun.set()
         held.wait(5)
         return ANSWER
 
-    def make(large: Large) -> Callable[[], Answer]:
-        def run() -> Answer:
+    def make(large: Large) -> Callable[[], WireResponse]:
+        def run() -> WireResponse:
             made.append(large)
             return ANSWER
 
@@ -132,7 +132,7 @@ def pieces(*made: bytes, ended: list[bool]) -> Generator[bytes, None, None]:
     return generator
 
 
-async def piece_of(rest: Rest) -> bytes | None:
+async def piece_of(rest: BodyStream) -> bytes | None:
     """The next piece; a CancelledError where it could not be made."""
     waiting = asyncio.get_running_loop().create_future()
     rest.ask(waiting.set_result, waiting.cancel)
@@ -156,7 +156,7 @@ def test_pieces_take_no_room_from_answers_and_their_turn_like_them(threads) -> N
     held = threading.Event()
     order: list[str] = []
 
-    def make() -> Answer:
+    def make() -> WireResponse:
         held.wait(5)
         order.append("answer")
         return ANSWER
@@ -182,7 +182,7 @@ def test_pieces_take_no_room_from_answers_and_their_turn_like_them(threads) -> N
 def test_a_rest_that_is_closed_ends_and_a_piece_that_has_not_begun_is_never_made(threads) -> None:
     held, begun = threading.Event(), threading.Event()
 
-    def first() -> Answer:
+    def first() -> WireResponse:
         begun.set()
         held.wait(5)
         return ANSWER
@@ -244,7 +244,7 @@ def test_a_piece_that_can_not_be_made_is_told_of_and_logged(threads, caplog) -> 
 def test_what_ends_after_its_loop_does_no_harm(threads, caplog) -> None:
     held, begun = threading.Event(), threading.Event()
 
-    def make() -> Answer:
+    def make() -> WireResponse:
         begun.set()
         held.wait(5)
         return ANSWER

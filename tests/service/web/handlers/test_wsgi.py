@@ -12,12 +12,12 @@ import pytest
 from werkzeug.exceptions import RequestTimeout
 
 from pigeonhole.service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
-from pigeonhole.service.serving.shared_state import CounterMap
-from pigeonhole.service.web.auth import Guard
+from pigeonhole.service.serving.shared_state import SharedState
+from pigeonhole.service.web.auth import Authenticator
 from pigeonhole.service.web.handlers.flask_app import make_http_app
-from pigeonhole.service.web.handlers.threads import AnswerThreads
-from pigeonhole.service.web.handlers.wsgi import DoorThreads, FlaskDoor, environ
-from pigeonhole.service.web.http.messages import Answer, Request
+from pigeonhole.service.web.handlers.threads import ResponseThreads
+from pigeonhole.service.web.handlers.wsgi import HandlerThreads, WsgiHandler, environ
+from pigeonhole.service.web.http.messages import Request, WireResponse
 from tests.service.web.handlers.asking_handlers import Told, answers, whole
 
 
@@ -35,8 +35,8 @@ def echo(environment: dict[str, Any], start_response: Callable[..., Any]) -> lis
 
 
 @pytest.fixture
-def counters() -> CounterMap:
-    counters = CounterMap(slots=1)
+def counters() -> SharedState:
+    counters = SharedState(slots=1)
     counters.take(0)
     return counters
 
@@ -47,25 +47,25 @@ def metrics(counters) -> Metrics:
 
 
 @pytest.fixture
-def door_of(metrics) -> Iterator[Callable[..., FlaskDoor]]:
+def door_of(metrics) -> Iterator[Callable[..., WsgiHandler]]:
     """Makes a door to an app, with so many threads for POST and one for each other kind."""
-    made: list[DoorThreads] = []
+    made: list[HandlerThreads] = []
 
-    def make(app: Any, work: int = 1, max_waiting: int = 5) -> FlaskDoor:
-        threads = DoorThreads(
-            work=AnswerThreads(work, max_waiting, "work"),
-            probes=AnswerThreads(1, max_waiting, "probe"),
-            pages=AnswerThreads(1, max_waiting, "page"),
+    def make(app: Any, work: int = 1, max_waiting: int = 5) -> WsgiHandler:
+        threads = HandlerThreads(
+            work=ResponseThreads(work, max_waiting, "work"),
+            probes=ResponseThreads(1, max_waiting, "probe"),
+            pages=ResponseThreads(1, max_waiting, "page"),
         )
         made.append(threads)
-        return FlaskDoor(app, metrics, threads)
+        return WsgiHandler(app, metrics, threads)
 
     yield make
     for threads in made:
         threads.close()
 
 
-def counted(counters: CounterMap) -> dict[tuple[str, str], float]:
+def counted(counters: SharedState) -> dict[tuple[str, str], float]:
     """Ended requests by route and status, as a scrape tells them."""
     return {
         (sample.labels["route"], sample.labels["code"]): sample.value
@@ -118,7 +118,9 @@ def test_a_header_with_an_underscore_is_not_taken_for_one_with_a_dash() -> None:
 )
 def test_a_host_that_can_be_none_is_passed_over(door_of, metrics, host: str | None) -> None:
     headers = {} if host is None else {"host": host}
-    app = make_http_app([], metrics, guard=Guard(None), max_body_bytes=9, journal=None)
+    app = make_http_app(
+        [], metrics, authenticator=Authenticator(None), max_body_bytes=9, request_log=None
+    )
     assert environ(asked(headers=headers))["HTTP_HOST"] == "localhost"
     (answer,) = answers(door_of(app), asked(headers=headers))
     assert answer.status_code == 404  # and not 400
@@ -171,13 +173,13 @@ def test_what_finds_no_room_is_refused_with_its_id_and_counted(door_of, counters
         return echo(environment, start_response)
 
     async def ask() -> Told:
-        door = door_of(app, work=1, max_waiting=1)
+        handler = door_of(app, work=1, max_waiting=1)
         loop = asyncio.get_running_loop()
         waiting = [loop.create_future() for _ in range(2)]
         for future in waiting:
-            door(asked("POST"), future.set_result)
-        refused: list[Answer] = []
-        door(asked("POST", headers={"x-request-id": "mine"}), refused.append)
+            handler(asked("POST"), future.set_result)
+        refused: list[WireResponse] = []
+        handler(asked("POST", headers={"x-request-id": "mine"}), refused.append)
         assert not refused  # not before its turn: what comes behind it may be read then
         held.set()
         for future in waiting:
@@ -203,12 +205,14 @@ def test_a_request_whose_client_has_gone_before_its_turn_never_reaches_the_app(
         return echo(environment, start_response)
 
     async def ask() -> None:
-        door = door_of(app)
+        handler = door_of(app)
         loop = asyncio.get_running_loop()
         first, last = loop.create_future(), loop.create_future()
-        door(asked("POST", body=b"first"), first.set_result)
-        cancel = door(asked("POST", body=b"gone"), lambda _answer: pytest.fail("nobody is there"))
-        door(asked("POST", body=b"last"), last.set_result)
+        handler(asked("POST", body=b"first"), first.set_result)
+        cancel = handler(
+            asked("POST", body=b"gone"), lambda _answer: pytest.fail("nobody is there")
+        )
+        handler(asked("POST", body=b"last"), last.set_result)
         await loop.run_in_executor(None, began.wait, 5)
         assert cancel is not None
         cancel()
@@ -226,7 +230,7 @@ def test_what_is_not_modified_has_no_length_and_one_date(door_of) -> None:
         start_response("304 Not Modified", [("ETag", "x"), ("Date", "yesterday")])
         return []
 
-    async def ask() -> Answer:
+    async def ask() -> WireResponse:
         answer = asyncio.get_running_loop().create_future()
         door_of(app)(asked("GET"), answer.set_result)
         return await asyncio.wait_for(answer, 10)
@@ -245,7 +249,7 @@ def test_an_answer_is_made_in_a_thread_and_given_on_the_loop(door_of) -> None:
         given_in: list[str] = []
         done = asyncio.Event()
 
-        def respond(_answer: Answer) -> None:
+        def respond(_answer: WireResponse) -> None:
             given_in.append(current_thread().name)
             done.set()
 
@@ -260,7 +264,9 @@ def test_an_answer_is_made_in_a_thread_and_given_on_the_loop(door_of) -> None:
 def test_a_fault_in_a_view_is_a_500_in_the_one_shape_with_its_id_in_the_log(
     door_of, metrics, failed, caplog
 ) -> None:
-    app = make_http_app([], metrics, guard=Guard(None), max_body_bytes=9, journal=None)
+    app = make_http_app(
+        [], metrics, authenticator=Authenticator(None), max_body_bytes=9, request_log=None
+    )
 
     @app.get("/fails")
     def fails() -> str:

@@ -39,7 +39,7 @@ def test_a_request_arrives_whole_however_it_is_sent(tiny, answers, body: bytes) 
         assert (answer.json["method"], answer.json["path"]) == ("POST", "/echo")
         assert "trailer" not in answer.json["headers"]
         assert last.json["path"] == "/last"
-    assert [given for given in tiny.door.bodies if given] == [body] * 2 * bool(body)
+    assert [given for given in tiny.handler.bodies if given] == [body] * 2 * bool(body)
 
 
 def test_a_request_arrives_byte_by_byte(tiny, answers) -> None:
@@ -50,7 +50,7 @@ def test_a_request_arrives_byte_by_byte(tiny, answers) -> None:
     assert first.json["headers"] == {"host": "x", "a": "", "b": "c", "content-length": "5"}
     assert (first.json["query"], first.json["bytes"], second.json["bytes"]) == ("a=b", 5, 5)
     assert last.json["path"] == "/last"
-    assert tiny.door.bodies == [b"hello", b"hello", b""]
+    assert tiny.handler.bodies == [b"hello", b"hello", b""]
 
 
 def test_pipelined_requests_are_answered_in_order_though_the_first_takes_longest(
@@ -66,7 +66,7 @@ def test_thousands_of_pipelined_requests_are_answered_and_few_are_kept(
 ) -> None:
     (connection,) = connected(tiny, 1)
     connection.sendall(later(0.3) + (GET + b"\r\n") * 5000 + LAST[:20])
-    tiny.until(lambda: tiny.door.asked)
+    tiny.until(lambda: tiny.handler.asked)
     time.sleep(0.1)
     (kept,) = tiny.server.connections
     assert len(kept._waiting) < 600
@@ -75,7 +75,7 @@ def test_thousands_of_pipelined_requests_are_answered_and_few_are_kept(
     while piece := connection.recv(1 << 20):
         received += piece
     assert len(answers(received)) == 5002
-    assert tiny.door.asked == ["/later=0.3", *["/echo"] * 5000, "/last"]
+    assert tiny.handler.asked == ["/later=0.3", *["/echo"] * 5000, "/last"]
 
 
 def test_heads_have_no_bodies_and_options_may_ask_about_everything(tiny, answers) -> None:
@@ -128,7 +128,7 @@ def test_nothing_behind_the_last_request_is_answered(tiny, answers) -> None:
     for last in (LAST, b"GET /later=0.05 HTTP/1.0\r\n\r\n", later(0.05)[:-2] + LAST[-21:]):
         (answer,) = answers(tiny.ask(last + GET + b"\r\nnonsense\r\n\r\n"))
         assert (answer.status, answer.closes) == (200, True)
-    assert "/echo" not in tiny.door.asked
+    assert "/echo" not in tiny.handler.asked
 
 
 def test_line_ends_between_requests_are_no_requests(start_tiny, answers) -> None:
@@ -150,7 +150,7 @@ def test_a_client_that_has_said_all_still_gets_its_answers(tiny, answers) -> Non
 
 def test_who_closes_before_its_turn_has_given_up(tiny) -> None:
     assert tiny.ask(GET.replace(b"/echo", b"/never") + b"\r\n", half_close=True) == b""
-    assert tiny.door.given_up == 1
+    assert tiny.handler.given_up == 1
 
 
 def test_who_expects_to_be_told_to_go_on_is(tiny, answers) -> None:
@@ -182,7 +182,7 @@ def test_an_offer_to_speak_another_protocol_is_ignored_and_the_body_still_read(
     many = sized * 150
     found = answers(tiny.ask(sized + chunked, expecting, socket_like + many + LAST, pause=pause))
     assert [answer.status for answer in found] == [200, 200, 100, 200, 200, *[200] * 150, 200]
-    assert tiny.door.bodies[:4] == [b"hello", b"hello", b"hello", b""]
+    assert tiny.handler.bodies[:4] == [b"hello", b"hello", b"hello", b""]
     assert "upgrade" not in found[0].json["headers"]
 
 
@@ -196,7 +196,7 @@ def refused(tiny, answers, sent: bytes, status: int, code: str | None = None) ->
     assert answer.headers["content-type"] == "application/json"
     assert answer.json["error"]
     assert code is None or answer.json["code"] == code
-    assert tiny.door.asked == []
+    assert tiny.handler.asked == []
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_targets_and_headers_without_end_are_refused(
 def test_a_refusal_waits_for_the_answers_before_it(tiny, answers) -> None:
     sent = later(0.05) + GET + b"\r\n" + post(b"x" * 1_000_001) + GET + b"\r\n"
     assert [answer.status for answer in answers(tiny.ask(sent))] == [200, 200, 413]
-    assert tiny.door.asked == ["/later=0.05", "/echo"]
+    assert tiny.handler.asked == ["/later=0.05", "/echo"]
 
 
 def test_who_sends_far_too_much_before_reading_still_gets_the_refusal(tiny, answers) -> None:
@@ -436,7 +436,7 @@ def test_an_answer_in_pieces_arrives_whole_and_the_connection_stays(
     first, second, last = answers(tiny.ask(asked * 2 + LAST))
     assert first.body == second.body == whole(count, size)
     assert (first.closes, last.json["path"]) == (False, "/last")
-    assert tiny.door.pieces_ended == 2
+    assert tiny.handler.pieces_ended == 2
 
 
 def test_what_stands_behind_an_answer_in_pieces_waits_for_its_end(tiny, answers) -> None:
@@ -480,7 +480,7 @@ def test_a_head_of_an_answer_in_pieces_has_none_of_them(tiny, answers) -> None:
     asked = pieces(b"3x9").replace(b"GET", b"HEAD")
     (answer,) = answers(tiny.ask(asked[:-2] + b"Connection: close\r\n\r\n"), head=True)
     assert (answer.status, answer.body) == (200, b"")
-    assert (tiny.door.pieces_made, tiny.door.pieces_ended) == (1, 1)
+    assert (tiny.handler.pieces_made, tiny.handler.pieces_ended) == (1, 1)
     assert tiny.ask(asked + LAST).count(b"HTTP/1.1 200 ") == 2
 
 
@@ -505,25 +505,25 @@ def test_pieces_are_made_no_sooner_than_the_client_takes_them(tiny, connected) -
     connection.sendall(pieces(b"500x200000"))
     tiny.until(lambda: any(c._stalled_since is not None for c in [*tiny.server.connections]))
     time.sleep(0.1)
-    made = tiny.door.pieces_made
+    made = tiny.handler.pieces_made
     assert made < 100
     (ours,) = tiny.server.connections
     assert ours._transport.get_write_buffer_size() <= 201_000
     received = 0
     while received < 500 * 200_000:
         received += len(connection.recv(1 << 20))
-    assert tiny.door.pieces_made == 500
+    assert tiny.handler.pieces_made == 500
 
 
 def test_pieces_for_a_client_that_is_gone_are_not_made(tiny, reset) -> None:
     for close in (reset, socket.socket.close):
-        ended = tiny.door.pieces_ended
+        ended = tiny.handler.pieces_ended
         connection = tiny.connect()
         connection.sendall(pieces(b"100000x2000", b"/slow"))
         assert connection.recv(1000)
         close(connection)
-        tiny.until(lambda ended=ended: tiny.door.pieces_ended == ended + 1)
-    assert tiny.door.pieces_made < 200
+        tiny.until(lambda ended=ended: tiny.handler.pieces_ended == ended + 1)
+    assert tiny.handler.pieces_made < 200
 
 
 def test_the_body_of_a_request_counts_until_its_answer_in_pieces_has_begun(
@@ -535,8 +535,8 @@ def test_the_body_of_a_request_counts_until_its_answer_in_pieces_has_begun(
     tiny.until(lambda: tiny.server.buffered_bytes == 199_999)
     connection.sendall(asked[-1:])
     tiny.until(lambda: not tiny.server.buffered_bytes)
-    assert not tiny.door.pieces_ended
-    tiny.until(lambda: tiny.door.pieces_ended)
+    assert not tiny.handler.pieces_ended
+    tiny.until(lambda: tiny.handler.pieces_ended)
     assert not tiny.server.buffered_bytes
     connection.sendall(LAST)
     first, _last = answers(rest_of(connection))
@@ -628,6 +628,6 @@ def test_work_for_a_client_that_is_gone_is_given_up(tiny, reset) -> None:
     for number, path in enumerate((b"/never", b"/later=60"), start=1):
         connection = tiny.connect()
         connection.sendall(GET.replace(b"/echo", path) + b"\r\n")
-        tiny.until(lambda path=path: path.decode() in tiny.door.asked)
+        tiny.until(lambda path=path: path.decode() in tiny.handler.asked)
         reset(connection)
-        tiny.until(lambda number=number: tiny.door.given_up == number)
+        tiny.until(lambda number=number: tiny.handler.given_up == number)

@@ -99,7 +99,7 @@ def test_who_takes_nothing_of_an_answer_is_cut_off(start_tiny) -> None:
     tiny = start_tiny(write_s=0.4)
     with small_reader(tiny) as connection:
         connection.sendall(LARGE)
-        tiny.until(lambda: tiny.door.asked)
+        tiny.until(lambda: tiny.handler.asked)
         tiny.until(lambda: not tiny.server.connections)
         assert len(whole(connection)) < 30_000_000
 
@@ -110,10 +110,10 @@ def test_who_takes_nothing_of_an_answer_in_pieces_is_cut_off_and_no_more_are_mad
     tiny = start_tiny(write_s=0.4)
     with small_reader(tiny) as connection:
         connection.sendall(GET.replace(b"/echo", b"/pieces=1000x100000"))
-        tiny.until(lambda: tiny.door.pieces_made)
+        tiny.until(lambda: tiny.handler.pieces_made)
         tiny.until(lambda: not tiny.server.connections)
-        assert tiny.door.pieces_ended == 1
-        assert tiny.door.pieces_made < 200
+        assert tiny.handler.pieces_ended == 1
+        assert tiny.handler.pieces_made < 200
 
 
 @pytest.mark.alone
@@ -134,12 +134,12 @@ def test_who_leaves_the_end_of_its_answers_is_cut_off_too(start_tiny) -> None:
     tiny = start_tiny(write_s=0.4, idle_s=0.4)
     with small_reader(tiny) as connection:
         connection.sendall(GET)
-        tiny.until(lambda: tiny.door.asked)
+        tiny.until(lambda: tiny.handler.asked)
         (ours,) = tiny.server.connections
         while not ours._transport.get_write_buffer_size():
-            number = len(tiny.door.asked) + 1
+            number = len(tiny.handler.asked) + 1
             connection.sendall(LARGE.replace(b"30000000", b"9000"))
-            tiny.until(lambda number=number: len(tiny.door.asked) == number)
+            tiny.until(lambda number=number: len(tiny.handler.asked) == number)
         tiny.until(lambda: not tiny.server.connections)
 
 
@@ -215,7 +215,7 @@ def test_at_the_bound_who_never_asked_gives_way_then_who_was_silent_longest(
     asked(newer)
     time.sleep(0.3)
     busy.sendall(later(1.0))
-    tiny.until(lambda: "/later=1.0" in tiny.door.asked)
+    tiny.until(lambda: "/later=1.0" in tiny.handler.asked)
     for gone in (silent, older):
         (another,) = connected(tiny, 1)
         assert asked(another).startswith(b"HTTP/1.1 200 ")
@@ -245,12 +245,12 @@ def test_who_is_being_answered_never_gives_way_and_others_wait_meanwhile(
     for connection in busy[:2]:
         connection.sendall(later(0.4))
     busy[2].sendall(LARGE)
-    tiny.until(lambda: len(tiny.door.asked) == 3)
+    tiny.until(lambda: len(tiny.handler.asked) == 3)
     waiting = connected(tiny, 5)
     for connection in waiting:
         connection.sendall(LAST)
     time.sleep(0.2)
-    assert "/last" not in tiny.door.asked
+    assert "/last" not in tiny.handler.asked
     for connection in busy[:2]:
         assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
     received = 0
@@ -329,7 +329,7 @@ def test_without_free_descriptors_connections_wait_and_it_is_said_once(start_tin
             tiny.until(lambda: caplog.records)
             time.sleep(0.4)
             assert asked(before).startswith(b"HTTP/1.1 200 ")
-            assert "/last" not in tiny.door.asked
+            assert "/last" not in tiny.handler.asked
         assert whole(waiting).startswith(b"HTTP/1.1 200 ")
     assert [record.getMessage() for record in caplog.records] == ["no connection can be taken"]
     assert caplog.records[0].levelno == logging.ERROR
@@ -514,7 +514,7 @@ def test_who_waits_because_all_are_busy_is_still_taken(start_tiny, connected) ->
     tiny = start_tiny(connections=2)
     for connection in connected(tiny, 2):
         connection.sendall(later(0.5))
-    tiny.until(lambda: len(tiny.door.asked) == 2)
+    tiny.until(lambda: len(tiny.handler.asked) == 2)
     waiting = connected(tiny, 5)
     for connection in waiting:
         connection.sendall(LAST)
@@ -549,7 +549,7 @@ def test_the_end_closes_the_idle_and_lets_the_others_finish(start_tiny, connecte
     lingering.sendall(b"nonsense\r\n\r\n")
     busy.sendall(later(0.6))
     sending.sendall(HEAD % 5 + b"hel")
-    tiny.until(lambda: "/later=0.6" in tiny.door.asked)
+    tiny.until(lambda: "/later=0.6" in tiny.handler.asked)
     ending = threading.Thread(target=lambda: tiny.do(lambda: tiny.server.finish(5, 0.1)))
     ending.start()
     assert whole(silent) == whole(idle) == b""
@@ -569,7 +569,7 @@ def test_an_answer_in_pieces_is_finished_before_the_end(start_tiny, connected, a
     began, asking = connected(tiny, 2)
     slow = GET.replace(b"/echo", b"/slow=9x100")
     began.sendall(slow)
-    tiny.until(lambda: tiny.door.pieces_made)
+    tiny.until(lambda: tiny.handler.pieces_made)
     tiny.server.draining = True
     asking.sendall(slow)
     tiny.do(lambda: tiny.server.finish(5, 0.1))
@@ -583,10 +583,10 @@ def test_an_answer_in_pieces_that_takes_too_long_is_cut_at_the_end(start_tiny, c
     tiny = start_tiny()
     (connection,) = connected(tiny, 1)
     connection.sendall(GET.replace(b"/echo", b"/slow=100000x100"))
-    tiny.until(lambda: tiny.door.pieces_made)
+    tiny.until(lambda: tiny.handler.pieces_made)
     tiny.do(lambda: tiny.server.finish(0.2, 0.1))
     tiny.do(tiny.server.close)
-    tiny.until(lambda: tiny.door.pieces_ended)
+    tiny.until(lambda: tiny.handler.pieces_ended)
     assert not whole(connection).endswith(b"0\r\n\r\n")
 
 
@@ -595,9 +595,9 @@ def test_the_end_does_not_wait_for_ever(start_tiny, connected) -> None:
     busy, dribbling = connected(tiny, 2)
     busy.sendall(NEVER)
     dribbling.sendall(GET[:9])
-    tiny.until(lambda: tiny.door.asked)
+    tiny.until(lambda: tiny.handler.asked)
     tiny.do(lambda: tiny.server.finish(0.2, 0.1))
     assert len(tiny.server.connections) == 2
     tiny.do(tiny.server.close)
     assert whole(busy) == whole(dribbling) == b""
-    assert tiny.door.given_up == 1
+    assert tiny.handler.given_up == 1

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeonhole.service.web.inference.content_coding import LEAST_BYTES, chosen_coding, compressed
-from pigeonhole.service.web.reply import Reply
+from pigeonhole.service.web.reply import Response
 
 LONG = b"0123456789" * (LEAST_BYTES // 10 + 1)
 
@@ -59,23 +59,23 @@ def test_any_header_is_understood_or_passed_over(accept: str) -> None:
 
 @pytest.mark.parametrize("coding", BITS)
 def test_a_long_answer_is_compressed_and_says_so(coding: str) -> None:
-    reply = compressed(Reply(200, LONG, "text/plain", (("A", "b"),)), coding)
+    reply = compressed(Response(200, LONG, "text/plain", (("A", "b"),)), coding)
     assert zlib.decompress(reply.body, BITS[coding]) == LONG
     assert reply.headers == (("A", "b"), ("Vary", "Accept-Encoding"), ("Content-Encoding", coding))
     assert len(reply.body) < len(LONG) / 10
 
 
 def test_a_long_answer_that_nobody_wants_compressed_says_that_it_could_have_been() -> None:
-    reply = compressed(Reply(200, LONG, "text/plain"), None)
+    reply = compressed(Response(200, LONG, "text/plain"), None)
     assert (reply.body, reply.headers) == (LONG, (("Vary", "Accept-Encoding"),))
 
 
 def test_a_short_answer_is_left_alone() -> None:
-    reply = Reply(200, LONG[: LEAST_BYTES - 1], "text/plain")
+    reply = Response(200, LONG[: LEAST_BYTES - 1], "text/plain")
     assert compressed(reply, "gzip") is reply
 
 
-class Pieces:
+class BodyChunks:
     """Pieces that know whether they were closed."""
 
     def __init__(self, *pieces: bytes) -> None:
@@ -95,7 +95,7 @@ class Pieces:
 @given(pieces=st.lists(st.binary(max_size=300), min_size=1))
 def test_every_piece_can_be_read_when_it_is_there(coding: str, pieces: list[bytes]) -> None:
     first, *others = pieces
-    reply = compressed(Reply(200, first, "text/plain", rest=Pieces(*others)), coding)
+    reply = compressed(Response(200, first, "text/plain", rest=BodyChunks(*others)), coding)
     reader = zlib.decompressobj(BITS[coding])
     assert reader.decompress(reply.body) == first
     for piece in others:
@@ -106,7 +106,7 @@ def test_every_piece_can_be_read_when_it_is_there(coding: str, pieces: list[byte
 
 
 def test_what_is_compressed_piece_by_piece_is_closed_like_any_other() -> None:
-    pieces = Pieces(b"a")
-    reply = compressed(Reply(200, b"", "text/plain", rest=pieces), "gzip")
+    pieces = BodyChunks(b"a")
+    reply = compressed(Response(200, b"", "text/plain", rest=pieces), "gzip")
     reply.rest.close()
     assert pieces.is_closed

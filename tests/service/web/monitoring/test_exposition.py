@@ -56,8 +56,8 @@ def test_both_formats_say_the_same(client) -> None:
     }
     where = "('model', 'bodymass'), ('version', '1')"
     assert prometheus[f"pigeonhole_rows_total[{where}]"] == 2
-    unusual = f"[('feature', 'height_cm'), {where}]"
-    assert prometheus[f"pigeonhole_unusual_values_total{unusual}"] == 1
+    out_of_range = f"[('feature', 'height_cm'), {where}]"
+    assert prometheus[f"pigeonhole_unusual_values_total{out_of_range}"] == 1
     assert prometheus["pigeonhole_requests_in_flight[]"] == 0
 
 

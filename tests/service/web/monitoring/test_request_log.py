@@ -8,14 +8,14 @@ import os
 import pytest
 
 from pigeonhole.service.web.monitoring.access_log import AccessLog
-from pigeonhole.service.web.monitoring.request_log import Ended, Journal, Traced
+from pigeonhole.service.web.monitoring.request_log import FinishedRequest, RequestLog, Traced
 
 
 def line(traced: Traced | None) -> dict:
     """The access log's line of one request."""
     reader, writer = os.pipe()
     access_log = AccessLog(writer)
-    Journal(access_log, traced).note(Ended("id", "GET", "/there", 404, 0.5, "alice"))
+    RequestLog(access_log, traced).note(FinishedRequest("id", "GET", "/there", 404, 0.5, "alice"))
     access_log.close()
     os.close(writer)
     with os.fdopen(reader) as written:
@@ -37,7 +37,7 @@ def test_a_request_in_no_trace_has_a_line_without_one(traced) -> None:
 
 
 def test_a_span_that_can_not_be_made_is_logged_and_hinders_nothing(caplog) -> None:
-    def fail(_ended: Ended) -> str:
+    def fail(_ended: FinishedRequest) -> str:
         raise RuntimeError("the reason")
 
     assert line(fail)["path"] == "/there"
@@ -46,12 +46,12 @@ def test_a_span_that_can_not_be_made_is_logged_and_hinders_nothing(caplog) -> No
 
 
 def test_spans_are_made_without_an_access_log_too() -> None:
-    seen: list[Ended] = []
-    ended = Ended("id", "GET", "/", 200, 0.5)
+    seen: list[FinishedRequest] = []
+    ended = FinishedRequest("id", "GET", "/", 200, 0.5)
 
-    def traced(ended: Ended) -> str:
+    def traced(ended: FinishedRequest) -> str:
         seen.append(ended)
         return ""
 
-    Journal(None, traced).note(ended)
+    RequestLog(None, traced).note(ended)
     assert seen == [ended]

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
 from pigeonhole.service.web.inference.route import Call
-from pigeonhole.service.web.monitoring.request_log import UNREAD, Ended
+from pigeonhole.service.web.monitoring.request_log import UNREAD, FinishedRequest
 from pigeonhole.service.web.monitoring.spans import Spans, exporting_provider
 
 pytestmark = pytest.mark.usefixtures("own_loggers")
@@ -47,7 +47,7 @@ class Noting(Sampler):
         return "one of four"
 
 
-def made(ended: Ended, sampler: Sampler | None = None) -> tuple[str, list[ReadableSpan]]:
+def made(ended: FinishedRequest, sampler: Sampler | None = None) -> tuple[str, list[ReadableSpan]]:
     """What is told of a request's trace, and the spans that are made of it."""
     provider = TracerProvider(sampler=sampler or ParentBased(ALWAYS_ON), shutdown_on_exit=False)
     exporter = InMemorySpanExporter()
@@ -56,7 +56,7 @@ def made(ended: Ended, sampler: Sampler | None = None) -> tuple[str, list[Readab
     return told, list(exporter.get_finished_spans())
 
 
-def request(headers: dict[str, str] | None = None, **changes: Any) -> Ended:
+def request(headers: dict[str, str] | None = None, **changes: Any) -> FinishedRequest:
     facts: dict[str, Any] = {
         "identity": "mine",
         "method": "POST",
@@ -66,7 +66,7 @@ def request(headers: dict[str, str] | None = None, **changes: Any) -> Ended:
         "rule": "/v1/models/<name>:predict",
         "client": "10.0.0.9",
     }
-    return Ended(**facts | changes, header=(headers or {}).get)
+    return FinishedRequest(**facts | changes, header=(headers or {}).get)
 
 
 def test_a_trace_has_the_id_that_it_was_sampled_by_and_is_sampled_by_it_once() -> None:

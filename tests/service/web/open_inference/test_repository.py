@@ -17,7 +17,7 @@ from pigeonhole.service.api_keys import SCOPES, new_key
 from pigeonhole.service.app import Service
 from pigeonhole.service.errors import LoadFailed
 from pigeonhole.service.settings import Settings
-from pigeonhole.service.web.errors import error_reply
+from pigeonhole.service.web.errors import error_response
 from pigeonhole.service.web.open_inference.repository import open_inference_repository_blueprint
 
 LOAD, UNLOAD = (f"/v2/repository/models/bodymass/{verb}" for verb in ("load", "unload"))
@@ -32,7 +32,7 @@ def admin(service: Service) -> FlaskClient:
 
     @app.errorhandler(Exception)
     def told(error: Exception) -> Any:
-        reply = error_reply(error)
+        reply = error_response(error)
         return reply.body, reply.status, {"Content-Type": reply.content_type}
 
     return app.test_client()
@@ -197,16 +197,16 @@ WEB = httpx.Client(trust_env=False, timeout=30, limits=httpx.Limits(max_keepaliv
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("front", ["express", "flask"])
+@pytest.mark.parametrize("handler", ["fast", "flask"])
 def test_commands_hold_for_all_workers_at_once_and_for_those_that_come_later(
-    serve, models: Path, tmp_path: Path, write_model, front: str
+    serve, models: Path, tmp_path: Path, write_model, handler: str
 ) -> None:
     write_model(models, "other")
     token, entry = new_key("operator", SCOPES)
     keys = tmp_path / "keys.toml"
     keys.write_text(entry)
     headers = {"Authorization": f"Bearer {token}"}
-    flags = ("--workers", "3", "--keys", str(keys), "--reload-seconds", "600", "--front", front)
+    flags = ("--workers", "3", "--keys", str(keys), "--reload-seconds", "600", "--handler", handler)
     server = serve(models, *flags)
     server.until(lambda: len(server.lines("model live")) == 6)
 

@@ -13,7 +13,7 @@ from pigeonhole.service.errors import InvalidRequest, InvalidRows, TooManyRows
 from pigeonhole.service.model.artifact import Model, load_model
 from pigeonhole.service.model.validation import columns_from_values
 from pigeonhole.service.web.open_inference.tensor import Tensor, framed
-from pigeonhole.service.web.open_inference.tensor_inputs import TensorForms, graph_inputs
+from pigeonhole.service.web.open_inference.tensor_inputs import InputSpec, graph_inputs
 from pigeonhole.trainer.graph import Graph
 
 LIMIT = 5
@@ -63,7 +63,7 @@ def tensor(place: int, name: str, datatype: str, shape: list[int], data) -> Tens
 
 def columns_of(model: Model, *tensors: tuple):
     made = [tensor(place, *said) for place, said in enumerate(tensors)]
-    return TensorForms(model, LIMIT).columns(made)
+    return InputSpec(model, LIMIT).columns(made)
 
 
 def problems_of(model: Model, *tensors: tuple) -> list[tuple]:
@@ -192,7 +192,7 @@ def test_missing_numbers_are_named_as_they_were_sent(mixed: Model) -> None:
 
 def test_problems_are_told_up_to_a_limit(tmp_path: Path, mixed: Model) -> None:
     rows = 200
-    forms = TensorForms(mixed, rows)
+    forms = InputSpec(mixed, rows)
     tensors = [
         tensor(0, "numbers", "FP64", [rows, 3], np.full((rows, 3), np.inf).tobytes()),
         tensor(1, "categories", "BYTES", [rows, 2], [""] * 2 * rows),
@@ -402,7 +402,7 @@ def test_differences_are_told_up_to_a_limit(mixed: Model) -> None:
     rows = 1000
     values = [[1, 1, 1]] * rows
     with pytest.raises(InvalidRows) as caught:
-        TensorForms(mixed, rows).columns(
+        InputSpec(mixed, rows).columns(
             [
                 tensor(0, "numbers", "FP64", [rows, 3], values),
                 tensor(1, "categories", "BYTES", [rows, 2], [["red", "round"]] * rows),
@@ -417,7 +417,7 @@ def test_differences_are_told_up_to_a_limit(mixed: Model) -> None:
 @pytest.mark.parametrize("name", ["input-0", "input_1", "input", "input0", "predict"])
 def test_a_lone_matrix_may_have_a_name_that_says_nothing(load, name: str) -> None:
     model = load(x=("double", 2))
-    columns = TensorForms(model, LIMIT).columns([tensor(0, name, "FP64", [1, 2], [1, 2])])
+    columns = InputSpec(model, LIMIT).columns([tensor(0, name, "FP64", [1, 2], [1, 2])])
     assert columns.numbers.tolist() == [[1, 2]]
 
 
@@ -434,7 +434,7 @@ def test_a_lone_matrix_may_have_a_name_that_says_nothing(load, name: str) -> Non
 def test_any_other_unknown_name_is_refused(load, inputs, names: list[str]) -> None:
     tensors = [tensor(place, name, "FP64", [1, 2], [1, 2]) for place, name in enumerate(names)]
     with pytest.raises(InvalidRows):
-        TensorForms(load(**inputs), LIMIT).columns(tensors)
+        InputSpec(load(**inputs), LIMIT).columns(tensors)
 
 
 def test_values_of_another_type_are_named_like_all_others(mixed) -> None:
@@ -445,7 +445,7 @@ def test_values_of_another_type_are_named_like_all_others(mixed) -> None:
         tensor(3, "size/cm", "FP32", [2, 1], [[[1, 2]], [None]]),
     ]
     with pytest.raises(InvalidRows) as refused:
-        TensorForms(mixed, LIMIT).columns(sent)
+        InputSpec(mixed, LIMIT).columns(sent)
     said = [(p.row, p.feature, p.pointer, p.expected, p.got) for p in refused.value.problems]
     assert said == [
         (0, "member", "/inputs/1/data/0", "boolean", "number 7"),
@@ -463,12 +463,12 @@ def test_where_only_the_datatype_is_wrong_that_is_said(mixed) -> None:
         tensor(2, "size/cm", "FP32", [1], [1]),
     ]
     with pytest.raises(InvalidRequest, match="data of FP32"):
-        TensorForms(mixed, LIMIT).columns(sent)
+        InputSpec(mixed, LIMIT).columns(sent)
 
 
 def test_a_text_among_the_seconds_of_datetimes_is_named(dated) -> None:
     width = len(dated.signature.numbers)
     values = [*[0.0] * (width - 1), "x"]
     with pytest.raises(InvalidRows) as refused:
-        TensorForms(dated, LIMIT).columns([tensor(0, "numbers", "FP64", [1, width], values)])
+        InputSpec(dated, LIMIT).columns([tensor(0, "numbers", "FP64", [1, width], values)])
     assert [problem.got for problem in refused.value.problems] == ['string "x"']

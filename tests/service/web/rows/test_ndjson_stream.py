@@ -61,8 +61,8 @@ def streamed(model) -> Callable[..., RowStream]:
         answering = other or model
 
         def answer(columns: Columns) -> Observation:
-            unusual = answering.watch.unusual(columns)
-            return Observation(answering, answering.session.run(columns), unusual)
+            out_of_range = answering.watch.out_of_range(columns)
+            return Observation(answering, answering.session.run(columns), out_of_range)
 
         return NdjsonProtocol().stream(answering, body, run or answer)
 
@@ -229,10 +229,10 @@ def test_a_value_over_several_lines_is_several_wrong_rows(lasting_client) -> Non
 def test_warnings_stand_in_the_line_of_their_row(lasting_client) -> None:
     row = b'{"member": true, "color": "%s", "size/cm": 2.5}'
     body = b"\n".join(row % color for color in (b"red", b"green", b"blue"))
-    plain, unusual, last = sent(lasting_client, body, "/v1/models/mixed:predict")
+    plain, out_of_range, last = sent(lasting_client, body, "/v1/models/mixed:predict")
     assert "warnings" not in plain
     assert "warnings" not in last
-    (warning,) = unusual["warnings"]
+    (warning,) = out_of_range["warnings"]
     assert (warning["row"], warning["feature"], warning["value"]) == (1, "color", "green")
 
 

@@ -467,12 +467,12 @@ def test_a_line_tells_what_was_unusual_in_its_row(lasting_client) -> None:
     path = "/v1/models/mixed:predict"
     rows = [{"member": 1, "color": "red", "size/cm": size} for size in (2, 99)]
     body = json.dumps({"instances": rows})
-    usual, unusual = (
+    usual, out_of_range = (
         json.loads(line)
         for line in predict(lasting_client, body, path=path, Accept=LINES[0]).text.splitlines()
     )
     assert "warnings" not in usual
-    ((warned,)) = unusual["warnings"]
+    ((warned,)) = out_of_range["warnings"]
     assert (warned["row"], warned["feature"], warned["seen"]) == (1, "size/cm", [1, 9])
 
 

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from pigeonhole.service.serving.live_models import LiveModels
-from pigeonhole.service.web.errors import error_reply
+from pigeonhole.service.web.errors import error_response
 from pigeonhole.service.web.tensorflow_serving.models import catalogue_blueprint
 
 
@@ -108,7 +108,7 @@ def test_a_model_that_is_taken_away_meanwhile_is_described_as_it_was(models, ser
         vanishing._models = service.live.states
         app = Flask(__name__)
         app.register_blueprint(catalogue_blueprint(vanishing))
-        app.register_error_handler(Exception, lambda error: (error_reply(error).body, 500))
+        app.register_error_handler(Exception, lambda error: (error_response(error).body, 500))
         assert app.test_client().get(path).json["version"] == "1"
 
 
