@@ -205,7 +205,7 @@ def probe(live: bool, host: str | None, port: str | None) -> None:
     live, for a restart brings no model back.
     """
     # Imported here so that the other commands need none of it.
-    from .probe import LIVE, READY, complaint  # noqa: PLC0415
+    from .probe import LIVE, READY, check_health  # noqa: PLC0415
 
     try:
         settings = Settings.read(os.environ, {"host": host, "port": port})
@@ -215,7 +215,7 @@ def probe(live: bool, host: str | None, port: str | None) -> None:
         path = LIVE if live else READY
         said = "the system chose the port: name it with --port"
         if settings.port:
-            said = complaint(settings.host, settings.port, path)
+            said = check_health(settings.host, settings.port, path)
     if said is not None:
         click.echo(f"Error: {said}.", err=True)
         sys.exit(1)

@@ -26,7 +26,7 @@ LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 """Where a service is asked that listens on all addresses."""
 
 
-def complaint(host: str, port: int, path: str, seconds: float = TIMEOUT_S) -> str | None:
+def check_health(host: str, port: int, path: str, seconds: float = TIMEOUT_S) -> str | None:
     """What is wrong with the service, in a line; None when it is well.
 
     Args:
@@ -45,7 +45,7 @@ def complaint(host: str, port: int, path: str, seconds: float = TIMEOUT_S) -> st
 
 
 def _complaint(host: str, port: int, path: str) -> str | None:
-    """As `complaint`, for as long as it takes."""
+    """As `check_health`, for as long as it takes."""
     said = "it has no address here"
     try:
         for address in _addresses(host, port):

@@ -39,7 +39,7 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
     probabilities: npt.NDArray[np.float32]
 
 
-def joined(parts: Sequence[Columns]) -> Columns:
+def concatenate(parts: Sequence[Columns]) -> Columns:
     """All rows, one call's after the other's."""
     return Columns(
         np.concatenate([columns.numbers for columns in parts]),
@@ -47,7 +47,7 @@ def joined(parts: Sequence[Columns]) -> Columns:
     )
 
 
-def dealt(prediction: Prediction, parts: Sequence[Columns]) -> list[Prediction]:
+def split_by_call(prediction: Prediction, parts: Sequence[Columns]) -> list[Prediction]:
     """What is said of all rows, dealt to the calls that they came from."""
     own, start = [], 0
     labels, probabilities = prediction.labels, prediction.probabilities

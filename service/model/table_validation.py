@@ -21,11 +21,11 @@ from .columns import Columns
 from .signature import Feature, Kind, Signature
 from .validation import (
     PROBLEM_LIMIT,
-    described,
+    convert,
+    describe,
     expected_of,
-    held,
     invalid_rows,
-    refusal,
+    mismatch,
 )
 
 
@@ -126,16 +126,16 @@ def _take_values(feature: Feature, column: Coded, target: npt.NDArray[Any]) -> I
     taken: dict[Any, float | str] = {}
     wrong: dict[Any, str] = {}
     for key, value in column.values.items():
-        expected = refusal(feature, value)
+        expected = mismatch(feature, value)
         if expected is None:
-            taken[key] = held(feature, value)
+            taken[key] = convert(feature, value)
         else:
             wrong[key] = expected
     if not wrong:
         target[:] = np.array([taken[key] for key in column.keys], dtype=target.dtype)
         return ()
     return (
-        Problem(row, feature.name, None, wrong[key], described(column.values[key]))
+        Problem(row, feature.name, None, wrong[key], describe(column.values[key]))
         for row, key in enumerate(column.keys)
         if key in wrong
     )
@@ -160,4 +160,4 @@ def _wrong_numbers(feature: Feature, column: Numbers, missing: str) -> Iterator[
             yield Problem(row, feature.name, None, expected, missing)
         else:
             beyond = "" if finite[row] else " within the range of doubles"
-            yield Problem(row, feature.name, None, expected + beyond, described(value))
+            yield Problem(row, feature.name, None, expected + beyond, describe(value))

@@ -71,7 +71,7 @@ Locate = Callable[[int, str | None], str | None]
 """Gives the JSON pointer (RFC 6901) of a row, or of one value in it by name or position."""
 
 
-def nowhere(_row: int, _name: str | None) -> None:
+def no_location(_row: int, _name: str | None) -> None:
     """The place of values that came in no JSON body."""
 
 
@@ -86,7 +86,7 @@ def by_column(base: str) -> Locate:
 
 
 def columns_from_values(
-    signature: Signature, rows: Sequence[Any], locate: Locate = nowhere
+    signature: Signature, rows: Sequence[Any], locate: Locate = no_location
 ) -> Columns:
     """Rows of plain values as Columns.
 
@@ -108,12 +108,12 @@ def columns_from_values(
         if found.full:
             break
         for feature, value, where in _cells(signature, row, index, locate, found):
-            if (expected := refusal(feature, value)) is not None:
-                found.add(Problem(index, feature.name, where, expected, described(value)))
+            if (expected := mismatch(feature, value)) is not None:
+                found.add(Problem(index, feature.name, where, expected, describe(value)))
             elif feature.kind is Kind.CATEGORY:
-                categories[index, category_index[feature.name]] = held(feature, value)
+                categories[index, category_index[feature.name]] = convert(feature, value)
             else:
-                numbers[index, number_index[feature.name]] = held(feature, value)
+                numbers[index, number_index[feature.name]] = convert(feature, value)
     found.raise_if_any()
     return Columns(numbers, categories)
 
@@ -140,7 +140,7 @@ def rows_from_columns(
         if isinstance(values, list):
             lists[name] = _flat(values)
         elif name in columns and (values is not None or feature.required):
-            found.add(Problem(0, name, where, "a list of values", described(values)))
+            found.add(Problem(0, name, where, "a list of values", describe(values)))
         elif feature.required and name not in meant:
             found.add(Problem(0, name, where, "a list of values", "nothing"))
     found.add(*unknown)
@@ -164,10 +164,10 @@ def check_unique(names: Sequence[str], whose: str) -> None:
         InvalidRequest: naming the first of them in order of the alphabet.
     """
     if repeated := [name for name, times in Counter(names).items() if times > 1]:
-        raise InvalidRequest(f"{whose} names {shown(min(repeated))!r} twice")
+        raise InvalidRequest(f"{whose} names {truncate(min(repeated))!r} twice")
 
 
-def check_names(signature: Signature, names: Sequence[str], locate: Locate = nowhere) -> None:
+def check_names(signature: Signature, names: Sequence[str], locate: Locate = no_location) -> None:
     """Hold the names of a header against the signature: once, not again in every row.
 
     Args:
@@ -207,7 +207,7 @@ def _cells(
     elif isinstance(row, list):
         if len(row) != len(signature.features):
             names = ", ".join(feature.name for feature in signature.features)
-            expected = f"{values_of(len(signature.features))}: {shown(names, 200)}"
+            expected = f"{values_of(len(signature.features))}: {truncate(names, 200)}"
             found.add(Problem(index, None, locate(index, None), expected, values_of(len(row))))
             return
         for position, feature in enumerate(signature.features):
@@ -221,7 +221,7 @@ def _cells(
                 None,
                 locate(index, None),
                 "an object or a list of feature values",
-                described(row),
+                describe(row),
             )
         )
 
@@ -240,7 +240,7 @@ def _unknown(signature: Signature, names: Iterable[str], row: int, locate: Locat
     for name in unknown:
         short = len(name) <= COMPARED_CHARACTERS
         close = difflib.get_close_matches(name, missing, n=1) if short else []
-        said = shown(name)
+        said = truncate(name)
         problems.append(
             Problem(row, said, locate(row, name), "a known feature", said, next(iter(close), None))
         )
@@ -254,7 +254,7 @@ def _flat(values: list[Any]) -> list[Any]:
     return values
 
 
-def held(feature: Feature, value: Any) -> float | str:
+def convert(feature: Feature, value: Any) -> float | str:
     """How Columns hold a value that `refusal` lets pass."""
     if feature.kind is Kind.CATEGORY:
         return "" if value is None else category_text(value)
@@ -263,7 +263,7 @@ def held(feature: Feature, value: Any) -> float | str:
     return feature.seconds(value) if feature.kind is Kind.DATETIME else float(value)
 
 
-def refusal(feature: Feature, value: Any) -> str | None:
+def mismatch(feature: Feature, value: Any) -> str | None:
     """What was expected where a plain value won't do for a feature; None where it will."""
     but = ""
     match value:
@@ -289,7 +289,7 @@ def refusal(feature: Feature, value: Any) -> str | None:
     return None if fits else expected_of(feature) + but
 
 
-def described(value: Any) -> str:
+def describe(value: Any) -> str:
     """A JSON value in words and shortened, such as ``string "tall"``."""
     match value:
         case None:
@@ -297,16 +297,16 @@ def described(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return f"number {shown(str(value))}" if _is_double(value) else "a larger number"
+            return f"number {truncate(str(value))}" if _is_double(value) else "a larger number"
         case str():
-            return f"string {json.dumps(shown(value), ensure_ascii=False)}"
+            return f"string {json.dumps(truncate(value), ensure_ascii=False)}"
         case list():
             return f"array of {len(value)}"
         case _:
             return "object"
 
 
-def shown(text: str, limit: int = SHOWN_CHARACTERS) -> str:
+def truncate(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """A caller's text made safe to repeat: shortened, and writable as UTF-8."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -314,7 +314,7 @@ def shown(text: str, limit: int = SHOWN_CHARACTERS) -> str:
 
 def escaped(name: str) -> str:
     """A name as one reference token of a JSON pointer (RFC 6901)."""
-    return shown(name, 200).replace("~", "~0").replace("/", "~1")
+    return truncate(name, 200).replace("~", "~0").replace("/", "~1")
 
 
 def values_of(n: int) -> str:

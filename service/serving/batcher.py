@@ -25,7 +25,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from ..errors import DeadlineExceeded, InvalidRows, Overloaded, Problem
-from ..model.columns import Columns, Prediction, dealt, joined
+from ..model.columns import Columns, Prediction, concatenate, split_by_call
 from ..model.validation import PROBLEM_LIMIT
 
 log = logging.getLogger(__name__)
@@ -315,7 +315,7 @@ class Batcher:
             among = [parts[place] for place in left]
             try:
                 waited = sum(waited_s[place] for place in left)
-                prediction = self._timed(waited, joined(among))
+                prediction = self._timed(waited, concatenate(among))
             except InvalidRows as error:
                 named = _named(error, among)
                 if not named:
@@ -330,7 +330,7 @@ class Batcher:
                     log.warning("a joined run failed; its calls are run alone", exc_info=True)
                 break
             else:
-                for place, own in zip(left, dealt(prediction, among), strict=True):
+                for place, own in zip(left, split_by_call(prediction, among), strict=True):
                     outcomes[place] = own
                 left = []
         for place in left:

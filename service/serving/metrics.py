@@ -279,7 +279,7 @@ class Metrics:
         reading_s: float = 0.0,
         writing_s: float = 0.0,
     ) -> None:
-        """Note an answered request, for `settle`.
+        """Note an answered request, for `flush`.
 
         Args:
             route: its name, or ``UNKNOWN_ROUTE``.
@@ -312,7 +312,7 @@ class Metrics:
             changes.append((queue_seconds, waited_s))
         self.counters.add_all(changes)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Count the requests noted since the last time, all at once."""
         kinds: dict[_Kind, _Ended] = {}
         ended = self._ended

@@ -10,7 +10,7 @@ from functools import partial
 
 from ..errors import DeadlineExceeded, PigeonholeError
 from ..model.artifact import Model
-from ..model.columns import Columns, Prediction, dealt, joined
+from ..model.columns import Columns, Prediction, concatenate, split_by_call
 from .batcher import Batcher, RunPool, alone
 from .live_models import LiveModels
 from .observation import ModelRan, Observation, Observer
@@ -125,13 +125,13 @@ class Predictor:
         """
         outcomes: Sequence[Prediction | Exception]
         if len(parts) > 1 and model.rows_are_independent:
-            columns = joined(parts)
+            columns = concatenate(parts)
             try:
                 prediction = self._timed(model, columns)
             except PigeonholeError:  # whoever it is, he is found out
                 outcomes = self._batcher(model).outcomes(parts, [0.0] * len(parts))
             else:
-                outcomes = dealt(prediction, parts)
+                outcomes = split_by_call(prediction, parts)
                 if not model.watch.out_of_range(columns):
                     self._untold.append(Observation(model, prediction, ()))
                     return [Observation(model, own, ()) for own in outcomes]

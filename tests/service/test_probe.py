@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pigeonhole.service.__main__ import main
-from pigeonhole.service.probe import BODY_BYTES, LIVE, READY, complaint
+from pigeonhole.service.probe import BODY_BYTES, LIVE, READY, check_health
 from pigeonhole.service.web.monitoring import health
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n" + b'{"live":true}'
@@ -98,14 +98,14 @@ def test_it_asks_what_the_service_answers() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0.0.0.0", "0", "", "localhost"])  # noqa: S104 - asked
 def test_a_service_is_found_wherever_it_was_told_to_listen(serve: Serve, host: str) -> None:
     service = serve(GOOD)
-    assert complaint(host, service.port, LIVE) is None
+    assert check_health(host, service.port, LIVE) is None
     assert service.heads[0].startswith(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1:")
 
 
 @pytest.mark.parametrize("host", ["::1", "::"])
 def test_a_service_is_found_at_an_address_of_ipv6(serve: Serve, host: str) -> None:
     service = serve(GOOD, "::1")
-    assert complaint(host, service.port, READY) is None
+    assert check_health(host, service.port, READY) is None
     assert service.heads[0].startswith(b"GET /health/ready HTTP/1.1\r\nHost: [::1]:")
 
 
@@ -124,13 +124,13 @@ def test_a_service_is_found_at_an_address_of_ipv6(serve: Serve, host: str) -> No
     ],
 )
 def test_whatever_else_is_answered_is_a_complaint_in_a_line(serve: Serve, answer, said) -> None:
-    assert complaint("127.0.0.1", serve(answer).port, READY) == said
+    assert check_health("127.0.0.1", serve(answer).port, READY) == said
 
 
 def test_a_service_that_says_nothing_is_not_waited_for(serve: Serve) -> None:
     for answer in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n"):
         port = serve(answer, keeps_open=True).port
-        assert complaint("127.0.0.1", port, LIVE, 0.2) == "no answer within 0.2 seconds"
+        assert check_health("127.0.0.1", port, LIVE, 0.2) == "no answer within 0.2 seconds"
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_a_service_that_says_nothing_is_not_waited_for(serve: Serve) -> None:
 )
 def test_nor_is_one_that_says_it_bit_by_bit(serve: Serve, answer: bytes, then: bytes) -> None:
     port = serve(answer, keeps_open=True, then=then).port
-    assert complaint("127.0.0.1", port, LIVE, 0.3) == "no answer within 0.3 seconds"
+    assert check_health("127.0.0.1", port, LIVE, 0.3) == "no answer within 0.3 seconds"
 
 
 def test_an_answer_is_read_no_further_than_it_can_say_anything(serve: Serve) -> None:
     endless = b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * BODY_BYTES
-    assert complaint("127.0.0.1", serve(endless, keeps_open=True).port, LIVE) is None
+    assert check_health("127.0.0.1", serve(endless, keeps_open=True).port, LIVE) is None
 
 
 def test_an_address_that_is_out_of_reach_is_passed_over(
@@ -162,18 +162,18 @@ def test_an_address_that_is_out_of_reach_is_passed_over(
         return [found for name in meant for found in look_up(name, *others, **named)]
 
     monkeypatch.setattr(socket, "getaddrinfo", named)
-    assert complaint("here", serve(GOOD).port, LIVE) is None
+    assert check_health("here", serve(GOOD).port, LIVE) is None
 
 
 def test_where_nobody_listens_that_is_the_complaint() -> None:
     with nobody() as port:
         said = f"127.0.0.1, port {port}: Connection refused"
-        assert complaint("127.0.0.1", port, LIVE) == said
+        assert check_health("127.0.0.1", port, LIVE) == said
 
 
 @pytest.mark.parametrize("host", ["host.invalid", "a" * 70, "a..b"])
 def test_a_host_that_there_is_not_is_a_complaint(host: str) -> None:
-    assert complaint(host, 80, LIVE)
+    assert check_health(host, 80, LIVE)
 
 
 def test_the_exit_code_is_0_for_a_service_that_is_well(serve: Serve) -> None:

@@ -163,7 +163,7 @@ class FastPathHandler:
         for visit, outcome in failed:
             self._finish(visit, outcome)
         self._predictor.tell_observers()
-        self._metrics.settle()
+        self._metrics.flush()
 
     def _run_together(self, model: Model, quick: _Quick) -> None:
         outcomes: Sequence[Observation | Exception]

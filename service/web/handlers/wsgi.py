@@ -115,7 +115,7 @@ class WsgiHandler:
     def _count(self, status: int, identity: str, request: Request | None) -> None:
         """Count and note what the application never sees, as of no route."""
         self._metrics.request_ended(UNKNOWN_ROUTE, "", None, status, 0.0)
-        self._metrics.settle()
+        self._metrics.flush()
         if self._request_log is None:
             return
         ended = FinishedRequest(identity, UNREAD, UNREAD, status, 0.0)

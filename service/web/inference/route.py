@@ -204,7 +204,7 @@ class InferenceRoute:
         def end(status: int) -> None:
             call.reading_s, call.rows = rows.reading_s, rows.row
             self._count(call, status, time.perf_counter() - rows.writing_s)
-            self.metrics.settle()
+            self.metrics.flush()
             ended(status)
 
         answer = StreamedAnswer(rows, run, streams.failure, failed, end)

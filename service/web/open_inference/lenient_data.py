@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...errors import Problem
 from ...model.signature import Feature, Kind, category_text
-from ...model.validation import PROBLEM_LIMIT, described, refusal
+from ...model.validation import PROBLEM_LIMIT, describe, mismatch
 from .tensor import Tensor
 
 SECONDS = "seconds since 1970-01-01T00:00:00 UTC"
@@ -52,7 +52,7 @@ def read_leniently(
             block[row, place] = _read(feature, value)
             continue
         where = tensor.pointer(row, place, width)
-        found.append(Problem(row, feature.name, where, expected, described(value)))
+        found.append(Problem(row, feature.name, where, expected, describe(value)))
         wrong += 1
         if wrong > PROBLEM_LIMIT:
             break
@@ -62,7 +62,7 @@ def read_leniently(
 def _refusal(feature: Feature, value: Any, *, in_seconds: bool) -> str | None:
     """What was expected where a value won't do; None where it will."""
     if not in_seconds or feature.kind is not Kind.DATETIME:
-        return refusal(feature, value)
+        return mismatch(feature, value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return None if is_number or (value is None and not feature.required) else SECONDS
 

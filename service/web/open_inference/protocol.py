@@ -20,7 +20,7 @@ import numpy as np
 from ...errors import InvalidRequest, UnreadableBody
 from ...model.artifact import Model
 from ...model.columns import Prediction
-from ...model.validation import shown
+from ...model.validation import truncate
 from ..errors import JSON
 from ..inference.protocol import Decoded, Header, InferenceResult
 from ..reply import Response
@@ -187,7 +187,7 @@ def _json_bytes(header: str | None, body: bytes) -> int:
         if count <= len(body):
             return count
     raise InvalidRequest(
-        f"{LENGTH_HEADER} is '{shown(header)}', expected a whole number from 0 to {len(body)}, "
+        f"{LENGTH_HEADER} is '{truncate(header)}', expected a whole number from 0 to {len(body)}, "
         "which is how long the body is"
     )
 
@@ -211,18 +211,18 @@ def _tensors(inputs: Sequence[_Input], content: memoryview) -> list[Tensor]:
         named = place, given.name, given.datatype, given.shape
         if size is None:
             if data is None:
-                raise InvalidRequest(f"input '{shown(given.name)}' has no data", place)
+                raise InvalidRequest(f"input '{truncate(given.name)}' has no data", place)
             tensors.append(Tensor(*named, data, None, is_base64=_is_base64(given)))
             continue
         where = f"{place}/parameters/binary_data_size"
         if data is not None:
             raise InvalidRequest(
-                f"input '{shown(given.name)}' has both data and binary_data_size", where
+                f"input '{truncate(given.name)}' has both data and binary_data_size", where
             )
         end = at + size
         if not at <= end <= len(content):
             raise InvalidRequest(
-                f"input '{shown(given.name)}' says {size} bytes, there are {len(content) - at} left",
+                f"input '{truncate(given.name)}' says {size} bytes, there are {len(content) - at} left",
                 where,
             )
         share = content[at:end]
@@ -244,7 +244,7 @@ def _wanted(request: _Request) -> tuple[_Wanted, ...]:
         place = f"/outputs/{index}"
         if name not in (LABEL, PROBABILITIES):
             raise InvalidRequest(
-                f"there is no output '{shown(name)}', expected {LABEL} or {PROBABILITIES}",
+                f"there is no output '{truncate(name)}', expected {LABEL} or {PROBABILITIES}",
                 f"{place}/name",
             )
         if name in wanted:

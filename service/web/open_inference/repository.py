@@ -13,7 +13,7 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from ...errors import LoadFailed
-from ...model.validation import shown
+from ...model.validation import truncate
 from ...serving.live_models import LiveModels, ModelState
 from ..errors import JSON
 from .tensor import decoded
@@ -54,7 +54,8 @@ def open_inference_repository_blueprint(live: LiveModels) -> Blueprint:
         for parameter in _asked(_COMMAND).parameters or {}:
             if parameter == CONFIG or parameter.startswith(FILE):
                 raise LoadFailed(
-                    name, f"parameter '{shown(parameter)}' is not taken, publish a version instead"
+                    name,
+                    f"parameter '{truncate(parameter)}' is not taken, publish a version instead",
                 )
         live.load(name)
         return _done()

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...errors import InvalidRequest, UnreadableBody
 from ...model.signature import category_text
-from ...model.validation import described, shown
+from ...model.validation import describe, truncate
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ class Tensor:
         if datatype not in DATATYPES:
             known = ", ".join(DATATYPES)
             self.refuse(
-                f"datatype '{shown(datatype)}' is not known, expected one of {known}", "datatype"
+                f"datatype '{truncate(datatype)}' is not known, expected one of {known}", "datatype"
             )
         if content is None and datatype in BYTES_ALONE:
             self.refuse(
@@ -185,7 +185,7 @@ class Tensor:
         try:
             return b64decode(value, validate=True).decode("utf-8")
         except ValueError:
-            self.refuse(f"{described(value)} is no base64 of UTF-8, as content_type says", "data")
+            self.refuse(f"{describe(value)} is no base64 of UTF-8, as content_type says", "data")
 
     def _spelled(self, value: Any) -> str:
         if value is None:
@@ -290,7 +290,7 @@ class Tensor:
         for row, listed in enumerate(values):
             if type(listed) is not list or len(listed) != columns:
                 self.refuse(
-                    f"expected a list of {columns} values, got {described(listed)}", f"data/{row}"
+                    f"expected a list of {columns} values, got {describe(listed)}", f"data/{row}"
                 )
 
     def _check_count(self, got: int, count: int) -> None:
@@ -309,7 +309,7 @@ class Tensor:
             value = float(numbers[wrong.argmax()])
             self.refuse(
                 f"expected whole numbers from {limits.min} to {limits.max}, as {self.datatype} says, "
-                f"got {described(value)}",
+                f"got {describe(value)}",
                 "data",
             )
 
@@ -331,7 +331,7 @@ class Tensor:
             InvalidRequest: always.
         """
         place = f"{self.place}/{where}" if where else self.place
-        raise error(f"input '{shown(self.name)}': {what}", place)
+        raise error(f"input '{truncate(self.name)}': {what}", place)
 
 
 def framed(texts: Sequence[str]) -> bytes:

@@ -26,10 +26,10 @@ from ...model.signature import Feature, Kind, Signature
 from ...model.validation import (
     COMPARED_CHARACTERS,
     PROBLEM_LIMIT,
-    described,
+    describe,
     expected_of,
     invalid_rows,
-    shown,
+    truncate,
 )
 from .lenient_data import SECONDS, read_leniently
 from .tensor import MistypedData, Tensor
@@ -196,7 +196,7 @@ class InputSpec:
             short = len(tensor.name) <= COMPARED_CHARACTERS
             close = difflib.get_close_matches(tensor.name, names, n=1) if short else []
             accounted.update(name for meant in close for name in self._forms[meant].names)
-            place, said = f"{tensor.place}/name", shown(tensor.name)
+            place, said = f"{tensor.place}/name", truncate(tensor.name)
             expected = "an input that the model takes"
             found.append(Problem(0, said, place, expected, said, next(iter(close), None)))
         found += [
@@ -215,7 +215,7 @@ class InputSpec:
             if not (flat or shape[1:] == [width]) or shape[0] < 0:
                 or_flat = " or [rows]" if width == 1 else ""
                 tensor.refuse(
-                    f"expected the shape [rows, {width}]{or_flat}, got {shown(str(shape[:5]))}",
+                    f"expected the shape [rows, {width}]{or_flat}, got {truncate(str(shape[:5]))}",
                     "shape",
                 )
             if rows == -1:
@@ -257,7 +257,7 @@ class _Checks:
                 for row in np.flatnonzero(blank)[: PROBLEM_LIMIT + 1].tolist():
                     _, pointer = _whence(sent, feature, row)
                     found.append(
-                        Problem(row, feature.name, pointer, expected_of(feature), described(""))
+                        Problem(row, feature.name, pointer, expected_of(feature), describe(""))
                     )
         return found
 
@@ -350,7 +350,7 @@ def _differences(columns: Columns, sent: Sent, again: Sent) -> list[Problem]:
             feature, value = form.features[place], block[row, place]
             first, _ = _whence(sent, feature, row)
             pointer = tensor.pointer(row, place, len(form.features))
-            got = described(value) if form.holds_text else _number_got(tensor, float(value))
+            got = describe(value) if form.holds_text else _number_got(tensor, float(value))
             expected = f"the same as in input '{first.name}'"
             found.append(Problem(row, feature.name, pointer, expected, got))
         if len(found) > PROBLEM_LIMIT:
@@ -372,7 +372,7 @@ def _seconds(
         except ValueError:
             seconds[row] = 0  # so that it is not said to be missing as well
             place = tensor.pointer(row, 0, 1)
-            found.append(Problem(row, feature.name, place, expected_of(feature), described(text)))
+            found.append(Problem(row, feature.name, place, expected_of(feature), describe(text)))
             if len(found) > PROBLEM_LIMIT:
                 break
     return seconds, found
@@ -395,7 +395,7 @@ def _number_problem(sent: Sent, feature: Feature, row: int, value: float) -> Pro
 def _number_got(tensor: Tensor, value: float) -> str:
     """A number as the caller wrote it, in words."""
     if math.isnan(value):
-        return described("") if tensor.is_text else tensor.missing
+        return describe("") if tensor.is_text else tensor.missing
     if math.isinf(value):
         return "infinity" if value > 0 else "-infinity"
-    return described(value)
+    return describe(value)

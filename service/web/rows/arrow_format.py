@@ -22,7 +22,7 @@ from ...model.columns import Columns
 from ...model.row_types import check_row_count
 from ...model.signature import Feature, Kind, Signature
 from ...model.table_validation import Coded, Numbers, columns_from_table
-from ...model.validation import check_names, check_unique, invalid_rows, shown
+from ...model.validation import check_names, check_unique, invalid_rows, truncate
 from ..errors import UnsupportedMediaType
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _check_columns(pa: Any, schema: pa.Schema, signature: Signature) -> None:
     check_unique(names, "the Arrow schema")
     check_names(signature, names)
     found = [
-        Problem(0, field.name, None, ASKED_FOR[feature.kind], f"a column of {shown(str(kind))}")
+        Problem(0, field.name, None, ASKED_FOR[feature.kind], f"a column of {truncate(str(kind))}")
         for field in schema
         for feature in [signature.by_name[field.name]]
         for kind in [field.type]
@@ -224,7 +224,7 @@ def _columns(
             columns[name] = _column(pa, feature, arrays)
         except (pa.ArrowException, ValueError):
             raise InvalidRequest(
-                f"the column {shown(name)!r} of {shown(str(arrays[0].type))} can't be converted; "
+                f"the column {truncate(name)!r} of {truncate(str(arrays[0].type))} can't be converted; "
                 f"send {ASKED_FOR[feature.kind]}"
             ) from None
     return columns

@@ -25,7 +25,7 @@ from ...model.validation import (
     check_names,
     check_unique,
     invalid_rows,
-    shown,
+    truncate,
     values_of,
 )
 
@@ -228,7 +228,7 @@ def _rows(lines: Iterator[list[str]], names: Sequence[str], max_rows: int) -> li
         if index == max_rows:
             check_row_count(index + 1 + sum(1 for _ in lines), max_rows)
         if len(cells) != len(names) and len(wrong) <= PROBLEM_LIMIT:
-            expected = f"{values_of(len(names))}: {shown(', '.join(names), 200)}"
+            expected = f"{values_of(len(names))}: {truncate(', '.join(names), 200)}"
             wrong.append(Problem(index, None, None, expected, values_of(len(cells))))
         rows.append(cells)
     if wrong:

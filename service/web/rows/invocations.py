@@ -33,11 +33,11 @@ from ...model.validation import (
     by_row,
     check_names,
     columns_from_values,
-    described,
+    describe,
     escaped,
     invalid_rows,
     rows_from_columns,
-    shown,
+    truncate,
     values_of,
 )
 from ..inference.protocol import Decoded, Header, InferenceResult
@@ -205,7 +205,7 @@ class InvocationsProtocol:
             return self._from_rows(signature, request, "")
         if not isinstance(request, dict):
             raise InvalidRequest(
-                f'expected an object such as {{"instances": [...]}}, got {described(request)}'
+                f'expected an object such as {{"instances": [...]}}, got {describe(request)}'
             )
         given = [key for key in FORMS if key in request]
         if not given and "data" in request:
@@ -224,7 +224,7 @@ class InvocationsProtocol:
 
     def _from_rows(self, signature: Signature, rows: Any, pointer: str) -> Columns:
         if not isinstance(rows, list):
-            raise InvalidRequest(f"expected a list of rows, got {described(rows)}", pointer)
+            raise InvalidRequest(f"expected a list of rows, got {describe(rows)}", pointer)
         check_row_count(len(rows), self._max_rows)
         return columns_from_values(signature, _without_nat(signature, rows), by_row(pointer))
 
@@ -238,11 +238,11 @@ class InvocationsProtocol:
 
     def _from_frame(self, signature: Signature, frame: Any, pointer: str) -> Columns:
         if not isinstance(frame, dict):
-            raise InvalidRequest(f"expected columns and data, got {described(frame)}", pointer)
+            raise InvalidRequest(f"expected columns and data, got {describe(frame)}", pointer)
         data = frame.get("data")
         if not isinstance(data, list):
             raise InvalidRequest(
-                f"expected a list of rows, got {described(data)}", f"{pointer}/data"
+                f"expected a list of rows, got {describe(data)}", f"{pointer}/data"
             )
         check_row_count(len(data), self._max_rows)
         names = _column_names(signature, frame.get("columns"), f"{pointer}/columns")
@@ -305,15 +305,15 @@ def _column_names(signature: Signature, columns: Any, pointer: str) -> list[str]
     if columns is None or columns == list(range(len(features))):
         return features
     if not isinstance(columns, list):
-        raise InvalidRequest(f"expected a list of names, got {described(columns)}", pointer)
+        raise InvalidRequest(f"expected a list of names, got {describe(columns)}", pointer)
     # More of them are unknown ones, or come twice, and these are enough to say so.
     columns = columns[: len(features) + PROBLEM_LIMIT + 1]
     places: dict[str, int] = {}
     for place, name in enumerate(columns):
         if not isinstance(name, str):
-            raise InvalidRequest(f"expected a name, got {described(name)}", f"{pointer}/{place}")
+            raise InvalidRequest(f"expected a name, got {describe(name)}", f"{pointer}/{place}")
         if name in places:
-            raise InvalidRequest(f"a column '{shown(name)}' came before", f"{pointer}/{place}")
+            raise InvalidRequest(f"a column '{truncate(name)}' came before", f"{pointer}/{place}")
         places[name] = place
 
     def locate(_row: int, name: str | None) -> str:
@@ -325,7 +325,7 @@ def _column_names(signature: Signature, columns: Any, pointer: str) -> list[str]
 
 def _check_lengths(names: Sequence[str], data: Sequence[Any], pointer: str) -> None:
     """Refuse rows of a frame that are no lists of as many values as there are columns."""
-    expected = f"{len(names)} values: {shown(', '.join(names), 200)}"
+    expected = f"{len(names)} values: {truncate(', '.join(names), 200)}"
     wrong = (
         Problem(row, None, f"{pointer}/{row}", expected, _told(values))
         for row, values in enumerate(data)
@@ -336,7 +336,7 @@ def _check_lengths(names: Sequence[str], data: Sequence[Any], pointer: str) -> N
 
 
 def _told(values: Any) -> str:
-    return values_of(len(values)) if isinstance(values, list) else described(values)
+    return values_of(len(values)) if isinstance(values, list) else describe(values)
 
 
 def _without_nat(signature: Signature, rows: list[Any]) -> list[Any]:

@@ -21,7 +21,7 @@ from ...model.validation import (
     by_column,
     by_row,
     columns_from_values,
-    described,
+    describe,
     rows_from_columns,
 )
 from ..errors import JSON
@@ -118,7 +118,7 @@ class JsonRows:
         request = parsed(body, content_type, max_rows, self._taken)
         if not isinstance(request, dict):
             raise InvalidRequest(
-                f'expected an object such as {{"instances": [...]}}, got {described(request)}'
+                f'expected an object such as {{"instances": [...]}}, got {describe(request)}'
             )
         key = next((key for key in ("instances", "inputs") if key in request), None)
         if key is None:
@@ -134,7 +134,7 @@ class JsonRows:
             rows, locate = rows_from_columns(self._signature, rows, pointer), by_column(pointer)
         if not isinstance(rows, list):
             expected = "a list of rows" if key == "instances" else "columns or a list of rows"
-            raise InvalidRequest(f"expected {expected}, got {described(rows)}", pointer)
+            raise InvalidRequest(f"expected {expected}, got {describe(rows)}", pointer)
         check_row_count(len(rows), max_rows)
         return columns_from_values(self._signature, rows, locate), key == "inputs"
 

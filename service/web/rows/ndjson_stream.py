@@ -30,8 +30,8 @@ from ...errors import (
     UnreadableBody,
 )
 from ...model.artifact import Model
-from ...model.columns import Columns, joined
-from ...model.validation import columns_from_values, escaped, shown
+from ...model.columns import Columns, concatenate
+from ...model.validation import columns_from_values, escaped, truncate
 from ...serving.observation import Observation
 from ..errors import JSON, error_response
 from ..inference.protocol import Header, RowStream
@@ -200,7 +200,7 @@ class _NdjsonRows:
         self._read(lines, 0, slice_)
         self.reading_s += time.perf_counter() - began
         if slice_.rows:
-            self._answer(joined(slice_.parts), slice_.rows, slice_)
+            self._answer(concatenate(slice_.parts), slice_.rows, slice_)
         began = time.perf_counter()
         written = _encode_lines(slice_.written)
         self.row += len(lines)
@@ -322,6 +322,6 @@ def _refuse_strangers(row: Mapping[str, Any], known: Mapping[str, Any]) -> None:
     """Refuse a row with an unknown name without looking for the one that was meant."""
     for name in row:
         if name not in known:
-            said = shown(name)
+            said = truncate(name)
             problem = Problem(0, said, _locate(0, name), "a known feature", said)
             raise InvalidRows([problem], truncated=True)

@@ -26,7 +26,7 @@ from ...model.columns import Columns
 from ...model.row_types import check_row_count
 from ...model.signature import Feature, Kind, Signature
 from ...model.table_validation import Coded, Numbers, columns_from_matrix, columns_from_table
-from ...model.validation import check_names, check_unique, shown
+from ...model.validation import check_names, check_unique, truncate
 from .csv_format import cells_column
 
 MAGIC = b"\x93NUMPY"
@@ -82,7 +82,7 @@ def read_npy(body: bytes, signature: Signature, max_rows: int) -> Columns:
 def _from_fields(array: npt.NDArray[Any], signature: Signature, max_rows: int) -> Columns:
     if array.ndim != 1:
         raise InvalidRequest(
-            f"expected a structured array of the shape (rows,), got {shown(str(array.shape))}"
+            f"expected a structured array of the shape (rows,), got {truncate(str(array.shape))}"
         )
     names = list(array.dtype.names or ())
     check_row_count(len(array), max_rows)
@@ -97,7 +97,7 @@ def _matrix(array: npt.NDArray[Any], features: int) -> npt.NDArray[Any]:
         return array.reshape(-1, features)
     if array.ndim != MATRIX or array.shape[1] != features:
         raise InvalidRequest(
-            f"expected an array of the shape (rows, {features}), got {shown(str(array.shape))}"
+            f"expected an array of the shape (rows, {features}), got {truncate(str(array.shape))}"
         )
     return array
 
@@ -173,7 +173,7 @@ def _header(body: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
             raise UnreadableBody("the .npy header has no descr, fortran_order and shape")
     fits = all(type(length) is int and length <= LONGEST_SIDE for length in shape)
     if len(shape) > MATRIX or not fits:
-        raise InvalidRequest(f"expected an array of rows and features, got {shown(str(shape))}")
+        raise InvalidRequest(f"expected an array of rows and features, got {truncate(str(shape))}")
     return _dtype(descr), is_fortran, shape, end
 
 
@@ -208,5 +208,7 @@ def _is_field(field: Any) -> bool:
 
 def _known(kind: str) -> str:
     if not _TYPE.fullmatch(kind):
-        raise InvalidRequest(f"elements of type {shown(kind)!r} are not taken, expected {_TAKEN}")
+        raise InvalidRequest(
+            f"elements of type {truncate(kind)!r} are not taken, expected {_TAKEN}"
+        )
     return kind

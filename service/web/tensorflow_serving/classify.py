@@ -29,10 +29,10 @@ from ...model.validation import (
     PROBLEM_LIMIT,
     by_row,
     columns_from_values,
-    described,
+    describe,
     escaped,
     invalid_rows,
-    shown,
+    truncate,
 )
 from ..errors import JSON
 from ..inference.protocol import Decoded, Header, InferenceResult
@@ -133,7 +133,7 @@ class ClassifyProtocol:
         request = parsed(body, content_type, self._max_rows)
         if not isinstance(request, dict):
             raise InvalidRequest(
-                f'expected an object such as {{"examples": [...]}}, got {described(request)}'
+                f'expected an object such as {{"examples": [...]}}, got {describe(request)}'
             )
         if "examples" not in request:
             example = ", ".join(f'"{name}": ...' for name in list(model.signature.by_name)[:3])
@@ -142,12 +142,10 @@ class ClassifyProtocol:
             )
         examples, context = request["examples"], request.get("context") or {}
         if not isinstance(examples, list):
-            raise InvalidRequest(
-                f"expected a list of examples, got {described(examples)}", EXAMPLES
-            )
+            raise InvalidRequest(f"expected a list of examples, got {describe(examples)}", EXAMPLES)
         if not isinstance(context, dict):
             raise InvalidRequest(
-                f"expected an object of features, got {described(context)}", CONTEXT
+                f"expected an object of features, got {describe(context)}", CONTEXT
             )
         check_row_count(len(examples), self._max_rows)
         _check_objects(examples)
@@ -187,7 +185,7 @@ def _check_objects(examples: Sequence[Any]) -> None:
         PROBLEM_LIMIT + 1,
     )
     found = [
-        Problem(row, None, f"{EXAMPLES}/{row}", "an object of feature values", described(value))
+        Problem(row, None, f"{EXAMPLES}/{row}", "an object of feature values", describe(value))
         for row, value in wrong
     ]
     if found:
@@ -201,7 +199,7 @@ def _checked_names(
     for row, example in enumerate(examples):
         for name in example.keys() & context.keys():
             raise InvalidRequest(
-                f"'{shown(name)}' stands in an example and in the context, which all share",
+                f"'{truncate(name)}' stands in an example and in the context, which all share",
                 f"{EXAMPLES}/{row}/{escaped(name)}",
             )
     return examples

@@ -14,10 +14,10 @@ from pigeonhole.service.model.validation import (
     by_column,
     by_row,
     columns_from_values,
-    described,
+    describe,
     escaped,
     rows_from_columns,
-    shown,
+    truncate,
 )
 
 GOOD = {"age": 30, "member": True, "color": "red", "size/cm": 2.5, "shape": "round"}
@@ -185,8 +185,8 @@ def test_long_and_unwritable_texts_are_shortened_and_made_writable(mixed_signatu
 
 
 def test_text_is_shortened_only_when_it_is_longer_than_shown() -> None:
-    assert shown("x" * SHOWN_CHARACTERS) == "x" * SHOWN_CHARACTERS
-    assert shown("x" * (SHOWN_CHARACTERS + 1)) == "x" * (SHOWN_CHARACTERS - 1) + "…"
+    assert truncate("x" * SHOWN_CHARACTERS) == "x" * SHOWN_CHARACTERS
+    assert truncate("x" * (SHOWN_CHARACTERS + 1)) == "x" * (SHOWN_CHARACTERS - 1) + "…"
 
 
 @pytest.mark.parametrize("name", ["plain", "a/b", "a~b", "~1", "/", "", "é", "a b"], ids=repr)
@@ -227,7 +227,7 @@ def test_rows_without_a_json_body_have_no_pointer(mixed_signature) -> None:
     ],
 )
 def test_a_json_value_is_described_in_words(value, words) -> None:
-    assert described(value) == words
+    assert describe(value) == words
 
 
 def test_columns_become_rows(mixed_signature) -> None:

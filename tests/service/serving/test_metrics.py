@@ -50,7 +50,7 @@ def test_requests_are_counted_by_route_model_version_and_code(counters, scrape) 
     for code in (200, 200, 400):
         metrics.request_ended("predict", "m", 1, code, 0.01)
     metrics.request_ended("predict", "", None, 404, 0.01)
-    metrics.settle()
+    metrics.flush()
     figures = scrape(counters)
     total = "pigeonhole_requests_total"
     assert {key: value for key, value in figures.items() if key[0] == total} == {
@@ -64,8 +64,8 @@ def test_nothing_is_counted_twice_however_often_it_is_settled(counters, scrape) 
     metrics = Metrics(counters.worker(0))
     for _ in range(2):
         metrics.request_ended("predict", "m", 1, 200, 0.01)
-        metrics.settle()
-        metrics.settle()
+        metrics.flush()
+        metrics.flush()
     assert scrape(counters)["pigeonhole_requests_total", "predict", "m", "1", "200"] == 2
 
 
@@ -83,7 +83,7 @@ def test_durations_are_in_cumulative_buckets_with_their_count_and_sum(counters, 
     for index, seconds in enumerate(durations):
         metrics = Metrics(counters.worker(index % 2))
         metrics.request_ended("predict", "m", 1, 200 + index, seconds)
-        metrics.settle()
+        metrics.flush()
     figures = scrape(counters)
     name = "pigeonhole_request_duration_seconds"
     where = ("predict", "m", "1")
@@ -194,7 +194,7 @@ def test_the_version_of_the_service_is_told(counters, scrape) -> None:
 def test_any_label_is_written_so_that_it_reads_back(counters, scrape, label) -> None:
     metrics = Metrics(counters.worker(0))
     metrics.request_ended("predict", label, 1, 200, 0.1)
-    metrics.settle()
+    metrics.flush()
     assert scrape(counters)["pigeonhole_requests_total", "predict", label, "1", "200"] == 1
 
 
@@ -204,11 +204,11 @@ def test_a_full_map_refuses_new_series_says_so_and_stops_nothing(counters, scrap
     long = "x" * 10_000
     for number in range(KEY_BYTES // 10_000):
         metrics.request_ended("predict", f"{long}{number}", 1, 200, 0.1)
-    metrics.settle()
+    metrics.flush()
     refused = scrape(counters)["pigeonhole_series_refused",]
     assert refused > 0
     metrics.request_ended("predict", "m", 1, 200, 0.1)
-    metrics.settle()
+    metrics.flush()
     metrics.model_rejected(long, 1)
     figures = scrape(counters)
     assert figures["pigeonhole_requests_total", "predict", "m", "1", "200"] == 2

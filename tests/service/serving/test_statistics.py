@@ -20,7 +20,7 @@ def workers(counters) -> list[Metrics]:
 
 def test_nothing_was_done_before_the_first_request(counters, workers) -> None:
     workers[0].request_ended("infer", "", None, 404, 0.1)
-    workers[0].settle()
+    workers[0].flush()
     assert read_statistics(counters) == {}
 
 
@@ -32,7 +32,7 @@ def test_requests_are_added_up_over_workers_and_routes_by_how_they_came_out(
         metrics.request_ended("predict", "m", 1, 200, 1.5, 0.25, 0.125)
         metrics.request_ended("infer", "m", 1, 400, 2.0, 0.0, 0.5)
         metrics.request_ended("infer", "m", 2, 503, 4.0)
-        metrics.settle()
+        metrics.flush()
     found = read_statistics(counters)
     assert set(found) == {("m", 1), ("m", 2)}
     first, second = found["m", 1], found["m", 2]
@@ -46,12 +46,12 @@ def test_the_last_request_is_the_newest_of_any_worker(counters, workers) -> None
     before = int(time.time() * 1000)
     for metrics in workers:
         metrics.request_ended("infer", "m", 1, 200, 0.1)
-        metrics.settle()
+        metrics.flush()
         time.sleep(0.005)
     middle = int(time.time() * 1000)
     assert before <= read_statistics(counters)["m", 1].last_ms <= middle
     workers[0].request_ended("infer", "m", 1, 400, 0.1)
-    workers[0].settle()
+    workers[0].flush()
     assert middle <= read_statistics(counters)["m", 1].last_ms <= int(time.time() * 1000)
 
 
@@ -64,7 +64,7 @@ def test_runs_are_added_up_with_their_time_and_that_of_waiting(counters, workers
 
 def test_the_work_of_a_worker_that_has_ended_counts(counters, workers) -> None:
     workers[1].request_ended("infer", "m", 1, 200, 0.5)
-    workers[1].settle()
+    workers[1].flush()
     workers[1].model_ran("m", 1, 0.5, 0.0)
     counters.release(1)
     done = read_statistics(counters)["m", 1]
