@@ -12,14 +12,16 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, sentence
 from benchmarks.places import BUILD, RESULTS
 from benchmarks.processes import CommandFailed
+from benchmarks.serving import against as against_commit
 from benchmarks.serving import bare_runtime
 from benchmarks.serving.chart import draw
 from benchmarks.serving.comparison import Record, compare
 from benchmarks.serving.models import HIDDEN, model
 from benchmarks.serving.page import page
+from benchmarks.serving.protocols import WrongAnswer
 from benchmarks.serving.servers import CONSTANT, OURS, SERVERS
 
 QUICK = (OURS, CONSTANT)
@@ -43,13 +45,35 @@ QUICK_RESULTS = BUILD / "serving" / "quick"
     multiple=True,
     help="A server to measure, may be repeated; the others stay as they were measured last.",
 )
+@click.option(
+    "--against",
+    metavar="COMMIT",
+    help="Compare the working tree with COMMIT instead, in turns, and print the ratios.",
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=1),
+    default=against_commit.PAIRS,
+    show_default=True,
+    help="Turns of each state, with --against.",
+)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Results.")
 def main(
-    *, quick: bool, rounds: int, seconds: int, only: tuple[str, ...], out: Path | None
+    *,
+    quick: bool,
+    rounds: int,
+    seconds: int,
+    only: tuple[str, ...],
+    against: str | None,
+    pairs: int,
+    out: Path | None,
 ) -> None:
     """Measure the service beside its peers."""
     # As Ctrl-C does it: a server that runs is stopped before this process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    if against is not None:
+        _compare_with_commit(against, pairs, seconds)
+        return
     names = only or (QUICK if quick else [server.name for server in SERVERS])
     out = out or (QUICK_RESULTS if quick else RESULTS)
     rounds = 1 if quick else rounds
@@ -77,6 +101,22 @@ def main(
     content |= {"machine": machine(), "seconds": seconds}
     kept.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     click.echo(f"\n{_show(content, out)}\nWrote {kept}, serving.md and serving.svg")
+
+
+def _compare_with_commit(commit: str, pairs: int, seconds: int) -> None:
+    """Print how the working tree compares with a commit."""
+    names = {load.model for load in against_commit.LOADS}
+    try:
+        ratios = against_commit.compare_states(
+            commit,
+            [model(name) for name in HIDDEN if name in names],
+            pairs=pairs,
+            seconds=seconds,
+            say=click.echo,
+        )
+    except (CommandFailed, WrongAnswer) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"\n{against_commit.report(ratios)}\n\n{pairs} pairs against {commit}. {sentence()}")
 
 
 def _show(content: dict[str, Any], out: Path) -> str:

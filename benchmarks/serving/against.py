@@ -1,0 +1,150 @@
+"""Two states of the service measured in turns: an earlier commit and the working tree.
+
+Each pair starts, loads and stops both states, in alternating order, so that a slow minute of the
+machine hits both. The result is the median ratio of the pairs with its confidence interval.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import comb
+from pathlib import Path
+from statistics import median
+
+from benchmarks.markdown import table
+from benchmarks.places import BUILD, REPOSITORY
+from benchmarks.processes import CommandFailed
+from benchmarks.serving.loads import LARGE, MIXED, SMALL, SMALL_MANY_ROWS, Load
+from benchmarks.serving.measurement import Turn, take_turn
+from benchmarks.serving.models import Model
+from benchmarks.serving.servers import OURS, SERVERS, Server
+
+PAIRS = 10
+
+LOADS = (SMALL, SMALL_MANY_ROWS, MIXED, LARGE)
+"""Small and large requests, numbers and categories: the paths that most changes touch."""
+
+CONFIDENCE = 0.95
+"""Least coverage of the interval."""
+
+FLAGS = ("--models", "{models}", "--port", "{port}", "--workers", "2")
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Requests per second of the working tree divided by those of the commit.
+
+    Attributes:
+        load: the requests.
+        pairs: one ratio per pair of turns.
+    """
+
+    load: Load
+    pairs: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Return the median of the pairs."""
+        return median(self.pairs)
+
+    def interval(self) -> tuple[float, float]:
+        """Return the narrowest interval of order statistics that covers the true median.
+
+        It covers with probability `CONFIDENCE` at least, whatever the distribution (Conover,
+        Practical Nonparametric Statistics, section 3.2); fewer than six pairs give the range.
+        """
+        ordered, n = sorted(self.pairs), len(self.pairs)
+        outside, left_out = 0.0, 0
+        for k in range(n // 2):
+            outside += 2 * comb(n, k) / 2**n
+            if outside > 1 - CONFIDENCE:
+                break
+            left_out = k
+        return ordered[left_out], ordered[n - 1 - left_out]
+
+
+def compare_states(
+    commit: str,
+    models: Sequence[Model],
+    *,
+    pairs: int,
+    seconds: float,
+    say: Callable[[str], None],
+    loads: Sequence[Load] = LOADS,
+) -> list[Ratio]:
+    """Return the ratios of the working tree to a commit, one per load.
+
+    Args:
+        commit: anything that git resolves to a commit of this repository.
+        models: the models of the loads.
+        pairs: turns of each state.
+        seconds: duration of each load.
+        say: receives a line per pair.
+        loads: what both states are asked.
+
+    Raises:
+        CommandFailed: the commit is unknown, or a state does not start.
+        WrongAnswer: a state does not answer as the model does.
+    """
+    states = (server_of(checkout(commit)), server_of(REPOSITORY))
+    ratios: dict[Load, list[float]] = {load: [] for load in loads}
+    for pair in range(pairs):
+        order = states if pair % 2 else states[::-1]
+        for model in models:
+            asked = [load for load in loads if load.model == model.name]
+            turns = {state: take_turn(state, model, asked, seconds) for state in order if asked}
+            for position, load in enumerate(asked):
+                before, after = (_rate(turns[state], position) for state in states)
+                ratios[load].append(after / before)
+        latest = ", ".join(f"{load}: x{found[-1]:.3f}" for load, found in ratios.items())
+        say(f"pair {pair + 1} of {pairs}: {latest}")
+    return [Ratio(load, tuple(found)) for load, found in ratios.items()]
+
+
+def _rate(turn: Turn, position: int) -> float:
+    return turn.measured[position].requests_per_second
+
+
+def checkout(commit: str, folder: Path = BUILD / "serving" / "against") -> Path:
+    """Return a folder that holds the files of a commit."""
+    resolved = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").decode().strip()
+    place = folder / resolved
+    if not place.is_dir():
+        with tarfile.open(fileobj=io.BytesIO(_git("archive", resolved))) as archive:
+            archive.extractall(place, filter="data")
+    return place
+
+
+def _git(*arguments: str) -> bytes:
+    finished = subprocess.run(
+        ["git", *arguments],  # noqa: S607 - git as the user has it
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=False,
+    )
+    if finished.returncode:
+        reason = finished.stderr.decode("utf-8", "replace").strip()
+        raise CommandFailed(f"git {' '.join(arguments)} failed: {reason or 'unknown commit'}")
+    return finished.stdout
+
+
+def server_of(folder: Path) -> Server:
+    """Return the service whose files are in a folder, run by this interpreter."""
+    has_command = (folder / "pigeonhole" / "__main__.py").is_file()
+    # Before the package `pigeonhole` there was a command for the service alone.
+    program = ("pigeonhole", "serve") if has_command else ("service", "run")
+    ours = next(server for server in SERVERS if server.name == OURS)
+    return replace(ours, command=("{python}", "-m", *program, *FLAGS), folder=folder)
+
+
+def report(ratios: Sequence[Ratio]) -> str:
+    """Return the ratios as a table in Markdown."""
+    lines = []
+    for ratio in ratios:
+        low, high = ratio.interval()
+        lines.append([str(ratio.load), f"{ratio.median:.3f}", f"{low:.3f} to {high:.3f}"])
+    return table(["load", "requests/s, now / then", f"{CONFIDENCE:.0%} interval"], lines)
