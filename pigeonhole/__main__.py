@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.exceptions import NoSuchCommand
 
 from . import __version__
 
@@ -46,6 +47,16 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             return _missing(name, half, error)
         return main.commands[name]
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; an unknown name gets the nearest one."""
+        try:
+            return super().resolve_command(context, arguments)
+        except NoSuchCommand as error:
+            name = error.command_name
+            raise NoSuchCommand(name, possibilities=COMMANDS, ctx=context) from None
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command, whose own imports may lack a package too."""
