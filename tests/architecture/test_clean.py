@@ -14,7 +14,7 @@ FORBIDDEN = {
 
 def test_no_file_holds_what_it_may_not(repository: Path, checkout: list[Path]) -> None:
     for name in checkout:
-        if name.suffix == ".onnx":
+        if name.suffix in (".onnx", ".png", ".webp") or not (repository / name).is_file():
             continue
         text = (repository / name).read_text("utf-8")
         for what, pattern in FORBIDDEN.items():

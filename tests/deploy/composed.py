@@ -147,7 +147,7 @@ def copied(checkout: Sequence[Path], repository: Path, folder: Path) -> Path:
             or len(path.parts) == 1
         ):
             (folder / path.parent).mkdir(parents=True, exist_ok=True)
-            shutil.copy2(repository / path, folder / path)
+            shutil.copy2(repository / path, folder / path, follow_symlinks=False)
     return folder
 
 

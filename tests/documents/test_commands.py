@@ -144,7 +144,7 @@ def reader(tmp_path: Path, repository: Path, checkout: list[Path]) -> Iterator[R
     copy = tmp_path / "pigeonhole"
     for name in checkout:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(repository / name, copy / name)
+        shutil.copy2(repository / name, copy / name, follow_symlinks=False)
     # Set-up was tested by whoever runs this: its virtual environment is lent to the copy.
     (copy / ".venv").symlink_to(sys.prefix)
     with socket.socket() as probe:

@@ -57,7 +57,9 @@ def test_each_command_has_help(command):
     assert shown.output.startswith(f"Usage: pigeonhole {command}") or command in shown.output
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("fitt", "fit"), ("serv", "serve"), ("cheks", "check")])
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("fitt", "fit"), ("serv", "serve"), ("cheks", "check")]
+)
 def test_mistyped_command_is_answered_with_the_nearest(typed, meant):
     answered = run(typed)
     assert answered.exit_code == 2
