@@ -12,8 +12,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CLIENTS := build/clients
 REQUIREMENTS := deploy/requirements
-SHIPPED := service service-tracing service-arrow-tracing trainer
-VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' service/__init__.py)
+SHIPPED := build service service-tracing service-arrow-tracing trainer
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' pigeonhole/__init__.py)
 REVISION = $(shell git describe --always --abbrev=40 --dirty --exclude '*' 2> /dev/null)
 COMPOSE = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
@@ -41,11 +41,16 @@ $(VENV)/trainer.stamp: $(REQUIREMENTS)/trainer.txt | $(PY)
 	@$(PIP_INSTALL) $<
 	@touch $@
 
+$(VENV)/command.stamp: $(REQUIREMENTS)/build.txt pyproject.toml | $(PY)
+	@$(PIP_INSTALL) $<
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
 $(VENV)/dev.stamp: $(REQUIREMENTS)/dev.txt pyproject.toml | $(PY)
 	@echo "Installing what the tests and checks need"
 	@$(PIP_INSTALL) $<
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
-	@touch $@ $(VENV)/service.stamp $(VENV)/trainer.stamp
+	@touch $@ $(VENV)/service.stamp $(VENV)/trainer.stamp $(VENV)/command.stamp
 
 $(CLIENTS)/stamp: $(REQUIREMENTS)/clients.txt | $(PY)
 	@echo "Installing clients to test with in $(CLIENTS)"
@@ -61,7 +66,7 @@ endif
 	@exec $(PY) -m pigeonhole serve --models $(MODELS) --host $(HOST) --port $(PORT) \
 		$(if $(WORKERS),--workers $(WORKERS)) $(if $(DEFAULT_MODEL),--default-model $(DEFAULT_MODEL))
 
-install: $(VENV)/service.stamp $(VENV)/trainer.stamp ## install service and trainer into .venv
+install: $(VENV)/service.stamp $(VENV)/trainer.stamp $(VENV)/command.stamp ## install service, trainer and the command pigeonhole in .venv
 	@echo "Activate it with: . $(VENV)/bin/activate"
 
 test: $(VENV)/dev.stamp $(CLIENTS)/stamp ## run every test that this machine can run
