@@ -25,7 +25,7 @@ import pytest
 
 DOCUMENTS = ("README.md", "docs/http.md", "docs/training.md", "docs/operations.md")
 
-BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 PORT = "8000"
 """The port in the documents; the tests take a free one instead."""
@@ -47,7 +47,10 @@ def steps(document: str) -> list[Step]:
     """The commands of a document in order; a backslash continues one on the next line."""
     found: list[Step] = []
     continued = False
-    for block in BLOCK.findall(document):
+    for language, block in BLOCK.findall(document):
+        if language == "python":
+            found.append(Step(f"python - <<'END'\n{block}END"))
+            continue
         for line in block.splitlines():
             if continued:
                 found[-1].command += "\n" + line
