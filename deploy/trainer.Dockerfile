@@ -3,9 +3,9 @@
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS base
-# What installs packages is not for an image that runs: scanners would report it. The official image has
-# it beside its Python in /usr/local; Debian's own Python, in /usr, will do as a base too. The official
-# one brings its standard library uncompiled, and the user could not store what each start would compile.
+# Remove installers, which scanners report and a running container does not need. The base's Python is in
+# /usr/local (the official image) or in /usr (Debian's own). Compile the standard library, because the
+# container's user can't store compiled files.
 RUN packages=$(dirname "$(python -c 'import pip; print(*pip.__path__)')") \
     && library=$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))') \
     && rm -rf "$packages"/pip "$packages"/setuptools "$packages"/wheel "$packages"/pkg_resources \
@@ -20,13 +20,13 @@ RUN packages=$(dirname "$(python -c 'import pip; print(*pip.__path__)')") \
 
 FROM ${BASE} AS packages
 COPY deploy/requirements/trainer.txt /tmp/requirements.txt
-# The base's pip fills the environment from outside: there never is one in it.
+# The base's pip installs from outside; the environment itself never holds pip.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python --disable-pip-version-check \
         install --no-cache-dir --no-compile --only-binary :all: --require-hashes \
         --requirement /tmp/requirements.txt
-# Tests, headers and stubs of the packages, and of onnxruntime the engine's second copy, for programs
-# in C, and tools that need more than is here. Licences stay.
+# Remove tests, headers and stubs of the packages, and onnxruntime's tools and second copy of the engine
+# (for C programs). Licenses stay.
 RUN find /opt/venv/lib \( -name tests -o -path '*/onnx/backend/test' \
         -o -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.h' -o -name '*.a' \) \
         -not -path '*.dist-info/*' -prune -exec rm -r {} + \
@@ -37,11 +37,11 @@ RUN find /opt/venv/lib \( -name tests -o -path '*/onnx/backend/test' \
 COPY LICENSE /app/
 COPY pigeonhole/__init__.py pigeonhole/py.typed /app/pigeonhole/
 COPY trainer /app/pigeonhole/trainer
-# Whoever runs it may read it, whatever the mask of whoever checked it out.
+# Readable for every user, whatever the checkout's umask.
 RUN chmod -R a+rX /app \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /app
 
-# Started from nothing, so that what was removed is in no layer below.
+# Start from scratch, so that removed files are in no layer.
 FROM scratch
 # hadolint ignore=DL3067
 COPY --from=base / /
@@ -57,11 +57,11 @@ COPY --from=packages /opt/venv /opt/venv
 COPY --from=packages /app /app
 RUN install --directory --owner 10001 --group 10001 /data /models
 ENV MPLCONFIGDIR=/tmp/matplotlib
-# From here its own default, "models", is /models: where the service looks.
+# With this working directory the default folder "models" is /models, as in the service.
 WORKDIR /
 USER 10001:10001
-# As by Ctrl-C: it says that nothing was published. The first process of a container is deaf to SIGTERM
-# unless it listens for it, which Python does for SIGINT alone.
+# Like Ctrl-C: it reports that nothing was published. As first process Python handles SIGINT, but not
+# SIGTERM.
 STOPSIGNAL SIGINT
 ENTRYPOINT ["python", "-m", "pigeonhole.trainer"]
 CMD ["--help"]

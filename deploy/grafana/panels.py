@@ -167,7 +167,7 @@ def heat_map(title: str, description: str, buckets: str) -> heatmap.Panel:
     made.calculate(calculate=False).cell_gap(1).show_legend()
     made.y_axis(heatmap.YAxisConfig().unit("s").axis_placement(options.AxisPlacement.LEFT))
     made.rows_frame(heatmap.RowsHeatmapOptions().layout(options.HeatmapCellLayout.AUTO))
-    # A few slow ones among thousands are what one looks for: small counts get colour too.
+    # A few slow requests among thousands matter: small counts get color too.
     palette = heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Oranges")
     palette.steps(64).scale(heat.HeatmapColorScale.EXPONENTIAL).exponent(0.3).fill("dark-orange")
     made.color(palette).cell_values(heatmap.CellValues().unit("reqps"))

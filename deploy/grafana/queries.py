@@ -13,7 +13,7 @@ from __future__ import annotations
 PREDICTING = "predict|model_predict|classify|invocations|infer"
 """The routes that answer predictions, which is what the objectives are about."""
 
-# What the variables select. Requests that meant no live model have an empty model label.
+# The selection by variables. Requests without a live model have an empty model label.
 SERVICE = 'job=~"$job", instance=~"$instance"'
 ROUTES = f'{SERVICE}, route=~"$route"'
 ANSWERS = f'{ROUTES}, model!=""'
@@ -63,7 +63,7 @@ def refused(selected: str, by: str = "") -> str:
 
 
 def _share_of_requests(part: str, selected: str, by: str) -> str:
-    # Nought where there were requests and none of these; nothing where there were no requests.
+    # Zero if there were requests but none of these; empty without requests.
     requests = rate(REQUESTS, selected, by)
     return f"({part} or 0 * {requests}) / ({requests} > 0)"
 
@@ -97,7 +97,7 @@ def _used(one: str, limit: str) -> str:
     return f"{one}{{{SERVICE}}} / {limit}{{{SERVICE}}}"
 
 
-# Of what is bounded the share that is used, by instance.
+# Used share of each limit, by instance.
 CPU = (
     f"{rate('process_cpu_seconds_total', SERVICE, 'instance')}"
     f" / {total('pigeonhole_cores', by='instance')}"

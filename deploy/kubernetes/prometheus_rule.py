@@ -1,4 +1,4 @@
-"""Writes the rules of ``deploy/prometheus/rules`` as the object that the Prometheus operator reads.
+"""Write the rules of ``deploy/prometheus/rules`` as an object of the Prometheus operator.
 
 python deploy/kubernetes/prometheus_rule.py    after a change of the rules
 """  # noqa: INP001 - a script
@@ -28,7 +28,7 @@ spec:
 
 
 def prometheus_rule(files: Iterable[Path]) -> str:
-    """All groups of some rule files as one object, with their comments.
+    """Return all groups of some rule files as one object, with their comments.
 
     Args:
         files: each is comments, the line ``groups:``, and the groups, two spaces in.

@@ -85,7 +85,7 @@ def test_make_up_makes_settings_with_a_password_that_nobody_else_reads(project) 
 def test_make_up_goes_on_without_dashboards_that_cannot_be_had(project, monitoring) -> None:
     if monitoring["grafana"] or not monitoring["prometheus"]:
         pytest.skip("Grafana's image is there")
-    assert "Going on without Grafana" in project.said
+    assert "Continuing without Grafana" in project.said
     assert f"Prometheus  {project.prometheus}\n" in project.said
 
 

@@ -14,13 +14,13 @@ AVOIDED = {
     "whoever": "name the actor: the client, the caller",
     "whatever it is": "name the thing",
     "that there (is|are)": "leave it out",
-    "(is|are|was|were) no (?!longer|more |later|less|greater|sooner)": "is not a",
+    "(?<!there )(is|are|was|were) no (?!longer|more |later|less|greater|sooner)": "is not a",
     "but for": "except",
     ", for (it|they|he|she|there|nobody|what|which) ": "because",
     "nobody": "name the actor: no client, no worker",
     "one that (is|has|was)": "repeat the noun",
     "those that (are|have|were)": "repeat the noun",
-    "(is|are|was|were) told": "receives, reports, logs",
+    "(is|are|was|were) told(?! to)": "receives, reports, logs",
 }
 """Regular expressions, each with what to write instead."""
 
