@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from pigeonhole import __version__
-from tests.clients.conftest import TOKEN, Ask, Heard
-from tests.service.conftest import RunningServer
+from tests.clients.client_programs import TOKEN, Results, RunClient
+from tests.running_service import RunningService
 
 pytestmark = pytest.mark.slow
 
@@ -31,42 +31,46 @@ FORMS = (
 
 
 @pytest.fixture(scope="session")
-def mlflow(ask: Ask, server: RunningServer) -> Heard:
-    return ask("mlflow_client.py", "127.0.0.1", str(server.port))
+def mlflow(run_client: RunClient, server: RunningService) -> Results:
+    return run_client("mlflow_client.py", "127.0.0.1", str(server.port))
 
 
-def test_mlflow_finds_the_server(mlflow: Heard) -> None:
+def test_mlflow_finds_the_server(mlflow: Results) -> None:
     assert mlflow["ping"] is mlflow["wait_ready"] is None  # it raises where it does not
     assert mlflow["version"] == __version__
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_mlflow_reads_predictions_as_frame_and_array(mlflow: Heard, form: str) -> None:
+def test_mlflow_reads_predictions_as_frame_and_array(mlflow: Results, form: str) -> None:
     answer = mlflow[form]
     assert answer["labels"] == LABELS
     assert answer["probabilities"] == BEST
     assert answer["array"] == 2
 
 
-def test_mlflow_shows_what_is_wrong(mlflow: Heard) -> None:
+def test_mlflow_shows_what_is_wrong(mlflow: Results) -> None:
     raised = mlflow.raised("wrong")
     assert "error code 400" in raised
     assert '"did_you_mean":"height_cm"' in raised
 
 
-def test_mlflow_puts_its_key_into_the_address(ask: Ask, keyed_server: RunningServer) -> None:
-    heard = ask("mlflow_client.py", f"anybody:{TOKEN}@127.0.0.1", str(keyed_server.port))
+def test_mlflow_puts_its_key_into_the_address(
+    run_client: RunClient, keyed_server: RunningService
+) -> None:
+    heard = run_client("mlflow_client.py", f"anybody:{TOKEN}@127.0.0.1", str(keyed_server.port))
     assert heard["ping"] is None
     assert heard["version"] == __version__
     assert heard["frame"]["labels"] == LABELS
 
 
-def test_sagemaker_pings_without_a_key(server: RunningServer, keyed_server: RunningServer) -> None:
+def test_sagemaker_pings_without_a_key(
+    server: RunningService, keyed_server: RunningService
+) -> None:
     for one in (server, keyed_server):
         assert httpx.get(f"{one.address}/ping").status_code == 200
 
 
-def test_sagemaker_sends_and_takes_csv(server: RunningServer) -> None:
+def test_sagemaker_sends_and_takes_csv(server: RunningService) -> None:
     answer = httpx.post(
         f"{server.address}/invocations",
         content=b"height_cm,weight_kg\n172,95\n180,50\n",
@@ -84,7 +88,7 @@ def test_sagemaker_sends_and_takes_csv(server: RunningServer) -> None:
     assert [float(row.split(",")[1]) for row in rows] == BEST
 
 
-def test_sagemaker_sends_csv_without_a_header(server: RunningServer) -> None:
+def test_sagemaker_sends_csv_without_a_header(server: RunningService) -> None:
     answer = httpx.post(
         f"{server.address}/invocations",
         content=b"172,95\n",
@@ -94,7 +98,7 @@ def test_sagemaker_sends_csv_without_a_header(server: RunningServer) -> None:
     assert answer.json()["predictions"][0]["label"] == "overweight"
 
 
-def test_sagemaker_sends_json_lines(server: RunningServer) -> None:
+def test_sagemaker_sends_json_lines(server: RunningService) -> None:
     answer = httpx.post(
         f"{server.address}/invocations",
         content=b'{"height_cm": 172, "weight_kg": 95}\n[180, 50]\n',

@@ -11,9 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.clients.conftest import HANDLERS
+from tests.clients.client_programs import HANDLERS
 from tests.clients.forms import FORMS, Asked, Row
-from tests.service.conftest import RunningServer
+from tests.running_service import RunningService
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,7 @@ def rows_of(model: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def default_server(serving) -> Callable[[str, str], RunningServer]:
+def default_server(serving) -> Callable[[str, str], RunningService]:
     """Gives the server of a door whose default model is this one."""
     return lambda handler, model: serving(
         "--handler", handler, "--default-model", model, "--workers", "1"

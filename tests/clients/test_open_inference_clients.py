@@ -9,8 +9,8 @@ from jsonschema import validate
 
 from pigeonhole import __version__
 from tests.clients import shapes
-from tests.clients.conftest import TOKEN, Ask, Heard
-from tests.service.conftest import RunningServer
+from tests.clients.client_programs import TOKEN, Results, RunClient
+from tests.running_service import RunningService
 
 PROBABILITIES = [
     [0.9999785423278809, 2.1423158614197746e-05],
@@ -31,7 +31,7 @@ EXTENSIONS = {
 pytestmark = pytest.mark.slow
 
 
-def host(server: RunningServer) -> str:
+def host(server: RunningService) -> str:
     return f"127.0.0.1:{server.port}"
 
 
@@ -42,21 +42,21 @@ def holds(answer: dict, labels: list = LABELS, probabilities: list = PROBABILITI
 
 
 @pytest.fixture(scope="session", params=["triton_http.py", "triton_aio.py"])
-def triton(request, ask: Ask, server: RunningServer) -> Heard:
-    return ask(request.param, host(server))
+def triton(request, run_client: RunClient, server: RunningService) -> Results:
+    return run_client(request.param, host(server))
 
 
 @pytest.fixture(scope="session")
-def triton_http(ask: Ask, server: RunningServer) -> Heard:
-    return ask("triton_http.py", host(server))
+def triton_http(run_client: RunClient, server: RunningService) -> Results:
+    return run_client("triton_http.py", host(server))
 
 
-def test_triton_hears_who_is_live_and_ready(triton: Heard) -> None:
+def test_triton_hears_who_is_live_and_ready(triton: Results) -> None:
     assert triton["live"] is triton["ready"] is triton["model_ready"] is True
     assert triton["no_model_ready"] is False
 
 
-def test_triton_reads_what_server_and_model_are(triton: Heard) -> None:
+def test_triton_reads_what_server_and_model_are(triton: Results) -> None:
     server, metadata = triton["server"], triton["metadata"]
     validate(server, shapes.SERVER)
     assert (server["name"], server["version"]) == ("pigeonhole", __version__)
@@ -71,21 +71,21 @@ def test_triton_reads_what_server_and_model_are(triton: Heard) -> None:
     assert outputs == {"label": [-1], "probabilities": [-1, 2]}
 
 
-def test_triton_finds_only_extensions_that_are_there(triton_http: Heard) -> None:
+def test_triton_finds_only_extensions_that_are_there(triton_http: Results) -> None:
     claimed = {name.partition("(")[0] for name in triton_http["server"]["extensions"]}
     assert claimed == EXTENSIONS
     for question in ("trace_settings", "log_settings", "shared_memory"):
         assert "[404]" in triton_http.raised(question)
 
 
-def test_triton_reads_the_configuration(triton: Heard) -> None:
+def test_triton_reads_the_configuration(triton: Results) -> None:
     config = triton["config"]
     validate(config, shapes.CONFIG)
     assert config["name"] == "bodymass"
     assert {tensor["name"] for tensor in config["output"]} == {"label", "probabilities"}
 
 
-def test_triton_reads_the_index(triton: Heard) -> None:
+def test_triton_reads_the_index(triton: Results) -> None:
     index = triton["index"]
     validate(index, shapes.INDEX)
     assert {entry["name"] for entry in index} == {
@@ -99,7 +99,7 @@ def test_triton_reads_the_index(triton: Heard) -> None:
     assert {entry["state"] for entry in index} == {"READY"}
 
 
-def test_triton_infers_by_bytes_and_by_json(triton: Heard) -> None:
+def test_triton_infers_by_bytes_and_by_json(triton: Results) -> None:
     for form in ("binary", "json"):
         answer = triton[form]
         assert answer["tensors"]["probabilities"] == PROBABILITIES
@@ -108,12 +108,12 @@ def test_triton_infers_by_bytes_and_by_json(triton: Heard) -> None:
     assert triton["binary"]["as_bytes"] == ["label", "probabilities"]
 
 
-def test_triton_infers_with_a_tensor_for_each_feature(triton: Heard) -> None:
+def test_triton_infers_with_a_tensor_for_each_feature(triton: Results) -> None:
     holds(triton["by_feature"])
     assert triton["mixed"]["tensors"]["label"] == ["yes", "no"]
 
 
-def test_triton_compresses_either_way(triton_http: Heard, triton: Heard) -> None:
+def test_triton_compresses_either_way(triton_http: Results, triton: Results) -> None:
     for sent in (None, "gzip", "deflate"):
         for received in (None, "gzip", "deflate"):
             holds(triton_http[f"{sent}_in_{received}_out"], LABELS * 500, PROBABILITIES * 500)
@@ -122,20 +122,20 @@ def test_triton_compresses_either_way(triton_http: Heard, triton: Heard) -> None
         holds(triton["deflate_both_ways"])
 
 
-def test_triton_classifies(triton: Heard) -> None:
+def test_triton_classifies(triton: Results) -> None:
     best, second = triton["classes"]["tensors"]["probabilities"]
     assert [text.split(":")[1:] for text in best] == [["0", "overweight"], ["1", "underweight"]]
     assert [text.split(":")[1:] for text in second] == [["1", "underweight"], ["0", "overweight"]]
     assert [float(text.split(":")[0]) for text in best] == PROBABILITIES[0]
 
 
-def test_triton_asks_many_at_once(triton: Heard) -> None:
+def test_triton_asks_many_at_once(triton: Results) -> None:
     assert len(triton["at_once"]) == 20
     for answer in triton["at_once"]:
         holds(answer)
 
 
-def test_triton_is_told_what_is_wrong(triton: Heard, triton_http: Heard) -> None:
+def test_triton_is_told_what_is_wrong(triton: Results, triton_http: Results) -> None:
     assert "unknown model: 'dogs' is not found" in triton.raised("wrong_model")
     assert "[400] input 'numbers'" in triton_http.raised("wrong_shape")
     assert "[400] there is no output 'odds'" in triton_http.raised("wrong_output")
@@ -143,7 +143,7 @@ def test_triton_is_told_what_is_wrong(triton: Heard, triton_http: Heard) -> None
     assert triton_http["no_version_ready"] is False
 
 
-def test_triton_sends_its_other_options(triton_http: Heard) -> None:
+def test_triton_sends_its_other_options(triton_http: Results) -> None:
     answer = triton_http["options"]
     holds(answer)
     assert answer["id"] == "mine"
@@ -153,7 +153,7 @@ def test_triton_sends_its_other_options(triton_http: Heard) -> None:
     assert [len(row) for row in one["tensors"]["probabilities"]] == [1, 1]
 
 
-def test_triton_sends_every_kind_of_value(triton_http: Heard) -> None:
+def test_triton_sends_every_kind_of_value(triton_http: Results) -> None:
     validate(triton_http["mixed_metadata"], shapes.MODEL)
     assert triton_http["mixed_json"]["tensors"] == triton_http["mixed"]["tensors"]
     assert triton_http["dated"]["tensors"]["label"] == ["late"]
@@ -162,7 +162,7 @@ def test_triton_sends_every_kind_of_value(triton_http: Heard) -> None:
     assert triton_http["by_feature_json"]["tensors"] == triton_http["by_feature"]["tensors"]
 
 
-def test_triton_reads_statistics_that_count(triton: Heard, triton_http: Heard) -> None:
+def test_triton_reads_statistics_that_count(triton: Results, triton_http: Results) -> None:
     statistics = triton["statistics"]
     validate(statistics, shapes.STATISTICS)
     (bodymass,) = statistics["model_stats"]
@@ -179,18 +179,18 @@ def test_triton_reads_statistics_that_count(triton: Heard, triton_http: Heard) -
     assert bodymass["last_inference"] > 1_700_000_000_000
 
 
-def test_triton_may_not_load_or_unload_where_there_are_no_keys(triton_http: Heard) -> None:
+def test_triton_may_not_load_or_unload_where_there_are_no_keys(triton_http: Results) -> None:
     for call in ("load", "unload", "load_unknown"):
         assert "[403]" in triton_http.raised(call)
     assert triton_http["ready_unloaded"] is True
 
 
 @pytest.fixture(scope="session")
-def managed(ask: Ask, keyed_server: RunningServer) -> Heard:
-    return ask("triton_http.py", host(keyed_server), TOKEN)
+def managed(run_client: RunClient, keyed_server: RunningService) -> Results:
+    return run_client("triton_http.py", host(keyed_server), TOKEN)
 
 
-def test_triton_unloads_and_loads_with_an_admin_key(managed: Heard) -> None:
+def test_triton_unloads_and_loads_with_an_admin_key(managed: Results) -> None:
     assert managed["unload"] is None
     assert managed["ready_unloaded"] is False
     states = {entry["name"]: entry["state"] for entry in managed["index_unloaded"]}
@@ -205,37 +205,39 @@ def test_triton_unloads_and_loads_with_an_admin_key(managed: Heard) -> None:
     assert managed["load_loaded"] is None
 
 
-def test_triton_is_told_what_can_not_be_loaded(managed: Heard) -> None:
+def test_triton_is_told_what_can_not_be_loaded(managed: Results) -> None:
     assert re.search(r"\[400\] failed to load 'dogs'", managed.raised("load_unknown"))
     assert "[400]" in managed.raised("load_with_file")
 
 
-def test_triton_sends_its_key_with_everything(managed: Heard) -> None:
+def test_triton_sends_its_key_with_everything(managed: Results) -> None:
     holds(managed["binary"])
     assert managed["metadata"]["name"] == "bodymass"
     assert managed["live"] is True
 
 
-def test_triton_without_its_key_is_refused(ask: Ask, keyed_server: RunningServer) -> None:
-    heard = ask("triton_http.py", host(keyed_server))
+def test_triton_without_its_key_is_refused(
+    run_client: RunClient, keyed_server: RunningService
+) -> None:
+    heard = run_client("triton_http.py", host(keyed_server))
     assert heard["live"] is heard["ready"] is True
     for question in ("binary", "metadata", "index", "statistics", "unload", "load"):
         assert "[401]" in heard.raised(question)
 
 
 @pytest.fixture(scope="session")
-def kserve(ask: Ask, server: RunningServer) -> Heard:
-    return ask("kserve_rest.py", server.address)
+def kserve(run_client: RunClient, server: RunningService) -> Results:
+    return run_client("kserve_rest.py", server.address)
 
 
-def test_kserve_hears_who_is_live_and_ready(kserve: Heard) -> None:
+def test_kserve_hears_who_is_live_and_ready(kserve: Results) -> None:
     for question in ("v1_live", "v1_model_ready", "v2_live", "v2_ready", "v2_model_ready"):
         assert kserve[question] is True
     assert kserve["v2_no_model_ready"] is False
     assert "404 Not Found" in kserve.raised("v1_no_model_ready")
 
 
-def test_kserve_predicts_by_version_one(kserve: Heard) -> None:
+def test_kserve_predicts_by_version_one(kserve: Results) -> None:
     predictions = kserve["v1_predict"]["predictions"]
     assert [prediction["label"] for prediction in predictions] == LABELS
     named = [dict(zip(LABELS, row, strict=True)) for row in PROBABILITIES]
@@ -244,35 +246,35 @@ def test_kserve_predicts_by_version_one(kserve: Heard) -> None:
     assert "'dogs' is not found" in kserve.raised("v1_wrong_model")
 
 
-def test_kserve_finds_no_explainer(kserve: Heard) -> None:
+def test_kserve_finds_no_explainer(kserve: Results) -> None:
     assert "404 Not Found" in kserve.raised("v1_explain")
 
 
 @pytest.mark.parametrize("sent", ["json", "binary"])
 @pytest.mark.parametrize("received", ["json", "binary"])
-def test_kserve_infers_by_version_two(kserve: Heard, sent: str, received: str) -> None:
+def test_kserve_infers_by_version_two(kserve: Results, sent: str, received: str) -> None:
     answer = kserve[f"v2_infer_{sent}_{received}"]
     holds(answer)
     assert (answer["id"], answer["model"]) == ("mine", "bodymass")
 
 
-def test_kserve_sends_texts(kserve: Heard) -> None:
+def test_kserve_sends_texts(kserve: Results) -> None:
     assert kserve["v2_mixed"]["tensors"]["label"] == ["yes", "no"]
 
 
-def test_kserve_works_with_a_key(ask: Ask, keyed_server: RunningServer) -> None:
-    heard = ask("kserve_rest.py", keyed_server.address, TOKEN)
+def test_kserve_works_with_a_key(run_client: RunClient, keyed_server: RunningService) -> None:
+    heard = run_client("kserve_rest.py", keyed_server.address, TOKEN)
     assert heard["v2_ready"] is heard["v1_model_ready"] is True
     holds(heard["v2_infer_binary_binary"])
     assert heard["v1_predict"]["predictions"]
 
 
 @pytest.fixture(scope="session")
-def published(ask: Ask, server: RunningServer) -> Heard:
-    return ask("open_inference_client.py", server.address)
+def published(run_client: RunClient, server: RunningService) -> Results:
+    return run_client("open_inference_client.py", server.address)
 
 
-def test_the_published_client_reads_every_core_path(published: Heard) -> None:
+def test_the_published_client_reads_every_core_path(published: Results) -> None:
     for question in ("live", "ready", "model_ready", "version_ready"):
         assert published[question] is None  # it raises where the answer is no
     for question, shape in {
@@ -289,18 +291,18 @@ def test_the_published_client_reads_every_core_path(published: Heard) -> None:
     assert [output["name"] for output in published["version_infer"]["outputs"]] == ["probabilities"]
 
 
-def test_the_published_client_knows_every_failure(published: Heard) -> None:
+def test_the_published_client_knows_every_failure(published: Results) -> None:
     assert published.raised("no_model_ready").startswith("NotFoundError: status_code: 404")
     assert published.raised("no_metadata").startswith("ApiError: status_code: 404")
     assert published.raised("wrong_infer").startswith("BadRequestError: status_code: 400")
 
 
 @pytest.fixture(scope="session")
-def pydantic(ask: Ask, server: RunningServer) -> Heard:
-    return ask("pydantic_client.py", server.address)
+def pydantic(run_client: RunClient, server: RunningService) -> Results:
+    return run_client("pydantic_client.py", server.address)
 
 
-def test_pydantic_models_fit_the_metadata(pydantic: Heard) -> None:
+def test_pydantic_models_fit_the_metadata(pydantic: Results) -> None:
     assert pydantic["ready"] is True
     assert pydantic["no_model_ready"] is False
     for question in ("valid_features", "valid_version", "valid_tensor", "valid_mixed"):
@@ -308,15 +310,15 @@ def test_pydantic_models_fit_the_metadata(pydantic: Heard) -> None:
     assert "does not have an input named 'shoe_size'" in pydantic.raised("invalid")
 
 
-def test_pydantic_models_are_answered(pydantic: Heard) -> None:
+def test_pydantic_models_are_answered(pydantic: Results) -> None:
     for question in ("by_feature", "by_version", "by_tensor"):
         assert pydantic[question] == {"label": LABELS, "probabilities": PROBABILITIES}
     assert "HTTP 404" in pydantic.raised("wrong_model")
 
 
 def test_a_client_without_headers_puts_its_key_into_the_address(
-    ask: Ask, keyed_server: RunningServer
+    run_client: RunClient, keyed_server: RunningService
 ) -> None:
-    heard = ask("pydantic_client.py", f"http://anybody:{TOKEN}@{host(keyed_server)}")
+    heard = run_client("pydantic_client.py", f"http://anybody:{TOKEN}@{host(keyed_server)}")
     assert heard["valid_features"] is None
     assert heard["by_feature"]["label"] == LABELS

@@ -9,7 +9,7 @@ import schemathesis
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from tests.service.conftest import RunningServer
+from tests.running_service import RunningService
 from tests.service.web.generated_requests import ask, config
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ OTHERS = "/(animals|dated|everything|single)"
 
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_every_operation_answers_as_the_document_says(
-    server: RunningServer, mode: GenerationMode
+    server: RunningService, mode: GenerationMode
 ) -> None:
     described = schemathesis.openapi.from_url(f"{server.address}/openapi.json", config=config())
     asked = 0

@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.clients import shapes
-from tests.service.conftest import RunningServer
+from tests.running_service import RunningService
 
 pytestmark = pytest.mark.slow
 
@@ -46,18 +46,18 @@ def holds(answer: httpx.Response, status: int, shape: dict) -> None:
 
 
 @pytest.mark.parametrize("path", READ)
-def test_what_is_read_has_the_published_shape(server: RunningServer, path: str) -> None:
+def test_what_is_read_has_the_published_shape(server: RunningService, path: str) -> None:
     for ending in ("", "/"):
         holds(httpx.get(server.address + path + ending), 200, READ[path])
 
 
 @pytest.mark.parametrize("path", ABSENT)
-def test_what_is_not_there_is_404_in_the_published_shape(server: RunningServer, path: str) -> None:
+def test_what_is_not_there_is_404_in_the_published_shape(server: RunningService, path: str) -> None:
     holds(httpx.get(server.address + path), 404, shapes.ERROR)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"ready": true}'])
-def test_the_index_has_the_published_shape(server: RunningServer, content: bytes) -> None:
+def test_the_index_has_the_published_shape(server: RunningService, content: bytes) -> None:
     holds(httpx.post(f"{server.address}/v2/repository/index", content=content), 200, shapes.INDEX)
 
 
@@ -76,7 +76,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize("body", ASKED)
-def test_inferences_have_the_published_shape(server: RunningServer, body: dict) -> None:
+def test_inferences_have_the_published_shape(server: RunningService, body: dict) -> None:
     for version in ("", "/versions/1"):
         url = f"{server.address}/v2/models/bodymass{version}/infer"
         holds(httpx.post(url, json=body), 200, shapes.INFERENCE)
@@ -85,6 +85,6 @@ def test_inferences_have_the_published_shape(server: RunningServer, body: dict) 
 @pytest.mark.parametrize(
     "body", [{}, {"inputs": []}, {"inputs": [{}]}, {"inputs": [{**INPUT, "shape": [2, 2]}]}, []]
 )
-def test_wrong_inferences_have_the_published_shape(server: RunningServer, body: object) -> None:
+def test_wrong_inferences_have_the_published_shape(server: RunningService, body: object) -> None:
     url = f"{server.address}/v2/models/bodymass/infer"
     holds(httpx.post(url, json=body), 400, shapes.ERROR)

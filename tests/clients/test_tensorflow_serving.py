@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.service.conftest import RunningServer
+from tests.running_service import RunningService
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def client(server: RunningServer) -> Iterator[httpx.Client]:
+def client(server: RunningService) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"{server.address}/v1/models", timeout=20) as client:
         yield client
 

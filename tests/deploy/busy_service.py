@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.service.conftest import RunningServer
+from tests.running_service import RunningService
 
 ASKED = {
     # One row within what training saw and one outside it, a wrong row, and what isn't there.
@@ -39,7 +39,7 @@ def reject(models: Path, name: str = "bodymass", version: int = 2) -> None:
     (folder / "model.onnx").write_bytes(b"no model")
 
 
-def ask(server: RunningServer) -> None:
+def ask(server: RunningService) -> None:
     """Ask everything once, whatever the answers are."""
     for path, body in ASKED.items():
         request = urllib.request.Request(server.address + path, json.dumps(body).encode())
@@ -49,7 +49,7 @@ def ask(server: RunningServer) -> None:
             error.close()
 
 
-def metrics(server: RunningServer) -> str:
+def metrics(server: RunningService) -> str:
     """What the service answers a scrape, once it refuses a model and has counted what was asked."""
     ask(server)
     deadline = time.monotonic() + 10

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.deploy.conftest import ANSWER_S, compose_command
+from tests.deploy.containers import ANSWER_S, compose_command
 
 BASE = ("docker-compose.yml",)
 

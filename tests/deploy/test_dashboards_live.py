@@ -16,8 +16,8 @@ import pytest
 from tests.deploy import busy_service
 from tests.deploy.expressions import Known, exposed, labels_of, with_recorded
 from tests.deploy.live_prometheus import RANGE_S, STEP_S, Prometheus
-from tests.service.conftest import RunningServer
-from tests.service.heavy_model import write_heavy_model
+from tests.running_service import RunningService
+from tests.tiny_models import write_heavy_model
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ ASKED = asked()
 class Traffic:
     """Questions of every kind, until it is told to stop."""
 
-    def __init__(self, server: RunningServer) -> None:
+    def __init__(self, server: RunningService) -> None:
         self._server, self._over = server, threading.Event()
         self._threads = [
             threading.Thread(target=self._repeat, args=(kind,))
@@ -95,11 +95,11 @@ class Traffic:
 
 
 @pytest.fixture(scope="module")
-def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("service")
     models = busy_service.sample_models(repository, folder)
     write_heavy_model(models)
-    server = RunningServer(models, folder / "log", "--workers", "2", *busy_service.DEFAULT)
+    server = RunningService(models, folder / "log", "--workers", "2", *busy_service.DEFAULT)
     traffic = Traffic(server)
     yield server
     traffic.stop()
@@ -108,7 +108,7 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def prometheus(
-    program, server: RunningServer, repository: Path, tmp_path_factory: pytest.TempPathFactory
+    program, server: RunningService, repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
     shipped = repository / "deploy" / "prometheus"
@@ -119,7 +119,7 @@ def prometheus(
 
 
 @pytest.fixture(scope="module")
-def known(server: RunningServer, repository: Path) -> Known:
+def known(server: RunningService, repository: Path) -> Known:
     """What the service exposes, and what the rules record."""
     rules = repository / "deploy" / "prometheus" / "rules"
     return with_recorded(exposed(busy_service.metrics(server)), rules) | ALERTS

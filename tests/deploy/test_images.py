@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.deploy.conftest import ANSWER_S, HARDENED, LOOKED_AT_OFTEN, Container, Docker
+from tests.deploy.containers import ANSWER_S, FREQUENT_CHECKS, HARDENED, Container, Docker
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def test_it_answers_as_a_user_that_nobody_foresaw(
 ):
     """Some clusters give each namespace a user of its own, in the group 0."""
     flags = (*HARDENED, *PUBLISHED, *ANYBODY, "--user", "1000620000:0")
-    container = run_container(service_image, *flags, *LOOKED_AT_OFTEN)
+    container = run_container(service_image, *flags, *FREQUENT_CHECKS)
     container.until_healthy()
     assert predict(container) == "overweight"
 
@@ -76,11 +76,11 @@ def test_it_leaves_nothing_behind_and_reports_to_nobody(
     run_container: Callable[..., Container], service_image: str
 ):
     """onnxruntime would keep a number for this machine in its home, and send it to its makers."""
-    flags = (*PUBLISHED, *ANYBODY, *LOOKED_AT_OFTEN, "--env", "HOME=/tmp")
+    flags = (*PUBLISHED, *ANYBODY, *FREQUENT_CHECKS, "--env", "HOME=/tmp")
     container = run_container(service_image, *flags)
     container.until_healthy()
     assert predict(container) == "overweight"
-    assert container.changed() == ""
+    assert container.changes() == ""
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_settings_come_from_the_environment(
 ):
     settings = ("PIGEONHOLE_PORT=9000", "PIGEONHOLE_DEFAULT_MODEL=bodymass", "PIGEONHOLE_WORKERS=1")
     flags = [part for setting in settings for part in ("--env", setting)]
-    flags += ["--publish", "127.0.0.1::9000", *LOOKED_AT_OFTEN]
+    flags += ["--publish", "127.0.0.1::9000", *FREQUENT_CHECKS]
     container = run_container(service_image, *HARDENED, *ANYBODY, *flags)
     container.until_healthy()
     answer = httpx.post(f"{container.address(9000)}/predict", json=ROW, timeout=ANSWER_S)
@@ -218,7 +218,7 @@ def test_other_commands_are_a_word_away(docker: Docker, service_image: str):
 def test_a_container_that_is_not_well_is_called_unhealthy(
     run_container: Callable[..., Container], service_image: str
 ):
-    soon = (*LOOKED_AT_OFTEN, "--health-retries", "1")
+    soon = (*FREQUENT_CHECKS, "--health-retries", "1")
     container = run_container(service_image, *HARDENED, *ANYBODY, *soon)
     container.until_healthy()
     stopped = f"import os, signal; [os.kill(int(p), signal.SIGSTOP) for p in {WORKERS}.split()]"

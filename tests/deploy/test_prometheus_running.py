@@ -16,7 +16,7 @@ import pytest
 from tests.deploy.busy_service import DEFAULT, ask, metrics, reject, sample_models
 from tests.deploy.expressions import exposed, labels_of, rules, with_recorded
 from tests.deploy.live_prometheus import Prometheus
-from tests.service.conftest import RunningServer
+from tests.running_service import RunningService
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def watch(program, repository: Path, tmp_path: Path) -> Iterator[Callable[..., P
     executable = program("prometheus", "prometheus")
     started: list[Prometheus] = []
 
-    def watching(server: RunningServer) -> Prometheus:
+    def watching(server: RunningService) -> Prometheus:
         shipped = repository / "deploy" / "prometheus"
         started.append(Prometheus(executable, shipped, tmp_path, server.address))
         return started[-1]
@@ -38,13 +38,13 @@ def watch(program, repository: Path, tmp_path: Path) -> Iterator[Callable[..., P
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., RunningService]]:
     """Starts the service on a model folder, and ends it with the test."""
-    started: list[RunningServer] = []
+    started: list[RunningService] = []
 
-    def running(models: Path, *flags: str) -> RunningServer:
+    def running(models: Path, *flags: str) -> RunningService:
         started.append(
-            RunningServer(models, tmp_path / "service.log", *DEFAULT, "--workers", "2", *flags)
+            RunningService(models, tmp_path / "service.log", *DEFAULT, "--workers", "2", *flags)
         )
         return started[-1]
 

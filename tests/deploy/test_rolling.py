@@ -16,7 +16,7 @@ from tests.deploy.composed import (
     has_image,
     pinned_image,
 )
-from tests.deploy.conftest import ANSWER_S
+from tests.deploy.containers import ANSWER_S
 from tests.deploy.load import Load
 
 pytestmark = pytest.mark.alone

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.composed import until
-from tests.deploy.conftest import HARDENED
+from tests.deploy.containers import HARDENED
 from tests.deploy.load import Load
 
 pytestmark = pytest.mark.alone

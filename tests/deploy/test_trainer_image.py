@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.deploy.conftest import ANSWER_S, HARDENED, Container, Docker
+from tests.deploy.containers import ANSWER_S, HARDENED, Container, Docker
 
 pytestmark = pytest.mark.slow
 

@@ -40,11 +40,12 @@ def test_no_request_fails_while_versions_are_published(
     wrk = program("wrk", "wrk")
     models = tmp_path / "models"
     write_model(models, version=1)
-    server = serve(models, "--workers", "2")
+    service = serve(models, "--workers", "2")
+    service.until_live()
     script = tmp_path / "predict.lua"
     script.write_text(SCRIPT)
     load = subprocess.Popen(
-        [wrk, "-t1", "-c16", f"-d{seconds}s", "-s", str(script), f"{server.address}/predict"],
+        [wrk, "-t1", "-c16", f"-d{seconds}s", "-s", str(script), f"{service.address}/predict"],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -71,10 +72,11 @@ def test_a_new_version_is_live_in_every_worker_within_two_seconds(
 ) -> None:
     models = tmp_path / "models"
     write_model(models, version=1)
-    server = serve(models, "--workers", "2")
+    service = serve(models, "--workers", "2")
+    service.until_live()
     write_model(models, version=2)
     published = time.monotonic()
     time.sleep(2 - (time.monotonic() - published))
     # Each request takes a new connection, so both workers are asked.
-    answers = {server.predict([[172, 95]])[1]["version"] for _ in range(40)}
+    answers = {service.predict([[172, 95]]).json()["version"] for _ in range(40)}
     assert answers == {"2"}

@@ -30,9 +30,9 @@ from pathlib import Path
 
 import msgspec
 
-from tests.conftest import write_small_model
-from tests.service.conftest import RunningServer, write_small_dated_model, write_small_mixed_model
+from tests.running_service import RunningService
 from tests.service.hostile_requests import Call, Hostile
+from tests.tiny_models import write_bodymass_model, write_dated_model, write_mixed_model
 
 TOKEN = "a-token-of-the-soak-and-of-nobody-else"  # noqa: S105 - it opens nothing
 
@@ -331,7 +331,7 @@ def _send_broken(task: Task, chance: random.Random, call: Call) -> str:
     return status
 
 
-def memory(server: RunningServer) -> float:
+def memory(server: RunningService) -> float:
     """MiB that the server's processes hold, shared pages counted once."""
     total = 0
     for pid in (server.process.pid, *server.workers()):
@@ -380,7 +380,7 @@ def soak(handler: str, count: int, *, seed: int, senders: int, parts: int, folde
         "--keys",
         str(keys),
     )
-    server = RunningServer(models, folder / "log", *flags)
+    server = RunningService(models, folder / "log", *flags)
     try:
         server.until(lambda: len(server.lines("model live")) >= 2 * 3)
         workers = server.workers()
@@ -412,9 +412,9 @@ def soak(handler: str, count: int, *, seed: int, senders: int, parts: int, folde
 
 
 def _models(folder: Path) -> Path:
-    write_small_model(folder)
-    write_small_mixed_model(folder)
-    write_small_dated_model(folder)
+    write_bodymass_model(folder)
+    write_mixed_model(folder)
+    write_dated_model(folder)
     return folder
 
 

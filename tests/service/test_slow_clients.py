@@ -16,7 +16,7 @@ from selectors import EVENT_READ, DefaultSelector
 import httpx
 import pytest
 
-from tests.service.heavy_model import write_heavy_model
+from tests.tiny_models import write_heavy_model
 
 pytestmark = pytest.mark.alone
 

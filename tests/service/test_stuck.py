@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.heavy_model import LARGEST, write_heavy_model
+from tests.tiny_models import LARGEST, write_heavy_model
 
 pytestmark = pytest.mark.alone
 

@@ -28,7 +28,7 @@ def print_answers(questions: Questions) -> None:
     answers: dict[str, dict[str, Any]] = {}
     for name, ask in questions.items():
         try:
-            answers[name] = {"said": ask()}
+            answers[name] = {"returned": ask()}
         except Exception as error:  # noqa: BLE001 - what a client makes of an answer is the answer
             answers[name] = {"raised": f"{type(error).__name__}: {error}"}
     sys.stdout.write(json.dumps(answers, default=_plain))

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from pigeonhole.service.api_keys import METRICS, KeyFile
-from tests.deploy.kubernetes.conftest import COMPONENTS, OVERLAYS, Manifests
+from tests.deploy.kubernetes.manifests import COMPONENTS, OVERLAYS, Manifests
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,10 @@ from pigeonhole import __version__
 from pigeonhole.service.__main__ import main
 from pigeonhole.service.settings import Settings
 from pigeonhole.service.web.monitoring.health import LIVE, READY
-from tests.clients.conftest import Ask
-from tests.deploy.kubernetes.conftest import Object
+from tests.clients.client_programs import RunClient
+from tests.deploy.kubernetes.manifests import Object
 from tests.deploy.kubernetes.restricted import violations
-from tests.service.conftest import (
-    RunningServer,
-    serve,  # noqa: F401 - a fixture
-)
+from tests.running_service import RunningService
 
 NAME, MODELS = "{{.Name}}", "/mnt/models"
 
@@ -111,8 +108,8 @@ def test_the_example_names_the_runtime_and_a_format_that_it_serves(
 @pytest.mark.parametrize("layout", ["model.onnx", "anything.onnx", "3/model.onnx"])
 def test_kserve_asks_the_service_that_the_runtime_starts(
     container: dict[str, Any],
-    serve: Callable[..., RunningServer],  # noqa: F811
-    ask: Ask,
+    serve: Callable[..., RunningService],
+    run_client: RunClient,
     repository: Path,
     tmp_path: Path,
     layout: str,
@@ -127,7 +124,7 @@ def test_kserve_asks_the_service_that_the_runtime_starts(
         flags = [flag.replace(known, own) for flag in flags]
     # No node has to hear of its end here.
     server = serve(tmp_path / "models", *flags, "--drain-seconds=0")
-    heard = ask("kserve_rest.py", server.address)
+    heard = run_client("kserve_rest.py", server.address)
     for question in ("v1_live", "v1_model_ready", "v2_live", "v2_ready", "v2_model_ready"):
         assert heard[question] is True
     assert heard["v2_no_model_ready"] is False

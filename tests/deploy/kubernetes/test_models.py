@@ -14,7 +14,7 @@ import pytest
 
 from pigeonhole.trainer.__main__ import INTERRUPTED, REFUSED, main
 from pigeonhole.trainer.settings import Settings
-from tests.deploy.kubernetes.conftest import Manifests, Object
+from tests.deploy.kubernetes.manifests import Manifests, Object
 
 HOUR_S = 3600
 

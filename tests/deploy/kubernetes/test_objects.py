@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.kubernetes.conftest import Manifests, Object
+from tests.deploy.kubernetes.manifests import Manifests, Object
 
 SERVICE, TRAINER = "service", "trainer"
 

@@ -12,7 +12,7 @@ import pytest
 from pigeonhole import __version__
 from pigeonhole.service.settings import PREFIX, Settings, unknown_variables
 from pigeonhole.service.web.monitoring.health import LIVE, READY
-from tests.deploy.kubernetes.conftest import Manifests
+from tests.deploy.kubernetes.manifests import Manifests
 from tests.deploy.kubernetes.restricted import violations
 
 USER = 10001

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from pigeonhole.service.api_keys import METRICS, PREDICT, READ, new_key
-from tests.deploy.conftest import ANSWER_S, Container, Docker
-from tests.deploy.kubernetes.conftest import Object
+from tests.deploy.containers import ANSWER_S, Container, Docker
+from tests.deploy.kubernetes.manifests import Object
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.deploy.kubernetes.conftest import COMPONENTS, OVERLAYS, Manifests
+from tests.deploy.kubernetes.manifests import COMPONENTS, OVERLAYS, Manifests
 
 OLDEST = "1.29"
 """The oldest release that docs/deployment.md promises."""
@@ -39,7 +39,7 @@ def test_a_field_that_there_is_not_is_found(prepared: Manifests) -> None:
 
 
 def test_the_prometheus_operator_and_kserve_know_every_field(
-    build: Callable[[str], Manifests], misread, repository: Path
+    build: Callable[[str], Manifests], schema_problems, repository: Path
 ) -> None:
     example = (repository / "deploy" / "kserve" / "inference-service.yaml").read_text("utf-8")
     objects = build("deploy/kubernetes/overlays/volume").objects + build("deploy/kserve").objects
@@ -49,13 +49,13 @@ def test_the_prometheus_operator_and_kserve_know_every_field(
         "PrometheusRule",
         "ServingRuntime",
     }
-    assert misread([*custom, yaml.safe_load(example)]) == []
+    assert schema_problems([*custom, yaml.safe_load(example)]) == []
 
 
-def test_a_field_that_they_do_not_know_is_found(build, misread) -> None:
+def test_a_field_that_they_do_not_know_is_found(build, schema_problems) -> None:
     monitor = build("deploy/kubernetes/overlays/volume").one("ServiceMonitor")
     runtime = build("deploy/kserve").one("ServingRuntime")
-    assert misread(
+    assert schema_problems(
         [
             monitor | {"spec": monitor["spec"] | {"selektor": {}}},
             runtime | {"spec": runtime["spec"] | {"multiModel": "yes", "protocolVersion": ["v1"]}},

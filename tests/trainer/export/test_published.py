@@ -15,6 +15,7 @@ from pigeonhole.trainer.evaluation.scores import score
 from pigeonhole.trainer.export.published import PublishedModel
 from pigeonhole.trainer.run import train
 from pigeonhole.trainer.settings import Settings
+from tests.tiny_models import write_foreign_model
 
 TABLE = """\
 when,size,color,sold
@@ -52,35 +53,29 @@ def write_model(
     texts = kinds.count("category")
     n, m = len(kinds) - texts, texts
     nodes = [
-        onnx.helper.make_node("Shape", ["numbers"], ["shape"], end=1),
-        onnx.helper.make_node("Expand", ["yes", "shape"], ["label"]),
-        onnx.helper.make_node("Concat", ["shape", "two"], ["shapes"], axis=0),
-        onnx.helper.make_node("Expand", ["halves", "shapes"], ["probabilities"]),
+        ("Shape", ["numbers"], "shape", {"end": 1}),
+        ("Expand", ["yes", "shape"], "label"),
+        ("Concat", ["shape", "two"], "shapes", {"axis": 0}),
+        ("Expand", ["halves", "shapes"], "probabilities"),
     ]
-    constants = [
-        onnx.helper.make_tensor("yes", onnx.TensorProto.STRING, [1], [b"yes"]),
-        onnx.helper.make_tensor("two", onnx.TensorProto.INT64, [1], [2]),
-        onnx.helper.make_tensor("halves", onnx.TensorProto.FLOAT, [1, 2], [0.4, 0.6]),
-    ]
-    shapes = [
-        ("numbers", onnx.TensorProto.DOUBLE, ["N", n]),
-        ("categories", onnx.TensorProto.STRING, ["N", m]),
-        ("label", onnx.TensorProto.STRING, ["N"]),
-        ("probabilities", onnx.TensorProto.FLOAT, ["N", 2]),
-    ]
-    values = [onnx.helper.make_tensor_value_info(*one) for one in shapes]
-    graph = onnx.helper.make_graph(nodes, "alike", values[:2], values[2:], constants)
-    made = onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10
-    )
+    constants = {
+        "yes": np.array(["yes"], object),
+        "two": np.array([2]),
+        "halves": np.array([[0.4, 0.6]], np.float32),
+    }
+    inputs = {
+        "numbers": (onnx.TensorProto.DOUBLE, ["N", n]),
+        "categories": (onnx.TensorProto.STRING, ["N", m]),
+    }
+    outputs = {
+        "label": (onnx.TensorProto.STRING, ["N"]),
+        "probabilities": (onnx.TensorProto.FLOAT, ["N", 2]),
+    }
     stated: dict[str, str | None] = {"pigeonhole": "1", "signature": json.dumps(described)}
     if target:
         stated["training"] = json.dumps({"settings": {"target": target}})
-    for key, text in (stated | entries).items():
-        if text is not None:
-            made.metadata_props.add(key=key, value=text)
-    path.write_bytes(made.SerializeToString())
-    return path
+    metadata = {key: text for key, text in (stated | entries).items() if text is not None}
+    return write_foreign_model(path, nodes, inputs, outputs, constants, metadata)
 
 
 def feature(name: str, kind: str, *, required: bool = False, **more: str) -> dict[str, Any]:

@@ -86,5 +86,5 @@ if __name__ == "__main__":
     # What they say of their own dependencies is not under test.
     warnings.simplefilter("ignore")
     objects = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    found = {str(index): {"said": list(problems(sent))} for index, sent in enumerate(objects)}
+    found = {str(index): {"returned": list(problems(sent))} for index, sent in enumerate(objects)}
     sys.stdout.write(json.dumps(found))

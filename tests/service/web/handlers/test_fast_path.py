@@ -41,8 +41,8 @@ from pigeonhole.service.web.inference.protocol import InferenceProtocol, StreamP
 from pigeonhole.service.web.inference.route import LONG_BYTES, InferenceRoute
 from pigeonhole.service.web.monitoring.access_log import AccessLog
 from pigeonhole.service.web.monitoring.request_log import RequestLog
-from tests.service.heavy_model import write_heavy_model
 from tests.service.web.handlers.asking_handlers import Told, answers, whole
+from tests.tiny_models import write_heavy_model
 
 GOOD = b'{"instances": [[172, 95]]}'
 WRONG = b'{"instances": [["tall", 95]]}'

@@ -32,7 +32,7 @@ from pigeonhole.service.settings import HANDLERS, Settings
 from pigeonhole.service.web.http.connection import Limits
 from pigeonhole.service.web.http.server import HttpServer
 from pigeonhole.service.web.inference.route import LONG_BYTES
-from tests.service.heavy_model import write_heavy_model
+from tests.tiny_models import write_heavy_model
 
 MAX_BODY = 100_000
 MAX_ROWS = 50
