@@ -1,6 +1,6 @@
-"""JSON bodies within bounds: counted before they become objects, and every error located.
+"""JSON bodies within limits: containers are counted before decoding, and errors have a location.
 
-Shared by all protocols that read JSON.
+Shared by every protocol that reads JSON.
 """
 
 from __future__ import annotations
@@ -19,58 +19,63 @@ from .errors import JSON, UnsupportedMediaType
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-FEW_CONTAINERS = 100_000
-"""Lists and objects in a body that are not worth counting."""
+FREE_CONTAINERS = 100_000
+"""Lists and objects that any body may hold, besides two per row."""
 
-LONGEST_INTEGER = 300
-"""Digits: a longer whole number is read as a double, which may be infinite and is refused then."""
+MAX_INTEGER_DIGITS = 300
+"""A longer integer is read as a double. If it is infinite, validation rejects it."""
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'
-"""A string, or what begins as one and never ends: so that no byte is looked at twice."""
+"""A string, or an unterminated string up to the end. Possessive, so that each byte is read once."""
 
 _STRINGS = re.compile(_STRING, re.DOTALL)
 
 _STRING_OR_NAN = re.compile(_STRING + rb"|\bNaN\b", re.DOTALL)
 
-REFUSED = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
-"""What decoders raise of a body that is not as they want it."""
+DECODE_ERRORS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What msgspec's decoders raise for a body that does not fit their type."""
 
-_LISTED = msgspec.json.Decoder(list[msgspec.Raw])
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def checked_count(rows: bytes | msgspec.Raw, max_rows: int) -> None:
-    """The same of rows that are a list by themselves.
+def check_list_length(rows: bytes | msgspec.Raw, max_rows: int) -> None:
+    """Reject a JSON list of too many rows before any row is decoded.
 
     Raises:
-        TooManyRows: when there are more.
-        msgspec.MsgspecError: for what is no list, if that is looked at.
+        TooManyRows: for more than ``max_rows`` rows.
+        msgspec.MsgspecError: for long JSON that is not a list.
     """
     content = bytes(rows)
-    if len(content) >= 2 * max_rows and may_be_a_crowd(content, max_rows):
-        check_row_count(len(_LISTED.decode(content)), max_rows)
+    if len(content) >= 2 * max_rows and may_exceed_rows(content, max_rows):
+        check_row_count(len(_LIST.decode(content)), max_rows)
 
 
-def may_be_a_crowd(body: bytes, max_rows: int) -> bool:
-    """Return whether a body may hold more rows than are taken."""
+def may_exceed_rows(body: bytes, max_rows: int) -> bool:
+    """Return whether a body has enough brackets for more than ``max_rows`` rows."""
     return body.count(b"{") > max_rows or body.count(b"[") > max_rows
 
 
 def _check_container_count(body: bytes, max_rows: int) -> None:
-    """Refuse a body of more lists and objects than rows and columns can be.
+    """Reject a body with far more lists and objects than the rows can need.
 
-    Each may be three bytes, and becomes an object of sixty.
+    A container of three bytes becomes an object of sixty.
     """
-    most = FEW_CONTAINERS + 2 * max_rows
-    if _containers(body) > most and _containers(_STRINGS.sub(b"", body)) > most:
-        raise InvalidRequest(f"the body holds more than {most} lists and objects")
+    limit = FREE_CONTAINERS + 2 * max_rows
+    if _count_brackets(body) > limit and _count_brackets(_STRINGS.sub(b"", body)) > limit:
+        raise InvalidRequest(
+            f"the body holds more than {limit} lists and objects; send the rows in parts"
+        )
 
 
-def _containers(body: bytes) -> int:
+def _count_brackets(body: bytes) -> int:
     return body.count(b"[") + body.count(b"{")
 
 
-def without_nan(body: bytes) -> bytes:
-    """JSON with null for each NaN, which it has not and pandas and TensorFlow write."""
+def nan_to_null(body: bytes) -> bytes:
+    """Return JSON with each NaN replaced by null.
+
+    JSON has no NaN, but pandas and TensorFlow write it.
+    """
     if b"NaN" not in body:
         return body
     return _STRING_OR_NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], body)
@@ -78,80 +83,90 @@ def without_nan(body: bytes) -> bytes:
 
 @lru_cache(64)
 def media_type(content_type: str) -> str:
-    """A Content-Type without its parameters."""
+    """Return a Content-Type in lower case, without its parameters."""
     return content_type.partition(";")[0].strip().lower()
 
 
-def as_text(body: bytes) -> str:
-    """A body as text.
+def decode_utf8(body: bytes) -> str:
+    """Return a body as text, without a byte order mark.
 
     Raises:
-        UnreadableBody: when it is not UTF-8.
+        UnreadableBody: for a body that is not UTF-8.
     """
     try:
         return body.removeprefix(BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UnreadableBody(f"the body is not UTF-8: byte {error.start} is wrong") from None
+        raise UnreadableBody(f"the body is not UTF-8: invalid byte {error.start}") from None
 
 
-def parsed(body: bytes, content_type: str, max_rows: int, taken: Sequence[str] = (JSON,)) -> Any:
-    """Any JSON as plain values; the standard library says where it breaks off.
+def parse_json(
+    body: bytes, content_type: str, max_rows: int, accepted_types: Sequence[str] = (JSON,)
+) -> Any:
+    """Parse any JSON into plain values; an error names the line and the column.
 
     Args:
         body: the JSON.
-        content_type: what its sender called it.
-        max_rows: a body of many more lists and objects is refused before it is parsed.
-        taken: media types that may be sent, for who sends another.
+        content_type: the client's Content-Type.
+        max_rows: limit of rows in one request, which bounds the lists and objects.
+        accepted_types: media types that the error for another media type lists.
 
     Raises:
-        InvalidRequest: for that.
-        UnreadableBody: for what is no JSON.
-        UnsupportedMediaType: for what is none and was not called so either.
+        InvalidRequest: for far more lists and objects than ``max_rows`` rows need.
+        UnreadableBody: for a body that is not JSON.
+        UnsupportedMediaType: for a body that neither is JSON nor claims to be.
     """
     problem: RequestError
     try:
-        text = as_text(body)
+        text = decode_utf8(body)
         _check_container_count(body, max_rows)
-        return json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number)
+        return json.loads(text, parse_constant=_reject_constant, parse_int=_parse_integer)
     except RecursionError:
         raise UnreadableBody("the JSON is nested too deeply") from None
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
+        location = f"line {error.lineno}, column {error.colno}"
         problem = UnreadableBody(
-            f"the body is not JSON: {error.msg}, {where}" if body else "the body is empty"
+            f"the body is not JSON: {error.msg}, {location}" if body else "the body is empty"
         )
-    except _Constant as error:
+    except _NotAJsonNumber as error:
         problem = UnreadableBody(
-            f"the body is not JSON: {error} is no JSON number; send null for a missing value"
+            f"the body is not JSON: {error} is not a JSON number; send null for a missing value"
         )
     except UnreadableBody as error:
-        problem = UnreadableBody(str(error))  # without its traceback
-    called = media_type(content_type)
-    # curl -d says x-www-form-urlencoded of everything, so what looks like JSON counts as JSON.
-    start = body.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
-    looks_like_json = start in (b"{", b"[", b"")
-    if called and "json" not in called and not looks_like_json:
+        problem = UnreadableBody(str(error))  # without the traceback
+    if _claims_another_type(body, content_type):
         raise UnsupportedMediaType(
-            f"Content-Type {called[:40]!r} is not taken, and {problem}; send {_any_of(taken)}"
+            f"Content-Type {media_type(content_type)[:40]!r} is not supported, and {problem}; "
+            f"send {_join_alternatives(accepted_types)}"
         )
     try:
         raise problem
     finally:
-        del problem  # its traceback holds this frame, and this frame the body
+        del problem  # its traceback holds this frame, and the frame holds the body
 
 
-def _any_of(names: Sequence[str]) -> str:
+def _claims_another_type(body: bytes, content_type: str) -> bool:
+    """Return whether a body neither claims to be JSON nor starts like JSON.
+
+    ``curl -d`` sends x-www-form-urlencoded with any body, so a body that starts like JSON counts
+    as JSON.
+    """
+    claimed = media_type(content_type)
+    start = body.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
+    return bool(claimed) and "json" not in claimed and start not in (b"{", b"[", b"")
+
+
+def _join_alternatives(names: Sequence[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
 
 
-class _Constant(Exception):
-    """NaN, Infinity or -Infinity, which Python's parser takes and JSON has not."""
+class _NotAJsonNumber(Exception):
+    """NaN, Infinity or -Infinity, which Python's parser accepts and JSON does not have."""
 
 
-def _refuse_constant(name: str) -> None:
-    raise _Constant(name)
+def _reject_constant(name: str) -> None:
+    raise _NotAJsonNumber(name)
 
 
-def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
+def _parse_integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else float(digits)

@@ -98,7 +98,7 @@ LIBRARIES: dict[str, set[str]] = {
     "onnx": {"trainer.graph", "trainer.export"},
     "prometheus_client": {"service.serving.metrics", "service.web.monitoring.exposition"},
     "opentelemetry": {"service.web.monitoring.spans"},
-    "pyarrow": {"trainer.data", "service.web.rows.arrow_format", "service.web.rows.table_answers"},
+    "pyarrow": {"trainer.data", "service.web.rows.arrow_format", "service.web.rows.table_results"},
     "sklearn": {"trainer.evaluation"},
     "matplotlib": {"trainer.report"},
     "jinja2": {"trainer.report"},

@@ -100,7 +100,7 @@ def test_the_service_reads_rows_as_the_trainer_did(trained: Path, mixed_table: P
     model = load(trained)
     lines = mixed_table.read_text("utf-8").splitlines()
     body = "\n".join(line.rsplit(",", 1)[0] for line in lines)
-    columns = csv_format.csv_columns(body, model.signature)
+    columns = csv_format.read_csv(body, model.signature)
     served = model.session.run(columns)
 
     from pigeonhole.trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
@@ -166,7 +166,7 @@ def test_the_service_decides_by_the_threshold_as_the_graph_does(careful, careful
     assert 0 < threshold.value < 1
     lines = careful_table.read_text("utf-8").splitlines()
     body = "\n".join(line.rpartition(",")[0] for line in lines)
-    columns = csv_format.csv_columns(body, model.signature)
+    columns = csv_format.read_csv(body, model.signature)
     served = model.session.run(columns)
 
     from pigeonhole.trainer.data.preparation import clean  # noqa: PLC0415 - beside its use

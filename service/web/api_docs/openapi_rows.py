@@ -17,7 +17,7 @@ from ...model.signature import Feature, Kind
 from ..errors import JSON
 from ..rows import arrow_format
 from ..rows.ndjson_stream import NDJSON
-from ..rows.table_answers import CSV, NPY
+from ..rows.table_results import CSV, NPY
 from .schemas import MISSING, TEXT, content, failures, many, named, required
 
 LARGEST = sys.float_info.max

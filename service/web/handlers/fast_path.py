@@ -27,10 +27,10 @@ from ..auth import Authenticator
 from ..errors import CLIENT_GONE
 from ..http.messages import Cancel, Request, Send, WireResponse
 from ..inference.content_coding import (
-    LEAST_BYTES,
+    MIN_COMPRESS_BYTES,
     OFF_LOOP_BYTES,
-    chosen_coding,
-    compressed,
+    choose_coding,
+    compress_response,
 )
 from ..inference.route import Call, InferenceRoute
 from ..monitoring.request_log import FinishedRequest, RequestLog
@@ -112,11 +112,11 @@ class FastPathHandler:
                 call.key = self._authenticator.authorize(
                     request.headers.get("authorization"), PREDICT
                 )
-            if route.is_long_to_read(request.headers.get, request.body):
+            if route.is_slow_to_decode(request.headers.get, request.body):
                 # Known before there may be no thread for it: it is the model's, as other refusals.
                 call.model = self._predictor.find(name, version)
                 return self._in_thread(visit, name, version)
-            model, columns = route.read(call, request.headers.get, request.body, name, version)
+            model, columns = route.decode(call, request.headers.get, request.body, name, version)
             rows = len(columns)
             if known is None and len(self._targets) < KNOWN_PATHS:
                 self._targets[request.path] = target  # of a live model: whatever is asked for isn't
@@ -223,7 +223,7 @@ class FastPathHandler:
     def _finish(self, visit: _Exchange, outcome: Observation | Exception) -> None:
         reply = visit.route.finish(visit.call, outcome)
         self._note(visit, reply.status)
-        if len(reply.body) < LEAST_BYTES:
+        if len(reply.body) < MIN_COMPRESS_BYTES:
             visit.respond(reply.answer(visit.call.identity))
         else:
             self._respond_at_length(visit, reply)
@@ -231,16 +231,16 @@ class FastPathHandler:
     def _respond_at_length(self, visit: _Exchange, reply: Response) -> None:
         """Give an answer that is long enough to be compressed; a longer one is elsewhere."""
         accept = visit.request.headers.get("accept-encoding")
-        if len(reply.body) >= OFF_LOOP_BYTES and chosen_coding(accept) is not None:
+        if len(reply.body) >= OFF_LOOP_BYTES and choose_coding(accept) is not None:
             try:
                 self._work(partial(self._written, visit, reply), visit.respond)
             except Overloaded:
-                visit.respond(compressed(reply, None).answer(visit.call.identity))
+                visit.respond(compress_response(reply, None).answer(visit.call.identity))
         else:
             visit.respond(self._written(visit, reply))
 
     def _written(self, visit: _Exchange, reply: Response) -> WireResponse:
-        reply = compressed(reply, visit.request.headers.get("accept-encoding"))
+        reply = compress_response(reply, visit.request.headers.get("accept-encoding"))
         answer = reply.answer(visit.call.identity)
         if reply.rest is not None:
             answer.rest = self._work.rest(reply.rest)

@@ -16,7 +16,7 @@ from ...errors import PigeonholeError, PredictionFailed, ScopeRequired
 from ...serving.metrics import UNKNOWN_ROUTE, Metrics
 from ..auth import OPEN, Authenticator, scope_of
 from ..errors import error_response
-from ..inference.content_coding import compressed
+from ..inference.content_coding import compress_response
 from ..inference.route import Call
 from ..monitoring.request_log import FinishedRequest, RequestLog
 from ..reply import SECURITY_HEADERS, Response
@@ -140,7 +140,7 @@ def _compress(response: FlaskResponse) -> None:
     if response.is_streamed:
         return
     plain = Response(response.status_code, response.get_data(), "")
-    reply = compressed(plain, request.headers.get("Accept-Encoding"))
+    reply = compress_response(plain, request.headers.get("Accept-Encoding"))
     if reply is not plain:
         response.headers.extend(reply.headers)
         response.set_data(reply.body)

@@ -9,7 +9,7 @@ from itertools import chain
 from flask import Blueprint, Response, g, request
 from werkzeug.datastructures import Headers
 
-from ..inference.content_coding import compressed
+from ..inference.content_coding import compress_response
 from ..inference.protocol import InferenceProtocol, StreamProtocol
 from ..inference.route import InferenceRoute
 from ..open_inference.protocol import OpenInferenceProtocol
@@ -90,7 +90,7 @@ def _view(answer: InferenceRoute) -> Callable[..., Response]:
         reply = answer(_header, body, name, version, call, ended)
         answer.predictor.tell_observers()
         if reply.rest is not None:
-            reply = compressed(reply, _header("accept-encoding"))
+            reply = compress_response(reply, _header("accept-encoding"))
         headers = Headers([(HEADER, call.identity), *reply.headers])
         response = Response(reply.body, reply.status, headers, content_type=reply.content_type)
         if reply.rest is not None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import msgspec
+from werkzeug.http import parse_accept_header
 
 from ..errors import BodyTooLarge, UnsupportedEncoding
 from ..reply import BodyChunks, Response
@@ -16,42 +17,42 @@ WINDOW_BITS = {
     "x-gzip": zlib.MAX_WBITS | 16,
     "deflate": zlib.MAX_WBITS,
 }
-"""What zlib wants to hear for each Content-Encoding (RFC 9110, section 8.4.1)."""
-
-LEAST_BYTES = 4 * 1024
-"""Shorter answers are sent as they are: they fit into a packet or three either way."""
-
-OFF_LOOP_BYTES = 32 * 1024
-"""Compressing so much takes some 0.3 ms: longer answers are not compressed on an event loop."""
-
-LEVEL = 1
-"""The quickest: JSON of numbers gets hardly smaller at the higher ones, which take far longer."""
+"""zlib's ``wbits`` argument for each content coding (RFC 9110, section 8.4.1)."""
 
 CODINGS = ("gzip", "deflate")
-"""Those that are spoken, the likeliest to be understood first."""
+"""Codings of responses, in the service's order of preference."""
 
-CACHED_CHARACTERS = 256
-"""Longer headers are read anew each time, so that the cache stays small."""
+MIN_COMPRESS_BYTES = 4 * 1024
+"""Shorter responses are not compressed: they fit into three packets anyway."""
+
+OFF_LOOP_BYTES = 32 * 1024
+"""Longer responses are compressed off the event loop, because this many bytes take 0.3 ms."""
+
+LEVEL = 1
+"""The fastest level. Higher levels take far longer and hardly shrink JSON numbers further."""
+
+MAX_HEADER_CHARACTERS = 1000
+"""A longer ``Accept-Encoding`` is ignored, which bounds parsing time and the size of the cache."""
 
 
-def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """The body as it was before its sender compressed it.
+def decompress_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Return the body as it was before the client compressed it.
 
     Args:
-        body: as received.
-        encoding: the Content-Encoding header, empty where there was none.
-        max_bytes: what comes out is cut off beyond this, before it takes memory.
+        body: the received bytes.
+        encoding: the Content-Encoding header; empty if the request has none.
+        max_bytes: limit of the result. Decompression stops there, so memory stays bounded.
 
     Raises:
-        UnsupportedEncoding: for an unknown encoding, or a body that is not in it.
-        BodyTooLarge: when more than ``max_bytes`` would come out.
+        UnsupportedEncoding: for an unknown encoding, or a body that is not in this encoding.
+        BodyTooLarge: if the result is longer than ``max_bytes``.
     """
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return body
     if name not in WINDOW_BITS:
         raise UnsupportedEncoding(
-            f"Content-Encoding {name[:40]!r} is not known; send gzip, deflate or none"
+            f"Content-Encoding {name[:40]!r} is not supported; send gzip, deflate or none"
         )
     stream = zlib.decompressobj(WINDOW_BITS[name])
     try:
@@ -61,21 +62,21 @@ def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
     if len(plain) > max_bytes:
         raise BodyTooLarge(max_bytes)
     if not stream.eof or stream.unused_data:
-        raise UnsupportedEncoding(f"the {name} body ends too early or has bytes left over")
+        raise UnsupportedEncoding(f"the {name} body is cut short or has extra bytes at its end")
     return plain
 
 
-def compressed(reply: Response, accept: str | None) -> Response:
-    """The answer in the coding that its reader likes best, or as it is.
+def compress_response(reply: Response, accept: str | None) -> Response:
+    """Return the response in the coding that the client prefers, or unchanged if it is short.
 
     Args:
-        reply: any answer that is not compressed yet; its rest, if any, is compressed as it is made.
+        reply: a response without content coding. A ``rest`` is compressed chunk by chunk.
         accept: the request's ``Accept-Encoding``.
     """
-    if len(reply.body) < LEAST_BYTES and reply.rest is None:
+    if len(reply.body) < MIN_COMPRESS_BYTES and reply.rest is None:
         return reply
     headers = (*reply.headers, ("Vary", "Accept-Encoding"))
-    coding = chosen_coding(accept)
+    coding = choose_coding(accept)
     if coding is None:
         return msgspec.structs.replace(reply, headers=headers)
     headers += (("Content-Encoding", coding),)
@@ -83,77 +84,62 @@ def compressed(reply: Response, accept: str | None) -> Response:
     if reply.rest is None:
         body, rest = stream.compress(reply.body) + stream.flush(), None
     else:
-        body, rest = _whole_so_far(stream, reply.body), _Compressed(stream, reply.rest)
+        body, rest = _compress_chunk(stream, reply.body), _CompressedChunks(stream, reply.rest)
     return msgspec.structs.replace(reply, body=body, headers=headers, rest=rest)
 
 
-def chosen_coding(accept: str | None) -> str | None:
-    """``gzip`` or ``deflate``, by what ``Accept-Encoding`` says; None for an answer as it is."""
-    if accept is None:
+def choose_coding(accept: str | None) -> str | None:
+    """Return the coding for an ``Accept-Encoding`` header, or None for an uncompressed response."""
+    if accept is None or len(accept) > MAX_HEADER_CHARACTERS:
         return None
-    return _chosen(accept) if len(accept) > CACHED_CHARACTERS else _cached_chosen(accept)
+    return _choose(accept)
 
 
-def _chosen(accept: str) -> str | None:
-    weights = {}
-    for part in accept.lower().split(","):
-        coding, *parameters = (text.strip() for text in part.split(";"))
-        weights[coding.removeprefix("x-")] = _weight(parameters)
-    others = weights.get("*", 0.0)
-    weight, coding = max(
-        ((weights.get(coding, others), coding) for coding in CODINGS), key=lambda pair: pair[0]
-    )
-    return coding if weight > 0 and weight >= weights.get("identity", 0.0) else None
+@lru_cache(64)
+def _choose(accept: str) -> str | None:
+    """Return the coding of the highest weight; identity wins over a coding of a lower weight."""
+    weights = {
+        item.partition(";")[0].lower().removeprefix("x-"): weight
+        for item, weight in parse_accept_header(accept)
+    }
+    default = weights.get("*", 0)
+    coding = max(CODINGS, key=lambda name: weights.get(name, default))
+    weight = weights.get(coding, default)
+    return coding if weight > 0 and weight >= weights.get("identity", 0) else None
 
 
-_cached_chosen = lru_cache(64)(_chosen)
-
-
-def _weight(parameters: list[str]) -> float:
-    """How much a coding is liked, from 0 to 1; one whose weight can't be read is not wanted."""
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            try:
-                weight = float(value)
-            except ValueError:
-                return 0.0
-            return weight if 0 <= weight <= 1 else 0.0
-    return 1.0
-
-
-class _Stream(Protocol):
-    """What zlib makes."""
+class _Compressor(Protocol):
+    """The type of ``zlib.compressobj``, which zlib does not export."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Take more in."""
+        """Compress more data."""
 
     def flush(self, mode: int = ..., /) -> bytes:
-        """Give what was taken in."""
+        """Return the buffered output."""
 
 
-def _whole_so_far(stream: _Stream, piece: bytes) -> bytes:
-    """A piece compressed so that its reader has all of it at once."""
-    return stream.compress(piece) + stream.flush(zlib.Z_SYNC_FLUSH)
+def _compress_chunk(stream: _Compressor, chunk: bytes) -> bytes:
+    """Compress a chunk and flush, so that the client can decompress all of it at once."""
+    return stream.compress(chunk) + stream.flush(zlib.Z_SYNC_FLUSH)
 
 
-class _Compressed:
-    """The rest of an answer, compressed piece by piece."""
+class _CompressedChunks:
+    """Compresses the chunks of a response one by one."""
 
-    def __init__(self, stream: _Stream, pieces: BodyChunks) -> None:
-        self._stream, self._pieces = stream, pieces
-        self._ended = False
+    def __init__(self, stream: _Compressor, chunks: BodyChunks) -> None:
+        self._stream, self._chunks = stream, chunks
+        self._is_finished = False
 
-    def __iter__(self) -> _Compressed:
+    def __iter__(self) -> _CompressedChunks:
         return self
 
     def __next__(self) -> bytes:
-        if self._ended:
+        if self._is_finished:
             raise StopIteration
-        for piece in self._pieces:
-            return _whole_so_far(self._stream, piece) if piece else b""
-        self._ended = True
+        for chunk in self._chunks:
+            return _compress_chunk(self._stream, chunk) if chunk else b""
+        self._is_finished = True
         return self._stream.flush()
 
     def close(self) -> None:
-        self._pieces.close()
+        self._chunks.close()

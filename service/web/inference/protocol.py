@@ -1,6 +1,6 @@
-"""What an inference protocol is: it decodes rows from a body and encodes predictions as one.
+"""The interfaces of an inference protocol: decode rows from a body, encode predictions.
 
-An `InferenceProtocol` answers whole bodies, a `StreamProtocol` bodies of any number of rows.
+An `InferenceProtocol` decodes whole bodies. A `StreamProtocol` decodes bodies of any number of rows.
 """
 
 from __future__ import annotations
@@ -17,99 +17,106 @@ from ...serving.observation import Observation
 from ..reply import Response
 
 Header = Callable[[str], str | None]
-"""Gives a request header by its name in lower case, or None."""
+"""Returns a request header by its name in lower case, or None."""
 
 
 class Decoded(msgspec.Struct, frozen=True):
-    """A request's rows, and what the protocol wants to remember until it encodes the answer.
+    """The rows of a request.
 
     Attributes:
         columns: the rows.
-        form: the protocol's own; handed to ``encode`` as it is.
-        timeout_s: seconds that the body gives for the answer; None where it says nothing.
+        context: the protocol's own state, handed to ``encode`` unchanged.
+        timeout_s: time limit in the body, in seconds; None without one.
     """
 
     columns: Columns
-    form: Any
+    context: Any
     timeout_s: float | None = None
 
 
 class InferenceResult(msgspec.Struct, frozen=True):
-    """A prediction with all that an encoder may want to say of it."""
+    """A prediction, and everything else that an encoder may write.
+
+    Attributes:
+        model: the model that predicted.
+        prediction: labels and probabilities of all rows.
+        out_of_range: values outside the training range.
+        request_id: id of the request.
+        context: the ``context`` of `Decoded`.
+    """
 
     model: Model
     prediction: Prediction
     out_of_range: Sequence[OutOfRange]
     request_id: str
-    form: Any
+    context: Any
 
 
 class InferenceProtocol(Protocol):
-    """One way to write rows and predictions as bytes."""
+    """Decodes rows from a body and encodes their predictions."""
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
-        """The rows in a body, by the model's signature.
+        """Return the rows in a body, checked against the model's signature.
 
         Raises:
-            RequestError: for whatever is wrong with them.
+            RequestError: for an invalid body.
         """
 
-    def encode(self, answered: InferenceResult) -> Response:
-        """The answer."""
+    def encode(self, result: InferenceResult) -> Response:
+        """Return the response with a prediction."""
 
-    def reading_cost(self, header: Header, body: bytes) -> int:
-        """How many bytes of JSON take as long to read as this body does."""
+    def decode_cost(self, header: Header, body: bytes) -> int:
+        """Return the size of a JSON body, in bytes, that takes as long to decode as this body."""
 
 
 class RowStream(Protocol):
-    """The answer to a body of any number of rows, made in slices.
+    """Predictions for a body of any number of rows, computed and encoded slice by slice.
 
     Attributes:
-        row: index of the first row that has no answer yet.
-        is_over: whether there is none.
-        reading_s: seconds that it took to read rows so far.
-        writing_s: seconds that it took to write answers so far.
+        rows_done: rows with an encoded result.
+        decode_seconds: time spent on decoding rows.
+        encode_seconds: time spent on encoding results.
     """
 
-    row: int
-    reading_s: float
-    writing_s: float
+    rows_done: int
+    decode_seconds: float
+    encode_seconds: float
 
     @property
-    def is_over(self) -> bool:
-        """See the attributes."""
+    def is_finished(self) -> bool:
+        """Whether every row has an encoded result."""
 
     def __next__(self) -> bytes:
-        """The answers to the next slice."""
+        """Return the encoded results of the next slice."""
 
     def close(self) -> None:
-        """Let go of the rows; called once, when there are to be no more answers."""
+        """Release the body; called once, after the last slice."""
 
 
 class StreamProtocol(Protocol):
-    """One way to write rows and predictions one after the other.
+    """Decodes and encodes rows one by one.
 
     Attributes:
-        content_type: of the answers.
+        content_type: of the responses.
     """
 
     content_type: str
 
-    def takes(self, header: Callable[[str], str | None]) -> bool:
-        """Whether a body is written so; quick, for every body is asked about."""
+    def accepts(self, header: Header) -> bool:
+        """Return whether the headers announce a body of this protocol; called for every request."""
 
     def stream(self, model: Model, body: bytes, run: Callable[[Columns], Observation]) -> RowStream:
-        """The answer to a body, of which nothing has been made yet.
+        """Return a stream over a body; no slice is computed yet.
 
         Args:
-            model: whose rows they are.
-            body: all of them.
-            run: has the model answer some of them.
+            model: the model.
+            body: all rows.
+            run: runs the model on some rows.
 
         Raises:
-            RequestError: when the body holds none.
-            Overloaded: when too much is held for others already.
+            RequestError: for a body without rows.
+            Overloaded: while other streams hold too many bytes.
         """
 
-    def failure(self, row: int, error: Exception) -> bytes:
-        """What is written in the place of the answer to a row."""
+    def encode_error(self, row: int, error: Exception) -> bytes:
+        """Return what a response holds in place of a row's result."""

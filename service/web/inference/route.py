@@ -1,7 +1,7 @@
-"""InferenceRoute: (headers, body) -> Reply. One object per hot route, whichever door it came by.
+"""InferenceRoute: turns headers and a body into a Response, for either handler.
 
-A protocol decodes and encodes; everything else that a prediction needs - limits, ids, metrics,
-errors - is here once for all protocols.
+A protocol decodes and encodes. Limits, ids, deadlines, metrics and errors are handled here, once
+for all protocols.
 """
 
 from __future__ import annotations
@@ -28,66 +28,65 @@ from ...serving.predictor import Predictor
 from ..errors import CLIENT_GONE, BodyTooLarge, error_response
 from ..reply import Response, model_headers
 from ..request_id import request_id
-from .content_coding import inflated
+from .content_coding import decompress_body
 from .protocol import Header, InferenceProtocol, InferenceResult, StreamProtocol
-from .streaming import RetryingRun, StreamedAnswer
+from .streaming import RetryingRun, StreamingBody
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
-"""A caller's time limit: what has not begun by then is not begun."""
+"""The client's time limit for a request, in milliseconds."""
 
-LONG_BYTES = 64 * 1024
-"""Text from which on reading may take a large fraction of a millisecond."""
+SLOW_DECODE_BYTES = 64 * 1024
+"""A JSON body from this size on may take a large fraction of a millisecond to decode."""
 
-SHORT_BYTES = 256
-"""Up to here no body takes a millisecond to read, whatever it is."""
+FAST_DECODE_BYTES = 256
+"""Below this size a body of any format is decoded in less than a millisecond."""
 
-LONGEST_TIMEOUT = 12
-"""Digits of a time limit."""
+MAX_TIMEOUT_DIGITS = 12
 
 
 class Call(msgspec.Struct, gc=False):
-    """One request on its way through a hot route.
+    """The state of one request to an inference route.
 
     Attributes:
-        identity: its id.
-        started: when it came, on ``time.perf_counter``'s scale.
-        deadline: when it is too late to begin, on ``time.monotonic``'s; None for never.
-        model: the model that it means, once found.
-        form: what the protocol remembers of it, once read.
-        key: name of the key that it came with, if any.
-        reading_s: seconds that it took to read its rows, once read.
-        rows: how many they are, once read; of a stream those that were answered.
-        writing_s: seconds that it took to write its answer, once ended.
-        status: of its answer, once ended.
+        identity: the request id.
+        started: when the request was received, on ``time.perf_counter``'s scale.
+        deadline: latest start of the model run, on ``time.monotonic``'s scale; None without one.
+        model: the requested model, once found.
+        context: the protocol's state between decoding and encoding.
+        key: name of the API key; empty without one.
+        decode_seconds: time spent on decoding, once done.
+        rows: number of rows, once decoded; of a stream, the rows with a result.
+        encode_seconds: time spent on encoding, once done.
+        status: of the response, once finished.
     """
 
     identity: str
     started: float
     deadline: float | None = None
     model: Model | None = None
-    form: Any = None
+    context: Any = None
     key: str = ""
-    reading_s: float = 0.0
+    decode_seconds: float = 0.0
     rows: int | None = None
-    writing_s: float = 0.0
+    encode_seconds: float = 0.0
     status: int = 0
 
 
 class InferenceRoute:
-    """One hot route.
+    """One inference route.
 
-    It is called whole, or in its three steps by those who can't wait for a heavy model: `begin`,
-    `read`, and `finish` with what came of it.
+    Call it to answer a request and wait for the model. A handler that must not wait uses the three
+    steps instead: `begin`, `decode`, and `finish` with the prediction or the error.
 
     Args:
         name: the route's name in metrics.
-        protocol: how its bodies are written.
-        streams: how bodies of any number of rows are, if any are taken.
-        predictor: finds and runs the model.
-        metrics: told of every request.
-        max_body_bytes: after inflating.
+        protocol: decodes and encodes whole bodies.
+        streams: decodes and encodes streams of rows, if the route accepts any.
+        predictor: finds and runs models.
+        metrics: records every request.
+        max_body_bytes: limit of a body, before and after decompression.
     """
 
     def __init__(
@@ -112,169 +111,180 @@ class InferenceRoute:
         model_name: str | None,
         version: str | None,
         call: Call | None = None,
-        ended: Callable[[int], None] = lambda _status: None,
+        on_end: Callable[[int], None] = lambda _status: None,
     ) -> Response:
-        """Answer one request, waiting for the model; every failure is an answer too.
+        """Return the response to one request, after waiting for the model; never raises.
 
         Args:
-            header: the request's headers.
-            body: as received.
+            header: returns the request's headers.
+            body: the received bytes.
             model_name: None for the default model.
-            version: None for the newest.
-            call: where it has begun already.
-            ended: called once with the status when the whole answer was made or given up, in the
-                thread where that happens: before this returns, but for an answer with a rest.
+            version: None for the newest version.
+            call: the result of `begin`, if the handler has called it.
+            on_end: called once with the status when the response is complete or abandoned: before
+                this method returns, or, for a response with a rest, after its last chunk.
         """
         call = call or self.begin(header)
         try:
-            if self._streams is not None and self._streams.takes(header):
-                model, body = self._opened(call, header, body, model_name, version)
-                return self._streamed(call, self._streams, model, body, ended)
-            model, columns = self.read(call, header, body, model_name, version)
-            seen = self.predictor.run(model, columns, call.deadline)
-        except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
+            if self._streams is not None and self._streams.accepts(header):
+                model, body = self._open(call, header, body, model_name, version)
+                return self._stream(call, self._streams, model, body, on_end)
+            model, columns = self.decode(call, header, body, model_name, version)
+            observation = self.predictor.run(model, columns, call.deadline)
+        except Exception as error:  # noqa: BLE001 - finish turns every error into a response
             reply = self.finish(call, error)
         else:
-            reply = self.finish(call, seen)
-        ended(reply.status)
+            reply = self.finish(call, observation)
+        on_end(reply.status)
         return reply
 
-    def is_long_to_read(self, header: Header, body: bytes) -> bool:
-        """Whether reading a body may take longer than an event loop should be away.
+    def is_slow_to_decode(self, header: Header, body: bytes) -> bool:
+        """Return whether decoding a body could block an event loop for too long.
 
-        So it is of rows in a stream, however few: they are read and run in slices.
+        A stream always counts as slow, because its slices are decoded and run one after the other.
         """
-        if self._streams is not None and self._streams.takes(header):
+        if self._streams is not None and self._streams.accepts(header):
             return True
-        is_packed = header("content-encoding") is not None
-        if is_packed or len(body) < SHORT_BYTES:
-            return is_packed  # who knows how large it becomes
-        return self._protocol.reading_cost(header, body) >= LONG_BYTES
+        is_compressed = header("content-encoding") is not None
+        if is_compressed or len(body) < FAST_DECODE_BYTES:
+            return is_compressed  # the decompressed size is unknown
+        return self._protocol.decode_cost(header, body) >= SLOW_DECODE_BYTES
 
     def begin(self, header: Header) -> Call:
-        """Take note of a request's coming."""
+        """Return the state of a new request, with its id and start time."""
         return Call(request_id(header("x-request-id")), time.perf_counter())
 
-    def read(
+    def decode(
         self, call: Call, header: Header, body: bytes, model_name: str | None, version: str | None
     ) -> tuple[Model, Columns]:
-        """Find the model and read the rows.
+        """Return the requested model and the decoded rows.
 
         Raises:
-            PigeonholeError: for whatever is wrong with the request, or DeadlineExceeded.
+            PigeonholeError: for an invalid request, or after its deadline.
         """
-        began = time.perf_counter()
-        model, body = self._opened(call, header, body, model_name, version)
+        started = time.perf_counter()
+        model, body = self._open(call, header, body, model_name, version)
         decoded = self._protocol.decode(model, body, header)
-        call.form, call.rows = decoded.form, len(decoded.columns)
+        call.context, call.rows = decoded.context, len(decoded.columns)
         if decoded.timeout_s is not None:
-            self._keep_time(call, decoded.timeout_s)
-        call.reading_s = time.perf_counter() - began
+            self._set_deadline(call, decoded.timeout_s)
+        call.decode_seconds = time.perf_counter() - started
         return model, decoded.columns
 
-    def _opened(
+    def _open(
         self, call: Call, header: Header, body: bytes, model_name: str | None, version: str | None
     ) -> tuple[Model, bytes]:
-        """The model that is meant, and the body as it was before it was compressed."""
+        """Return the requested model and the decompressed body; set the deadline."""
         model = call.model = self.predictor.find(model_name, version)
-        if (given := header(TIMEOUT_HEADER)) is not None:
-            self._keep_time(call, _milliseconds(given) / 1000)
+        if (timeout := header(TIMEOUT_HEADER)) is not None:
+            self._set_deadline(call, _parse_milliseconds(timeout) / 1000)
         if len(body) > self._max_body_bytes:
             raise BodyTooLarge(self._max_body_bytes)
         encoding = header("content-encoding")
         if encoding is not None:
-            body = inflated(body, encoding, self._max_body_bytes)
+            body = decompress_body(body, encoding, self._max_body_bytes)
         return model, body
 
-    def _streamed(
+    def _stream(
         self,
         call: Call,
         streams: StreamProtocol,
         model: Model,
         body: bytes,
-        ended: Callable[[int], None],
+        on_end: Callable[[int], None],
     ) -> Response:
-        """The first slice of an answer; raises what keeps it from being made."""
+        """Return a response that starts with the first slice.
+
+        Raises:
+            Exception: if the first slice fails, because the status can still be chosen then.
+        """
         run = RetryingRun(self.predictor, model, call.deadline)
         rows = streams.stream(model, body, run)
 
-        def failed(error: Exception) -> int:
-            return _failed(call, error).status
+        def on_error(error: Exception) -> int:
+            return _log_and_encode(call, error).status
 
         def end(status: int) -> None:
-            call.reading_s, call.rows = rows.reading_s, rows.row
-            self._count(call, status, time.perf_counter() - rows.writing_s)
+            call.decode_seconds, call.rows = rows.decode_seconds, rows.rows_done
+            self._record(call, status, time.perf_counter() - rows.encode_seconds)
             self.metrics.flush()
-            ended(status)
+            on_end(status)
 
-        answer = StreamedAnswer(rows, run, streams.failure, failed, end)
-        first = answer.first()
-        rest = None if answer.is_over else answer
+        chunks = StreamingBody(rows, run, streams.encode_error, on_error, end)
+        first = chunks.first()
+        rest = None if chunks.is_finished else chunks
         return Response(HTTPStatus.OK, first, streams.content_type, model_headers(model), rest)
 
     def finish(self, call: Call, outcome: Observation | Exception) -> Response:
-        """The answer, counted: to a prediction, or to what became of the request instead."""
-        began = time.perf_counter()
+        """Return the response for a prediction or an error, and record the request in metrics."""
+        started = time.perf_counter()
         if isinstance(outcome, Exception):
-            reply = _failed(call, outcome)
+            reply = _log_and_encode(call, outcome)
         else:
-            model, prediction, out_of_range = (
-                outcome.model,
-                outcome.prediction,
-                outcome.out_of_range,
-            )
             try:
                 reply = self._protocol.encode(
-                    InferenceResult(model, prediction, out_of_range, call.identity, call.form)
+                    InferenceResult(
+                        outcome.model,
+                        outcome.prediction,
+                        outcome.out_of_range,
+                        call.identity,
+                        call.context,
+                    )
                 )
-            except Exception as error:  # noqa: BLE001 - it is logged there
-                reply = _failed(call, error)
-        self._count(call, reply.status, began)
+            except Exception as error:  # noqa: BLE001 - logged in the call below
+                reply = _log_and_encode(call, error)
+        self._record(call, reply.status, started)
         return reply
 
     def give_up(self, call: Call) -> None:
-        """Count a request whose client went away before its turn came; nothing was run for it."""
-        self._count(call, CLIENT_GONE, time.perf_counter())
+        """Record a request whose client disconnected before the model ran."""
+        self._record(call, CLIENT_GONE, time.perf_counter())
 
-    def _count(self, call: Call, status: int, writing_since: float) -> None:
-        """Count a request that has ended.
+    def _record(self, call: Call, status: int, encode_started: float) -> None:
+        """Record a finished request in metrics.
 
         Args:
             call: the request.
-            status: of its answer.
-            writing_since: when writing that began, on ``time.perf_counter``'s scale.
+            status: of the response.
+            encode_started: when encoding started, on ``time.perf_counter``'s scale.
         """
         model, now = call.model, time.perf_counter()
-        call.status, call.writing_s = status, now - writing_since
+        call.status, call.encode_seconds = status, now - encode_started
         self.metrics.request_ended(
             self.name,
             model.name if model else "",
             model.version if model else None,
             status,
             now - call.started,
-            call.reading_s,
-            call.writing_s,
+            call.decode_seconds,
+            call.encode_seconds,
         )
 
-    def _keep_time(self, call: Call, seconds: float) -> None:
-        """Note a time limit, the shortest of several; both clocks run alike."""
-        left = seconds - (time.perf_counter() - call.started)
-        deadline = time.monotonic() + left
+    def _set_deadline(self, call: Call, timeout_s: float) -> None:
+        """Set the deadline of a request; the earliest of several counts.
+
+        The time limit starts with the request.
+
+        Raises:
+            DeadlineExceeded: if the deadline has passed.
+        """
+        remaining_s = timeout_s - (time.perf_counter() - call.started)
+        deadline = time.monotonic() + remaining_s
         call.deadline = deadline if call.deadline is None else min(call.deadline, deadline)
-        if left <= 0:
+        if remaining_s <= 0:
             raise DeadlineExceeded
 
 
-def _failed(call: Call, error: Exception) -> Response:
-    """The answer to a request that failed; what is our fault is logged."""
+def _log_and_encode(call: Call, error: Exception) -> Response:
+    """Return the response for an error; a failure of the service is logged."""
     if not isinstance(error, PigeonholeError) or isinstance(error, PredictionFailed):
         log.error("prediction failed", exc_info=error, extra={"request_id": call.identity})
     return error_response(error)
 
 
-def _milliseconds(text: str) -> float:
-    if not text.isascii() or not text.isdigit() or len(text) > LONGEST_TIMEOUT:
+def _parse_milliseconds(text: str) -> float:
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_TIMEOUT_DIGITS:
         raise InvalidRequest(
-            f"{TIMEOUT_HEADER} is {text[:40]!r}, expected a whole number of milliseconds"
+            f"header {TIMEOUT_HEADER} is {text[:40]!r}, expected a whole number of milliseconds"
         )
     return float(text)

@@ -1,4 +1,4 @@
-"""Answers of any number of rows, made slice by slice while their reader takes them."""
+"""Bodies of responses to any number of rows, computed slice by slice while the client reads."""
 
 from __future__ import annotations
 
@@ -14,105 +14,108 @@ from ...serving.predictor import Predictor
 from ..errors import CLIENT_GONE
 from .protocol import RowStream
 
-PATIENCE_S = 10.0
-"""How long a stream that has begun waits for a model that too many wait for."""
+RETRY_FOR_S = 10.0
+"""How long a started stream retries while the model's queue is full."""
 
-RETRY_S = 0.05
-"""How often it tries meanwhile."""
+RETRY_INTERVAL_S = 0.05
 
 
-class StreamedAnswer:
-    """The slices of one answer.
+class StreamingBody:
+    """The slices of one response.
 
-    Once the first one is out there is no other status to give. So a failure that is no row's own
-    ends the answer with a line that says so and names the first row without an answer; for metrics
-    it has the status that it would have had alone.
+    After the first slice the status is sent. A later failure therefore ends the response with an
+    error for the first row without a result. Metrics record the status of that failure.
 
     Args:
-        rows: makes the slices.
-        run: what they are run by.
-        failure: writes the line of a row that could not be answered.
-        failed: gives the status of a failure, and logs what is our fault.
-        end: told of the status once, when the whole answer was made or given up.
+        rows: returns the slices.
+        run: runs the model for ``rows``.
+        encode_error: encodes an error in place of a row's result.
+        on_error: logs a failure of the service and returns the status of any failure.
+        on_end: called once with the status, when the body is complete or abandoned.
     """
 
     def __init__(
         self,
         rows: RowStream,
         run: RetryingRun,
-        failure: Callable[[int, Exception], bytes],
-        failed: Callable[[Exception], int],
-        end: Callable[[int], None],
+        encode_error: Callable[[int, Exception], bytes],
+        on_error: Callable[[Exception], int],
+        on_end: Callable[[int], None],
     ) -> None:
         self._rows, self._run = rows, run
-        self._failure, self._failed, self._tell = failure, failed, end
-        self.is_over = False
+        self._encode_error, self._on_error, self._on_end = encode_error, on_error, on_end
+        self.is_finished = False
 
     def first(self) -> bytes:
-        """The first slice; raises what keeps it from being made, and then nothing is told."""
+        """Return the first slice.
+
+        If it fails, the exception is raised and ``on_end`` is not called.
+        """
         try:
-            piece = next(self._rows)
+            chunk = next(self._rows)
         except BaseException:
             self._rows.close()
             raise
-        self._run.has_begun = True
-        if self._rows.is_over:
+        self._run.is_started = True
+        if self._rows.is_finished:
             self._end(HTTPStatus.OK)
-        return piece
+        return chunk
 
-    def __iter__(self) -> StreamedAnswer:
+    def __iter__(self) -> StreamingBody:
         return self
 
     def __next__(self) -> bytes:
-        if self.is_over:
+        if self.is_finished:
             raise StopIteration
         try:
-            piece = next(self._rows)
-        except Exception as error:  # noqa: BLE001 - it is logged where it is our fault
-            piece = self._failure(self._rows.row, error)
-            self._end(self._failed(error))
+            chunk = next(self._rows)
+        except Exception as error:  # noqa: BLE001 - on_error logs failures of the service
+            chunk = self._encode_error(self._rows.rows_done, error)
+            self._end(self._on_error(error))
         else:
-            if self._rows.is_over:
+            if self._rows.is_finished:
                 self._end(HTTPStatus.OK)
-        return piece
+        return chunk
 
     def close(self) -> None:
-        """Make no more of them: nobody reads on."""
-        if not self.is_over:
+        """Compute no more slices, because the client is gone."""
+        if not self.is_finished:
             self._end(CLIENT_GONE)
 
     def _end(self, status: int) -> None:
-        self.is_over = True
+        self.is_finished = True
         self._rows.close()
-        self._tell(status)
+        self._on_end(status)
 
 
 class RetryingRun:
-    """Has the slices of one answer run: where too many calls wait, all but the first wait too.
+    """Runs the model for the slices of one response, and retries while its queue is full.
+
+    The first slice is not retried, so that a new request is rejected at once.
 
     Args:
         predictor: runs the model.
         model: the model.
-        deadline: on ``time.monotonic``'s scale; nothing is begun after it.
+        deadline: on ``time.monotonic``'s scale; no run starts after it. None for no deadline.
 
     Attributes:
-        has_begun: whether the first one has been answered.
+        is_started: whether the first slice is done.
     """
 
     def __init__(self, predictor: Predictor, model: Model, deadline: float | None) -> None:
         self._predictor, self._model, self._deadline = predictor, model, deadline
-        self.has_begun = False
+        self.is_started = False
 
     def __call__(self, columns: Columns) -> Observation:
-        """What the model says of some rows."""
-        until = time.monotonic() + PATIENCE_S
+        """Return the model's prediction for some rows."""
+        give_up_at = time.monotonic() + RETRY_FOR_S
         while True:
             try:
-                seen = self._predictor.run(self._model, columns, self._deadline)
+                observation = self._predictor.run(self._model, columns, self._deadline)
             except Overloaded:
-                if not self.has_begun or time.monotonic() >= until:
+                if not self.is_started or time.monotonic() >= give_up_at:
                     raise
-                time.sleep(RETRY_S)
+                time.sleep(RETRY_INTERVAL_S)
             else:
                 self._predictor.tell_observers()
-                return seen
+                return observation

@@ -178,8 +178,8 @@ def _of_ours(ended: FinishedRequest) -> Attributes:
     if call is not None and call.rows is not None:
         known |= {
             "pigeonhole.rows": call.rows,
-            "pigeonhole.reading_s": call.reading_s,
-            "pigeonhole.writing_s": call.writing_s,
+            "pigeonhole.reading_s": call.decode_seconds,
+            "pigeonhole.writing_s": call.encode_seconds,
         }
     return known
 

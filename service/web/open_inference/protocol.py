@@ -139,14 +139,14 @@ class OpenInferenceProtocol:
             forms = model.memo[key] = InputSpec(model, self._max_rows)
         return Decoded(forms.columns(tensors), _Form(request.id, outputs), _timeout_s(request))
 
-    def reading_cost(self, header: Header, body: bytes) -> int:
+    def decode_cost(self, header: Header, body: bytes) -> int:
         """The bytes of its JSON; arrays are taken as they are, for a fraction of the time."""
         length = _json_bytes(header(_LENGTH_KEY), body)
         return length + (len(body) - length) // ARRAY_GAIN
 
     def encode(self, answered: InferenceResult) -> Response:
         """The outputs asked for, in that order, and what was unusual in the rows."""
-        form: _Form = answered.form
+        form: _Form = answered.context
         answer: dict[str, Any] = {
             "model_name": answered.model.name,
             "model_version": str(answered.model.version),

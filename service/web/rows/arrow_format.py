@@ -1,10 +1,14 @@
 """Rows as Apache Arrow's IPC stream or file: columns by the names of their features.
 
-pyarrow is an extra of its own, for it is many times the size of the service; it is imported with the
-first request that asks for it. What it reads was sent by strangers, so nothing is looked at before
-``validate(full=True)`` let it pass. A few bytes may also mean a great many, and each way to that is
-closed: compressed buffers, which may claim any size; dictionaries that grow from batch to batch;
-blocks of a file that overlap; batches that share a dictionary, and rows that share a text.
+pyarrow is an optional dependency, because it is many times the size of the service. The first
+request with an Arrow body imports it. No buffer is used before ``validate(full=True)`` accepts it.
+
+A small body can describe a lot of memory. Each way is rejected:
+
+- compressed buffers, which claim any size;
+- dictionaries that grow from batch to batch;
+- overlapping blocks of a file;
+- batches that share a large dictionary, and rows that share a long text.
 """
 
 from __future__ import annotations
@@ -30,157 +34,183 @@ if TYPE_CHECKING:
 
 STREAM, FILE = "application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file"
 
-LEAST_RELEASE = 24
-"""Of pyarrow: before it some malformed streams end the process."""
+MIN_PYARROW = 24
+"""Major version. Some malformed streams crash the process in earlier versions."""
 
 FILE_MAGIC = b"ARROW1\0\0"
 
 FILE_END = struct.Struct("<I6x")
-"""The end of a file: the length of the footer before it, and the magic again."""
+"""The end of a file: the length of the footer, and the magic."""
 
 BLOCK = struct.Struct("<qi4xq")
-"""Where a file has a message: its place, and the lengths of its head and its body."""
+"""A message's location in a file: offset, metadata length, body length."""
 
-BUFFER_BYTES = 2**26
-"""Of all batches together, each with a dictionary of its own."""
+FOOTER_DICTIONARIES, FOOTER_BATCHES = 2, 3
+"""Fields of the footer that list blocks, from Arrow's ``File.fbs``."""
 
-TEXT_BYTES = 2**24
-"""Of all texts together, written out."""
+MAX_BUFFER_BYTES = 2**26
+"""Limit of all batches together, with the dictionary counted once per batch."""
+
+MAX_TEXT_BYTES = 2**24
+"""Limit of all texts together, with each row's text counted."""
 
 DICTIONARY_BATCH, RECORD_BATCH = 2, 3
-"""Kinds of message that hold buffers, by Arrow's ``Message.fbs``."""
+"""Message types with buffers, from Arrow's ``Message.fbs``."""
 
-TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-"""How many make a second, by unit."""
+TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 MICROSECONDS = 10**6
 
-DAY_S = 86_400
+SECONDS_PER_DAY = 86_400
 
-ASKED_FOR = {
+EXPECTED_COLUMN = {
     Kind.NUMBER: "a column of numbers",
     Kind.BOOLEAN: "a column of booleans, or of 0 and 1",
     Kind.DATETIME: "a column of timestamps, dates, times or texts",
     Kind.CATEGORY: "a column of texts, numbers or booleans",
 }
-"""What the column of a feature of each kind may hold, in words."""
+"""Accepted columns for a feature of each kind, for error messages."""
 
 
 def _is_installed() -> bool:
     try:
-        release = metadata.version("pyarrow")
+        version = metadata.version("pyarrow")
     except metadata.PackageNotFoundError:
         return False
-    return int(release.partition(".")[0]) >= LEAST_RELEASE
+    return int(version.partition(".")[0]) >= MIN_PYARROW
 
 
 INSTALLED = _is_installed()
-"""Whether a pyarrow is there to be imported that may be shown what strangers sent."""
+"""Whether a pyarrow is installed that is safe for untrusted input."""
 
 
 def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Columns:
-    """The rows of an Arrow stream or file.
+    """Return the rows of an Arrow stream or file.
 
     Args:
-        body: all of it.
-        signature: which features there are.
-        max_rows: rows in one request at most.
+        body: the whole stream or file.
+        signature: the features.
+        max_rows: limit of rows in one request.
 
     Raises:
-        UnsupportedMediaType: where pyarrow is not installed.
-        UnreadableBody: for what is no Arrow, or not all of it.
-        InvalidRequest: for buffers that are compressed, texts that are too long together, and a
-            column that pyarrow can't convert.
-        InvalidRows: for unknown and missing columns, columns of another type, and values that don't
-            fit, every problem named.
-        TooManyRows: for more than ``max_rows``.
+        UnsupportedMediaType: if pyarrow is not installed.
+        UnreadableBody: for a body that is not complete Arrow.
+        InvalidRequest: for compressed buffers, for data that exceeds a size limit, and for a column
+            that pyarrow cannot convert.
+        InvalidRows: for unknown or missing columns, columns of a wrong type, and values that do not
+            fit their feature.
+        TooManyRows: for more than ``max_rows`` rows.
     """
     if not INSTALLED:
         raise UnsupportedMediaType(
-            "Apache Arrow is not read here: pyarrow is not installed beside the service (its extra "
-            "'arrow', pigeonhole[service,arrow])"
+            "this service cannot read Apache Arrow, because pyarrow is not installed; install "
+            "pigeonhole[service,arrow] or send another format"
         )
-    import pyarrow as pa  # noqa: PLC0415 - only who is sent Arrow pays for it
+    import pyarrow as pa  # noqa: PLC0415 - an optional dependency that takes long to import
 
     try:
-        batches = _batches(pa, body, signature, max_rows)
+        batches = _read_batches(pa, body, signature, max_rows)
     except (pa.ArrowException, OSError, EOFError, ValueError, IndexError, struct.error):
-        said = "is no Arrow stream, or not all of one" if body else "is empty"
-        raise UnreadableBody(f"the body {said}") from None
+        raise UnreadableBody(
+            "the body is not a complete Arrow stream or file" if body else "the body is empty"
+        ) from None
     rows = sum(batch.num_rows for batch in batches)
-    return columns_from_table(signature, _columns(pa, batches, signature), rows)
+    return columns_from_table(signature, _convert_batches(pa, batches, signature), rows)
 
 
-def _batches(pa: Any, body: bytes, signature: Signature, max_rows: int) -> list[pa.RecordBatch]:
-    """The batches, once it is sure that their columns are the features and hold what they say."""
+def _read_batches(
+    pa: Any, body: bytes, signature: Signature, max_rows: int
+) -> list[pa.RecordBatch]:
+    """Return the validated batches. Schema and message metadata are checked before any buffer."""
     options = pa.ipc.IpcReadOptions(use_threads=False)
     content = pa.py_buffer(body)
+    unread: Iterator[pa.RecordBatch]
     if body.startswith(FILE_MAGIC):
         reader = pa.ipc.open_file(content, options=options)
-        messages = _messages_of_file(pa, body)
-        read: Iterator[pa.RecordBatch] = map(reader.get_batch, range(reader.num_record_batches))
+        messages = _file_messages(pa, body)
+        unread = map(reader.get_batch, range(reader.num_record_batches))
     else:
-        reader = read = pa.ipc.open_stream(content, options=options)
+        reader = unread = pa.ipc.open_stream(content, options=options)
         messages = pa.ipc.MessageReader.open_stream(content)
-    _check_columns(pa, reader.schema, signature)
+    _check_schema(pa, reader.schema, signature)
     for message in messages:
-        _refuse_growth(memoryview(message.metadata))
+        _check_message(memoryview(message.metadata))
+    return _validate_batches(unread, max_rows)
+
+
+def _validate_batches(unread: Iterator[pa.RecordBatch], max_rows: int) -> list[pa.RecordBatch]:
+    """Return all batches, within the limits of rows and bytes."""
     batches = []
     rows = size = 0
-    for batch in read:
+    for batch in unread:
         rows += batch.num_rows
         check_row_count(rows, max_rows)
-        size += batch.get_total_buffer_size()  # unlike nbytes it follows no offset yet
-        if size > BUFFER_BYTES:
+        size += batch.get_total_buffer_size()  # unlike nbytes, reads no offset before validation
+        if size > MAX_BUFFER_BYTES:
             raise InvalidRequest(
-                f"the batches take more than {BUFFER_BYTES} bytes when each has a dictionary of its "
-                "own; send the rows in parts"
+                f"the batches take more than {MAX_BUFFER_BYTES} bytes when each has a dictionary of "
+                "its own; send the rows in parts"
             )
         batch.validate(full=True)
         batches.append(batch)
     return batches
 
 
-def _messages_of_file(pa: Any, body: bytes) -> list[pa.Message]:
-    """The messages that the footer of a file names."""
+def _file_messages(pa: Any, body: bytes) -> list[pa.Message]:
+    """Return the messages that the footer of a file lists.
+
+    Raises:
+        InvalidRequest: for blocks that overlap.
+    """
+    messages = []
+    remaining = len(body)
+    for offset in _block_offsets(body):
+        message = pa.ipc.read_message(memoryview(body)[offset:])
+        remaining -= message.metadata.size + (message.body.size if message.body else 0)
+        if remaining < 0:
+            raise InvalidRequest("the blocks of the Arrow file overlap; write each block once")
+        messages.append(message)
+    return messages
+
+
+def _block_offsets(body: bytes) -> Iterator[int]:
+    """Yield the offset of each block that the footer of a file lists."""
     end = len(body) - FILE_END.size
     (length,) = FILE_END.unpack_from(body, end)
     footer = memoryview(body)[end - length : end]
     (table,) = struct.unpack_from("<I", footer)
-    messages = []
-    left = len(body)
-    for number in (2, 3):  # the dictionaries, the batches
+    for number in (FOOTER_DICTIONARIES, FOOTER_BATCHES):
         if not _field(footer, table, number):
             continue
         vector = _table(footer, table, number)
         (count,) = struct.unpack_from("<I", footer, vector)
-        for place in range(count):
-            start, _, _ = BLOCK.unpack_from(footer, vector + 4 + place * BLOCK.size)
-            message = pa.ipc.read_message(memoryview(body)[start:])
-            left -= message.metadata.size + (message.body.size if message.body else 0)
-            if left < 0:
-                raise InvalidRequest("the blocks of the Arrow file overlap")
-            messages.append(message)
-    return messages
+        for index in range(count):
+            offset, _, _ = BLOCK.unpack_from(footer, vector + 4 + index * BLOCK.size)
+            yield offset
 
 
-def _check_columns(pa: Any, schema: pa.Schema, signature: Signature) -> None:
-    """Refuse columns that are no features, or can't hold the values of theirs."""
+def _check_schema(pa: Any, schema: pa.Schema, signature: Signature) -> None:
+    """Reject columns that are not features, or whose type cannot hold their feature's values."""
     names = schema.names
     check_unique(names, "the Arrow schema")
     check_names(signature, names)
-    found = [
-        Problem(0, field.name, None, ASKED_FOR[feature.kind], f"a column of {truncate(str(kind))}")
+    problems = [
+        Problem(
+            0,
+            field.name,
+            None,
+            EXPECTED_COLUMN[signature.by_name[field.name].kind],
+            f"a column of {truncate(str(field.type))}",
+        )
         for field in schema
-        for feature in [signature.by_name[field.name]]
-        for kind in [field.type]
-        if not _can_hold(pa.types, feature, kind)
+        if not _can_hold(pa.types, signature.by_name[field.name], field.type)
     ]
-    if found:
-        raise invalid_rows(found)
+    if problems:
+        raise invalid_rows(problems)
 
 
 def _can_hold(types: Any, feature: Feature, kind: pa.DataType) -> bool:
+    """Return whether a column of an Arrow type can hold a feature's values."""
     if types.is_dictionary(kind):
         kind = kind.value_type
         if types.is_dictionary(kind):
@@ -203,49 +233,52 @@ def _is_text(types: Any, kind: pa.DataType) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _columns(
+def _convert_batches(
     pa: Any, batches: list[pa.RecordBatch], signature: Signature
 ) -> dict[str, Coded | Numbers]:
-    """The columns of all batches."""
+    """Return the columns of all batches, by feature name."""
     if not batches:
         return {}
-    left = TEXT_BYTES
+    remaining = MAX_TEXT_BYTES
     columns: dict[str, Coded | Numbers] = {}
-    for place, name in enumerate(batches[0].schema.names):
+    for index, name in enumerate(batches[0].schema.names):
         feature = signature.by_name[name]
-        arrays = [batch.column(place) for batch in batches]
+        arrays = [batch.column(index) for batch in batches]
         try:
-            left -= sum(_text_bytes(pa, array) for array in arrays)
-            if left < 0:
+            remaining -= sum(_text_bytes(pa, array) for array in arrays)
+            if remaining < 0:
                 raise InvalidRequest(
-                    f"the texts take more than {TEXT_BYTES} bytes when each row has its own; "
+                    f"the texts take more than {MAX_TEXT_BYTES} bytes when each row has its own; "
                     "send the rows in parts"
                 )
-            columns[name] = _column(pa, feature, arrays)
+            columns[name] = _convert_column(pa, feature, arrays)
         except (pa.ArrowException, ValueError):
             raise InvalidRequest(
-                f"the column {truncate(name)!r} of {truncate(str(arrays[0].type))} can't be converted; "
-                f"send {ASKED_FOR[feature.kind]}"
+                f"the column {truncate(name)!r} of {truncate(str(arrays[0].type))} cannot be "
+                f"converted; send {EXPECTED_COLUMN[feature.kind]}"
             ) from None
     return columns
 
 
 def _text_bytes(pa: Any, array: pa.Array) -> int:
-    """How many bytes the texts of an array take when they are written out."""
+    """Return the size of an array's texts, with shared texts counted once per row."""
     if pa.types.is_dictionary(array.type):
         if not _is_text(pa.types, array.type.value_type):
             return 0
-        lengths = _lengths(pa, array.dictionary)
+        lengths = _text_lengths(pa, array.dictionary)
         indices = array.indices.drop_null().to_numpy(zero_copy_only=False)
         return int(lengths[indices].sum())
-    return int(_lengths(pa, array).sum()) if _is_text(pa.types, array.type) else 0
+    return int(_text_lengths(pa, array).sum()) if _is_text(pa.types, array.type) else 0
 
 
-def _lengths(pa: Any, texts: pa.Array) -> Any:
-    """The bytes of each text; of one that is null, whatever is there, but no fewer than none."""
+def _text_lengths(pa: Any, texts: pa.Array) -> Any:
+    """Return the bytes of each text, int64 (texts,).
+
+    The length of a null text is arbitrary, but never negative.
+    """
     if not len(texts):
         return np.empty(0, np.int64)
-    if pa.types.is_string_view(texts.type):  # sixteen bytes each, the first four its length
+    if pa.types.is_string_view(texts.type):  # a view has 16 bytes, its length in the first four
         views = np.frombuffer(texts.buffers()[1], np.int32, 4 * (texts.offset + len(texts)))
         lengths = views[4 * texts.offset :: 4]
     else:
@@ -255,56 +288,61 @@ def _lengths(pa: Any, texts: pa.Array) -> Any:
     return np.maximum(lengths, 0).astype(np.int64)
 
 
-def _column(pa: Any, feature: Feature, arrays: list[pa.Array]) -> Coded | Numbers:
-    """The values of one feature, of a type that can hold them."""
+def _convert_column(pa: Any, feature: Feature, arrays: list[pa.Array]) -> Coded | Numbers:
+    """Return one feature's values from all batches; their type is checked already."""
     kind = arrays[0].type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
         if _is_text(pa.types, kind):
-            return Coded.of([text for array in arrays for text in _looked_up(array)])
+            return Coded.of([text for array in arrays for text in _dictionary_texts(array)])
         arrays = [array.dictionary_decode() for array in arrays]
     if pa.types.is_null(kind):
         return Coded([None] * sum(map(len, arrays)), {None: None})
     if _is_text(pa.types, kind):
-        return Coded.of([text for array in arrays for text in array.to_pylist()])
+        return Coded.of(_values(arrays))
     if feature.kind is Kind.DATETIME:
-        return np.array([s for array in arrays for s in _seconds(pa, array)], np.float64)
+        return np.array([s for array in arrays for s in _to_seconds(pa, array)], np.float64)
     if feature.kind is Kind.CATEGORY:
-        values = [value for array in arrays for value in array.to_pylist()]
-        if pa.types.is_floating(kind):
-            values = [None if value is None or math.isnan(value) else value for value in values]
-        return Coded.of(values)
+        return Coded.of(_nan_to_none(_values(arrays)))
     doubles = [array.cast(pa.float64(), safe=False) for array in arrays]
     return np.concatenate([array.to_numpy(zero_copy_only=False) for array in doubles])
 
 
-def _looked_up(array: pa.DictionaryArray) -> list[str | None]:
-    """The texts of a dictionary's rows. pyarrow can't decode one of views, as Polars writes them."""
-    places = array.indices.to_pylist()
-    texts = {place: array.dictionary[place].as_py() for place in set(places) - {None}}
-    return [texts.get(place) for place in places]
+def _values(arrays: list[pa.Array]) -> list[Any]:
+    return [value for array in arrays for value in array.to_pylist()]
 
 
-def _seconds(pa: Any, array: pa.Array) -> list[float]:
-    """Moments as seconds since 1970, divided as `datetimes` does; what is finer is cut off there."""
+def _nan_to_none(values: list[Any]) -> list[Any]:
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+
+
+def _dictionary_texts(array: pa.DictionaryArray) -> list[str | None]:
+    """Return the text of each row. pyarrow cannot decode a dictionary of views, as Polars writes."""
+    indexes = array.indices.to_pylist()
+    texts = {index: array.dictionary[index].as_py() for index in set(indexes) - {None}}
+    return [texts.get(index) for index in indexes]
+
+
+def _to_seconds(pa: Any, array: pa.Array) -> list[float]:
+    """Return datetimes as seconds since 1970, rounded down to microseconds as in `datetimes`."""
     types, kind = pa.types, array.type
     if types.is_date(kind):
         days = array.cast(pa.date32(), safe=False).cast(pa.int32()).to_pylist()
-        return [math.nan if day is None else float(day * DAY_S) for day in days]
+        return [math.nan if day is None else float(day * SECONDS_PER_DAY) for day in days]
     ticks = array.cast(pa.int32() if types.is_time32(kind) else pa.int64()).to_pylist()
-    per_second = TICKS[kind.unit]
+    per_second = TICKS_PER_SECOND[kind.unit]
     return [
         math.nan if tick is None else (tick * MICROSECONDS // per_second) / MICROSECONDS
         for tick in ticks
     ]
 
 
-def _refuse_growth(head: memoryview) -> None:
-    """Refuse a message that is larger than it looks: before any of its buffers is read.
+def _check_message(head: memoryview) -> None:
+    """Reject a message that would take more memory than its size, before reading its buffers.
 
-    A compressed buffer says how large it becomes, and as much is taken for it. Each addition to a
-    dictionary copies all of it. pyarrow tells of neither, so this is read from the message's head, a
-    flatbuffer whose bounds it has checked.
+    A compressed buffer states its decompressed size, and pyarrow allocates it. Each dictionary delta
+    copies the whole dictionary. pyarrow reports neither, so they are read from the metadata, a
+    flatbuffer whose bounds pyarrow has checked.
     """
     (message,) = struct.unpack_from("<I", head)
     kind, batch = _field(head, message, 1), _table(head, message, 2)
@@ -312,26 +350,28 @@ def _refuse_growth(head: memoryview) -> None:
     if code == DICTIONARY_BATCH:
         is_delta = _field(head, batch, 2)
         if is_delta and head[is_delta]:
-            raise InvalidRequest("the dictionaries of the Arrow stream grow; send them whole")
+            raise InvalidRequest(
+                "the Arrow stream has dictionary deltas; send each dictionary complete"
+            )
         batch = _table(head, batch, 1)
     if code in (DICTIONARY_BATCH, RECORD_BATCH) and _field(head, batch, 3):
         raise InvalidRequest(
-            "the buffers of the Arrow stream are compressed; send them as they are, "
-            "or compress the whole body and say so in Content-Encoding"
+            "the buffers of the Arrow stream are compressed; send uncompressed buffers, "
+            "or compress the whole body and set Content-Encoding"
         )
 
 
 def _field(head: memoryview, table: int, number: int) -> int:
-    """Where a field of a flatbuffer's table stands; 0 where it has none."""
+    """Return the offset of a field of a flatbuffer table, or 0 if it is absent."""
     (back,) = struct.unpack_from("<i", head, table)
     (size,) = struct.unpack_from("<H", head, table - back)
-    at = 4 + 2 * number
-    (found,) = struct.unpack_from("<H", head, table - back + at) if at < size else (0,)
-    return table + found if found else 0
+    entry = 4 + 2 * number
+    (offset,) = struct.unpack_from("<H", head, table - back + entry) if entry < size else (0,)
+    return table + offset if offset else 0
 
 
 def _table(head: memoryview, table: int, number: int) -> int:
-    """Where the table stands that a field refers to."""
+    """Return the offset of the table or vector that a field refers to."""
     at = _field(head, table, number)
     (ahead,) = struct.unpack_from("<I", head, at)
     return at + int(ahead)

@@ -1,6 +1,6 @@
-"""Rows as ``text/csv``: a header of feature names, then a row a line.
+"""Rows as ``text/csv``: a header line with feature names, then one row per line.
 
-The cells are read by column: numbers all at once, other cells once for each different text.
+Cells are parsed by column: numbers all at once, other cells once for each distinct text.
 """
 
 from __future__ import annotations
@@ -30,111 +30,123 @@ from ...model.validation import (
 )
 
 DELIMITERS = (",", ";", "\t", "|")
-"""Those that the trainer reads too; where two fit, the first."""
+"""Accepted delimiters, the same as the trainer's. If two fit equally well, the first is used."""
 
 MISSING = frozenset({"", "na", "n/a", "nan", "?", "null", "none"})
-"""Cells that mean a missing value, whatever their case: the contract's list."""
+"""Cells in lower case that mean a missing value; the trainer has the same list."""
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-"""A plain decimal number. Python's float() would take 1_000 and infinity too."""
+"""A plain decimal number. Python's float() would accept 1_000 and infinity too."""
+
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+
+_INTEGER_ZERO = re.compile(r"[+-]?0+")
 
 _JSON_NUMBERS = msgspec.json.Decoder(list[float | None])
 
-COMMA_NUMBER = re.compile(r"[+-]?[0-9]+,[0-9]+")
-"""One with a decimal comma."""
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
-Read = Callable[[Feature, str], Any]
-"""Gives the value of a cell."""
+ParseCell = Callable[[Feature, str], Any]
+"""Returns the value of a cell."""
 
-FIELD_CHARACTERS = 1_000_000
-"""Longer cells are refused; the csv module asks for a limit."""
+MAX_CELL_CHARACTERS = 1_000_000
+"""The csv module needs a limit."""
 
-LINE_CELLS = 100_000
-"""A line of more is refused before each of them becomes an object."""
+MAX_LINE_CELLS = 100_000
+"""A line with more cells is rejected before each cell becomes an object."""
 
 
-def csv_columns(
+def read_csv(
     text: str, signature: Signature, max_rows: int = sys.maxsize, *, has_header: bool = True
 ) -> Columns:
-    """The rows of a CSV body.
+    """Return the rows of a CSV body.
 
     Args:
-        text: quoted as RFC 4180 says, with any of ``DELIMITERS`` between the cells.
-        signature: tells how a cell is read: as a number, a boolean, a datetime or text.
-        max_rows: no more rows than these are kept.
-        has_header: whether the first line names the features; else the cells of each line stand in
+        text: the body, quoted as in RFC 4180, with any of ``DELIMITERS``.
+        signature: the features, which decide how each cell is parsed.
+        max_rows: limit of rows in one request.
+        has_header: whether the first line names the features. Without a header, cells are in
             signature order.
 
     Raises:
-        UnreadableBody: for text that is no CSV.
-        InvalidRequest: for a header that is missing or repeats itself, or names nothing that is
-            known or resembles it.
-        InvalidRows: for a header with unknown columns, or without one that is needed, for every row
-            of more or fewer cells, and for every cell that doesn't fit.
-        TooManyRows: for more than ``max_rows``.
+        UnreadableBody: for text that is not CSV.
+        InvalidRequest: for a header that is missing, repeats a name, or names only unknown features.
+        InvalidRows: for unknown or missing columns, rows with a wrong number of cells, and cells
+            that do not fit their feature.
+        TooManyRows: for more than ``max_rows`` rows.
     """
-    csv.field_size_limit(FIELD_CHARACTERS)
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
     names = list(signature.by_name)
-    delimiter = _delimiter(text, names, has_header=has_header)
+    delimiter = _detect_delimiter(text, names, has_header=has_header)
     reader = csv.reader(_lines(text), strict=True, delimiter=delimiter)
     try:
-        filled = (cells for cells in reader if cells)
+        lines = (cells for cells in reader if cells)
         if has_header:
-            names = _header(filled, signature)
-        rows = _rows(filled, names, max_rows)
+            names = _read_header(lines, signature)
+        rows = _read_rows(lines, names, max_rows)
     except csv.Error as error:
-        raise UnreadableBody(f"not CSV, line {reader.line_num}: {error}") from None
-    read = _value_with_comma if delimiter == ";" else _value
+        raise UnreadableBody(f"the body is not CSV: line {reader.line_num}: {error}") from None
+    parse = _parse_cell_with_comma if delimiter == ";" else _parse_cell
     columns = zip(*rows, strict=True) if rows else ((),) * len(names)
     table = {
-        name: cells_column(signature.by_name[name], cells, read)
+        name: parse_column(signature.by_name[name], cells, parse)
         for name, cells in zip(names, columns, strict=True)
     }
     return columns_from_table(signature, table, len(rows))
 
 
-def _value(feature: Feature, cell: str) -> Any:
-    """A cell's value; text that does not fit stays text, for the signature to refuse."""
+def _parse_cell(feature: Feature, cell: str) -> Any:
+    """Return a cell's value. Text that does not fit stays text, which validation rejects."""
     cell = cell.strip()
     if cell.lower() in MISSING:
         return None
     if feature.kind is Kind.NUMBER:
-        return float(cell) if NUMBER.fullmatch(cell) else cell
+        return _to_double(cell) if NUMBER.fullmatch(cell) else cell
     if feature.kind is Kind.BOOLEAN:
-        return {"true": True, "false": False, "1": True, "0": False}.get(cell.lower(), cell)
+        return _BOOLEANS.get(cell.lower(), cell)
     return cell
 
 
-def _value_with_comma(feature: Feature, cell: str) -> Any:
-    """The same where semicolons stand between the cells: 1,5 is then a number too."""
-    if feature.kind is Kind.NUMBER and COMMA_NUMBER.fullmatch(cell.strip()):
+def _to_double(cell: str) -> float:
+    """Return a plain number as a double, with the sign of zero as in JSON.
+
+    JSON decoders read ``-0`` as the integer 0, which has no sign, and ``-0.0`` as negative zero.
+    """
+    return 0.0 if _INTEGER_ZERO.fullmatch(cell) else float(cell)
+
+
+def _parse_cell_with_comma(feature: Feature, cell: str) -> Any:
+    """Return a cell's value in a table delimited by semicolons, where 1,5 is a number too."""
+    if feature.kind is Kind.NUMBER and _DECIMAL_COMMA.fullmatch(cell.strip()):
         cell = cell.replace(",", ".")
-    return _value(feature, cell)
+    return _parse_cell(feature, cell)
 
 
-def cells_column(feature: Feature, cells: Sequence[str], read: Read = _value) -> Coded | Numbers:
-    """A column of text cells for `columns_from_table`.
+def parse_column(
+    feature: Feature, cells: Sequence[str], parse: ParseCell = _parse_cell
+) -> Coded | Numbers:
+    """Return one feature's cells as a column for `columns_from_table`.
 
     Args:
-        feature: which it is.
-        cells: one for each row.
-        read: gives the value of a cell.
+        feature: the feature.
+        cells: one text per row.
+        parse: returns the value of a cell.
     """
     if feature.kind is Kind.NUMBER:
-        numbers = _json_numbers(cells)
+        numbers = _parse_json_numbers(cells)
         if numbers is None:
-            values = [read(feature, cell) for cell in cells]
+            values = [parse(feature, cell) for cell in cells]
             numbers = None if str in set(map(type, values)) else np.array(values, np.float64)
         if numbers is not None:
             return numbers
-    return Coded(cells, {cell: read(feature, cell) for cell in set(cells)})
+    return Coded(cells, {cell: parse(feature, cell) for cell in set(cells)})
 
 
-def _json_numbers(cells: Sequence[str]) -> Numbers | None:
-    """Cells that are all missing or numbers as JSON writes them; None where one is anything else.
+def _parse_json_numbers(cells: Sequence[str]) -> Numbers | None:
+    """Return cells that are all missing or JSON numbers as an array, or None for other cells.
 
-    They are read as a JSON array, which takes a tenth of the time. A cell that would be several
-    values of it can't hide: none can be less than one.
+    Decoding them as one JSON array takes a tenth of the time. A cell such as ``1,2`` would add a
+    value to the array, so the lengths are compared.
     """
     for written in (cells, (_null_if_missing(cell) for cell in cells)):
         try:
@@ -150,54 +162,60 @@ def _null_if_missing(cell: str) -> str:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines with their ends, none of them of more cells than any table has."""
+    """Yield the lines with their line ends.
+
+    Raises:
+        InvalidRequest: at a line with more than ``MAX_LINE_CELLS`` cells.
+    """
     for line in io.StringIO(text, newline=""):
-        if len(line) > LINE_CELLS and max(map(line.count, DELIMITERS)) >= LINE_CELLS:
-            raise InvalidRequest(f"a line of CSV has more than {LINE_CELLS} cells")
+        if len(line) > MAX_LINE_CELLS and max(map(line.count, DELIMITERS)) >= MAX_LINE_CELLS:
+            raise InvalidRequest(f"a CSV line has more than {MAX_LINE_CELLS} cells")
         yield line
 
 
-def _delimiter(text: str, names: Sequence[str], *, has_header: bool) -> str:
-    """The one that finds most of the features in the header; a comma where it makes no odds.
+def _detect_delimiter(text: str, names: Sequence[str], *, has_header: bool) -> str:
+    """Return the delimiter that finds most feature names in the header.
 
-    Without a header it is the one that finds as many cells as there are features.
+    Without a header, return the delimiter that gives as many cells as there are features. The
+    comma is the default.
     """
-    first = next(_lines(text.lstrip("\r\n")), "")
+    first_line = next(_lines(text.lstrip("\r\n")), "")
 
-    def found(delimiter: str) -> int:
-        cells = next(csv.reader([first], delimiter=delimiter), [])
+    def score(delimiter: str) -> int:
+        cells = next(csv.reader([first_line], delimiter=delimiter), [])
         if not has_header:
             return len(cells) == len(names)
-        return len(set(names) & set(_named(cells)))
+        return len(set(names) & set(_column_names(cells)))
 
     try:
-        return max(DELIMITERS, key=found)
+        return max(DELIMITERS, key=score)
     except csv.Error:
         return DELIMITERS[0]
 
 
 def lacks_header(text: str, signature: Signature) -> bool:
-    """Whether the first line of a table is a row: as many cells as features, and no feature's name.
+    """Return whether the first line of a table is a row and not a header.
 
-    A name in other cases is one too, lest somebody's mistake in a header is answered as a row.
+    A row has as many cells as there are features and names no feature. Names are compared without
+    case, so that a header with the wrong case is rejected and not read as a row.
 
     Args:
-        text: the table, or how it begins.
-        signature: tells the features.
+        text: the table, or its beginning.
+        signature: the features.
     """
-    first = next(_lines(text.lstrip("\r\n")), "").rstrip("\r\n")
+    first_line = next(_lines(text.lstrip("\r\n")), "").rstrip("\r\n")
     try:
-        found = [next(csv.reader([first], delimiter=d), []) for d in DELIMITERS]
+        splits = [next(csv.reader([first_line], delimiter=d), []) for d in DELIMITERS]
     except csv.Error:
         return False
     names = {name.lower() for name in signature.by_name}
-    if any(cell.strip().lower() in names for cells in found for cell in cells):
+    if any(cell.strip().lower() in names for cells in splits for cell in cells):
         return False
-    return len(signature.features) in map(len, found)
+    return len(signature.features) in map(len, splits)
 
 
-def _header(lines: Iterator[list[str]], signature: Signature) -> list[str]:
-    names = _named(next(lines, []))
+def _read_header(lines: Iterator[list[str]], signature: Signature) -> list[str]:
+    names = _column_names(next(lines, []))
     if not names:
         raise InvalidRequest("the CSV body is empty, expected a header line with feature names")
     known = set(names) & signature.by_name.keys()
@@ -206,31 +224,36 @@ def _header(lines: Iterator[list[str]], signature: Signature) -> list[str]:
     try:
         check_names(signature, names)
     except InvalidRows as error:
-        if known or any(p.did_you_mean for p in error.problems):
+        if known or any(problem.did_you_mean for problem in error.problems):
             raise
         raise InvalidRequest(
-            "the first line of the CSV names no feature; rows without a header, in the order of "
-            "the features, are sent as text/csv; header=absent"
+            "the first CSV line names no feature; to send rows without a header, in signature "
+            "order, set Content-Type to text/csv; header=absent"
         ) from None
     return names
 
 
-def _named(header: list[str]) -> list[str]:
-    """A column without a name is called by its place, as the trainer calls it."""
-    return [name.strip() or f"column_{place}" for place, name in enumerate(header, 1)]
+def _column_names(header: list[str]) -> list[str]:
+    """Return the names in a header. A column without a name gets its number, as in the trainer."""
+    return [name.strip() or f"column_{number}" for number, name in enumerate(header, 1)]
 
 
-def _rows(lines: Iterator[list[str]], names: Sequence[str], max_rows: int) -> list[list[str]]:
-    """The cells of each line, of all lines the same number."""
+def _read_rows(lines: Iterator[list[str]], names: Sequence[str], max_rows: int) -> list[list[str]]:
+    """Return the cells of each row.
+
+    Raises:
+        InvalidRows: for rows with more or fewer cells than there are names.
+        TooManyRows: for more than ``max_rows`` rows; the rest is counted and not kept.
+    """
     rows: list[list[str]] = []
-    wrong: list[Problem] = []
+    problems: list[Problem] = []
     for index, cells in enumerate(lines):
         if index == max_rows:
             check_row_count(index + 1 + sum(1 for _ in lines), max_rows)
-        if len(cells) != len(names) and len(wrong) <= PROBLEM_LIMIT:
+        if len(cells) != len(names) and len(problems) <= PROBLEM_LIMIT:
             expected = f"{values_of(len(names))}: {truncate(', '.join(names), 200)}"
-            wrong.append(Problem(index, None, None, expected, values_of(len(cells))))
+            problems.append(Problem(index, None, None, expected, values_of(len(cells))))
         rows.append(cells)
-    if wrong:
-        raise invalid_rows(wrong)
+    if problems:
+        raise invalid_rows(problems)
     return rows

@@ -1,76 +1,73 @@
-r"""MLflow's and SageMaker's ``/invocations``: frames and rows in, the answer of the rows protocol out.
+r"""MLflow's and SageMaker's ``/invocations``: frames and rows, with the rows protocol's responses.
 
 {"dataframe_split": {"columns": ["weight_kg", "height_cm"], "data": [[95, 172]]}}
 {"dataframe_records": [{"height_cm": 172, "weight_kg": 95}]}
 {"instances": [[172, 95]]}                                 also a list of objects
-{"inputs": {"height_cm": [172], "weight_kg": [95]}}        also rows; answered as rows
-[[172, 95]]                                                SageMaker's, and pandas' records
-[172, 95]                                                  SageMaker's of one row
-{"columns": [...], "data": [...]}                          MLflow 1's, pandas' split
-172,95                                                     text/csv, with a header or without
+{"inputs": {"height_cm": [172], "weight_kg": [95]}}        also rows; the response has rows
+[[172, 95]]                                                SageMaker; pandas ``records``
+[172, 95]                                                  SageMaker, one row
+{"columns": [...], "data": [...]}                          MLflow 1; pandas ``split``
+172,95                                                     text/csv, with or without a header
 
-What else the rows protocol takes, it takes here too. A missing number may be NaN, as pandas writes it.
+All other formats of the rows protocol are accepted too. A missing number may be NaN, as in pandas.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import msgspec
 
-from ...errors import InvalidRequest, Problem
+from ...errors import InvalidRequest
 from ...model.artifact import Model
 from ...model.columns import Columns
-from ...model.row_types import VALUE_TYPES, check_row_count
-from ...model.signature import Kind, Signature
+from ...model.row_types import check_row_count
+from ...model.signature import Signature
 from ...model.validation import (
-    PROBLEM_LIMIT,
+    Locate,
     by_column,
     by_row,
-    check_names,
     columns_from_values,
     describe,
     escaped,
-    invalid_rows,
     rows_from_columns,
-    truncate,
-    values_of,
 )
 from ..inference.protocol import Decoded, Header, InferenceResult
-from ..json_body import BYTE_ORDER_MARK, REFUSED, checked_count, media_type, parsed, without_nan
+from ..json_body import (
+    BYTE_ORDER_MARK,
+    DECODE_ERRORS,
+    check_list_length,
+    media_type,
+    nan_to_null,
+    parse_json,
+)
 from ..reply import Response
 from .csv_format import lacks_header
-from .protocol import CSV, TAKEN, RowsProtocol, reader_of
-from .table_answers import csv_answer
+from .frame_format import FrameDecoder, columns_from_frame, nat_to_none
+from .protocol import ACCEPTED_TYPES, CSV, RowsProtocol, format_of
+from .table_results import encode_csv
 
 SPLIT, RECORDS, INSTANCES, INPUTS = "dataframe_split", "dataframe_records", "instances", "inputs"
 
-FORMS = (SPLIT, RECORDS, INSTANCES, INPUTS)
-"""The keys of which a request has one."""
+KEYS = (SPLIT, RECORDS, INSTANCES, INPUTS)
+"""A request has exactly one of these keys."""
 
 MISSING_COST = 16
-"""How much longer than other JSON of as many bytes one with NaN or NaT takes to read, about."""
+"""Decoding time of JSON with NaN or NaT, relative to other JSON of the same size."""
 
-FRAME_ORDERS = 64
-"""Orders of columns whose decoders are kept; callers may invent any number of them."""
+MAX_FIRST_LINE_BYTES = 64 * 1024
+"""Bytes of a CSV body in which a header is looked for."""
 
-FIRST_LINE_BYTES = 64 * 1024
-"""A first line of CSV that is longer is not looked at."""
-
-NAT = "NaT"
-
-Given = bytes | msgspec.Raw
-"""JSON that is still to be read."""
+Encoded = bytes | msgspec.Raw
+"""JSON that is not decoded yet."""
 
 _ABSENT = msgspec.Raw()
 
 
 class _Request(msgspec.Struct):
-    """A request before its rows are read. Other keys, such as ``params``, are passed over."""
+    """A request with its rows still encoded. Other keys, such as ``params``, are ignored."""
 
     dataframe_split: msgspec.Raw = _ABSENT
     dataframe_records: msgspec.Raw = _ABSENT
@@ -78,47 +75,27 @@ class _Request(msgspec.Struct):
     inputs: msgspec.Raw = _ABSENT
 
 
-class _Frame(msgspec.Struct):
-    """A frame before its values are read; its ``index`` says nothing to a model."""
-
-    data: msgspec.Raw
-    columns: list[str | int] | None = None
-
-
-_REQUEST, _FRAME = msgspec.json.Decoder(_Request), msgspec.json.Decoder(_Frame)
+_REQUEST = msgspec.json.Decoder(_Request)
 
 
 @dataclass(frozen=True)
-class _FrameForm:
-    """How frames of some columns are read: each row a tuple, of values for these fields.
-
-    Attributes:
-        rows: decodes all rows.
-        fields: of ``RowTypes.columns``, in the order of the columns.
-    """
-
-    rows: msgspec.json.Decoder[Any]
-    fields: list[str]
-
-
-@dataclass(frozen=True)
-class _Forms:
-    """The quick decoders of one model: of rows, of columns, and of frames by their columns."""
+class _RequestDecoders:
+    """The decoders of one model: rows as objects, rows as lists, columns, and frames."""
 
     named: msgspec.json.Decoder[Any]
     listed: msgspec.json.Decoder[Any]
     columns: msgspec.json.Decoder[Any]
-    frames: dict[tuple[str, ...], _FrameForm] = field(default_factory=dict)
+    frames: FrameDecoder
 
 
 class InvocationsProtocol:
-    """Decodes frames and rows, and answers as the rows protocol does; see the module's docstring.
+    """Decodes frames and rows; the module's docstring shows them.
 
-    MLflow's own servers answer whatever their model returns as ``predictions``, which its client
-    makes a frame of. Ours are rows of label, probability and probabilities: three columns there.
+    MLflow's client makes a data frame of ``predictions``. Ours are rows of label, probability and
+    probabilities, so the frame has three columns.
 
     Args:
-        max_rows: rows in one request at most.
+        max_rows: limit of rows in one request.
     """
 
     def __init__(self, max_rows: int) -> None:
@@ -126,98 +103,74 @@ class InvocationsProtocol:
         self._rows = RowsProtocol(max_rows)
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
-        """The rows in a body: by its Content-Type, or else JSON."""
+        """Return the rows in a body. The context is the encoder of the response."""
         content_type = header("content-type") or ""
-        if reader_of(content_type, body) is not None:
-            return self._table(model, body, header)
-        body = without_nan(body)
-        forms = _forms_of(model)
-        columns = self._quick(model, forms, body)
+        if format_of(content_type, body) is not None:
+            return self._decode_table(model, body, header)
+        body = nan_to_null(body)
+        columns = self._decode_fast(model, body)
         if columns is None:
-            columns = self._thorough(model.signature, body, content_type)
-        return Decoded(columns, self._rows.writer(model, header))
+            columns = self._decode_with_errors(model.signature, body, content_type)
+        return Decoded(columns, self._rows.encoder_for(model, header))
 
-    def _table(self, model: Model, body: bytes, header: Header) -> Decoded:
-        """The rows of a form that is no JSON."""
-        if not _lacks_header(model.signature, body, header("content-type") or ""):
+    def _decode_table(self, model: Model, body: bytes, header: Header) -> Decoded:
+        """Return the rows of a body in a format other than JSON."""
+        if not _is_csv_without_header(model.signature, body, header("content-type") or ""):
             return self._rows.decode(model, body, header)
 
-        def headerless(name: str) -> str | None:
+        def with_header_absent(name: str) -> str | None:
             return f"{CSV}; header=absent" if name == "content-type" else header(name)
 
-        decoded = self._rows.decode(model, body, headerless)
-        if decoded.form is not csv_answer:
+        decoded = self._rows.decode(model, body, with_header_absent)
+        if decoded.context is not encode_csv:
             return decoded
-        # Who sends no header expects none: SageMaker joins its lines with those of the answer.
-        return Decoded(decoded.columns, partial(csv_answer, has_header=False))
+        # SageMaker joins the lines of the body with those of the response, so neither has a header.
+        return Decoded(decoded.columns, partial(encode_csv, has_header=False))
 
-    def encode(self, answered: InferenceResult) -> Response:
-        """As rows are answered."""
-        return self._rows.encode(answered)
+    def encode(self, result: InferenceResult) -> Response:
+        """Return the response of the rows protocol."""
+        return self._rows.encode(result)
 
-    def reading_cost(self, header: Header, body: bytes) -> int:
-        """As of rows; more where missing values are spelled as pandas spells them."""
-        cost = self._rows.reading_cost(header, body)
+    def decode_cost(self, header: Header, body: bytes) -> int:
+        """Return the cost of the rows protocol, multiplied for pandas' missing values."""
+        cost = self._rows.decode_cost(header, body)
         return MISSING_COST * cost if b"NaN" in body or b"NaT" in body else cost
 
-    def _quick(self, model: Model, forms: _Forms, body: bytes) -> Columns | None:
-        """The rows, if they fit; else None, and nothing said of why."""
+    def _decode_fast(self, model: Model, body: bytes) -> Columns | None:
+        """Return the rows if they fit, else None, without a reason."""
+        decoders = _decoders_of(model)
         try:
-            key, given = _given(body)
+            key, content = _find_content(body)
             if key == SPLIT:
-                return self._quick_frame(model, forms, given)
-            if key != RECORDS and bytes(memoryview(given)[:1]) == b"{":
-                return model.forms.from_columns(forms.columns.decode(given), self._max_rows)
-            checked_count(given, self._max_rows)
+                return decoders.frames.decode(content, self._max_rows)
+            if key != RECORDS and bytes(memoryview(content)[:1]) == b"{":
+                return model.forms.from_columns(decoders.columns.decode(content), self._max_rows)
+            check_list_length(content, self._max_rows)
             try:
-                rows = forms.named.decode(given)
+                rows = decoders.named.decode(content)
             except msgspec.ValidationError:
-                rows = forms.listed.decode(given)
-        except REFUSED:
+                rows = decoders.listed.decode(content)
+        except DECODE_ERRORS:
             return None
         return model.forms.from_rows(rows, self._max_rows)
 
-    def _quick_frame(self, model: Model, forms: _Forms, given: Given) -> Columns | None:
-        frame = _FRAME.decode(given)
-        names = tuple(model.signature.by_name)
-        if frame.columns is not None and frame.columns != list(range(len(names))):
-            if len(frame.columns) > len(names):
-                return None
-            names = tuple(frame.columns)  # type: ignore[arg-type]  # numbers are no names of any
-        form = forms.frames.get(names) or _frame_form(model, names)
-        if form is None:
-            return None
-        if len(forms.frames) < FRAME_ORDERS:
-            forms.frames[names] = form
-        checked_count(frame.data, self._max_rows)
-        rows = form.rows.decode(frame.data)
-        check_row_count(len(rows), self._max_rows)
-        values: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(names)
-        columns = model.forms.columns(**dict(zip(form.fields, values, strict=True)))
-        return model.forms.from_columns(columns, self._max_rows)
-
-    def _thorough(self, signature: Signature, body: bytes, content_type: str) -> Columns:
-        """The rows, or an error that names everything wrong with them."""
-        request = parsed(body, content_type, self._max_rows, TAKEN)
+    def _decode_with_errors(self, signature: Signature, body: bytes, content_type: str) -> Columns:
+        """Return the rows, or raise an error that lists every problem."""
+        request = parse_json(body, content_type, self._max_rows, ACCEPTED_TYPES)
         if isinstance(request, list):
             if request and len(signature.features) > 1 and not any(map(_is_row, request)):
-                return columns_from_values(signature, [request], lambda _, name: _at("", name))
+                return columns_from_values(signature, [request], _in_one_row(""))
             return self._from_rows(signature, request, "")
         if not isinstance(request, dict):
             raise InvalidRequest(
                 f'expected an object such as {{"instances": [...]}}, got {describe(request)}'
             )
-        given = [key for key in FORMS if key in request]
-        if not given and "data" in request:
-            return self._from_frame(signature, request, "")
-        if len(given) != 1:
-            one_of = ", ".join(f'"{key}"' for key in FORMS)
-            got = " and ".join(f'"{key}"' for key in given) or "none"
-            raise InvalidRequest(f"expected one of {one_of} in the body, got {got}")
-        (key,) = given
+        if "data" in request and not any(key in request for key in KEYS):
+            return columns_from_frame(signature, request, "", self._max_rows)
+        key = _only_key(request)
         value, pointer = request[key], f"/{key}"
         if key == SPLIT:
-            return self._from_frame(signature, value, pointer)
+            return columns_from_frame(signature, value, pointer, self._max_rows)
         if key != RECORDS and isinstance(value, dict):
             return self._from_columns(signature, value, pointer)
         return self._from_rows(signature, value, pointer)
@@ -226,148 +179,77 @@ class InvocationsProtocol:
         if not isinstance(rows, list):
             raise InvalidRequest(f"expected a list of rows, got {describe(rows)}", pointer)
         check_row_count(len(rows), self._max_rows)
-        return columns_from_values(signature, _without_nat(signature, rows), by_row(pointer))
+        return columns_from_values(signature, nat_to_none(signature, rows), by_row(pointer))
 
     def _from_columns(self, signature: Signature, columns: dict[str, Any], pointer: str) -> Columns:
         lists = [values for values in columns.values() if isinstance(values, list)]
-        if not lists:  # a row by itself, as MLflow takes it
-            return columns_from_values(signature, [columns], lambda _, name: _at(pointer, name))
+        if not lists:  # MLflow accepts a single row as an object of values
+            return columns_from_values(signature, [columns], _in_one_row(pointer))
         check_row_count(max(map(len, lists)), self._max_rows)
         rows = rows_from_columns(signature, columns, pointer)
         return columns_from_values(signature, rows, by_column(pointer))
 
-    def _from_frame(self, signature: Signature, frame: Any, pointer: str) -> Columns:
-        if not isinstance(frame, dict):
-            raise InvalidRequest(f"expected columns and data, got {describe(frame)}", pointer)
-        data = frame.get("data")
-        if not isinstance(data, list):
-            raise InvalidRequest(
-                f"expected a list of rows, got {describe(data)}", f"{pointer}/data"
-            )
-        check_row_count(len(data), self._max_rows)
-        names = _column_names(signature, frame.get("columns"), f"{pointer}/columns")
-        base = f"{pointer}/data"
-        _check_lengths(names, data, base)
-        places = {name: place for place, name in enumerate(names)}
 
-        def locate(row: int, name: str | None) -> str:
-            return f"{base}/{row}/{places[name]}" if name in places else f"{base}/{row}"
-
-        rows = [dict(zip(names, row, strict=True)) for row in data]
-        return columns_from_values(signature, _without_nat(signature, rows), locate)
-
-
-def _forms_of(model: Model) -> _Forms:
-    forms: _Forms | None = model.memo.get(_Forms)
-    if forms is None:
-        forms = model.memo[_Forms] = _Forms(
+def _decoders_of(model: Model) -> _RequestDecoders:
+    decoders: _RequestDecoders | None = model.memo.get(_RequestDecoders)
+    if decoders is None:
+        decoders = model.memo[_RequestDecoders] = _RequestDecoders(
             msgspec.json.Decoder(list[model.forms.named]),  # type: ignore[name-defined]
             msgspec.json.Decoder(list[model.forms.listed]),  # type: ignore[name-defined]
             msgspec.json.Decoder(model.forms.columns),
+            FrameDecoder(model),
         )
-    return forms
+    return decoders
 
 
-def _given(body: bytes) -> tuple[str, Given]:
-    """The key of what a request gives, with that.
+def _find_content(body: bytes) -> tuple[str, Encoded]:
+    """Return the key of a request and the JSON under it.
+
+    A bare list counts as records, and a bare object as a frame.
 
     Raises:
-        msgspec.ValidationError: where it gives nothing, or several things.
+        msgspec.ValidationError: for a request with several keys.
     """
     if body.lstrip()[:1] == b"[":
         return RECORDS, body
     request = _REQUEST.decode(body)
-    given = [(key, value) for key in FORMS if (value := getattr(request, key))]
-    if len(given) > 1:
+    contents = [(key, content) for key in KEYS if (content := getattr(request, key))]
+    if len(contents) > 1:
         raise msgspec.ValidationError
-    return given[0] if given else (SPLIT, body)
+    return contents[0] if contents else (SPLIT, body)
 
 
-def _frame_form(model: Model, names: tuple[str, ...]) -> _FrameForm | None:
-    """How frames of these columns are read; None where they are not the features asked for."""
-    signature, there = model.signature, set(names)
-    required = {feature.name for feature in signature.features if feature.required}
-    if not names or len(there) != len(names) or not required <= there <= signature.by_name.keys():
-        return None
-    fields = dict(zip(signature.by_name, model.forms.columns.__struct_fields__, strict=True))
-    values = []
-    for name in names:
-        feature = signature.by_name[name]
-        value = VALUE_TYPES[feature.kind]
-        values.append(value if feature.required else value | None)
-    rows = msgspec.json.Decoder(list[tuple[tuple(values)]])  # type: ignore[misc]
-    return _FrameForm(rows, [fields[name] for name in names])
+def _only_key(request: dict[str, Any]) -> str:
+    """Return the key of a request.
 
-
-def _column_names(signature: Signature, columns: Any, pointer: str) -> list[str]:
-    """The columns of a frame, held against the signature; without names they are in its order."""
-    features = list(signature.by_name)
-    if columns is None or columns == list(range(len(features))):
-        return features
-    if not isinstance(columns, list):
-        raise InvalidRequest(f"expected a list of names, got {describe(columns)}", pointer)
-    # More of them are unknown ones, or come twice, and these are enough to say so.
-    columns = columns[: len(features) + PROBLEM_LIMIT + 1]
-    places: dict[str, int] = {}
-    for place, name in enumerate(columns):
-        if not isinstance(name, str):
-            raise InvalidRequest(f"expected a name, got {describe(name)}", f"{pointer}/{place}")
-        if name in places:
-            raise InvalidRequest(f"a column '{truncate(name)}' came before", f"{pointer}/{place}")
-        places[name] = place
-
-    def locate(_row: int, name: str | None) -> str:
-        return f"{pointer}/{places[name]}" if name in places else pointer
-
-    check_names(signature, columns, locate)
-    return list(places)
-
-
-def _check_lengths(names: Sequence[str], data: Sequence[Any], pointer: str) -> None:
-    """Refuse rows of a frame that are no lists of as many values as there are columns."""
-    expected = f"{len(names)} values: {truncate(', '.join(names), 200)}"
-    wrong = (
-        Problem(row, None, f"{pointer}/{row}", expected, _told(values))
-        for row, values in enumerate(data)
-        if not isinstance(values, list) or len(values) != len(names)
-    )
-    if found := list(islice(wrong, PROBLEM_LIMIT + 1)):
-        raise invalid_rows(found)
-
-
-def _told(values: Any) -> str:
-    return values_of(len(values)) if isinstance(values, list) else describe(values)
-
-
-def _without_nat(signature: Signature, rows: list[Any]) -> list[Any]:
-    """Rows with None for each missing datetime of pandas, which its clients write as a text."""
-    dated = {feature.name for feature in signature.features if feature.kind is Kind.DATETIME}
-    if not dated:
-        return rows
-    return [
-        {name: None if name in dated and value == NAT else value for name, value in row.items()}
-        if isinstance(row, dict)
-        else row
-        for row in rows
-    ]
+    Raises:
+        InvalidRequest: for a request with no key or several keys.
+    """
+    keys = [key for key in KEYS if key in request]
+    if len(keys) != 1:
+        expected = ", ".join(f'"{key}"' for key in KEYS)
+        got = " and ".join(f'"{key}"' for key in keys) or "none"
+        raise InvalidRequest(f"expected one of {expected} in the body, got {got}")
+    return keys[0]
 
 
 def _is_row(value: Any) -> bool:
     return isinstance(value, (list, dict))
 
 
-def _at(pointer: str, name: str | None) -> str:
-    return pointer if name is None else f"{pointer}/{escaped(name)}"
+def _in_one_row(pointer: str) -> Locate:
+    """Return a function that locates the values of a body with a single row."""
+    return lambda _row, name: pointer if name is None else f"{pointer}/{escaped(name)}"
 
 
-def _lacks_header(signature: Signature, body: bytes, content_type: str) -> bool:
-    """Whether a body is CSV without a header line.
+def _is_csv_without_header(signature: Signature, body: bytes, content_type: str) -> bool:
+    """Return whether a body is CSV without a header line.
 
-    SageMaker's clients send none, and don't say it.
+    SageMaker's clients send no header, and their Content-Type does not say so.
     """
     if "csv" not in media_type(content_type):
         return False
-    if "header=" in (said := content_type.lower()):
-        return "header=absent" in said
-    start = body[:FIRST_LINE_BYTES].removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace")
+    if "header=" in (lower := content_type.lower()):
+        return "header=absent" in lower
+    start = body[:MAX_FIRST_LINE_BYTES].removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace")
     return lacks_header(start, signature)

@@ -1,8 +1,8 @@
 """Rows as JSON: objects, lists or columns.
 
-A body is decoded into types that were generated from the signature, and one that doesn't fit is
-looked at again, slowly and thoroughly, to say everything that is wrong with it. Bodies that would
-become a great many objects are counted before any of them does.
+A body is decoded into types that are generated from the signature. A body that does not fit is
+decoded again, slowly, to report every problem in it. A body that may hold too many objects is
+counted before any of them is created.
 """
 
 from __future__ import annotations
@@ -25,36 +25,37 @@ from ...model.validation import (
     rows_from_columns,
 )
 from ..errors import JSON
-from ..json_body import REFUSED, checked_count, may_be_a_crowd, parsed
+from ..json_body import DECODE_ERRORS, check_list_length, may_exceed_rows, parse_json
 
 
-class _Unread(msgspec.Struct):
-    """A body whose rows were not read yet."""
+class _RawBody(msgspec.Struct):
+    """A body with its rows still encoded."""
 
     instances: msgspec.Raw = msgspec.Raw(b"{}")
     inputs: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-_UNREAD = msgspec.json.Decoder(_Unread)
+_RAW_BODY = msgspec.json.Decoder(_RawBody)
 
 
-class JsonRows:
-    """Reads the rows of one model: its quick decoders, in the order in which they are tried.
+class JsonRowDecoder:
+    """Decodes the rows of one model.
 
-    Unknown keys beside the rows (signature_name, parameters) are other protocols' business.
+    Unknown keys beside the rows, such as signature_name and parameters, are ignored.
 
     Args:
-        model: whose rows they are.
-        taken: media types that may be sent, for who sends another.
+        model: the model.
+        accepted_types: media types that the error for another media type lists.
     """
 
-    def __init__(self, model: Model, taken: Sequence[str] = (JSON,)) -> None:
-        self._signature, self._forms, self._taken = model.signature, model.forms, taken
-        forms = model.forms
-        self._named = _decoder("instances", list[forms.named])  # type: ignore[name-defined]
-        self._listed = _decoder("instances", list[forms.listed])  # type: ignore[name-defined]
-        either = forms.columns | list[forms.listed]  # type: ignore[name-defined]
-        self._columns = _decoder("inputs", either)
+    def __init__(self, model: Model, accepted_types: Sequence[str] = (JSON,)) -> None:
+        self._signature, self._types = model.signature, model.forms
+        self._accepted_types = accepted_types
+        types = model.forms
+        self._named = _decoder("instances", list[types.named])  # type: ignore[name-defined]
+        self._listed = _decoder("instances", list[types.listed])  # type: ignore[name-defined]
+        either = types.columns | list[types.listed]  # type: ignore[name-defined]
+        self._inputs = _decoder("inputs", either)
         self._values: dict[str, msgspec.json.Decoder[Any]] = {}
         if len(model.signature.features) == 1:
             (feature,) = model.signature.features
@@ -62,60 +63,65 @@ class JsonRows:
             values: Any = list[value if feature.required else value | None]  # type: ignore[misc]
             self._values = {key: _decoder(key, values) for key in ("instances", "inputs")}
 
-    def read(self, body: bytes, content_type: str, max_rows: int) -> tuple[Columns, bool]:
-        """The rows in a body, and whether they want to be answered as columns.
+    def decode(self, body: bytes, content_type: str, max_rows: int) -> tuple[Columns, bool]:
+        """Return the rows in a body, and whether the response has columns.
 
         Args:
-            body: as received, or inflated.
-            content_type: what its sender called it, for the case that it is no JSON.
-            max_rows: rows in one request at most.
+            body: the decompressed body.
+            content_type: the client's Content-Type, for the error about a body that is not JSON.
+            max_rows: limit of rows in one request.
 
         Raises:
-            RequestError: for whatever is wrong with them.
+            RequestError: for an invalid body.
         """
         if len(body) >= 2 * max_rows:
             _check_row_count_early(body, max_rows)
-        return self._quick(body, max_rows) or self._thorough(body, content_type, max_rows)
+        return self._decode_fast(body, max_rows) or self._decode_with_errors(
+            body, content_type, max_rows
+        )
 
-    def _quick(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
-        """The rows, if they fit; else None, and nothing said of why."""
+    def _decode_fast(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
+        """Return the rows if they fit, else None, without a reason."""
         try:
             instances = self._named.decode(body).instances
-        except REFUSED:
+        except DECODE_ERRORS:
             try:
                 instances = self._listed.decode(body).instances
-            except REFUSED:
-                return self._quick_inputs(body, max_rows)
-        columns = self._forms.from_rows(instances, max_rows)
+            except DECODE_ERRORS:
+                return self._decode_inputs(body, max_rows)
+        columns = self._types.from_rows(instances, max_rows)
         return None if columns is None else (columns, False)
 
-    def _quick_inputs(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
+    def _decode_inputs(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
+        """Return the columns or rows under ``inputs``, as `_decode_fast` does."""
         try:
-            inputs = self._columns.decode(body).inputs
-        except REFUSED:
-            return self._quick_values(body, max_rows)
+            inputs = self._inputs.decode(body).inputs
+        except DECODE_ERRORS:
+            return self._decode_values(body, max_rows)
         columns = (
-            self._forms.from_rows(inputs, max_rows)
+            self._types.from_rows(inputs, max_rows)
             if isinstance(inputs, list)
-            else self._forms.from_columns(inputs, max_rows)
+            else self._types.from_columns(inputs, max_rows)
         )
         return None if columns is None else (columns, True)
 
-    def _quick_values(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
-        """The same of values alone, which are rows of a model with one feature."""
+    def _decode_values(self, body: bytes, max_rows: int) -> tuple[Columns, bool] | None:
+        """Return rows written as bare values, which only a model with one feature has."""
         for key, decoder in self._values.items():
             try:
                 values = getattr(decoder.decode(body), key)
-            except REFUSED:
+            except DECODE_ERRORS:
                 continue
-            (field,) = self._forms.columns.__struct_fields__
-            columns = self._forms.from_columns(self._forms.columns(**{field: values}), max_rows)
+            (field,) = self._types.columns.__struct_fields__
+            columns = self._types.from_columns(self._types.columns(**{field: values}), max_rows)
             return None if columns is None else (columns, key == "inputs")
         return None
 
-    def _thorough(self, body: bytes, content_type: str, max_rows: int) -> tuple[Columns, bool]:
-        """The rows, or an error that names everything wrong with them."""
-        request = parsed(body, content_type, max_rows, self._taken)
+    def _decode_with_errors(
+        self, body: bytes, content_type: str, max_rows: int
+    ) -> tuple[Columns, bool]:
+        """Return the rows, or raise an error that lists every problem."""
+        request = parse_json(body, content_type, max_rows, self._accepted_types)
         if not isinstance(request, dict):
             raise InvalidRequest(
                 f'expected an object such as {{"instances": [...]}}, got {describe(request)}'
@@ -128,7 +134,7 @@ class JsonRows:
             )
         pointer, rows, locate = f"/{key}", request[key], by_row(f"/{key}")
         if key == "inputs" and isinstance(rows, dict):
-            # Before they are turned into rows, which take far more room.
+            # Checked here, because the rows take much more memory than the columns.
             columns = [values for values in rows.values() if isinstance(values, list)]
             check_row_count(max(map(len, columns), default=0), max_rows)
             rows, locate = rows_from_columns(self._signature, rows, pointer), by_column(pointer)
@@ -144,15 +150,15 @@ def _decoder(key: str, kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def _check_row_count_early(body: bytes, max_rows: int) -> None:
-    """Count the rows of a body that may have too many before any becomes an object.
+    """Reject a body with too many rows before any row is decoded.
 
-    Two bytes, ``{}``, may be a row of a hundred optional features: decoding first and counting
-    then would let a small body take a lot of memory.
+    The two bytes ``{}`` may be a row of a hundred optional features, so decoding before counting
+    would let a small body take a lot of memory.
     """
-    if not may_be_a_crowd(body, max_rows):
+    if not may_exceed_rows(body, max_rows):
         return
-    with suppress(*REFUSED):
-        unread = _UNREAD.decode(body)
-        for rows in (unread.instances, unread.inputs):
+    with suppress(*DECODE_ERRORS):
+        raw = _RAW_BODY.decode(body)
+        for rows in (raw.instances, raw.inputs):
             if bytes(rows)[:1] == b"[":
-                checked_count(rows, max_rows)
+                check_list_length(rows, max_rows)

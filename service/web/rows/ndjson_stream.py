@@ -1,11 +1,11 @@
-"""Rows as ``application/x-ndjson``: a row a line, answered as it goes by a line a row, in order.
+"""Rows as ``application/x-ndjson``: one row per line, one result per line, in the same order.
 
 {"height_cm": 172, "weight_kg": 95}      {"label": "overweight", "probability": 0.98, ...}
 [180, 50]                                {"label": "underweight", ...}
 {"height_cm": "tall"}                    {"row": 2, "error": "2 problems in 1 row", ...}
 
-A wrong row is answered in its line and stops nobody else's. The rows are read, run and written in
-slices: so there may be any number of them, and no more memory is taken than the body and a slice.
+An invalid row gets an error in its line, and the other rows get their results. Rows are decoded, run
+and encoded in slices, so any number of rows takes the memory of the body and one slice.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from ...model.validation import columns_from_values, escaped, truncate
 from ...serving.observation import Observation
 from ..errors import JSON, error_response
 from ..inference.protocol import Header, RowStream
-from ..json_body import BYTE_ORDER_MARK, REFUSED, media_type, parsed
-from .json_answers import RowAnswers
+from ..json_body import BYTE_ORDER_MARK, DECODE_ERRORS, media_type, parse_json
+from .json_results import JsonResultEncoder
 
 NDJSON = "application/x-ndjson"
 
@@ -44,284 +44,296 @@ MEDIA_TYPES = frozenset(
     {NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines"}
     | {"application/jsonlines"}
 )
-"""What NDJSON is called; it was never registered."""
+"""Names of NDJSON, which has no registered media type."""
 
 SLICE_ROWS = 1000
-"""Rows that are answered at once at most: of more, the cost of each is hardly smaller."""
+"""Limit of rows in a slice. Larger slices hardly reduce the cost of a row."""
 
 SLICE_VALUES = 50_000
-"""Features and classes of all of them together."""
+"""Limit of a slice's rows times features and classes."""
 
 SLICE_S = 0.05
-"""Seconds that a run of them should take: meanwhile nobody else's of a heavy model begins."""
+"""Target duration of a slice's run. Other calls of a heavy model wait for its end."""
 
-TOLD_PROBLEMS = 1000
-"""Problems in one answer behind which only the first of a row is named: finding them all takes far
-longer than answering, and who made so many made the same one in each row."""
+DETAILED_PROBLEMS = 1000
+"""After so many problems in a response, only the first problem of each row is reported.
 
-MOST_WRONG = 50_000
-"""Wrong rows in one answer; with more of them it ends. Two bytes may be one, and its line is long."""
+Finding all problems takes far longer than predicting, and a client with so many problems repeats one
+mistake in each row."""
 
-MOST_HELD_BYTES = 256 * 2**20
-"""Of bodies that one worker holds while their answers are read: as many as of all other bodies."""
+MAX_INVALID_ROWS = 50_000
+"""A response with more invalid rows ends with an error: two bytes may be a row, and its error is long."""
+
+MAX_HELD_BYTES = 256 * 2**20
+"""Limit of bodies that a worker holds while clients read responses; other bodies have the same limit."""
 
 BLANKS = b" \t\r\n"
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 Run = Callable[[Columns], Observation]
-"""Answers rows."""
+"""Runs the model on rows."""
 
 
 @dataclass(frozen=True)
-class _Forms:
-    """What is made for one model.
+class _LineCodecs:
+    """The decoders and the encoder of one model.
 
     Attributes:
-        named: reads a row as an object.
-        listed: reads a row as a list.
-        answers: writes answers.
-        slice_rows: rows that are answered at once.
+        decode_object: decodes a row written as an object.
+        decode_list: decodes a row written as a list.
+        encoder: encodes results.
+        slice_rows: rows in a slice.
     """
 
-    named: Callable[[bytes], Any]
-    listed: Callable[[bytes], Any]
-    answers: RowAnswers
+    decode_object: Callable[[bytes], Any]
+    decode_list: Callable[[bytes], Any]
+    encoder: JsonResultEncoder
     slice_rows: int
 
 
 @dataclass
 class _Slice:
-    """Rows that are answered at once.
+    """Rows that run together.
 
     Attributes:
-        first: the first one's index in the request.
-        written: what stands in each line of the answer, as far as it is known.
-        parts: those that can be read, one after the other.
-        rows: the place of each of these in the slice.
+        first: index of the first row in the request.
+        lines: content of each line of the response; None until it is known.
+        parts: the valid rows, in order.
+        rows: index in the slice of each valid row.
     """
 
     first: int
-    written: list[Any]
+    lines: list[Any]
     parts: list[Columns] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
 
 
 class NdjsonProtocol:
-    """Rows in lines, as a route takes them; see the module's docstring.
+    """Decodes and encodes rows in lines; the module's docstring shows them.
 
     Args:
-        most_held_bytes: of all bodies that are being answered, after inflating; one alone is always
-            taken.
+        max_held_bytes: limit of all bodies in streams, decompressed. A single body may exceed it.
     """
 
     content_type = NDJSON
 
-    def __init__(self, most_held_bytes: int = MOST_HELD_BYTES) -> None:
-        self._most_held_bytes, self._held_bytes = most_held_bytes, 0
-        self._counting = threading.Lock()
+    def __init__(self, max_held_bytes: int = MAX_HELD_BYTES) -> None:
+        self._max_held_bytes, self._held_bytes = max_held_bytes, 0
+        self._lock = threading.Lock()
 
-    def takes(self, header: Header) -> bool:
-        """Whether the Content-Type names NDJSON."""
+    def accepts(self, header: Header) -> bool:
+        """Return whether the Content-Type names NDJSON."""
         content_type = header("content-type")
         return content_type is not None and media_type(content_type) in MEDIA_TYPES
 
     def stream(self, model: Model, body: bytes, run: Run) -> RowStream:
-        """The answer to a body of lines, each piece of it some whole lines.
+        """Return the stream over a body. Each chunk is some whole lines.
 
         Raises:
-            UnreadableBody: when no line holds anything.
-            Overloaded: when too much is held already: a slow reader's body is there until he is done.
+            UnreadableBody: for a body without rows.
+            Overloaded: while bodies of other streams take too many bytes. A slow client's body is
+                held until its response ends.
         """
-        forms = model.memo.get(_Forms)
-        if forms is None:
-            forms = model.memo[_Forms] = _made_forms(model)
-        rows = _NdjsonRows(model, forms, body, run, partial(self._hold, -len(body)))
+        codecs = model.memo.get(_LineCodecs)
+        if codecs is None:
+            codecs = model.memo[_LineCodecs] = _make_codecs(model)
+        rows = _NdjsonStream(model, codecs, body, run, partial(self._hold, -len(body)))
         self._hold(len(body))
         return rows
 
     def _hold(self, change: int) -> None:
-        """Count the bytes of a body that comes, or, below zero, goes."""
-        with self._counting:
-            if change > 0 < self._held_bytes and self._held_bytes + change > self._most_held_bytes:
-                raise Overloaded(self._most_held_bytes, "bytes are held for slow readers")
+        """Add the bytes of a new body, or subtract the bytes of a released one."""
+        with self._lock:
+            if change > 0 < self._held_bytes and self._held_bytes + change > self._max_held_bytes:
+                raise Overloaded(self._max_held_bytes, "bytes are held for slow clients")
             self._held_bytes += change
 
-    def failure(self, row: int, error: Exception) -> bytes:
-        """The line that a row has in the place of its answer."""
-        return failure_line(row, error) + b"\n"
+    def encode_error(self, row: int, error: Exception) -> bytes:
+        """Return the line of a row without a result."""
+        return error_line(row, error) + b"\n"
 
 
-class _NdjsonRows:
-    """The answer to one body.
+class _NdjsonStream:
+    """The stream over one body.
 
     Args:
-        model: what answers.
-        forms: made for it.
+        model: the model.
+        codecs: the model's codecs.
         body: the lines.
-        run: has the model answer some rows; what it raises, but for wrong rows, comes out of here,
-            and the slice that it happened to has no answer.
-        let_go: told when the body is.
+        run: runs the model on rows. Errors other than invalid rows leave ``__next__``, and their
+            slice has no results.
+        release: called when the body is released.
 
     Raises:
-        UnreadableBody: when no line holds anything; from then on InvalidRequest, when too many rows
-            are wrong.
+        UnreadableBody: for a body without rows.
+        InvalidRequest: by ``__next__``, for too many invalid rows.
     """
 
     def __init__(
         self,
         model: Model,
-        forms: _Forms,
+        codecs: _LineCodecs,
         body: bytes,
         run: Run,
-        let_go: Callable[[], None],
+        release: Callable[[], None],
     ) -> None:
-        self._model, self._forms, self._run, self._let_go = model, forms, run, let_go
+        self._model, self._codecs, self._run, self._release = model, codecs, run, release
         self._source = io.BytesIO(body)  # shares the bytes
         if body.startswith(BYTE_ORDER_MARK):
             self._source.seek(len(BYTE_ORDER_MARK))
-        self._wrong = self._problems = 0
-        self.row, self.reading_s, self.writing_s = 0, 0.0, 0.0
+        self._invalid_rows = self._problems = 0
+        self.rows_done, self.decode_seconds, self.encode_seconds = 0, 0.0, 0.0
         self._lines = self._next_lines()
         if not self._lines:
             raise UnreadableBody("the body is empty")
 
     @property
-    def is_over(self) -> bool:
-        """Whether every row has its answer."""
+    def is_finished(self) -> bool:
+        """Whether every row has an encoded result."""
         return not self._lines
 
     def __next__(self) -> bytes:
         lines = self._lines
         if not lines:
             raise StopIteration
-        slice_ = _Slice(self.row, [None] * len(lines))
-        began = time.perf_counter()
-        self._read(lines, 0, slice_)
-        self.reading_s += time.perf_counter() - began
+        slice_ = _Slice(self.rows_done, [None] * len(lines))
+        started = time.perf_counter()
+        self._decode(lines, 0, slice_)
+        self.decode_seconds += time.perf_counter() - started
         if slice_.rows:
-            self._answer(concatenate(slice_.parts), slice_.rows, slice_)
-        began = time.perf_counter()
-        written = _encode_lines(slice_.written)
-        self.row += len(lines)
+            self._predict(concatenate(slice_.parts), slice_.rows, slice_)
+        started = time.perf_counter()
+        chunk = _encode_lines(slice_.lines)
+        self.rows_done += len(lines)
         self._lines = self._next_lines()
-        self.writing_s += time.perf_counter() - began
-        return written
+        self.encode_seconds += time.perf_counter() - started
+        return chunk
 
     def close(self) -> None:
-        """Let go of the body."""
+        """Release the body."""
         self._source.close()
         self._lines = []
-        self._let_go()
+        self._release()
 
     def _next_lines(self) -> list[bytes]:
-        """The lines of the next slice; those without anything on them are none."""
-        while lines := list(islice(self._source, self._forms.slice_rows)):
+        """Return the lines of the next slice, without blank lines."""
+        while lines := list(islice(self._source, self._codecs.slice_rows)):
             if rows := [row for line in lines if (row := line.strip(BLANKS))]:
                 return rows
         return []
 
-    def _read(self, lines: Sequence[bytes], place: int, slice_: _Slice) -> None:
-        """Read rows that stand from ``place`` on in a slice; halve them until wrong ones stand alone."""
-        columns = self._quick(lines)
+    def _decode(self, lines: Sequence[bytes], start: int, slice_: _Slice) -> None:
+        """Decode the lines from index ``start`` of a slice; bisect them to isolate invalid rows."""
+        columns = self._decode_fast(lines)
         if columns is not None:
             slice_.parts.append(columns)
-            slice_.rows.extend(range(place, place + len(lines)))
+            slice_.rows.extend(range(start, start + len(lines)))
         elif len(lines) == 1:
-            self._read_thoroughly(lines[0], place, slice_)
+            self._decode_with_errors(lines[0], start, slice_)
         else:
             half = len(lines) // 2
-            self._read(lines[:half], place, slice_)
-            self._read(lines[half:], place + half, slice_)
+            self._decode(lines[:half], start, slice_)
+            self._decode(lines[half:], start + half, slice_)
 
-    def _quick(self, lines: Sequence[bytes]) -> Columns | None:
-        """Rows of one form, if all of them fit; else None, and nothing said of why."""
-        decode = self._forms.listed if lines[0].startswith(b"[") else self._forms.named
+    def _decode_fast(self, lines: Sequence[bytes]) -> Columns | None:
+        """Return the rows if all fit and are written alike, else None, without a reason."""
+        is_list = lines[0].startswith(b"[")
+        decode = self._codecs.decode_list if is_list else self._codecs.decode_object
         try:
             rows = [decode(line) for line in lines]
-        except REFUSED:
+        except DECODE_ERRORS:
             return None
         return self._model.forms.from_rows(rows, len(rows))
 
-    def _read_thoroughly(self, line: bytes, place: int, slice_: _Slice) -> None:
-        """Read one row, or say everything that is wrong with it."""
+    def _decode_with_errors(self, line: bytes, index: int, slice_: _Slice) -> None:
+        """Decode one row, or put an error with every problem in its line."""
         signature = self._model.signature
         try:
-            row = _parsed(line)
-            if self._problems >= TOLD_PROBLEMS and isinstance(row, Mapping):
-                _refuse_strangers(row, signature.by_name)
+            row = _parse_line(line)
+            if self._problems >= DETAILED_PROBLEMS and isinstance(row, Mapping):
+                _reject_unknown_names(row, signature.by_name)
             slice_.parts.append(columns_from_values(signature, [row], _locate))
-            slice_.rows.append(place)
+            slice_.rows.append(index)
         except RequestError as error:
-            slice_.written[place] = self._refusal(slice_.first + place, error)
+            slice_.lines[index] = self._error_line(slice_.first + index, error)
 
-    def _answer(self, columns: Columns, rows: Sequence[int], slice_: _Slice) -> None:
-        """Have the model answer rows; halve them until those without an answer stand alone."""
+    def _predict(self, columns: Columns, rows: Sequence[int], slice_: _Slice) -> None:
+        """Put results in the lines of some rows; bisect the rows to isolate those that fail."""
         try:
-            seen = self._run(columns)
+            observation = self._run(columns)
         except InvalidRows as error:
             if len(rows) == 1:
-                slice_.written[rows[0]] = self._refusal(slice_.first + rows[0], error)
+                slice_.lines[rows[0]] = self._error_line(slice_.first + rows[0], error)
                 return
             half = len(rows) // 2
             for start, end in ((0, half), (half, len(rows))):
                 numbers, categories = columns.numbers[start:end], columns.categories[start:end]
-                self._answer(Columns(numbers, categories), rows[start:end], slice_)
+                self._predict(Columns(numbers, categories), rows[start:end], slice_)
         else:
-            indexes = [slice_.first + place for place in rows]
-            lines = self._forms.answers.lines(seen.prediction, seen.out_of_range, indexes)
-            for place, line in zip(rows, lines, strict=True):
-                slice_.written[place] = line
+            lines = self._codecs.encoder.lines(
+                observation.prediction,
+                observation.out_of_range,
+                [slice_.first + row for row in rows],
+            )
+            for row, line in zip(rows, lines, strict=True):
+                slice_.lines[row] = line
 
-    def _refusal(self, row: int, error: RequestError) -> msgspec.Raw:
-        """The line of a wrong row."""
-        self._wrong += 1
-        if self._wrong > MOST_WRONG:
-            raise InvalidRequest(f"more than {MOST_WRONG} rows are wrong: no more are read")
+    def _error_line(self, row: int, error: RequestError) -> msgspec.Raw:
+        """Return the line of an invalid row, and count it.
+
+        Raises:
+            InvalidRequest: after ``MAX_INVALID_ROWS``.
+        """
+        self._invalid_rows += 1
+        if self._invalid_rows > MAX_INVALID_ROWS:
+            raise InvalidRequest(
+                f"more than {MAX_INVALID_ROWS} rows are invalid, and the rest of the body is ignored"
+            )
         if isinstance(error, InvalidRows):
-            told = [replace(problem, row=row) for problem in error.problems]
-            if self._problems >= TOLD_PROBLEMS:
-                told = told[:1]
-            self._problems += len(told)
-            left_out = error.truncated or len(told) < len(error.problems)
-            error = InvalidRows(told, truncated=left_out)
-        return msgspec.Raw(failure_line(row, error))
+            problems = [replace(problem, row=row) for problem in error.problems]
+            if self._problems >= DETAILED_PROBLEMS:
+                problems = problems[:1]
+            self._problems += len(problems)
+            is_truncated = error.truncated or len(problems) < len(error.problems)
+            error = InvalidRows(problems, truncated=is_truncated)
+        return msgspec.Raw(error_line(row, error))
 
 
-def failure_line(row: int, error: Exception) -> bytes:
-    """The line of a row that has no answer: the one shape of every failure, and which row it is."""
+def error_line(row: int, error: Exception) -> bytes:
+    """Return an error response's JSON with the row index added."""
     return b'{"row":%d,%b' % (row, error_response(error).body[1:])
 
 
-def _made_forms(model: Model) -> _Forms:
-    values = len(model.signature.features) + len(model.signature.classes)
-    in_time = SLICE_S / max(model.row_seconds, SLICE_S / SLICE_ROWS)
-    return _Forms(
-        named=msgspec.json.Decoder(model.forms.named).decode,
-        listed=msgspec.json.Decoder(model.forms.listed).decode,
-        answers=RowAnswers(model),
-        slice_rows=max(1, min(SLICE_VALUES // values, int(in_time))),
+def _make_codecs(model: Model) -> _LineCodecs:
+    values_per_row = len(model.signature.features) + len(model.signature.classes)
+    rows_in_time = SLICE_S / max(model.row_seconds, SLICE_S / SLICE_ROWS)
+    return _LineCodecs(
+        decode_object=msgspec.json.Decoder(model.forms.named).decode,
+        decode_list=msgspec.json.Decoder(model.forms.listed).decode,
+        encoder=JsonResultEncoder(model),
+        slice_rows=max(1, min(SLICE_VALUES // values_per_row, int(rows_in_time))),
     )
 
 
-def _parsed(line: bytes) -> Any:
-    """Any JSON as plain values."""
+def _parse_line(line: bytes) -> Any:
+    """Parse any JSON into plain values."""
     try:
-        return parsed(line, JSON, 1)
+        return parse_json(line, JSON, 1)
     except UnreadableBody as error:
-        told = str(error).replace("the body", "this line", 1).replace("line 1, ", "", 1)
-        raise UnreadableBody(told) from None
+        message = str(error).replace("the body", "this line", 1).replace("line 1, ", "", 1)
+        raise UnreadableBody(message) from None
 
 
 def _locate(_row: int, name: str | None) -> str:
-    """Places of values within their line."""
+    """Return the JSON pointer of a value within its line."""
     return "" if name is None else f"/{escaped(name)}"
 
 
-def _refuse_strangers(row: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Refuse a row with an unknown name without looking for the one that was meant."""
+def _reject_unknown_names(row: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Reject a row with an unknown name, without the slow search for similar names."""
     for name in row:
         if name not in known:
-            said = truncate(name)
-            problem = Problem(0, said, _locate(0, name), "a known feature", said)
+            shown = truncate(name)
+            problem = Problem(0, shown, _locate(0, name), "a known feature", shown)
             raise InvalidRows([problem], truncated=True)

@@ -1,18 +1,15 @@
-r"""The rows protocol: ``/predict``, and the same body under TensorFlow Serving's and KServe's paths.
+r"""The rows protocol: ``/predict``, and the same bodies under TensorFlow Serving's and KServe's paths.
 
 {"instances": [{"height_cm": 172, "weight_kg": 95}]}      rows as objects
 {"instances": [[172, 95]]}                                rows as lists, in signature order
-{"inputs": {"height_cm": [172], "weight_kg": [95]}}       columns; answered as columns
-{"inputs": [[172, 95]]}                                   rows again; answered as columns
+{"inputs": {"height_cm": [172], "weight_kg": [95]}}       columns; the response has columns too
+{"inputs": [[172, 95]]}                                   rows; the response has columns
 height_cm,weight_kg\n172,95                               text/csv
 an array (rows, features)                                 application/x-npy
 columns by name                                           application/vnd.apache.arrow.stream
 
-(Rows in lines, ``application/x-ndjson``, have a protocol of their own. Any rows are answered in lines
-for who asks for that.)
-
-What a body is written in, its Content-Type says; what the answer is written in, ``Accept``. Each has
-a table here, and each form a module of its own.
+Content-Type selects the format of the body, and Accept the format of the response. Each has a table
+here, and each format has a module. NDJSON bodies have a protocol of their own, `ndjson_stream`.
 """
 
 from __future__ import annotations
@@ -28,34 +25,32 @@ from ...model.artifact import Model
 from ...model.columns import Columns
 from ...model.signature import Signature
 from ..errors import JSON
+from ..inference.content_coding import MAX_HEADER_CHARACTERS
 from ..inference.protocol import Decoded, Header, InferenceResult
-from ..inference.route import LONG_BYTES
-from ..json_body import as_text, media_type
+from ..inference.route import SLOW_DECODE_BYTES
+from ..json_body import decode_utf8, media_type
 from ..reply import Response
-from . import arrow_format, table_answers
+from . import arrow_format, table_results
 from .arrow_format import read_arrow
-from .csv_format import csv_columns
-from .json_answers import RowAnswers
-from .json_format import JsonRows
+from .csv_format import read_csv
+from .json_format import JsonRowDecoder
+from .json_results import JsonResultEncoder
 from .ndjson_stream import MEDIA_TYPES, NDJSON
 from .npy_format import MAGIC, read_npy
 
-CSV = table_answers.CSV
+CSV = table_results.CSV
 
-LONGEST_ACCEPT = 1000
-"""Characters: an Accept header that is longer is not looked at."""
-
-Write = Callable[[InferenceResult], Response]
-"""Writes an answer."""
+Encode = Callable[[InferenceResult], Response]
+"""Returns the response with a prediction."""
 
 
 @dataclass(frozen=True)
-class Reader:
-    """How bodies of one form are read.
+class RowFormat:
+    """A format of bodies other than JSON.
 
     Attributes:
-        read: gives the rows of (body, signature, content type, rows at most).
-        cost: how much longer it takes than JSON of as many bytes, about.
+        read: returns the rows, given the body, the signature, the Content-Type and the row limit.
+        cost: decoding time relative to JSON of the same size.
     """
 
     read: Callable[[bytes, Signature, str, int], Columns]
@@ -64,129 +59,137 @@ class Reader:
 
 def _read_csv(body: bytes, signature: Signature, content_type: str, max_rows: int) -> Columns:
     parameters = content_type.lower().replace(" ", "").split(";")[1:]
-    has_header = "header=absent" not in parameters  # RFC 4180's parameter
-    return csv_columns(as_text(body), signature, max_rows, has_header=has_header)
+    has_header = "header=absent" not in parameters  # RFC 4180, section 3
+    return read_csv(decode_utf8(body), signature, max_rows, has_header=has_header)
 
 
-_CSV = Reader(_read_csv, cost=8)
+_CSV = RowFormat(_read_csv, cost=8)
 
-# Numbers are few bytes in an array, and each row has an answer of its own to be written.
-_NPY = Reader(lambda body, signature, _, most: read_npy(body, signature, most), cost=8)
+# A number takes fewer bytes than in JSON, and each row has a result to encode.
+_NPY = RowFormat(lambda body, signature, _, limit: read_npy(body, signature, limit), cost=8)
 
-# Always more than an event loop should do: pyarrow may still have to be imported.
-_ARROW = Reader(lambda body, signature, _, most: read_arrow(body, signature, most), LONG_BYTES)
+# Always too slow for an event loop, because the first body imports pyarrow.
+_ARROW = RowFormat(
+    lambda body, signature, _, limit: read_arrow(body, signature, limit), cost=SLOW_DECODE_BYTES
+)
 
-READERS: Mapping[str, Reader] = {
+FORMATS: Mapping[str, RowFormat] = {
     CSV: _CSV,
     "application/csv": _CSV,
-    table_answers.NPY: _NPY,
+    table_results.NPY: _NPY,
     "application/npy": _NPY,
     arrow_format.STREAM: _ARROW,
     arrow_format.FILE: _ARROW,
 }
-"""The forms of a body by media type. Whatever else it says that it is, it is read as JSON."""
+"""Formats of bodies by media type. A body of any other media type is read as JSON."""
 
-TAKEN = (
-    *(JSON, CSV, NDJSON, table_answers.NPY),
+ACCEPTED_TYPES = (
+    *(JSON, CSV, NDJSON, table_results.NPY),
     *((arrow_format.STREAM, arrow_format.FILE) if arrow_format.INSTALLED else ()),
 )
-"""What a body may be written in, NDJSON being read by a protocol of its own."""
+"""Media types of bodies, for error messages."""
 
 
-def _lines_answer(answered: InferenceResult) -> Response:
-    return _forms_of(answered.model).answers.in_lines(answered, NDJSON)
+def _encode_ndjson(result: InferenceResult) -> Response:
+    return _codecs_of(result.model).encoder.encode_lines(result, NDJSON)
 
 
-WRITERS: Mapping[str, Write | None] = {
+ENCODERS: Mapping[str, Encode | None] = {
     JSON: None,
     "application/*": None,
     "*/*": None,
-    CSV: table_answers.csv_answer,
-    "text/*": table_answers.csv_answer,
-    table_answers.NPY: table_answers.npy_answer,
-    **dict.fromkeys(MEDIA_TYPES, _lines_answer),
-    **({arrow_format.STREAM: table_answers.arrow_answer} if arrow_format.INSTALLED else {}),
+    CSV: table_results.encode_csv,
+    "text/*": table_results.encode_csv,
+    table_results.NPY: table_results.encode_npy,
+    **dict.fromkeys(MEDIA_TYPES, _encode_ndjson),
+    **({arrow_format.STREAM: table_results.encode_arrow} if arrow_format.INSTALLED else {}),
 }
-"""The forms of an answer by media range; None is JSON, as rows or as columns."""
+"""Encoders of responses by media range. None is JSON, in rows or in columns as the body."""
 
 
 @dataclass(frozen=True)
-class _Forms:
-    """What is made for one model: its reader and its writer of JSON."""
+class _ModelCodecs:
+    """The JSON decoder and encoder of one model."""
 
-    json: JsonRows
-    answers: RowAnswers
+    decoder: JsonRowDecoder
+    encoder: JsonResultEncoder
 
 
-def _forms_of(model: Model) -> _Forms:
-    forms: _Forms | None = model.memo.get(_Forms)
-    if forms is None:
-        forms = model.memo[_Forms] = _Forms(JsonRows(model, TAKEN), RowAnswers(model))
-    return forms
+def _codecs_of(model: Model) -> _ModelCodecs:
+    codecs: _ModelCodecs | None = model.memo.get(_ModelCodecs)
+    if codecs is None:
+        codecs = model.memo[_ModelCodecs] = _ModelCodecs(
+            JsonRowDecoder(model, ACCEPTED_TYPES), JsonResultEncoder(model)
+        )
+    return codecs
 
 
 class RowsProtocol:
-    """Decodes rows and encodes labels with probabilities; see the module's docstring.
+    """Decodes rows, encodes labels with probabilities; the module's docstring shows the formats.
 
     Args:
-        max_rows: rows in one request at most.
+        max_rows: limit of rows in one request.
     """
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
-        """The rows in a body."""
-        forms: _Forms = model.memo.get(_Forms) or _forms_of(model)
+        """Return the rows in a body. The context is the encoder of the response."""
+        codecs: _ModelCodecs = model.memo.get(_ModelCodecs) or _codecs_of(model)
         content_type = header("content-type") or ""
-        reader = _reader_by_name(content_type)
-        if reader is None and body.startswith(MAGIC):
-            reader = _NPY
+        row_format = _format_by_name(content_type)
+        if row_format is None and body.startswith(MAGIC):
+            row_format = _NPY
         by_column = False
-        if reader is None:
-            columns, by_column = forms.json.read(body, content_type, self._max_rows)
+        if row_format is None:
+            columns, by_column = codecs.decoder.decode(body, content_type, self._max_rows)
         else:
-            columns = reader.read(body, model.signature, content_type, self._max_rows)
+            columns = row_format.read(body, model.signature, content_type, self._max_rows)
         accept = header("accept")
-        write = None if accept is None else _accepted(accept)
-        if write is None:
-            write = forms.answers.columns if by_column else forms.answers.rows
-        return Decoded(columns, write)
+        encode = None if accept is None else _choose_encoder(accept)
+        if encode is None:
+            encode = codecs.encoder.encode_columns if by_column else codecs.encoder.encode_rows
+        return Decoded(columns, encode)
 
-    def writer(self, model: Model, header: Header) -> Write:
-        """What writes the answer, by row where it is JSON."""
-        return _accepted(header("accept") or "") or _forms_of(model).answers.rows
+    def encoder_for(self, model: Model, header: Header) -> Encode:
+        """Return the encoder that Accept selects; JSON is encoded in rows."""
+        accept = header("accept") or ""
+        return _choose_encoder(accept) or _codecs_of(model).encoder.encode_rows
 
-    def encode(self, answered: InferenceResult) -> Response:
-        """The answer in the form that was asked for."""
-        reply: Response = answered.form(answered)
+    def encode(self, result: InferenceResult) -> Response:
+        """Return the response in the format that Accept selects."""
+        reply: Response = result.context(result)
         return reply
 
-    def reading_cost(self, header: Header, body: bytes) -> int:
-        """Its bytes, and more where they take longer to read than JSON."""
-        reader = reader_of(header("content-type") or "", body)
-        return len(body) if reader is None else reader.cost * len(body)
+    def decode_cost(self, header: Header, body: bytes) -> int:
+        """Return the size of the body, times the cost of its format."""
+        row_format = format_of(header("content-type") or "", body)
+        return len(body) if row_format is None else row_format.cost * len(body)
 
 
-def reader_of(content_type: str, body: bytes) -> Reader | None:
-    """What reads a body; None for JSON. An array is known by how it begins, too."""
-    return _reader_by_name(content_type) or (_NPY if body.startswith(MAGIC) else None)
-
-
-@lru_cache(64)
-def _reader_by_name(content_type: str) -> Reader | None:
-    return READERS.get(media_type(content_type))
+def format_of(content_type: str, body: bytes) -> RowFormat | None:
+    """Return the format of a body, or None for JSON. A .npy body is also detected by its magic."""
+    return _format_by_name(content_type) or (_NPY if body.startswith(MAGIC) else None)
 
 
 @lru_cache(64)
-def _accepted(accept: str) -> Write | None:
-    """The first of the best that can be written; nobody is refused for what he would rather have."""
-    if len(accept) > LONGEST_ACCEPT:
+def _format_by_name(content_type: str) -> RowFormat | None:
+    return FORMATS.get(media_type(content_type))
+
+
+@lru_cache(64)
+def _choose_encoder(accept: str) -> Encode | None:
+    """Return the encoder of the highest weight, or None for JSON.
+
+    A client that accepts none of the formats gets JSON. So does a client with a very long header.
+    """
+    if len(accept) > MAX_HEADER_CHARACTERS:
         return None
-    ranges = [(kind, q) for kind, q in parse_accept_header(accept, MIMEAccept) if q > 0]
-    ranges.sort(key=lambda asked: asked[1], reverse=True)
-    for kind, _ in ranges:
-        known = media_type(kind)
-        if known in WRITERS:
-            return WRITERS[known]
+    weights = [(name, weight) for name, weight in parse_accept_header(accept, MIMEAccept) if weight]
+    weights.sort(key=lambda pair: pair[1], reverse=True)
+    for name, _ in weights:
+        known = media_type(name)
+        if known in ENCODERS:
+            return ENCODERS[known]
     return None

@@ -36,7 +36,7 @@ from ...model.validation import (
 )
 from ..errors import JSON
 from ..inference.protocol import Decoded, Header, InferenceResult
-from ..json_body import REFUSED, checked_count, parsed, without_nan
+from ..json_body import DECODE_ERRORS, check_list_length, nan_to_null, parse_json
 from ..reply import Response
 
 EXAMPLES, CONTEXT = "/examples", "/context"
@@ -87,28 +87,28 @@ class ClassifyProtocol:
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
         """The rows that examples are."""
-        body = without_nan(body)
+        body = nan_to_null(body)
         forms = _forms_of(model)
         columns = self._quick(model, forms, body)
         if columns is None:
             columns = self._thorough(model, body, header("content-type") or "")
         return Decoded(columns, forms)
 
-    def encode(self, answered: InferenceResult) -> Response:
+    def encode(self, result: InferenceResult) -> Response:
         """A list of pairs for each example, and what was unusual in them."""
-        forms: _Forms = answered.form
-        rows = answered.prediction.probabilities.tolist()
+        forms: _Forms = result.context
+        rows = result.prediction.probabilities.tolist()
         answer = _Answer(
             [list(zip(forms.classes, row, strict=True)) for row in rows],
-            answered.model.name,
-            str(answered.model.version),
-            answered.request_id,
+            result.model.name,
+            str(result.model.version),
+            result.request_id,
             forms.threshold,
-            answered.out_of_range or None,
+            result.out_of_range or None,
         )
         return Response(HTTPStatus.OK, _encode(answer), JSON)
 
-    def reading_cost(self, header: Header, body: bytes) -> int:  # noqa: ARG002 - as all protocols
+    def decode_cost(self, header: Header, body: bytes) -> int:  # noqa: ARG002 - as all protocols
         """Its bytes; what only the thorough way understands is merged value by value, in Python."""
         is_plain = b'"context"' not in body and b'"b64"' not in body and body.count(b"[") == 1
         if is_plain and b"\\" not in body:  # which may spell any of these
@@ -122,15 +122,15 @@ class ClassifyProtocol:
             request = self._decoder.decode(body)
             if request.context:
                 return None
-            checked_count(request.examples, self._max_rows)
+            check_list_length(request.examples, self._max_rows)
             examples = forms.examples.decode(request.examples)
-        except REFUSED:
+        except DECODE_ERRORS:
             return None
         return model.forms.from_rows(examples, self._max_rows)
 
     def _thorough(self, model: Model, body: bytes, content_type: str) -> Columns:
         """The rows, or an error that names everything wrong with them."""
-        request = parsed(body, content_type, self._max_rows)
+        request = parse_json(body, content_type, self._max_rows)
         if not isinstance(request, dict):
             raise InvalidRequest(
                 f'expected an object such as {{"examples": [...]}}, got {describe(request)}'

@@ -38,7 +38,7 @@ from pigeonhole.service.web.handlers.wsgi import HandlerThreads, WsgiHandler
 from pigeonhole.service.web.http.messages import Request, WireResponse
 from pigeonhole.service.web.inference import content_coding
 from pigeonhole.service.web.inference.protocol import InferenceProtocol, StreamProtocol
-from pigeonhole.service.web.inference.route import LONG_BYTES, InferenceRoute
+from pigeonhole.service.web.inference.route import SLOW_DECODE_BYTES, InferenceRoute
 from pigeonhole.service.web.monitoring.access_log import AccessLog
 from pigeonhole.service.web.monitoring.request_log import RequestLog
 from tests.service.web.handlers.asking_handlers import Told, answers, whole
@@ -47,7 +47,7 @@ from tests.tiny_models import write_heavy_model
 GOOD = b'{"instances": [[172, 95]]}'
 WRONG = b'{"instances": [["tall", 95]]}'
 HEAVY = b'{"instances": [[2]]}'
-LARGE = GOOD.ljust(LONG_BYTES)
+LARGE = GOOD.ljust(SLOW_DECODE_BYTES)
 
 
 class Watched(Predictor):
@@ -137,7 +137,7 @@ def parts(models) -> Iterator[Parts]:
     def route(
         name: str, protocol: InferenceProtocol, streams: StreamProtocol | None
     ) -> InferenceRoute:
-        most = 2 * LONG_BYTES
+        most = 2 * SLOW_DECODE_BYTES
         return InferenceRoute(name, protocol, streams, predictor, metrics, max_body_bytes=most)
 
     routes = inference_paths(route, max_rows=400)
@@ -145,7 +145,7 @@ def parts(models) -> Iterator[Parts]:
         [inference_blueprint(routes)],
         metrics,
         authenticator=Authenticator(None),
-        max_body_bytes=2 * LONG_BYTES,
+        max_body_bytes=2 * SLOW_DECODE_BYTES,
         request_log=None,
     )
     threads = ResponseThreads(1, 1, "work")
@@ -429,8 +429,8 @@ def test_a_failure_before_the_first_slice_is_one_like_any_other(parts, failed, f
         lines(bytearray(LINES)),
         lines(bytearray(b"[" * 100_000)),
         lines(bytearray(LINES), x_request_timeout_ms="0"),
-        asked(body=bytearray(b"[" * LONG_BYTES)),
-        asked(body=bytearray(b"x" * (2 * LONG_BYTES + 1))),
+        asked(body=bytearray(b"[" * SLOW_DECODE_BYTES)),
+        asked(body=bytearray(b"x" * (2 * SLOW_DECODE_BYTES + 1))),
     ],
 )
 @pytest.mark.parametrize("is_read", [True, False])

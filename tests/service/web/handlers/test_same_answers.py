@@ -31,7 +31,7 @@ from pigeonhole.service.app import Service
 from pigeonhole.service.settings import HANDLERS, Settings
 from pigeonhole.service.web.http.connection import Limits
 from pigeonhole.service.web.http.server import HttpServer
-from pigeonhole.service.web.inference.route import LONG_BYTES
+from pigeonhole.service.web.inference.route import SLOW_DECODE_BYTES
 from tests.tiny_models import write_heavy_model
 
 MAX_BODY = 100_000
@@ -377,8 +377,8 @@ BODIES = {
     "as many rows as may be": rows(*[[172, 95]] * MAX_ROWS),
     "one row too many": rows(*[[172, 95]] * (MAX_ROWS + 1)),
     "far too many rows": rows(*[{}] * 20_000),
-    "large": ROWS + b" " * LONG_BYTES,
-    "large and wrong": b"{" * LONG_BYTES,
+    "large": ROWS + b" " * SLOW_DECODE_BYTES,
+    "large and wrong": b"{" * SLOW_DECODE_BYTES,
     "as large as may be": ROWS.ljust(MAX_BODY),
     "too large": ROWS.ljust(MAX_BODY + 1),
     "csv": b"height_cm,weight_kg\r\n172,95\r\n160,66\r\n",
@@ -653,7 +653,7 @@ def test_the_same_requests_are_counted_alike(doors, hot_paths) -> None:
     for milliseconds in ("0", "soon"):
         for path in ("/predict", "/v1/models/no:predict"):
             late = (("X-Request-Timeout-Ms", milliseconds),)
-            same(doors, Asked(target=path, headers=late, body=ROWS.ljust(LONG_BYTES)))
+            same(doors, Asked(target=path, headers=late, body=ROWS.ljust(SLOW_DECODE_BYTES)))
     express, flask = (handler.figures() for handler in doors)
     # What the machine has and takes is another from moment to moment.
     machines = ("process_", "pigeonhole_models_filesystem_")

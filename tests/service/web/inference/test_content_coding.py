@@ -1,20 +1,98 @@
-"""Answers compressed for who asks for it, whole and piece by piece."""
+"""Content coding: inflate request bodies within a limit, compress responses whole and in chunks."""
 
 from __future__ import annotations
 
+import gzip
+import tracemalloc
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeonhole.service.web.inference.content_coding import LEAST_BYTES, chosen_coding, compressed
+from pigeonhole.service.web.errors import BodyTooLarge, UnsupportedEncoding
+from pigeonhole.service.web.inference.content_coding import (
+    MAX_HEADER_CHARACTERS,
+    MIN_COMPRESS_BYTES,
+    choose_coding,
+    compress_response,
+    decompress_body,
+)
 from pigeonhole.service.web.reply import Response
 
-LONG = b"0123456789" * (LEAST_BYTES // 10 + 1)
+COMPRESS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
 
-BITS = {"gzip": 31, "deflate": 15}
+WINDOW_BITS = {"gzip": 31, "deflate": 15}
+
+LONG = b"0123456789" * (MIN_COMPRESS_BYTES // 10 + 1)
+
+
+# Request bodies.
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", " Identity "])
+def test_uncompressed_body_is_returned_unchanged(encoding: str) -> None:
+    assert decompress_body(b"plain", encoding, 3) == b"plain"
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+@given(body=st.binary(max_size=1000))
+def test_compressed_body_is_restored(encoding: str, body: bytes) -> None:
+    assert decompress_body(COMPRESS[encoding](body), encoding.upper(), 1000) == body
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+def test_limit_applies_to_the_decompressed_body(encoding: str) -> None:
+    compressed = COMPRESS[encoding](bytes(1000))
+    assert len(decompress_body(compressed, encoding, 1000)) == 1000
+    with pytest.raises(BodyTooLarge, match="999 bytes"):
+        decompress_body(compressed, encoding, 999)
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+def test_decompression_bomb_takes_bounded_memory(encoding: str) -> None:
+    bomb = COMPRESS[encoding](bytes(100 * 2**20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLarge):
+            decompress_body(bomb, encoding, 2**20)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * 2**20
+
+
+BROKEN = {
+    "not compressed": b"plain",
+    "empty": b"",
+    "cut short": gzip.compress(b"plain" * 100)[:-3],
+    "extra bytes": gzip.compress(b"plain") + b"more",
+    "wrong checksum": gzip.compress(b"plain")[:-8] + bytes(8),
+}
+
+
+@pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
+def test_body_that_contradicts_its_encoding_is_rejected(body: bytes) -> None:
+    with pytest.raises(UnsupportedEncoding):
+        decompress_body(body, "gzip", 1000)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "gzip;q=1", "\u017f", "x" * 9999])
+def test_unknown_encoding_is_rejected_in_a_short_message(encoding: str) -> None:
+    with pytest.raises(UnsupportedEncoding, match="send gzip, deflate or none") as caught:
+        decompress_body(b"plain", encoding, 1000)
+    assert len(str(caught.value)) < 200
+
+
+@given(body=st.binary(max_size=200), encoding=st.sampled_from(sorted(COMPRESS)))
+def test_arbitrary_bytes_are_decompressed_or_rejected(body: bytes, encoding: str) -> None:
+    with suppress(UnsupportedEncoding, BodyTooLarge):
+        assert len(decompress_body(body, encoding, 100)) <= 100
+
+
+# Responses.
 
 
 @pytest.mark.parametrize(
@@ -30,7 +108,7 @@ BITS = {"gzip": 31, "deflate": 15}
         ("deflate, gzip", "gzip"),
         ("deflate;q=0.9, gzip;q=0.8", "deflate"),
         ("gzip;q=0", None),
-        ("gzip;q=0.000, deflate ; q = 0.1", "deflate"),
+        ("gzip;q=0.000, deflate ; q=0.1", "deflate"),
         ("*", "gzip"),
         ("gzip;q=0, *;q=0.5", "deflate"),
         ("*;q=0", None),
@@ -45,68 +123,69 @@ BITS = {"gzip": 31, "deflate": 15}
         ("gzip;q=-1, deflate", "deflate"),
         ("gzip;level=9", "gzip"),
         (";;,,=q;q", None),
-        ("a," * 5000 + "gzip", "gzip"),
+        ("gzip".ljust(MAX_HEADER_CHARACTERS), "gzip"),
+        ("gzip".ljust(MAX_HEADER_CHARACTERS + 1), None),
     ],
 )
-def test_the_coding_is_the_one_that_its_reader_likes_best(accept, coding) -> None:
-    assert chosen_coding(accept) == coding
+def test_coding_of_the_highest_weight_is_chosen(accept: str | None, coding: str | None) -> None:
+    assert choose_coding(accept) == coding
 
 
 @given(st.text(st.sampled_from("gzipdeflate*,;=q.01 \t\u00e9")) | st.text())
-def test_any_header_is_understood_or_passed_over(accept: str) -> None:
-    assert chosen_coding(accept) in (None, "gzip", "deflate")
+def test_arbitrary_accept_encoding_is_parsed_or_ignored(accept: str) -> None:
+    assert choose_coding(accept) in (None, "gzip", "deflate")
 
 
-@pytest.mark.parametrize("coding", BITS)
-def test_a_long_answer_is_compressed_and_says_so(coding: str) -> None:
-    reply = compressed(Response(200, LONG, "text/plain", (("A", "b"),)), coding)
-    assert zlib.decompress(reply.body, BITS[coding]) == LONG
+@pytest.mark.parametrize("coding", WINDOW_BITS)
+def test_long_response_is_compressed_and_labeled(coding: str) -> None:
+    reply = compress_response(Response(200, LONG, "text/plain", (("A", "b"),)), coding)
+    assert zlib.decompress(reply.body, WINDOW_BITS[coding]) == LONG
     assert reply.headers == (("A", "b"), ("Vary", "Accept-Encoding"), ("Content-Encoding", coding))
     assert len(reply.body) < len(LONG) / 10
 
 
-def test_a_long_answer_that_nobody_wants_compressed_says_that_it_could_have_been() -> None:
-    reply = compressed(Response(200, LONG, "text/plain"), None)
+def test_long_uncompressed_response_has_a_vary_header() -> None:
+    reply = compress_response(Response(200, LONG, "text/plain"), None)
     assert (reply.body, reply.headers) == (LONG, (("Vary", "Accept-Encoding"),))
 
 
-def test_a_short_answer_is_left_alone() -> None:
-    reply = Response(200, LONG[: LEAST_BYTES - 1], "text/plain")
-    assert compressed(reply, "gzip") is reply
+def test_short_response_is_not_compressed() -> None:
+    reply = Response(200, LONG[: MIN_COMPRESS_BYTES - 1], "text/plain")
+    assert compress_response(reply, "gzip") is reply
 
 
-class BodyChunks:
-    """Pieces that know whether they were closed."""
+class Chunks:
+    """Chunks that record whether they were closed."""
 
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces, self.is_closed = iter(pieces), False
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks, self.is_closed = iter(chunks), False
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        return next(self._pieces)
+        return next(self._chunks)
 
     def close(self) -> None:
         self.is_closed = True
 
 
-@pytest.mark.parametrize("coding", BITS)
-@given(pieces=st.lists(st.binary(max_size=300), min_size=1))
-def test_every_piece_can_be_read_when_it_is_there(coding: str, pieces: list[bytes]) -> None:
-    first, *others = pieces
-    reply = compressed(Response(200, first, "text/plain", rest=BodyChunks(*others)), coding)
-    reader = zlib.decompressobj(BITS[coding])
-    assert reader.decompress(reply.body) == first
-    for piece in others:
-        assert reader.decompress(next(reply.rest)) == piece
-    assert reader.decompress(next(reply.rest)) == b""
-    assert reader.eof
+@pytest.mark.parametrize("coding", WINDOW_BITS)
+@given(chunks=st.lists(st.binary(max_size=300), min_size=1))
+def test_client_can_decompress_each_chunk_on_arrival(coding: str, chunks: list[bytes]) -> None:
+    first, *others = chunks
+    reply = compress_response(Response(200, first, "text/plain", rest=Chunks(*others)), coding)
+    client = zlib.decompressobj(WINDOW_BITS[coding])
+    assert client.decompress(reply.body) == first
+    for chunk in others:
+        assert client.decompress(next(reply.rest)) == chunk
+    assert client.decompress(next(reply.rest)) == b""
+    assert client.eof
     assert list(reply.rest) == []
 
 
-def test_what_is_compressed_piece_by_piece_is_closed_like_any_other() -> None:
-    pieces = BodyChunks(b"a")
-    reply = compressed(Response(200, b"", "text/plain", rest=pieces), "gzip")
+def test_closing_a_compressed_response_closes_its_chunks() -> None:
+    chunks = Chunks(b"a")
+    reply = compress_response(Response(200, b"", "text/plain", rest=chunks), "gzip")
     reply.rest.close()
-    assert pieces.is_closed
+    assert chunks.is_closed

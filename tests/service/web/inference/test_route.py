@@ -68,7 +68,7 @@ HEADERS = st.dictionaries(
 
 @pytest.fixture(scope="module")
 def answered_or_refused(lasting_client, failed):
-    """Sends a body: it is answered, or refused with a reason in the one shape."""
+    """Sends a body: it is result, or refused with a reason in the one shape."""
 
     def check(path: str, body: bytes, content_type: str | None = None, headers=None) -> None:
         answer = lasting_client.post(path, data=body, content_type=content_type, headers=headers)

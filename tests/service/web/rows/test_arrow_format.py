@@ -23,7 +23,7 @@ from pigeonhole.service.errors import (
 from pigeonhole.service.model.signature import Feature, Kind, Signature
 from pigeonhole.service.web.errors import UnsupportedMediaType
 from pigeonhole.service.web.rows import arrow_format
-from pigeonhole.service.web.rows.arrow_format import TEXT_BYTES, read_arrow
+from pigeonhole.service.web.rows.arrow_format import MAX_TEXT_BYTES, read_arrow
 
 
 def stream(*tables: pa.Table | pa.RecordBatch, file: bool = False, **options: Any) -> bytes:
@@ -243,7 +243,7 @@ def test_more_rows_than_any_machine_holds_are_only_counted() -> None:
 @pytest.mark.parametrize("file", [False, True])
 def test_compressed_buffers_are_refused(mixed_signature, codec: str, file: bool) -> None:
     body = stream(pa.table(MIXED), file=file, compression=codec)
-    with pytest.raises(InvalidRequest, match="are compressed; send them as they are"):
+    with pytest.raises(InvalidRequest, match="are compressed; send uncompressed buffers"):
         read_arrow(body, mixed_signature, 10)
 
 
@@ -256,7 +256,7 @@ def test_a_compressed_dictionary_is_refused(mixed_signature) -> None:
 @pytest.mark.parametrize("kind", ["dictionary", "view", "dictionary of views"])
 def test_many_rows_that_share_a_long_text_are_refused(mixed_signature, kind: str) -> None:
     rows = 1000
-    text = "x" * (TEXT_BYTES // rows + 1)
+    text = "x" * (MAX_TEXT_BYTES // rows + 1)
     if kind.startswith("dictionary"):
         one = pa.array([text], pa.string() if kind == "dictionary" else pa.string_view())
         shared = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int16()), one)
@@ -273,7 +273,7 @@ def test_many_rows_that_share_a_long_text_are_refused(mixed_signature, kind: str
 
 def test_a_missing_text_makes_no_room_for_others() -> None:
     signature = Signature([Feature(name="a", kind=Kind.CATEGORY, required=False)], ["x", "y"])
-    text = pa.array(["x" * (TEXT_BYTES // 10)], pa.string_view())
+    text = pa.array(["x" * (MAX_TEXT_BYTES // 10)], pa.string_view())
     missing = struct.pack("<i12x", -(2**31))  # nothing looks at what stands where nothing is
     views = pa.py_buffer(missing + text.buffers()[1].to_pybytes() * 11)
     there = pa.py_buffer(b"\xfe\xff")
@@ -308,7 +308,7 @@ def test_a_dictionary_that_grows_is_refused(mixed_signature) -> None:
         for words in (["red", "blue"], ["red", "blue", "green"])
     ]
     body = stream(*batches, emit_dictionary_deltas=True)
-    with pytest.raises(InvalidRequest, match="grow; send them whole"):
+    with pytest.raises(InvalidRequest, match="dictionary deltas; send each dictionary complete"):
         read_arrow(body, mixed_signature, 10)
 
 

@@ -172,9 +172,9 @@ def test_nan_is_a_missing_value_as_pandas_writes_it(mixed, failed) -> None:
 def test_what_pandas_spells_its_own_way_is_known_to_take_longer() -> None:
     protocol = InvocationsProtocol(10)
     body = json.dumps(split([1, 2])).encode()
-    assert protocol.reading_cost({}.get, body) == len(body)
+    assert protocol.decode_cost({}.get, body) == len(body)
     body = json.dumps(split([1, math.nan])).encode()
-    assert protocol.reading_cost({}.get, body) > 2 * len(body)
+    assert protocol.decode_cost({}.get, body) > 2 * len(body)
 
 
 def test_a_datetime_that_pandas_has_none_of_is_missing(dated_client, failed) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from pigeonhole.service.errors import InvalidRows, RequestError, TooManyRows, UnreadableBody
 from pigeonhole.service.model.artifact import Model, load_model
-from pigeonhole.service.web.json_body import checked_count, parsed, without_nan
-from pigeonhole.service.web.rows.json_format import JsonRows
+from pigeonhole.service.web.json_body import check_list_length, nan_to_null, parse_json
+from pigeonhole.service.web.rows.json_format import JsonRowDecoder
 from pigeonhole.trainer.graph import Graph
 
 
@@ -54,7 +54,7 @@ ONE_FEATURE = {
 @pytest.mark.parametrize("form", ONE_FEATURE)
 def test_one_feature_may_come_without_lists(single, form: str) -> None:
     body, by_column = ONE_FEATURE[form]
-    columns, answered_by_column = JsonRows(single).read(body.encode(), "", 10)
+    columns, answered_by_column = JsonRowDecoder(single).decode(body.encode(), "", 10)
     assert columns.numbers[:2].tolist() == [[1], [2.5]]
     assert str(columns.numbers[2, 0]) == "nan"
     assert answered_by_column is by_column
@@ -72,7 +72,7 @@ def test_one_feature_may_come_without_lists(single, form: str) -> None:
 )
 def test_a_wrong_value_of_one_feature_is_named_with_its_place(single, body, pointers) -> None:
     with pytest.raises(InvalidRows) as caught:
-        JsonRows(single).read(body.encode(), "", 10)
+        JsonRowDecoder(single).decode(body.encode(), "", 10)
     assert [problem.pointer for problem in caught.value.problems] == pointers
     assert {problem.feature for problem in caught.value.problems} == {"x"}
 
@@ -96,7 +96,7 @@ def test_rows_of_one_feature_are_counted_before_they_are_made(single, key: str, 
     tracemalloc.start()
     try:
         with pytest.raises(TooManyRows) as caught:
-            JsonRows(single).read(body, "", 1000)
+            JsonRowDecoder(single).decode(body, "", 1000)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -113,29 +113,29 @@ def test_a_text_that_never_ends_takes_no_longer_for_each_byte(single, text: str)
     body = ("[" * 200_000 + "NaN" + text).encode()
     started = time.perf_counter()
     with pytest.raises(RequestError):
-        JsonRows(single).read(body, "", 10)
-    without_nan(body)
+        JsonRowDecoder(single).decode(body, "", 10)
+    nan_to_null(body)
     # Looked for again from each quote on, its end took hours to be missed.
     assert time.perf_counter() - started < 10
 
 
 def test_nan_is_null_where_it_is_a_value_and_nowhere_else() -> None:
     body = b'{"NaN": [NaN, "NaN", "a \\" NaN", NaN], "x": "NaN'
-    assert without_nan(body) == b'{"NaN": [null, "NaN", "a \\" NaN", null], "x": "NaN'
-    assert without_nan(b"[NaNa, aNaN, -Infinity]") == b"[NaNa, aNaN, -Infinity]"
+    assert nan_to_null(body) == b'{"NaN": [null, "NaN", "a \\" NaN", null], "x": "NaN'
+    assert nan_to_null(b"[NaNa, aNaN, -Infinity]") == b"[NaNa, aNaN, -Infinity]"
 
 
 def test_a_list_of_rows_is_counted_and_no_more_than_that() -> None:
     rows = b"[" + b"{}," * 100 + b"{}]"
-    checked_count(rows, 101)
-    checked_count(msgspec.Raw(rows), 101)
+    check_list_length(rows, 101)
+    check_list_length(msgspec.Raw(rows), 101)
     with pytest.raises(TooManyRows, match="101 rows"):
-        checked_count(rows, 100)
+        check_list_length(rows, 100)
     with pytest.raises(msgspec.MsgspecError):
-        checked_count(rows[:-1], 10)
+        check_list_length(rows[:-1], 10)
 
 
 def test_what_is_parsed_is_json_and_nothing_else() -> None:
-    assert parsed(b'\xef\xbb\xbf{"a": [1, 2.5, null]}', "", 10) == {"a": [1, 2.5, None]}
-    with pytest.raises(UnreadableBody, match="NaN is no JSON number"):
-        parsed(b"[NaN]", "application/json", 10)
+    assert parse_json(b'\xef\xbb\xbf{"a": [1, 2.5, null]}', "", 10) == {"a": [1, 2.5, None]}
+    with pytest.raises(UnreadableBody, match="NaN is not a JSON number"):
+        parse_json(b"[NaN]", "application/json", 10)

@@ -27,10 +27,10 @@ from pigeonhole.service.serving.observation import Observation
 from pigeonhole.service.web.inference.protocol import RowStream
 from pigeonhole.service.web.rows.ndjson_stream import (
     MEDIA_TYPES,
-    MOST_WRONG,
+    MAX_INVALID_ROWS,
     NDJSON,
     SLICE_ROWS,
-    TOLD_PROBLEMS,
+    DETAILED_PROBLEMS,
     NdjsonProtocol,
 )
 
@@ -72,14 +72,14 @@ def streamed(model) -> Callable[..., RowStream]:
 def lines_of(stream: RowStream) -> list[Any]:
     """All lines, decoded; each piece is whole lines."""
     pieces = []
-    while not stream.is_over:
+    while not stream.is_finished:
         pieces.append(next(stream))
         assert pieces[-1].endswith(b"\n")
     return [json.loads(line) for line in b"".join(pieces).splitlines()]
 
 
 def test_bodies_are_held_up_to_a_bound_until_their_answers_are_over(model) -> None:
-    protocol = NdjsonProtocol(most_held_bytes=20)
+    protocol = NdjsonProtocol(max_held_bytes=20)
 
     def stream(body: bytes) -> RowStream:
         return protocol.stream(model, body, lambda columns: None)  # type: ignore[arg-type,return-value]
@@ -271,8 +271,8 @@ def test_every_line_is_answered_as_it_is_alone(streamed, lines: list[bytes]) -> 
 def test_rows_are_answered_in_slices_and_none_is_made_unasked(streamed) -> None:
     stream = streamed(GOOD + b"\n" + b"\n".join([GOOD] * (2 * SLICE_ROWS)))
     sizes = []
-    while not stream.is_over:
-        assert stream.row == sum(sizes)
+    while not stream.is_finished:
+        assert stream.rows_done == sum(sizes)
         sizes.append(next(stream).count(b"\n"))
     assert sizes == [SLICE_ROWS, SLICE_ROWS, 1]
     with pytest.raises(StopIteration):
@@ -318,15 +318,15 @@ def test_a_failure_that_is_no_rows_own_leaves_its_slice_without_an_answer(stream
     next(stream)
     with pytest.raises(DeadlineExceeded):
         next(stream)
-    assert (stream.row, stream.is_over) == (SLICE_ROWS, False)
-    line = json.loads(NdjsonProtocol().failure(stream.row, DeadlineExceeded()))
+    assert (stream.rows_done, stream.is_finished) == (SLICE_ROWS, False)
+    line = json.loads(NdjsonProtocol().encode_error(stream.rows_done, DeadlineExceeded()))
     assert (line["row"], line["code"]) == (SLICE_ROWS, "deadline_exceeded")
 
 
 def test_behind_many_problems_only_the_first_of_a_row_is_named(streamed) -> None:
     lines = [WRONG, b"[1]", b"{}", b"nonsense", GOOD]
-    found = lines_of(streamed(b"\n".join(lines * TOLD_PROBLEMS)))
-    assert len(found) == 5 * TOLD_PROBLEMS
+    found = lines_of(streamed(b"\n".join(lines * DETAILED_PROBLEMS)))
+    assert len(found) == 5 * DETAILED_PROBLEMS
     early, late = found[:5], found[-5:]
     assert [len(line.get("problems", [])) for line in early] == [2, 1, 2, 0, 0]
     assert [len(line.get("problems", [])) for line in late] == [1, 1, 1, 0, 0]
@@ -336,12 +336,12 @@ def test_behind_many_problems_only_the_first_of_a_row_is_named(streamed) -> None
 
 
 def test_an_answer_with_too_many_wrong_rows_ends(streamed) -> None:
-    stream = streamed(b"1\n" * (MOST_WRONG + 1))
-    for _ in range(MOST_WRONG // SLICE_ROWS):
+    stream = streamed(b"1\n" * (MAX_INVALID_ROWS + 1))
+    for _ in range(MAX_INVALID_ROWS // SLICE_ROWS):
         next(stream)
-    with pytest.raises(InvalidRequest, match=f"more than {MOST_WRONG} rows are wrong"):
+    with pytest.raises(InvalidRequest, match=f"more than {MAX_INVALID_ROWS} rows are invalid"):
         next(stream)
-    assert stream.row == MOST_WRONG
+    assert stream.rows_done == MAX_INVALID_ROWS
 
 
 @pytest.mark.parametrize("line", [b"[172,95]", b"", b"1"])
@@ -351,7 +351,7 @@ def test_memory_is_that_of_the_body_and_of_one_slice(streamed, line: bytes) -> N
     tracemalloc.start()
     try:
         stream = streamed(body)
-        while not stream.is_over:
+        while not stream.is_finished:
             next(stream)
         _, peak = tracemalloc.get_traced_memory()
     finally:

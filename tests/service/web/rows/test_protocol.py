@@ -17,7 +17,7 @@ import pytest
 
 from pigeonhole.service.errors import RequestError
 from pigeonhole.service.model.artifact import load_model
-from pigeonhole.service.web.inference.route import LONG_BYTES
+from pigeonhole.service.web.inference.route import SLOW_DECODE_BYTES
 from pigeonhole.service.web.rows.protocol import RowsProtocol
 
 ROW = {"height_cm": 172, "weight_kg": 95}
@@ -442,7 +442,7 @@ def test_what_should_be_json_and_is_not_utf8_is_unreadable(
 def test_what_is_no_json_number_is_told_what_to_send(lasting_client, failed, number: str) -> None:
     answer = predict(lasting_client, f'{{"instances": [[{number}, 1]]}}')
     said = failed(answer, 400, "unreadable_body")["error"]
-    assert said.endswith(f"{number} is no JSON number; send null for a missing value")
+    assert said.endswith(f"{number} is not a JSON number; send null for a missing value")
 
 
 LINES = ["application/x-ndjson", "application/jsonlines", "application/jsonl", "application/ndjson"]
@@ -594,4 +594,4 @@ def test_a_compressed_body_is_answered_as_the_plain_one(lasting_client) -> None:
 def test_a_row_of_arrow_is_never_read_on_an_event_loop() -> None:
     # Its first reader in a worker imports pyarrow.
     headers = {"content-type": "application/vnd.apache.arrow.stream"}
-    assert RowsProtocol(10).reading_cost(headers.get, b"x") >= LONG_BYTES
+    assert RowsProtocol(10).decode_cost(headers.get, b"x") >= SLOW_DECODE_BYTES

@@ -209,7 +209,7 @@ def test_unusual_values_and_the_threshold_are_told(client, dated_client) -> None
 def test_what_is_merged_value_by_value_is_known_to_take_longer() -> None:
     def cost(request: dict, spelled: str = "context") -> float:
         body = json.dumps(request).replace("context", spelled).encode()
-        return ClassifyProtocol(10).reading_cost({}.get, body) / len(body)
+        return ClassifyProtocol(10).decode_cost({}.get, body) / len(body)
 
     assert cost({"examples": [ROW] * 3}) == 1
     assert cost({"examples": [ROW], "context": {"x": 1}}) > 10
