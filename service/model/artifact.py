@@ -85,6 +85,7 @@ class Model:
         rows_are_independent: whether a row gets the same answer whatever stands beside it, so that
             rows of several calls may be run together.
         memo: what others have made from this model and want to find again; goes when it goes.
+        per_model: the values of each `PerModel` holder for this model.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Model:
     row_seconds: float
     rows_are_independent: bool
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
+    per_model: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def expected_seconds(self, rows: int) -> float:
         """About how long a run of so many rows takes: by the warm-up, on an idle core."""
