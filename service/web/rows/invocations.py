@@ -23,6 +23,7 @@ import msgspec
 from ...errors import InvalidRequest
 from ...model.artifact import Model
 from ...model.columns import Columns
+from ...model.per_model import PerModel
 from ...model.row_types import check_row_count
 from ...model.signature import Signature
 from ...model.validation import (
@@ -190,16 +191,16 @@ class InvocationsProtocol:
         return columns_from_values(signature, rows, by_column(pointer))
 
 
-def _decoders_of(model: Model) -> _RequestDecoders:
-    decoders: _RequestDecoders | None = model.memo.get(_RequestDecoders)
-    if decoders is None:
-        decoders = model.memo[_RequestDecoders] = _RequestDecoders(
-            msgspec.json.Decoder(list[model.forms.named]),  # type: ignore[name-defined]
-            msgspec.json.Decoder(list[model.forms.listed]),  # type: ignore[name-defined]
-            msgspec.json.Decoder(model.forms.columns),
-            FrameDecoder(model),
-        )
-    return decoders
+def _make_decoders(model: Model) -> _RequestDecoders:
+    return _RequestDecoders(
+        msgspec.json.Decoder(list[model.forms.named]),  # type: ignore[name-defined]
+        msgspec.json.Decoder(list[model.forms.listed]),  # type: ignore[name-defined]
+        msgspec.json.Decoder(model.forms.columns),
+        FrameDecoder(model),
+    )
+
+
+_decoders_of = PerModel(_make_decoders)
 
 
 def _find_content(body: bytes) -> tuple[str, Encoded]:

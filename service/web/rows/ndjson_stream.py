@@ -31,6 +31,7 @@ from ...errors import (
 )
 from ...model.artifact import Model
 from ...model.columns import Columns, concatenate
+from ...model.per_model import PerModel
 from ...model.validation import columns_from_values, escaped, truncate
 from ...serving.observation import Observation
 from ..errors import JSON, error_response
@@ -135,10 +136,7 @@ class NdjsonProtocol:
             Overloaded: while bodies of other streams take too many bytes. A slow client's body is
                 held until its response ends.
         """
-        codecs = model.memo.get(_LineCodecs)
-        if codecs is None:
-            codecs = model.memo[_LineCodecs] = _make_codecs(model)
-        rows = _NdjsonStream(model, codecs, body, run, partial(self._hold, -len(body)))
+        rows = _NdjsonStream(model, _codecs_of(model), body, run, partial(self._hold, -len(body)))
         self._hold(len(body))
         return rows
 
@@ -314,6 +312,9 @@ def _make_codecs(model: Model) -> _LineCodecs:
         encoder=JsonResultEncoder(model),
         slice_rows=max(1, min(SLICE_VALUES // values_per_row, int(rows_in_time))),
     )
+
+
+_codecs_of = PerModel(_make_codecs)
 
 
 def _parse_line(line: bytes) -> Any:

@@ -23,6 +23,7 @@ from werkzeug.http import parse_accept_header
 
 from ...model.artifact import Model
 from ...model.columns import Columns
+from ...model.per_model import PerModel
 from ...model.signature import Signature
 from ..errors import JSON
 from ..inference.content_coding import MAX_HEADER_CHARACTERS
@@ -115,13 +116,9 @@ class _ModelCodecs:
     encoder: JsonResultEncoder
 
 
-def _codecs_of(model: Model) -> _ModelCodecs:
-    codecs: _ModelCodecs | None = model.memo.get(_ModelCodecs)
-    if codecs is None:
-        codecs = model.memo[_ModelCodecs] = _ModelCodecs(
-            JsonRowDecoder(model, ACCEPTED_TYPES), JsonResultEncoder(model)
-        )
-    return codecs
+_codecs_of = PerModel(
+    lambda model: _ModelCodecs(JsonRowDecoder(model, ACCEPTED_TYPES), JsonResultEncoder(model))
+)
 
 
 class RowsProtocol:
@@ -136,7 +133,7 @@ class RowsProtocol:
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
         """Return the rows in a body. The context is the encoder of the response."""
-        codecs: _ModelCodecs = model.memo.get(_ModelCodecs) or _codecs_of(model)
+        codecs = _codecs_of(model)
         content_type = header("content-type") or ""
         row_format = _format_by_name(content_type)
         if row_format is None and body.startswith(MAGIC):

@@ -26,11 +26,11 @@ from pigeonhole.service.model.columns import Columns
 from pigeonhole.service.serving.observation import Observation
 from pigeonhole.service.web.inference.protocol import RowStream
 from pigeonhole.service.web.rows.ndjson_stream import (
-    MEDIA_TYPES,
+    DETAILED_PROBLEMS,
     MAX_INVALID_ROWS,
+    MEDIA_TYPES,
     NDJSON,
     SLICE_ROWS,
-    DETAILED_PROBLEMS,
     NdjsonProtocol,
 )
 
@@ -280,9 +280,9 @@ def test_rows_are_answered_in_slices_and_none_is_made_unasked(streamed) -> None:
 
 
 def test_slices_of_a_slow_model_are_small(streamed, model) -> None:
-    slow = replace(model, row_seconds=0.001, memo={})
+    slow = replace(model, row_seconds=0.001)
     assert next(streamed(b"\n".join([GOOD] * 500), other=slow)).count(b"\n") == 50
-    hopeless = replace(model, row_seconds=10.0, memo={})
+    hopeless = replace(model, row_seconds=10.0)
     assert next(streamed(b"\n".join([GOOD] * 9), other=hopeless)).count(b"\n") == 1
 
 
