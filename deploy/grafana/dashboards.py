@@ -39,11 +39,11 @@ from deploy.grafana.queries import ANSWERS, BY_VERSION, CALLS, REQUESTS, ROUTES,
 OVERVIEW_UID, MODELS_UID = "pigeonhole-overview", "pigeonhole-models"
 
 OBJECTIVE_FAILED, OBJECTIVE_S = 0.001, 0.5
-"""Where figures are coloured: `deploy/prometheus/rules/objectives.yml` says the same. Lines in the
-panels are drawn from what it records."""
+"""Limits where figures change color, as in `deploy/prometheus/rules/objectives.yml`. The lines in panels
+come from the series that it records."""
 
 NEARLY_FULL, FULL = 0.7, 0.9
-"""Where the share of something bounded is coloured."""
+"""Shares of a limit where figures change color."""
 
 ALERTS = 'alertname=~"Pigeonhole.*"'
 
@@ -51,11 +51,11 @@ VERSION = "{{model}} {{version}}"
 
 
 def requests_by_route(selected: str) -> timeseries.Panel:
-    """Requests a second, stacked by route."""
+    """Return the panel of requests per second, stacked by route."""
     return course(
         "Requests by route",
-        "Requests answered a second, whatever the answer, on all routes. One that grows or falls "
-        "silent without a reason is worth a word with its callers.",
+        "Requests per second on all routes, whatever the response. Ask the callers when a "
+        "route grows or falls silent.",
         "reqps",
         Query(ask.rate(REQUESTS, selected, "route"), "{{route}}"),
         stacked=True,
@@ -63,11 +63,12 @@ def requests_by_route(selected: str) -> timeseries.Panel:
 
 
 def requests_by_code(selected: str) -> timeseries.Panel:
-    """Requests a second, stacked by status, in the colours of their hundreds."""
+    """Return the panel of requests per second, stacked and colored by status."""
     made = course(
-        "Answers by status",
-        "Green were answered. Orange is the caller's own fault, or it went away (499). Red is the "
-        "service's: 503 refused for overload or not ready, 504 too late for the caller, 500 a fault.",
+        "Responses by status",
+        "Green: answered. Orange: caused by the caller, or the client left (499). Red: "
+        "caused by the service: 503 overloaded or not ready, 504 deadline passed, 500 a "
+        "fault.",
         "reqps",
         Query(ask.rate(REQUESTS, selected, "code"), "{{code}}"),
         stacked=True,
@@ -78,42 +79,42 @@ def requests_by_code(selected: str) -> timeseries.Panel:
 
 
 def failures(selected: str, by: str = "", suffix: str = "") -> timeseries.Panel:
-    """The share of failures, with the objective."""
+    """Return the panel of error and rejection shares, with the objective."""
     return course(
-        "Failed and refused",
-        "The share of requests that failed by the service's fault, and of those that were refused "
-        "for overload or because their time was over. What fails above the dashed line uses up "
-        "the error budget; what is refused asks for more instances.",
+        "Errors and rejections",
+        "Shares of requests that failed because of the service, and that were rejected "
+        "for overload or a passed deadline. Errors above the dashed line spend the error "
+        "budget. Rejections ask for more instances.",
         "percentunit",
         Query(ask.failed(selected, by), f"failed{suffix}"),
-        Query(ask.refused(selected, by), f"refused{suffix}"),
+        Query(ask.refused(selected, by), f"rejected{suffix}"),
         Query(ask.OBJECTIVE, OBJECTIVE),
     )
 
 
 def latencies(selected: str) -> heatmap.Panel:
-    """The histogram over time."""
+    """Return the latency histogram over time."""
     return heat_map(
         "Latency",
-        "How many requests a second took how long, from their body being there to their answer "
-        "being ready. Two bands are two kinds of requests; a band that climbs is a queue.",
+        "Requests per second by latency, from the complete body to the response. Two "
+        "bands are two kinds of requests; a rising band is a queue.",
         ask.rate(ask.SECONDS, selected, "le"),
     )
 
 
 def versions_over_time(selected: str) -> statetimeline.Panel:
-    """Which version served when."""
+    """Return the panel of live and rejected versions over time."""
     live = ask.total("pigeonhole_model_live", selected, BY_VERSION)
     rejected = ask.total("pigeonhole_model_rejected", selected, BY_VERSION)
     return states(
         "Versions",
-        "Which versions the workers serve, and which they refuse. A new one is in some workers "
-        "only for a second or two; longer means that some don't follow.",
+        "Versions that the workers serve or reject. A new version reaches all workers "
+        "within two seconds; a longer time means that some workers do not follow.",
         "percentunit",
         Query(f"({live} > 0) / scalar({ask.total('pigeonhole_workers')})", VERSION),
-        Query(f"-1 * ({rejected} > 0)", f"{VERSION} (refused)"),
+        Query(f"-1 * ({rejected} > 0)", f"{VERSION} (rejected)"),
         named={
-            "-1000000..-1": ("refused", RED),
+            "-1000000..-1": ("rejected", RED),
             "0..0.999999": ("in some workers", YELLOW),
             "1..1000000": ("in all workers", GREEN),
         },
@@ -121,11 +122,11 @@ def versions_over_time(selected: str) -> statetimeline.Panel:
 
 
 def loads(selected: str) -> timeseries.Panel:
-    """Models loaded or refused of late."""
+    """Return the panel of loads by outcome."""
     return course(
         "Loads by outcome",
-        "Versions that workers loaded or refused lately; each worker counts. Loads without a "
-        "start or a publication mean that something else writes into the models folder.",
+        "Versions that workers loaded or rejected; each worker counts. Loads without a "
+        "start or a publication mean that another program writes to the model folder.",
         "none",
         Query(
             ask.begun("pigeonhole_model_loads_total", selected, "model, outcome"),
@@ -136,12 +137,12 @@ def loads(selected: str) -> timeseries.Panel:
 
 
 def add_marks(made: build.Dashboard) -> None:
-    """Mark in every panel when services started, and versions became live or were refused."""
+    """Mark starts, and versions that became live or were rejected, in every panel."""
     started = f"process_start_time_seconds{{{SERVICE}}} * 1000"
     made.annotation(mark("Starts", BLUE, started, "{{instance}} started").use_value_for_time(True))
     for metric, name, color, became in (
         ("pigeonhole_model_live", "Versions live", GREEN, "is live"),
-        ("pigeonhole_model_rejected", "Versions refused", RED, "is refused"),
+        ("pigeonhole_model_rejected", "Versions rejected", RED, "is rejected"),
     ):
         now = ask.total(metric, by=BY_VERSION)
         before = f"sum by ({BY_VERSION}) ({metric}{{{SERVICE}}} offset 1m)"
@@ -151,23 +152,23 @@ def add_marks(made: build.Dashboard) -> None:
 
 
 def add_choices(made: build.Dashboard) -> None:
-    """The variables of both dashboards."""
+    """Add the variables of both dashboards."""
     made.with_variable(choice("job", "Job", "pigeonhole_build_info"))
     made.with_variable(choice("instance", "Instance", 'pigeonhole_build_info{job=~"$job"}'))
 
 
 def add_routes(made: build.Dashboard) -> None:
-    """The variable of the routes that predict."""
+    """Add the variable of the prediction routes."""
     series = f'{REQUESTS}{{{SERVICE}, route=~"{ask.PREDICTING}"}}'
     made.with_variable(choice("route", "Route", series, everything=ask.PREDICTING))
 
 
 def overview() -> build.Dashboard:
-    """The service as a whole: one instance or twenty."""
+    """Return the dashboard of the service as a whole."""
     made = dashboard(
         "Pigeonhole",
         OVERVIEW_UID,
-        "The service as a whole: what is asked of it, how it answers, and how full it is.",
+        "The service as a whole: traffic, errors, latency and saturation.",
     )
     add_choices(made)
     add_routes(made)
@@ -180,49 +181,48 @@ def overview() -> build.Dashboard:
             4,
             figure(
                 "Instances",
-                "Instances that Prometheus reaches, and those that it does not.",
+                "Instances that Prometheus reaches, and instances that it does not reach.",
                 "none",
                 Query(ask.total("up"), "up"),
                 Query(f"sum(1 - up{{{SERVICE}}})", "down"),
             ).override_by_name("down", steps_from((1, RED))),
             figure(
                 "Workers",
-                "Workers that take requests, and those that live and do not: they load, or a "
-                "model that is expected is not there.",
+                "Workers that accept requests, and living workers that do not: they are "
+                "loading, or an expected model is missing.",
                 "none",
                 Query(ready, "ready"),
                 Query(f"{workers} - {ready}", "not ready"),
             ).override_by_name("not ready", steps_from((1, ORANGE))),
             figure(
-                "Predictions asked for",
-                "Requests for predictions answered a second, whatever the answer.",
+                "Requests",
+                "Prediction requests per second, whatever the response.",
                 "reqps",
                 Query(ask.rate(REQUESTS, ROUTES), "requests"),
             ),
             figure(
                 "Failed",
-                f"The share of them that failed by the service's fault: at most "
-                f"{OBJECTIVE_FAILED:.1%} should.",
+                f"Share of requests that failed because of the service; the objective is at most {OBJECTIVE_FAILED:.1%}.",
                 "percentunit",
                 Query(ask.failed(ROUTES), "failed"),
                 steps=[(OBJECTIVE_FAILED, ORANGE), (10 * OBJECTIVE_FAILED, RED)],
             ),
             figure(
                 "Latency, p99",
-                f"What 99 of 100 took at most: it should be {OBJECTIVE_S} s or less.",
+                f"99 of 100 requests took at most this long; the objective is {OBJECTIVE_S} s.",
                 "s",
                 Query(ask.latency(0.99, ANSWERS), "p99"),
                 steps=[(OBJECTIVE_S, RED)],
             ),
             figure(
                 "Rows",
-                "Rows predicted a second, over all models.",
+                "Predicted rows per second.",
                 "rowsps",
                 Query(ask.rate("pigeonhole_rows_total", SERVICE), "rows"),
             ),
             figure(
-                "Processor",
-                "The share of the cores granted that is used, over all instances.",
+                "CPU",
+                "Used share of the granted cores. Near 100% for long, add instances or cores.",
                 "percentunit",
                 Query(
                     f"{ask.rate('process_cpu_seconds_total', SERVICE)}"
@@ -233,7 +233,7 @@ def overview() -> build.Dashboard:
             ),
             figure(
                 "Alerts firing",
-                "Alerts of this service that fire now. Which ones is told below.",
+                "Firing alerts of this service; the panel Alerts lists them.",
                 "none",
                 Query(f'count(ALERTS{{alertstate="firing", {ALERTS}}}) or vector(0)', "firing"),
                 steps=[(1, RED)],
@@ -248,8 +248,8 @@ def overview() -> build.Dashboard:
             failures(ROUTES),
             states(
                 "Alerts",
-                "Alerts of this service over time. What each means and what to do about it is in "
-                "docs/monitoring.md.",
+                "Alerts of this service over time. docs/monitoring.md explains each and "
+                "the first steps.",
                 "none",
                 Query(
                     f'max by (alertname) (2 * ALERTS{{alertstate="firing", {ALERTS}}} '
@@ -265,8 +265,8 @@ def overview() -> build.Dashboard:
             latencies(ANSWERS),
             course(
                 "Latency of all",
-                "What 50, 90 and 99 of 100 requests took at most. A p99 that leaves the p50 behind "
-                "tells of waiting, or of a few large bodies.",
+                "50, 90 and 99 of 100 requests took at most this long. A p99 far above "
+                "the p50 means queueing, or a few large bodies.",
                 "s",
                 *(Query(ask.latency(q, ANSWERS), f"p{q * 100:g}") for q in (0.5, 0.9, 0.99)),
                 Query(ask.SLOW, OBJECTIVE),
@@ -274,55 +274,55 @@ def overview() -> build.Dashboard:
             ),
             course(
                 "p99 by model",
-                "What 99 of 100 requests of a model took at most. Compare each with its own past.",
+                "99 of 100 requests of a model took at most this long. Compare each model "
+                "with its own past.",
                 "s",
                 Query(ask.latency(0.99, ANSWERS, "model"), "{{model}}"),
                 logarithmic=True,
             ),
             course(
                 "p99 by instance",
-                "The same by instance. If all are slow, look at models and callers; if one is, "
-                "look at its machine.",
+                "The same by instance. If all are slow, look at models and callers; if "
+                "one is slow, look at its machine.",
                 "s",
                 Query(ask.latency(0.99, ANSWERS, "instance"), "{{instance}}"),
             ),
         ),
         section("Models", 8, versions_now(), width=24),
         section(
-            "How full it is",
+            "Saturation",
             8,
             course(
                 "Nearest to a limit",
-                "Of each bound the share in use, in the instance where it is fullest. When calls "
-                "waiting are at 100%, the next one is refused with 503.",
+                "Used share of each limit, in the fullest instance. When the queue is at "
+                "100%, the next call gets 503.",
                 "percentunit",
-                Query(f"max({ask.CPU})", "processor"),
-                Query(f"max({ask.WAITING})", "calls waiting"),
+                Query(f"max({ask.CPU})", "CPU"),
+                Query(f"max({ask.WAITING})", "queued calls"),
                 Query(f"max({ask.CONNECTIONS})", "connections"),
                 Query(f"max({ask.FILES})", "open files"),
                 Query(f"max({ask.DISK})", "disk of models"),
                 maximum=1,
             ),
             course(
-                "Processor",
-                "The share of its cores that each instance uses. Near 100% for long asks for more "
-                "instances, or cores.",
+                "CPU",
+                "Used share of the granted cores. Near 100% for long, add instances or cores.",
                 "percentunit",
                 Query(ask.CPU, "{{instance}}"),
                 maximum=1,
             ),
             course(
-                "Calls at work and waiting",
-                "Calls being answered, and calls of heavy models that wait for their turn. Quick "
-                "calls, which are made at once, are in neither.",
+                "Calls in flight and queued",
+                "Calls in flight, and queued calls of heavy models. Quick calls run at "
+                "once and are in neither.",
                 "none",
                 Query(ask.total("pigeonhole_requests_in_flight"), "in flight"),
-                Query(ask.total("pigeonhole_calls_waiting"), "waiting"),
+                Query(ask.total("pigeonhole_calls_waiting"), "queued"),
             ),
             course(
-                "Time waited for each run",
-                "How long the calls of a run had waited for it together, on the average. When it "
-                "grows, calls of heavy models come faster than they can be answered.",
+                "Queue time",
+                "Mean queue time before a run. When it grows, calls of heavy models "
+                "arrive faster than they run.",
                 "s",
                 Query(
                     ask.per(
@@ -336,14 +336,15 @@ def overview() -> build.Dashboard:
             ),
             course(
                 "Memory",
-                "What all processes of an instance hold in memory. It levels off once all models "
-                "are loaded and the largest bodies have come; steady growth is worth a look.",
+                "Memory of all processes of an instance. It levels off after all models "
+                "are loaded and the largest bodies have arrived; steady growth is a "
+                "problem.",
                 "bytes",
                 Query(f"process_resident_memory_bytes{{{SERVICE}}}", "{{instance}}"),
             ),
             course(
                 "Connections",
-                "Connections open. At its bound an instance closes the longest silent ones first.",
+                "Open connections. At its limit an instance closes the longest idle ones first.",
                 "none",
                 Query(f"pigeonhole_connections{{{SERVICE}}}", "{{instance}}"),
             ),
@@ -355,16 +356,16 @@ def overview() -> build.Dashboard:
             loads(SERVICE),
             course(
                 "Workers ready",
-                "Workers that take requests. Dips are restarts; an instance that stays low does "
-                "not get its models loaded.",
+                "Workers that accept requests. Dips are restarts; an instance that stays "
+                "low can't load its models.",
                 "none",
                 Query(f"pigeonhole_workers_ready{{{SERVICE}}}", "{{instance}}"),
                 stepped=True,
             ),
             course(
                 "Worker starts",
-                "Workers started lately. More than at a start or a reload means that workers die; "
-                "the log says why.",
+                "Started workers. More than at a start or a reload means that workers "
+                "die; the log says why.",
                 "none",
                 Query(
                     ask.begun("pigeonhole_worker_starts_total", SERVICE, "instance"), "{{instance}}"
@@ -378,8 +379,8 @@ def overview() -> build.Dashboard:
             instances_now(),
             course(
                 "Instances by release",
-                "Which releases of the service run. Two at a time are a rolling release under way; "
-                "two for long are one that got stuck.",
+                "Releases of the service. Two at a time are a rolling release; two for "
+                "long are a stuck release.",
                 "none",
                 Query(ask.total("pigeonhole_build_info", by="version"), "{{version}}"),
                 stacked=True,
@@ -392,7 +393,7 @@ def overview() -> build.Dashboard:
 
 
 def versions_now() -> table.Panel:
-    """Every version that is live or refused, with a way to the dashboard of its model."""
+    """Return the table of live and rejected versions, with links to their models."""
     load_time = f"max by ({BY_VERSION}) (pigeonhole_model_load_seconds{{{SERVICE}}})"
     requests, rows = (
         ask.rate(REQUESTS, ANSWERS, BY_VERSION),
@@ -402,10 +403,10 @@ def versions_now() -> table.Panel:
     half, slowest = (ask.latency(quantile, ANSWERS, BY_VERSION) for quantile in (0.5, 0.99))
     made = listing(
         "Models and versions",
-        "Every version that workers serve or refuse now. A click on a model shows more of it.",
+        "Every version that workers serve or reject now. Click a model to see more of it.",
         {"model": "Model", "version": "Version"},
         Column("Workers", ask.LIVE),
-        Column("Refusing", ask.REJECTED, "none", [(1, RED)]),
+        Column("Rejecting", ask.REJECTED, "none", [(1, RED)]),
         Column("Load time", ask.present(load_time), "s"),
         Column("Requests", ask.present(requests), "reqps"),
         Column("Rows", ask.present(rows), "rowsps"),
@@ -422,12 +423,11 @@ def versions_now() -> table.Panel:
 
 
 def instances_now() -> table.Panel:
-    """Every instance in a line."""
+    """Return the table of instances."""
     by = "instance"
     return listing(
         "Instances",
-        "Every instance. They should be alike: the same release, the same load, the same memory. "
-        "The one that differs is the one to look at.",
+        "Every instance. Release, load and memory should be alike; look at the instance that differs.",
         {"instance": "Instance"},
         Column("Up", ask.total("up", by=by)),
         Column("Age", f"time() - max by ({by}) (process_start_time_seconds{{{SERVICE}}})", "s"),
@@ -436,18 +436,18 @@ def instances_now() -> table.Panel:
         Column("Requests", ask.rate(REQUESTS, ROUTES, by), "reqps"),
         Column("Failed", ask.failed(ROUTES, by), "percentunit", [(OBJECTIVE_FAILED, RED)]),
         Column("p99", ask.latency(0.99, ANSWERS, by), "s", [(OBJECTIVE_S, RED)]),
-        Column("Processor", ask.CPU, "percentunit", [(NEARLY_FULL, ORANGE), (FULL, RED)]),
+        Column("CPU", ask.CPU, "percentunit", [(NEARLY_FULL, ORANGE), (FULL, RED)]),
         Column("Memory", ask.total("process_resident_memory_bytes", by=by), "bytes"),
         Column("Connections", ask.total("pigeonhole_connections", by=by)),
     )
 
 
 def models() -> build.Dashboard:
-    """Models by version: what is asked of them and what they say."""
+    """Return the dashboard of models by version."""
     made = dashboard(
         "Pigeonhole models",
         MODELS_UID,
-        "Models by version: what is asked of them, how long it takes, and what they say.",
+        "Models by version: traffic, latency, predicted classes and inputs.",
     )
     add_choices(made)
     tried = f'__name__=~"pigeonhole_model_(live|rejected)", {SERVICE}'
@@ -465,36 +465,35 @@ def models() -> build.Dashboard:
             "Now",
             4,
             figure(
-                "Predictions asked for",
-                "Requests for predictions of these models answered a second, whatever the answer.",
+                "Requests",
+                "Prediction requests per second, whatever the response.",
                 "reqps",
                 Query(ask.rate(REQUESTS, CALLS), "requests"),
             ),
             figure(
                 "Rows",
-                "Rows predicted a second.",
+                "Predicted rows per second.",
                 "rowsps",
                 Query(ask.rate(rows, VERSIONS), "rows"),
             ),
             figure(
                 "Failed",
-                f"The share of requests that failed by the service's fault: at most "
-                f"{OBJECTIVE_FAILED:.1%} should.",
+                f"Share of requests that failed because of the service; the objective is at most {OBJECTIVE_FAILED:.1%}.",
                 "percentunit",
                 Query(ask.failed(CALLS), "failed"),
                 steps=[(OBJECTIVE_FAILED, ORANGE), (10 * OBJECTIVE_FAILED, RED)],
             ),
             figure(
                 "Latency, p99",
-                f"What 99 of 100 took at most: it should be {OBJECTIVE_S} s or less.",
+                f"99 of 100 requests took at most this long; the objective is {OBJECTIVE_S} s.",
                 "s",
                 Query(ask.latency(0.99, CALLS), "p99"),
                 steps=[(OBJECTIVE_S, RED)],
             ),
             figure(
                 "Unusual values",
-                "Values outside what training saw, for each row. When it grows, the world has "
-                "moved away from what the model learned, or a sender changed a unit.",
+                "Values outside the training range, per row. Growth means that the world "
+                "has changed, or a sender changed a unit.",
                 "percentunit",
                 Query(
                     f"({ask.rate(unusual, VERSIONS)} or 0 * {ask.rate(rows, VERSIONS)})"
@@ -504,13 +503,13 @@ def models() -> build.Dashboard:
                 steps=[(0.05, ORANGE), (0.2, RED)],
             ),
             figure(
-                "Versions refused",
-                "Versions that a worker refuses now. Why is in /health/ready and in the log.",
+                "Versions rejected",
+                "Versions that a worker rejects now. /health/ready and the log give the reason.",
                 "none",
                 Query(
                     f"count(sum by ({BY_VERSION}) (pigeonhole_model_rejected{{{VERSIONS}}}) > 0)"
                     " or vector(0)",
-                    "refused",
+                    "rejected",
                 ),
                 steps=[(1, RED)],
             ),
@@ -523,8 +522,7 @@ def models() -> build.Dashboard:
             requests_by_code(CALLS),
             course(
                 "Rows by version",
-                "Rows predicted a second. After a publication the new version takes over within "
-                "two seconds.",
+                "Predicted rows per second. A new version takes over within two seconds.",
                 "rowsps",
                 Query(ask.rate(rows, VERSIONS, BY_VERSION), VERSION),
                 stacked=True,
@@ -537,17 +535,17 @@ def models() -> build.Dashboard:
             latencies(CALLS),
             course(
                 "Latency by version",
-                "What 50 and 99 of 100 requests took at most. Compare a new version with the one "
-                "before it.",
+                "50 and 99 of 100 requests took at most this long. Compare a new version "
+                "with the one before.",
                 "s",
                 Query(ask.latency(0.5, CALLS, BY_VERSION), f"p50 {VERSION}"),
                 Query(ask.latency(0.99, CALLS, BY_VERSION), f"p99 {VERSION}"),
                 logarithmic=True,
             ),
             course(
-                "Time of a run",
-                "What a run of the model takes on the average, however many calls are joined in "
-                "it. It grows with the rows of a run, and when processors are short.",
+                "Run time",
+                "Mean time of a run, whatever its number of calls. It grows with the rows "
+                "per run, and when CPU is short.",
                 "s",
                 Query(
                     ask.per("pigeonhole_model_run_seconds_total", "pigeonhole_model_runs_total"),
@@ -556,20 +554,20 @@ def models() -> build.Dashboard:
                 logarithmic=True,
             ),
             course(
-                "Rows of a run",
-                "How many rows run together on the average: those of one call, and of calls that "
-                "were joined because they came, or waited, together.",
+                "Rows per run",
+                "Mean number of rows per run. Calls that arrive together, or wait "
+                "together, are one run.",
                 "none",
                 Query(ask.per(rows, "pigeonhole_model_runs_total"), VERSION),
             ),
         ),
         section(
-            "What the models say",
+            "Predictions",
             9,
             course(
                 "Classes of $model",
-                "The share of the rows that each class was given. A share that drifts or jumps "
-                "without a new version means other inputs: see which values are unusual.",
+                "Share of rows by predicted class. A drift or jump without a new version "
+                "means different inputs: look at the unusual values.",
                 "percentunit",
                 Query(ask.per_row("pigeonhole_predictions_total", "label"), "{{label}}"),
                 stacked=True,
@@ -584,8 +582,8 @@ def models() -> build.Dashboard:
             9,
             listing(
                 "Classes by version",
-                "Rows by class over the time shown. Two versions of a model should differ as much "
-                "as their reports say, and no more.",
+                "Rows by predicted class in the time range. Two versions should differ as "
+                "much as their reports say, and no more.",
                 {"model": "Model", "label": "Class", "version": "Version"},
                 Column("Rows", by_class, "short"),
                 Column(
@@ -597,8 +595,8 @@ def models() -> build.Dashboard:
             ),
             course(
                 "Unusual values by feature",
-                "Values outside what training saw, for each row: the fifteen features that have "
-                "most. One alone is often a sender, or a unit, that changed.",
+                "Values outside the training range, per row, for the fifteen features "
+                "with most. A single feature often means one sender, or a changed unit.",
                 "percentunit",
                 Query(f"topk(15, {ask.per_row(unusual, 'feature')})", "{{model}} {{feature}}"),
             ),
@@ -614,7 +612,7 @@ def models() -> build.Dashboard:
 
 
 def write(folder: Path) -> None:
-    """Write both, each called by its identity, into a folder."""
+    """Write both dashboards into a folder, each named by its identity."""
     for made in (overview().build(), models().build()):
         text = json.dumps(made, cls=JSONEncoder, indent=2, sort_keys=True)
         (folder / f"{made.uid}.json").write_text(f"{text}\n", "utf-8")
