@@ -1,7 +1,7 @@
-"""How many cores this process may use: what the scheduler allows, and what its container was granted.
+"""How many cores this process may use: its CPU affinity, limited by its container's quota.
 
-A container's share is a quota of its control group: so many microseconds of processor time in each
-period. More workers than that would spend their time waiting for the next period.
+The quota belongs to a control group: so many microseconds of processor time in each period. More
+workers than that would spend their time waiting for the next period.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MOUNT = Path("sys/fs/cgroup")
 
 
 def granted_cores(root: Path = Path("/")) -> int:
-    """The cores of its affinity, at most its quota rounded up; at least 1.
+    """Return the usable cores, rounded up; at least 1.
 
     Args:
         root: the folder that holds ``proc`` and ``sys``.
@@ -25,7 +25,7 @@ def granted_cores(root: Path = Path("/")) -> int:
 
 
 def usable_cores(root: Path = Path("/")) -> float:
-    """The cores of its affinity, or its quota if that is less: then it may be a part of one.
+    """Return the cores of the affinity or the quota, whichever is less; can be a fraction.
 
     Args:
         root: the folder that holds ``proc`` and ``sys``.
@@ -35,9 +35,9 @@ def usable_cores(root: Path = Path("/")) -> float:
 
 
 def quota_cores(root: Path = Path("/")) -> float:
-    """The least quota of its control group and those around it, in cores; infinity without one.
+    """Return the least quota of the control group and its parents, in cores; infinity without one.
 
-    Both versions of control groups are read, for a machine may have either, or both at once.
+    Both versions of control groups are read, because a machine may have either or both.
 
     Args:
         root: the folder that holds ``proc`` and ``sys``.
@@ -46,10 +46,10 @@ def quota_cores(root: Path = Path("/")) -> float:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Those of its control groups that may hold a quota of processor time.
+    """Yield the folders of the control groups that may have a quota of processor time.
 
-    A container may see its own group as the root of the mount while the path is the host's: then the
-    path's folders are not there, and the last one, the mount itself, is the one that counts.
+    A container may see its own group as the root of the mount, while the path is the host's. Then the
+    folders of the path do not exist, and the last one, the mount itself, counts.
     """
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -67,7 +67,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _quota(folder: Path) -> float:
-    """The quota that a control group states itself, in cores; infinity where it has none."""
+    """Return the quota of one control group, in cores; infinity without one."""
     texts = (
         _text(folder / "cpu.max").split()  # version 2: "150000 100000", or "max 100000"
         or _text(folder / "cpu.cfs_quota_us").split() + _text(folder / "cpu.cfs_period_us").split()
@@ -76,7 +76,7 @@ def _quota(folder: Path) -> float:
         quota, period = map(int, texts)
     except ValueError:
         return math.inf
-    # Version 1 writes -1 for no quota.
+    # Version 1 has -1 for no quota.
     return quota / period if quota > 0 and period > 0 else math.inf
 
 

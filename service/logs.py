@@ -1,4 +1,4 @@
-"""Structured logs: one JSON line each on stderr, the servers' own lines included."""
+"""Structured logs: one JSON object per line on stderr, including gunicorn's own messages."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def logging_table(level: str) -> dict[str, Any]:
-    """What ``logging.config.dictConfig`` and gunicorn's ``logconfig_dict`` ask for.
+    """Return the argument of ``logging.config.dictConfig`` and gunicorn's ``logconfig_dict``.
 
     Args:
-        level: the least severe level that is written.
+        level: the least severe level that is logged.
     """
     return {
         "version": 1,
@@ -32,7 +32,7 @@ def logging_table(level: str) -> dict[str, Any]:
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
-            # gunicorn's own lines about its workers' comings and goings are for finding faults.
+            # gunicorn's messages about starting and ending workers only help to debug.
             "gunicorn.error": {
                 "level": "DEBUG" if level == "debug" else "WARNING",
                 "handlers": [],

@@ -14,7 +14,7 @@ from typing import Any
 from werkzeug.exceptions import HTTPException
 
 from benchmarks.peers.constant_answer import ANSWER
-from pigeonhole.service.gunicorn_server import Server
+from pigeonhole.service.gunicorn_server import GunicornServer
 from pigeonhole.service.settings import Settings
 from pigeonhole.service.web.auth import Authenticator
 from pigeonhole.service.web.errors import JSON
@@ -63,7 +63,7 @@ class Constant:
         """There are no threads to stop."""
 
 
-class ConstantServer(Server):
+class ConstantServer(GunicornServer):
     """Our server with a constant answer in its workers."""
 
     def load(self) -> Any:

@@ -1,4 +1,4 @@
-"""Floor 2: models at work - which are live, how new ones come in, what is counted.
+"""Models at work: which ones are live, how new versions come in, and what is counted.
 
-Threads and state live here and nowhere else. Must never know Flask or HTTP.
+Threads and state belong here and nowhere below. Never imports Flask and knows nothing of HTTP.
 """

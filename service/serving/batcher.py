@@ -1,12 +1,11 @@
-"""Calls of heavy models: run in a few threads, and joined into one run where they wait together.
+"""Calls of heavy models: a few threads run them, and calls that wait together become one batch.
 
-Nobody waits for company. A call that finds a thread free is run at once, alone and as it came; the
-calls that come while the threads are busy make up the next run. So an idle service adds no delay,
-there is no delay to tune, and a busy one makes fewer and larger runs: the rows of a large network
-cost a fraction of what they cost one by one.
+No call waits to be batched. A call that finds a free thread runs at once, alone. Calls that arrive
+while all threads are busy form the next batch. So an idle service adds no delay, there is no delay
+to tune, and a busy service makes fewer and larger runs: in a large network, rows of one run cost a
+fraction of what they cost one by one.
 
-A model answers each row by itself, whatever stands in the others: without that, nothing could be
-joined.
+Only models that answer each row independently of the other rows can be batched.
 """
 
 from __future__ import annotations
@@ -30,42 +29,49 @@ from ..model.validation import PROBLEM_LIMIT
 
 log = logging.getLogger(__name__)
 
-Run = Callable[[Columns], Prediction]
-"""Answers every row; raises as `Session.run` does."""
+Outcome = Prediction | Exception
 
-Ran = Callable[[float, float], object]
-"""Told of a run that went well: its seconds, and those that its calls had waited for it, all
-together."""
+PredictColumns = Callable[[Columns], Prediction]
+"""Predicts every row; raises as `Session.run` does."""
 
-Done = Callable[[Prediction | Exception], None]
-"""Told of a call's outcome, in a thread of the pool: it should only hand it on."""
+OnRun = Callable[[float, float], object]
+"""Called after each successful run with its seconds and the sum of the seconds its calls waited."""
+
+OnOutcome = Callable[[Outcome], None]
+"""Called with a call's outcome in a thread of the pool, so it should only hand it on."""
+
+CLOSE_S = 1.0
+"""Seconds that a closed pool continues with the calls in its queues."""
 
 
 class Running(NamedTuple):
-    """A run that is under way: since when, on the pool's clock, and of which model."""
+    """A run in progress.
+
+    Attributes:
+        since: its start, on the pool's clock.
+        model: the model's name.
+        version: the model's version.
+    """
 
     since: float
     model: str
     version: int
 
 
-CLOSE_S = 1.0
-"""How long a pool that is closed goes on with what waits."""
-
-
 class RunPool:
-    """The threads that run the heavy models of a worker, and the bounds on what waits for them.
+    """The threads that run the heavy models of a worker, and the limits of their queues.
 
-    The threads start at once, so a pool is made in the process that uses it, after the fork. They
-    are daemons: a run that is stuck can't keep the process from ending.
+    The threads start at once, so the worker makes its pool after the fork. They are daemons: a stuck
+    run can't keep the process from ending.
 
     Args:
-        threads: how many runs there may be at one time; onnxruntime runs without Python's lock.
-        max_waiting: how many calls may wait, over all models; from 1 on, for a call waits until a
-            thread that is free has woken up.
-        max_wait_s: a call that has waited longer is refused when its turn comes.
-        clock: seconds, the scale of every deadline.
-        told: of how many calls wait, whenever that changes; quick, for it has the pool's lock.
+        threads: most runs at one time; onnxruntime releases Python's lock during a run.
+        max_waiting: most calls in the queues of all models, at least 1: even for a free thread a
+            call waits until that thread has woken up.
+        max_wait_s: most seconds in a queue; a call that has waited longer is rejected.
+        clock: returns seconds; the scale of every deadline.
+        on_change: called with the number of queued calls whenever it changes. Must be quick: the
+            pool's lock is held.
     """
 
     def __init__(
@@ -75,12 +81,12 @@ class RunPool:
         max_waiting: int,
         max_wait_s: float,
         clock: Callable[[], float] = time.monotonic,
-        told: Callable[[int], object] = lambda _waiting: None,
+        on_change: Callable[[int], object] = lambda _waiting: None,
     ) -> None:
         self._max_waiting, self._max_wait_s, self._clock = max_waiting, max_wait_s, clock
-        self._told = told
+        self._on_change = on_change
         self._changed = threading.Condition(threading.Lock())
-        # The models with calls that wait, in the order of their turns; each stands here once.
+        # Each model with queued calls stands here once, in the order of their turns.
         self._turns: deque[Batcher] = deque()
         self._waiting = 0
         self._closed = False
@@ -94,21 +100,21 @@ class RunPool:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait now; those being run don't."""
+        """The number of queued calls; calls that run now don't count."""
         return self._waiting
 
     def stuck(self, seconds: float) -> Running | None:
-        """The run that began first of those under way, if that is longer ago; else None."""
-        running = list(self._running.values())  # one step under Python's lock: runs come and go
+        """Return the oldest run in progress if it has lasted longer than this, else None."""
+        running = list(self._running.values())  # atomic in CPython; runs start and end meanwhile
         oldest = min(running, default=None)
         return oldest if oldest and self._clock() - oldest.since > seconds else None
 
-    def add(self, call: Call) -> None:
-        """Let a call wait for its turn.
+    def add(self, call: PendingCall) -> None:
+        """Queue a call.
 
         Raises:
-            DeadlineExceeded: when its deadline is over.
-            Overloaded: when as many wait as may, or the pool is closed.
+            DeadlineExceeded: its deadline has passed.
+            Overloaded: the queues are full, or the pool is closed.
         """
         batcher = call.batcher
         call.since = self._clock()
@@ -117,41 +123,43 @@ class RunPool:
         with self._changed:
             if self._closed or self._waiting >= self._max_waiting:
                 raise Overloaded(self._max_waiting)
-            self._wait(1)
+            self._count_waiting(1)
             batcher.waiting.append(call)
             if len(batcher.waiting) == 1:
                 self._turns.append(batcher)
                 self._changed.notify()
 
-    def cancel(self, call: Call) -> bool:
-        """Let a call wait no longer; False when its turn has come already."""
+    def cancel(self, call: PendingCall) -> bool:
+        """Take a call out of its queue; return False if its run has begun."""
         batcher = call.batcher
         with self._changed:
             try:
                 batcher.waiting.remove(call)
             except ValueError:
                 return False
-            self._wait(-1)
+            self._count_waiting(-1)
             if not batcher.waiting:
                 self._turns.remove(batcher)
         return True
 
-    def run(self, run: Run, columns: Columns, model: str = "", version: int = 0) -> Prediction:
-        """Run a model in this thread, under the eyes of ``stuck``; raises what the run raises."""
+    def run(
+        self, predict: PredictColumns, columns: Columns, model: str = "", version: int = 0
+    ) -> Prediction:
+        """Run a model in the calling thread, visible to `stuck`; raises what the run raises."""
         thread = threading.get_ident()
         self._running[thread] = Running(self._clock(), model, version)
         try:
-            return run(columns)
+            return predict(columns)
         finally:
             del self._running[thread]
 
     def close(self, wait_s: float = CLOSE_S) -> None:
-        """Take no more calls, and end the threads when those that wait have been run.
+        """Accept no more calls; end the threads after the queued calls have run.
 
-        Not to be called by a thread of the pool.
+        Must not be called from a thread of the pool.
 
         Args:
-            wait_s: how long that may take; calls that wait even then are refused.
+            wait_s: most seconds for that. Calls that are still queued then are rejected.
         """
         with self._changed:
             self._closed = True
@@ -164,23 +172,23 @@ class RunPool:
             for batcher in self._turns:
                 batcher.waiting.clear()
             self._turns.clear()
-            self._wait(-self._waiting)
+            self._count_waiting(-self._waiting)
         for call in left:
-            call.end(Overloaded(self._max_waiting))
+            call.finish(Overloaded(self._max_waiting))
 
-    def _wait(self, change: int) -> None:
-        """Count calls that begin to wait, or no longer do; under the lock."""
+    def _count_waiting(self, change: int) -> None:
+        """Change the number of queued calls; under the lock."""
         self._waiting += change
-        self._told(self._waiting)
+        self._on_change(self._waiting)
 
     def _work(self) -> None:
-        while self._turn():
+        while self._run_next_batch():
             pass
 
-    def _turn(self) -> bool:
-        """Answer the calls of the model whose turn it is; False when the pool has ended.
+    def _run_next_batch(self) -> bool:
+        """Run the next batch of the model whose turn it is; return False when the pool has ended.
 
-        A method of its own, so that a thread that waits holds on to no model and to no rows.
+        A method of its own, so that a waiting thread keeps no model and no rows alive.
         """
         with self._changed:
             while not self._turns:
@@ -189,87 +197,94 @@ class RunPool:
                 self._changed.wait()
             batcher = self._turns.popleft()
             now = self._clock()
-            calls, late = batcher.take(now, self._max_wait_s)
-            self._wait(-len(calls) - len(late))
+            batch, late = batcher.next_batch(now, self._max_wait_s)
+            self._count_waiting(-len(batch) - len(late))
             if batcher.waiting:
                 self._turns.append(batcher)
                 self._changed.notify()
         for call in late:
-            call.end(DeadlineExceeded() if call.deadline <= now else Overloaded(self._max_waiting))
-        batcher.answer(calls, now)
+            is_past = call.deadline <= now
+            call.finish(DeadlineExceeded() if is_past else Overloaded(self._max_waiting))
+        batcher.run_batch(batch, now)
         return True
 
 
 class Batcher:
-    """One model's calls. Made with each loaded model, and cheap: the threads are the pool's.
+    """One model's queue of calls. Made with each loaded model, and cheap: the pool has the threads.
 
     Args:
-        run: what answers rows, mostly the model's `Session.run`.
-        pool: the worker's pool, shared by its models, which take turns.
-        max_rows: calls are joined up to this many rows; a larger call is run whole, alone.
-        ran: told of each run.
+        predict: predicts rows, usually the model's `Session.run`.
+        pool: the worker's pool; its models take turns.
+        max_rows: most rows of a batch. A larger call runs alone.
+        on_run: called after each run.
         model: the model's name.
         version: its version.
 
     Attributes:
         pool: the pool.
-        waiting: the calls that wait, the oldest first; the pool touches it, under its lock.
+        waiting: the queued calls, oldest first; the pool changes it, under its lock.
     """
 
     def __init__(
         self,
-        run: Run,
+        predict: PredictColumns,
         pool: RunPool,
         *,
         max_rows: int,
-        ran: Ran = lambda _seconds, _waited_s: None,
+        on_run: OnRun = lambda _seconds, _waited_s: None,
         model: str = "",
         version: int = 0,
     ) -> None:
-        self._run, self.pool, self._max_rows, self._ran = run, pool, max_rows, ran
+        self._predict, self.pool, self._max_rows, self._on_run = predict, pool, max_rows, on_run
         self._model, self._version = model, version
-        self.waiting: deque[Call] = deque()
-        self._warned = False
+        self.waiting: deque[PendingCall] = deque()
+        self._has_warned = False
 
-    def submit(self, columns: Columns, deadline: float | None, done: Done) -> Call:
-        """Have rows answered; returns at once, from any thread.
+    def submit(
+        self, columns: Columns, deadline: float | None, on_outcome: OnOutcome
+    ) -> PendingCall:
+        """Queue rows for prediction; return at once. May be called from any thread.
 
         Args:
             columns: the rows, (rows, numbers) and (rows, categories).
-            deadline: on the pool's clock; a call whose turn comes later is not run. None for none.
-            done: called once with the prediction, or with what the run raised; with
-                DeadlineExceeded or Overloaded when the call waited too long. Never called when the
-                call was cancelled.
+            deadline: on the pool's clock; a call whose turn comes later does not run. None for none.
+            on_outcome: called once with the prediction or the exception of the run, or with
+                DeadlineExceeded or Overloaded if the call waited too long. Never called after a
+                successful cancel.
 
         Returns:
-            The call, which can be cancelled while it waits.
+            The call, which can be cancelled while it is queued.
 
         Raises:
-            DeadlineExceeded: when the deadline is over.
-            Overloaded: when as many calls wait as may.
+            DeadlineExceeded: the deadline has passed.
+            Overloaded: the queues are full.
         """
-        call = Call(self, columns, math.inf if deadline is None else deadline, done)
+        call = PendingCall(self, columns, math.inf if deadline is None else deadline, on_outcome)
         self.pool.add(call)
         return call
 
     def run(self, columns: Columns, deadline: float | None = None) -> Prediction:
-        """As ``submit``, and wait for the outcome: the prediction, or raises what it is."""
-        outcomes: SimpleQueue[Prediction | Exception] = SimpleQueue()
+        """As `submit`, and wait: return the prediction, or raise the exception."""
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self.submit(columns, deadline, outcomes.put)
         outcome = outcomes.get()
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    def take(self, now: float, max_wait_s: float) -> tuple[list[Call], list[Call]]:
-        """The calls of the next run, and those that came to their turn too late; under the lock.
+    def next_batch(
+        self, now: float, max_wait_s: float
+    ) -> tuple[list[PendingCall], list[PendingCall]]:
+        """Take the calls of the next run out of the queue, and the late calls before them.
+
+        The pool calls this under its lock.
 
         Args:
             now: on the pool's clock.
-            max_wait_s: calls that have waited longer are late, as those past their deadline are.
+            max_wait_s: most seconds in the queue. Calls past it or past their deadline are late.
         """
-        calls: list[Call] = []
-        late: list[Call] = []
+        batch: list[PendingCall] = []
+        late: list[PendingCall] = []
         rows = 0
         while self.waiting:
             call = self.waiting[0]
@@ -277,123 +292,118 @@ class Batcher:
                 late.append(self.waiting.popleft())
                 continue
             rows += len(call.columns)
-            if calls and rows > self._max_rows:
+            if batch and rows > self._max_rows:
                 break
-            calls.append(self.waiting.popleft())
-        return calls, late
+            batch.append(self.waiting.popleft())
+        return batch, late
 
-    def answer(self, calls: Sequence[Call], now: float) -> None:
-        """Run calls as one, and end each with the outcome that it would have had alone.
+    def run_batch(self, batch: Sequence[PendingCall], now: float) -> None:
+        """Run calls as one; finish each with the outcome that it would have had alone.
 
         Args:
-            calls: whose turn it is.
-            now: when that came, on the pool's clock.
+            batch: the calls.
+            now: the time when they left the queue, on the pool's clock.
         """
-        waited_s = [now - call.since for call in calls]
-        outcomes = self.outcomes([call.columns for call in calls], waited_s)
-        for call, outcome in zip(calls, outcomes, strict=True):
-            call.end(outcome)
+        waited_s = [now - call.since for call in batch]
+        outcomes = self.outcomes([call.columns for call in batch], waited_s)
+        for call, outcome in zip(batch, outcomes, strict=True):
+            call.finish(outcome)
 
-    def outcomes(
-        self, parts: Sequence[Columns], waited_s: Sequence[float]
-    ) -> list[Prediction | Exception]:
-        """What comes of the rows of several calls, run as one in this thread.
+    def outcomes(self, parts: Sequence[Columns], waited_s: Sequence[float]) -> list[Outcome]:
+        """Run the rows of several calls as one in the calling thread; return each call's outcome.
 
-        Where the run names rows that have no answer, their calls get that error, and the others are
-        run again; where it fails otherwise, each call is run alone.
+        If the run rejects some rows, their calls get that error and the others run again. If it
+        fails otherwise, each call runs alone.
 
         Args:
             parts: the rows of each call.
-            waited_s: how long each call waited.
-
-        Returns:
-            For each call what it would have got alone.
+            waited_s: the seconds that each call waited.
         """
-        outcomes: list[Prediction | Exception | None] = [None] * len(parts)
+        outcomes: list[Outcome | None] = [None] * len(parts)
         left = list(range(len(parts)))
         while len(left) > 1:
-            among = [parts[place] for place in left]
+            joined = [parts[place] for place in left]
             try:
                 waited = sum(waited_s[place] for place in left)
-                prediction = self._timed(waited, concatenate(among))
+                prediction = self._timed(waited, concatenate(joined))
             except InvalidRows as error:
-                named = _named(error, among)
-                if not named:
+                rejected = _errors_by_call(error, joined)
+                if not rejected:
                     break
-                for which, refusal in named.items():
-                    outcomes[left[which]] = refusal
-                left = [place for which, place in enumerate(left) if which not in named]
+                for index, own_error in rejected.items():
+                    outcomes[left[index]] = own_error
+                left = [place for index, place in enumerate(left) if index not in rejected]
             except Exception:
-                # Said once: a model that takes one row at a time only fails here for ever.
-                if not self._warned:
-                    self._warned = True
-                    log.warning("a joined run failed; its calls are run alone", exc_info=True)
+                # Logged once: a model that takes only single rows would fail here every time.
+                if not self._has_warned:
+                    self._has_warned = True
+                    log.warning("a batch failed; its calls run one by one", exc_info=True)
                 break
             else:
-                for place, own in zip(left, split_by_call(prediction, among), strict=True):
+                for place, own in zip(left, split_by_call(prediction, joined), strict=True):
                     outcomes[place] = own
                 left = []
         for place in left:
-            outcomes[place] = alone(partial(self._timed, waited_s[place]), parts[place])
+            outcomes[place] = outcome_of(partial(self._timed, waited_s[place]), parts[place])
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _timed(self, waited_s: float, columns: Columns) -> Prediction:
-        """Run, and tell how long that took and how long its calls had waited."""
+        """Run the model and report the run's duration and the time its calls waited."""
         started = time.perf_counter()
-        prediction = self.pool.run(self._run, columns, self._model, self._version)
-        self._ran(time.perf_counter() - started, waited_s)
+        prediction = self.pool.run(self._predict, columns, self._model, self._version)
+        self._on_run(time.perf_counter() - started, waited_s)
         return prediction
 
 
 @dataclass(eq=False, slots=True)
-class Call:
-    """Rows that wait for their answer.
+class PendingCall:
+    """Rows that wait for their prediction.
 
     Attributes:
-        batcher: the model's that it means.
+        batcher: the model's batcher.
         columns: the rows.
         deadline: on the pool's clock; infinity for none.
-        done: told of the outcome.
-        since: when it began to wait, on the pool's clock.
+        on_outcome: called with the outcome.
+        since: start of the wait, on the pool's clock.
     """
 
     batcher: Batcher
     columns: Columns
     deadline: float
-    done: Done
+    on_outcome: OnOutcome
     since: float = 0.0
 
     def cancel(self) -> bool:
-        """Wait no longer, as when the caller is gone; False when the call's turn has come."""
+        """Leave the queue, as when the client has disconnected; return False if the run has begun."""
         return self.batcher.pool.cancel(self)
 
-    def end(self, outcome: Prediction | Exception) -> None:
-        """Tell the caller; one that fails at it is logged and stops nobody else's answer."""
+    def finish(self, outcome: Outcome) -> None:
+        """Pass the outcome to the caller. A callback that fails is logged and stops no other call."""
         try:
-            self.done(outcome)
+            self.on_outcome(outcome)
         except Exception:
-            log.exception("an answer could not be handed over")
+            log.exception("the outcome of a call could not be delivered")
 
 
-def alone(run: Run, columns: Columns) -> Prediction | Exception:
-    """What comes of one call's rows."""
+def outcome_of(predict: PredictColumns, columns: Columns) -> Outcome:
+    """Return the prediction of one call's rows, or the exception."""
     try:
-        return run(columns)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to know
+        return predict(columns)
+    except Exception as error:  # noqa: BLE001 - every error belongs to the caller
         return error
 
 
-def _named(error: InvalidRows, parts: Sequence[Columns]) -> dict[int, InvalidRows]:
-    """The calls whose rows are named, each with its own problems by its own row numbers.
+def _errors_by_call(error: InvalidRows, parts: Sequence[Columns]) -> dict[int, InvalidRows]:
+    """Return an error for each call with rejected rows, by its own row numbers.
 
-    A full list may leave out some: then nobody is named, and each call has to be run alone. That
-    bounds what many calls with many bad rows can cost.
+    A full list of problems may omit calls. Then the result is empty and each call has to run alone,
+    which bounds the cost of many calls with many bad rows.
     """
     if len(error.problems) >= PROBLEM_LIMIT:
         return {}
     starts = [0, *accumulate(len(columns) for columns in parts[:-1])]
-    named: dict[int, list[Problem]] = defaultdict(list)
+    by_call: dict[int, list[Problem]] = defaultdict(list)
     for problem in error.problems:
-        which = bisect_right(starts, problem.row) - 1
-        named[which].append(replace(problem, row=problem.row - starts[which]))
-    return {which: InvalidRows(problems) for which, problems in named.items()}
+        index = bisect_right(starts, problem.row) - 1
+        by_call[index].append(replace(problem, row=problem.row - starts[index]))
+    return {index: InvalidRows(problems) for index, problems in by_call.items()}

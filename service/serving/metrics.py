@@ -1,7 +1,7 @@
-"""Every metric by name, and how it is counted and read. One prefix, base units.
+"""Every metric: its name, labels and help, how a worker counts it, and how a scrape reads it.
 
-Label values come from a fixed small set - the names of routes, of the loaded models and of their
-classes - and never from what a client sent.
+Names have one prefix and base units. Label values come from small fixed sets: routes, live models,
+classes and features. They never come from a client.
 """
 
 from __future__ import annotations
@@ -22,31 +22,37 @@ from prometheus_client.core import (
 )
 
 from ..model.artifact import Model
+from .connection_share import connection_counts
+from .metric_store import COUNTER, GAUGE, MetricStore, WorkerMetrics
 from .observation import Observation
-from .shared_state import COUNTER, GAUGE, SharedState, WorkerCounters
+from .shared_state import SharedState, WorkerSlot
 
 BUCKETS_S = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-"""Upper bounds in seconds: a one-row answer takes some 100 us, a hopeless one 10 s."""
+"""Upper bounds in seconds: a response of one row takes some 100 us, the slowest ones 10 s."""
 
 HISTOGRAM = "histogram"
 
 FIRST_ERROR = 400
-"""The first status that tells of a failure."""
+"""The lowest HTTP status of an error."""
 
 UNKNOWN_ROUTE = "unknown"
-"""The route of requests that meant none that there is."""
+"""The route label of requests that match no route."""
 
 
 @dataclass(frozen=True)
-class Name:
-    """One metric: what it is called, what kind it is, its labels, and a line of help.
+class MetricSpec:
+    """One metric.
 
     Attributes:
-        combine: makes one value of the workers'.
-        detail: whether its series are so many that they may not take the room of the others.
+        metric: the name.
+        kind: ``COUNTER``, ``GAUGE`` or ``HISTOGRAM``.
+        labels: the label names.
+        help: one sentence for the metrics page.
+        combine: function that makes one value of the workers' values.
+        detail: whether the metric may have so many series that they must leave room for others.
     """
 
     metric: str
@@ -57,179 +63,168 @@ class Name:
     detail: bool = False
 
 
-REQUESTS = Name(
+_VERSION = ("model", "version")
+
+REQUESTS = MetricSpec(
     "pigeonhole_requests_total",
     COUNTER,
     ("route", "model", "version", "code"),
     "HTTP requests answered.",
 )
-DURATION = Name(
+DURATION = MetricSpec(
     "pigeonhole_request_duration_seconds",
     HISTOGRAM,
     ("route", "model", "version"),
-    "Time from a request's body being there to its answer being ready.",
+    "Time from the complete request body to the response.",
 )
-IN_FLIGHT = Name(
+IN_FLIGHT = MetricSpec(
     "pigeonhole_requests_in_flight",
     GAUGE,
     (),
-    "Predictions being made now, but for those that are made at once.",
+    "Predictions in flight, except those that run at once on the event loop.",
 )
-WAITING = Name(
-    "pigeonhole_calls_waiting", GAUGE, (), "Calls that wait for their turn at a heavy model."
-)
-RUNS = Name(
+WAITING = MetricSpec("pigeonhole_calls_waiting", GAUGE, (), "Calls queued for a heavy model.")
+RUNS = MetricSpec(
     "pigeonhole_model_runs_total",
     COUNTER,
-    ("model", "version"),
-    "Runs of a model; calls that were joined are one.",
+    _VERSION,
+    "Runs of a model; a batch of calls is one run.",
 )
-RUN_SECONDS = Name(
-    "pigeonhole_model_run_seconds_total",
-    COUNTER,
-    ("model", "version"),
-    "Time that a model's runs took.",
+RUN_SECONDS = MetricSpec(
+    "pigeonhole_model_run_seconds_total", COUNTER, _VERSION, "Time spent in runs of a model."
 )
-QUEUE_SECONDS = Name(
+QUEUE_SECONDS = MetricSpec(
     "pigeonhole_queue_seconds_total",
     COUNTER,
-    ("model", "version"),
-    "Time that calls of a heavy model waited for their turn.",
+    _VERSION,
+    "Time that calls waited in the queue of a heavy model.",
 )
-ROWS = Name("pigeonhole_rows_total", COUNTER, ("model", "version"), "Rows predicted.")
-PREDICTIONS = Name(
+ROWS = MetricSpec("pigeonhole_rows_total", COUNTER, _VERSION, "Rows predicted.")
+PREDICTIONS = MetricSpec(
     "pigeonhole_predictions_total",
     COUNTER,
-    ("model", "version", "label"),
-    "Rows by label given.",
+    (*_VERSION, "label"),
+    "Rows by predicted label.",
     detail=True,
 )
-UNUSUAL = Name(
+OUT_OF_RANGE = MetricSpec(
     "pigeonhole_unusual_values_total",
     COUNTER,
-    ("model", "version", "feature"),
-    "Values outside what training saw, as warned of in answers.",
+    (*_VERSION, "feature"),
+    "Values outside the training range, as warned of in responses.",
     detail=True,
 )
-MODEL_LIVE = Name(
-    "pigeonhole_model_live", GAUGE, ("model", "version"), "Workers that serve this version."
+MODEL_LIVE = MetricSpec(
+    "pigeonhole_model_live", GAUGE, _VERSION, "Workers that serve this version."
 )
-MODEL_REJECTED = Name(
-    "pigeonhole_model_rejected",
-    GAUGE,
-    ("model", "version"),
-    "Workers that refuse this version for now.",
+MODEL_REJECTED = MetricSpec(
+    "pigeonhole_model_rejected", GAUGE, _VERSION, "Workers that reject this version."
 )
-MODEL_LOAD_SECONDS = Name(
+MODEL_LOAD_SECONDS = MetricSpec(
     "pigeonhole_model_load_seconds",
     GAUGE,
-    ("model", "version"),
+    _VERSION,
     "Longest time that a worker took to load and check this version.",
     max,
 )
-MODEL_LOADS = Name(
+MODEL_LOADS = MetricSpec(
     "pigeonhole_model_loads_total",
     COUNTER,
     ("model", "outcome"),
-    "Loads tried, by outcome: live or rejected.",
+    "Load attempts by outcome: live or rejected.",
 )
-WORKER_STARTS = Name("pigeonhole_worker_starts_total", COUNTER, (), "Workers started.")
-WORKER_READY = Name("pigeonhole_workers_ready", GAUGE, (), "Workers that are ready.")
-CONNECTIONS = Name("pigeonhole_connections", GAUGE, (), "Connections open now.")
-WORKERS = Name("pigeonhole_workers", GAUGE, (), "Workers alive.")
-REFUSED = Name(
+WORKER_STARTS = MetricSpec("pigeonhole_worker_starts_total", COUNTER, (), "Workers started.")
+WORKER_READY = MetricSpec("pigeonhole_workers_ready", GAUGE, (), "Workers that are ready.")
+CONNECTIONS = MetricSpec("pigeonhole_connections", GAUGE, (), "Open connections.")
+WORKERS = MetricSpec("pigeonhole_workers", GAUGE, (), "Living workers.")
+SERIES_REJECTED = MetricSpec(
     "pigeonhole_series_refused",
     GAUGE,
     (),
-    "Series that found no room in the shared counters; above 0, some figures are missing.",
+    "Series without room in the shared memory; above 0, some values are missing.",
 )
-CONNECTIONS_LIMIT = Name(
-    "pigeonhole_connections_limit", GAUGE, (), "Connections that the workers hold open at most."
+CONNECTIONS_LIMIT = MetricSpec(
+    "pigeonhole_connections_limit", GAUGE, (), "Most connections that all workers hold open."
 )
-WAITING_LIMIT = Name(
+WAITING_LIMIT = MetricSpec(
     "pigeonhole_calls_waiting_limit",
     GAUGE,
     (),
-    "Calls of heavy models that may wait in the workers.",
+    "Most calls that may wait for heavy models in all workers.",
 )
-CPU = Name(
+CPU = MetricSpec(
     "process_cpu_seconds_total",
     COUNTER,
     (),
-    "Processor time of all processes, also of workers that have ended.",
+    "Processor time of all processes, including workers that have ended.",
     max,
 )
-MEMORY = Name(
+MEMORY = MetricSpec(
     "process_resident_memory_bytes",
     GAUGE,
     (),
-    "Memory of all processes; what they share counts once.",
+    "Resident memory of all processes; shared pages count once.",
 )
-OPEN_FDS = Name("process_open_fds", GAUGE, (), "File descriptors open in all processes.")
-MAX_FDS = Name("process_max_fds", GAUGE, (), "File descriptors that they may have open.")
-START_TIME = Name(
-    "process_start_time_seconds", GAUGE, (), "When the service started, in seconds since 1970."
+OPEN_FDS = MetricSpec("process_open_fds", GAUGE, (), "Open file descriptors of all processes.")
+MAX_FDS = MetricSpec(
+    "process_max_fds", GAUGE, (), "Most file descriptors that all processes may open."
 )
-CORES = Name("pigeonhole_cores", GAUGE, (), "Cores that the service may use, parts of one too.")
-MODELS_DISK_AVAILABLE = Name(
+START_TIME = MetricSpec(
+    "process_start_time_seconds", GAUGE, (), "Start of the service, in seconds since 1970."
+)
+CORES = MetricSpec(
+    "pigeonhole_cores", GAUGE, (), "Cores that the service may use; can be a fraction."
+)
+MODELS_DISK_AVAILABLE = MetricSpec(
     "pigeonhole_models_filesystem_avail_bytes",
     GAUGE,
     (),
-    "Room left on the file system of the model folder.",
+    "Free space on the file system of the model folder.",
 )
-MODELS_DISK_SIZE = Name(
-    "pigeonhole_models_filesystem_size_bytes", GAUGE, (), "Size of that file system."
+MODELS_DISK_SIZE = MetricSpec(
+    "pigeonhole_models_filesystem_size_bytes",
+    GAUGE,
+    (),
+    "Size of the file system of the model folder.",
 )
-BUILD = Name("pigeonhole_build_info", GAUGE, ("version",), "The service's version; always 1.")
+BUILD = MetricSpec(
+    "pigeonhole_build_info", GAUGE, ("version",), "Version of the service; always 1."
+)
 
 STORED = (
-    *(
-        REQUESTS,
-        DURATION,
-        IN_FLIGHT,
-        WAITING,
-        RUNS,
-        RUN_SECONDS,
-        QUEUE_SECONDS,
-        ROWS,
-        PREDICTIONS,
-        UNUSUAL,
-        MODEL_LIVE,
-        MODEL_REJECTED,
-    ),
-    *(MODEL_LOAD_SECONDS, MODEL_LOADS, WORKER_STARTS, WORKER_READY),
+    *(REQUESTS, DURATION, IN_FLIGHT, WAITING),
+    *(RUNS, RUN_SECONDS, QUEUE_SECONDS, ROWS, PREDICTIONS, OUT_OF_RANGE),
+    *(MODEL_LIVE, MODEL_REJECTED, MODEL_LOAD_SECONDS, MODEL_LOADS, WORKER_STARTS, WORKER_READY),
     *(CONNECTIONS_LIMIT, WAITING_LIMIT, CPU),
 )
-"""Those kept in the shared map."""
+"""Metrics that the workers write into the shared map."""
 
-READ = (MEMORY, OPEN_FDS, MAX_FDS, START_TIME, CORES, MODELS_DISK_AVAILABLE, MODELS_DISK_SIZE)
-"""Those that are read when they are asked for; what can't be read has no sample."""
+MEASURED = (
+    *(MEMORY, OPEN_FDS, MAX_FDS, START_TIME, CORES),
+    *(MODELS_DISK_AVAILABLE, MODELS_DISK_SIZE),
+)
+"""Metrics that are measured at the scrape. A metric that can't be measured has no sample."""
 
-EXPECTED = "expected_models"
-"""Where the workers tell one another which models are expected to be live; no metric."""
+METRICS = (*STORED, *MEASURED, CONNECTIONS, WORKERS, SERIES_REJECTED, BUILD)
 
-TIMES = "times"
-"""Where the times of a version's requests are added up that only statistics tell; no metric."""
+REQUEST_TIMES = "request_times"
+"""A series per version for `statistics`; not on the metrics page."""
 
 READING_S, WRITING_S, FAILED_S, LAST_MS = range(4)
-"""Seconds to read and to write, of requests that got an answer; seconds of those that did not. When
-the last of either ended, in milliseconds since 1970: the newest of the workers' counts."""
+"""Its values: seconds to parse and to encode in successful requests; seconds of failed requests; end
+of the last request in milliseconds since 1970."""
 
-TIMES_WIDTH = 4
+REQUEST_TIMES_WIDTH = 4
 
-METRICS = (*STORED, *READ, CONNECTIONS, WORKERS, REFUSED, BUILD)
-"""All of them."""
-
-
-_Kind = tuple[str, str, int | None, int]
-"""Requests that are counted together: route, model, version and code."""
+_RequestKey = tuple[str, str, int | None, int]
+"""Requests that are counted together: route, model, version and status."""
 
 _RequestSeries = tuple[int | None, int | None, int | None]
-"""Where they are counted, where their seconds are, and where their model's `TIMES`."""
+"""Indices of such requests' `REQUESTS`, `DURATION` and `REQUEST_TIMES`."""
 
 
-class _Ended(msgspec.Struct, gc=False):
-    """Requests of one kind that ended: the seconds of each, and of all to read and to write."""
+class _RequestTotals(msgspec.Struct, gc=False):
+    """Finished requests with one key: the seconds of each; the seconds to parse and encode of all."""
 
     seconds: list[float]
     reading_s: float
@@ -237,37 +232,33 @@ class _Ended(msgspec.Struct, gc=False):
 
 
 class Metrics:
-    """One worker's view of the metrics: it counts into its slot.
+    """Counts the events of one worker.
 
     Args:
-        counters: the worker's slot.
-
-    Attributes:
-        counters: the same.
+        slot: the worker's slot in the shared map.
     """
 
-    def __init__(self, counters: WorkerCounters) -> None:
-        self.counters = counters
-        counters.add(self._at(WORKER_STARTS))
-        self._in_flight = self._at(IN_FLIGHT)
-        self._waiting = self._at(WAITING)
-        self._request_series: dict[_Kind, _RequestSeries] = {}
-        self._ended: deque[tuple[_Kind, float, float, float]] = deque()
+    def __init__(self, slot: WorkerSlot) -> None:
+        self._shared, self._store = slot.shared, WorkerMetrics(slot)
+        self._store.add(self._index(WORKER_STARTS))
+        self._in_flight, self._waiting = self._index(IN_FLIGHT), self._index(WAITING)
+        self._finished: deque[tuple[_RequestKey, float, float, float]] = deque()
+        self._request_series: dict[_RequestKey, _RequestSeries] = {}
         self._run_series: dict[tuple[str, int], list[int | None]] = {}
         self._row_series: dict[tuple[str, int, str | None], int | None] = {}
 
     def limits(self, *, connections: int, waiting: int) -> None:
-        """How many connections this worker holds at most, and how many calls may wait in it."""
-        self.counters.set(self._at(CONNECTIONS_LIMIT), float(connections))
-        self.counters.set(self._at(WAITING_LIMIT), float(waiting))
+        """Set this worker's limits of open connections and of queued calls."""
+        self._store.set(self._index(CONNECTIONS_LIMIT), float(connections))
+        self._store.set(self._index(WAITING_LIMIT), float(waiting))
 
     def in_flight(self, change: int) -> None:
-        """Count requests that are being answered: 1 for one more, -1 for one fewer."""
-        self.counters.add(self._in_flight, float(change))
+        """Count requests in flight: 1 for one more, -1 for one fewer."""
+        self._store.add(self._in_flight, float(change))
 
     def waiting(self, calls: int) -> None:
-        """How many calls wait for a heavy model."""
-        self.counters.set(self._waiting, float(calls))
+        """Set the number of calls queued for heavy models."""
+        self._store.set(self._waiting, float(calls))
 
     def request_ended(
         self,
@@ -279,18 +270,18 @@ class Metrics:
         reading_s: float = 0.0,
         writing_s: float = 0.0,
     ) -> None:
-        """Note an answered request, for `flush`.
+        """Queue a finished request for `flush`.
 
         Args:
-            route: its name, or ``UNKNOWN_ROUTE``.
-            model: empty where no live one was meant.
-            version: None where no live one was meant.
-            code: the status.
-            seconds: that it took.
-            reading_s: of these, to read its rows.
-            writing_s: of these, to write its answer.
+            route: the route's name, or ``UNKNOWN_ROUTE``.
+            model: the model's name; empty without a live model.
+            version: its version; None without a live model.
+            code: the HTTP status.
+            seconds: the request's duration.
+            reading_s: the part of it spent parsing rows.
+            writing_s: the part of it spent encoding the response.
         """
-        self._ended.append(((route, model, version, code), seconds, reading_s, writing_s))
+        self._finished.append(((route, model, version, code), seconds, reading_s, writing_s))
 
     def model_ran(self, model: str, version: int, seconds: float, waited_s: float) -> None:
         """Count a run of a model.
@@ -298,197 +289,209 @@ class Metrics:
         Args:
             model: the model's name.
             version: its version.
-            seconds: that it took.
-            waited_s: how long the calls that it answered had waited for it, all together.
+            seconds: duration of the run.
+            waited_s: sum of the times that its calls waited in the queue.
         """
         try:
             runs, run_seconds, queue_seconds = self._run_series[model, version]
         except KeyError:
-            where = (model, str(version))
-            at = [self._at(name, *where) for name in (RUNS, RUN_SECONDS, QUEUE_SECONDS)]
-            runs, run_seconds, queue_seconds = self._run_series[model, version] = at
+            labels = (model, str(version))
+            indices = [self._index(spec, *labels) for spec in (RUNS, RUN_SECONDS, QUEUE_SECONDS)]
+            runs, run_seconds, queue_seconds = self._run_series[model, version] = indices
         changes = [(runs, 1.0), (run_seconds, seconds)]
         if waited_s:
             changes.append((queue_seconds, waited_s))
-        self.counters.add_all(changes)
+        self._store.add_all(changes)
 
     def flush(self) -> None:
-        """Count the requests noted since the last time, all at once."""
-        kinds: dict[_Kind, _Ended] = {}
-        ended = self._ended
-        while ended:
-            try:
-                key, seconds, reading_s, writing_s = ended.popleft()
-            except IndexError:  # another thread counts that one
-                break
-            kind = kinds.get(key)
-            if kind is None:
-                kinds[key] = _Ended([seconds], reading_s, writing_s)
-                continue
-            kind.seconds.append(seconds)
-            kind.reading_s += reading_s
-            kind.writing_s += writing_s
-        if not kinds:
-            return
+        """Count all queued requests in one step."""
         changes: list[tuple[int | None, float]] = []
-        for key, kind in kinds.items():
-            total, duration, times = self._request_series.get(key) or self._made(key)
-            all_seconds = sum(kind.seconds)
-            changes.append((total, len(kind.seconds)))
-            if duration is not None:
-                buckets = [bisect_left(BUCKETS_S, seconds) for seconds in kind.seconds]
-                changes += [(duration + bucket, 1.0) for bucket in buckets]  # the last one is +Inf
-                changes.append((duration + len(BUCKETS_S) + 1, all_seconds))
-            if times is None:
-                continue
-            if key[-1] < FIRST_ERROR:
-                changes.append((times + READING_S, kind.reading_s))
-                changes.append((times + WRITING_S, kind.writing_s))
-            else:
-                changes.append((times + FAILED_S, all_seconds))
-            self.counters.set(times + LAST_MS, time.time() * 1000)
-        self.counters.add_all(changes)
+        for key, totals in self._take_finished().items():
+            changes += self._request_changes(key, totals)
+        if changes:
+            self._store.add_all(changes)
 
-    def _made(self, kind: _Kind) -> _RequestSeries:
-        """Where requests of a kind that was not met before are counted."""
-        route, model, version, code = kind
-        where = (route, model, "" if version is None else str(version))
+    def _take_finished(self) -> dict[_RequestKey, _RequestTotals]:
+        """Empty the queue; return its requests summed by key."""
+        by_key: dict[_RequestKey, _RequestTotals] = {}
+        finished = self._finished
+        while finished:
+            try:
+                key, seconds, reading_s, writing_s = finished.popleft()
+            except IndexError:  # another thread took the last one
+                break
+            totals = by_key.get(key)
+            if totals is None:
+                by_key[key] = _RequestTotals([seconds], reading_s, writing_s)
+                continue
+            totals.seconds.append(seconds)
+            totals.reading_s += reading_s
+            totals.writing_s += writing_s
+        return by_key
+
+    def _request_changes(
+        self, key: _RequestKey, totals: _RequestTotals
+    ) -> list[tuple[int | None, float]]:
+        """Return the additions for finished requests of one key, and set the time of the last."""
+        requests, duration, times = self._request_series.get(key) or self._add_request_series(key)
+        all_seconds = sum(totals.seconds)
+        changes: list[tuple[int | None, float]] = [(requests, len(totals.seconds))]
+        if duration is not None:
+            buckets = [bisect_left(BUCKETS_S, seconds) for seconds in totals.seconds]
+            changes += [(duration + bucket, 1.0) for bucket in buckets]  # the last one is +Inf
+            changes.append((duration + len(BUCKETS_S) + 1, all_seconds))
+        if times is None:
+            return changes
+        if key[-1] < FIRST_ERROR:
+            changes.append((times + READING_S, totals.reading_s))
+            changes.append((times + WRITING_S, totals.writing_s))
+        else:
+            changes.append((times + FAILED_S, all_seconds))
+        self._store.set(times + LAST_MS, time.time() * 1000)
+        return changes
+
+    def _add_request_series(self, key: _RequestKey) -> _RequestSeries:
+        route, model, version, code = key
+        labels = (route, model, "" if version is None else str(version))
         times = None
         if version is not None:
-            times = self.counters.series(COUNTER, TIMES, where[1:], TIMES_WIDTH)
-        series = self._at(REQUESTS, *where, str(code)), self._at(DURATION, *where), times
-        self._request_series[kind] = series
+            times = self._store.series(COUNTER, REQUEST_TIMES, labels[1:], REQUEST_TIMES_WIDTH)
+        series = self._index(REQUESTS, *labels, str(code)), self._index(DURATION, *labels), times
+        self._request_series[key] = series
         return series
 
     def predicted(self, observations: Sequence[Observation]) -> None:
-        """Count the rows of predictions by label, and what was unusual in them."""
+        """Count the rows of predictions by label, and their values out of the training range."""
         counts: dict[int | None, float] = defaultdict(float)
-        for seen in observations:
-            model, labels = seen.model, seen.prediction.labels
-            counts[self._rows_at(model, None)] += len(labels)
-            if len(labels) == 1:  # counting by hand is for more
-                counts[self._rows_at(model, labels[0])] += 1
+        for observation in observations:
+            model, labels = observation.model, observation.prediction.labels
+            counts[self._rows_index(model, None)] += len(labels)
+            if len(labels) == 1:  # quicker than a Tally of one
+                counts[self._rows_index(model, labels[0])] += 1
             else:
                 for label, rows in Tally(labels).items():
-                    counts[self._rows_at(model, label)] += rows
-            for warned in seen.out_of_range:
-                where = (model.name, str(model.version), warned.feature)
-                counts[self._at(UNUSUAL, *where)] += 1
-        self.counters.add_all(list(counts.items()))
+                    counts[self._rows_index(model, label)] += rows
+            for value in observation.out_of_range:
+                where = (model.name, str(model.version), value.feature)
+                counts[self._index(OUT_OF_RANGE, *where)] += 1
+        self._store.add_all(list(counts.items()))
 
-    def _rows_at(self, model: Model, label: str | None) -> int | None:
-        """Where a model's rows of one label are counted; those of all where it is None."""
+    def _rows_index(self, model: Model, label: str | None) -> int | None:
+        """Return the index of a model's rows of one label; of all its rows for None."""
         key = (model.name, model.version, label)
         try:
             return self._row_series[key]
         except KeyError:
-            where = (model.name, str(model.version))
-            at = self._at(ROWS, *where) if label is None else self._at(PREDICTIONS, *where, label)
-            self._row_series[key] = at
-            return at
+            version = (model.name, str(model.version))
+            if label is None:
+                index = self._index(ROWS, *version)
+            else:
+                index = self._index(PREDICTIONS, *version, label)
+            self._row_series[key] = index
+            return index
 
     def model_live(self, model: Model) -> None:
-        """A version was loaded and serves now."""
-        where = (model.name, str(model.version))
-        self.counters.set(self._at(MODEL_LIVE, *where), 1.0)
-        self.counters.set(self._at(MODEL_REJECTED, *where), 0.0)
-        self.counters.set(self._at(MODEL_LOAD_SECONDS, *where), model.load_seconds)
-        self.counters.add(self._at(MODEL_LOADS, model.name, "live"))
+        """Count a version that this worker loaded and serves from now on."""
+        version = (model.name, str(model.version))
+        self._store.set(self._index(MODEL_LIVE, *version), 1.0)
+        self._store.set(self._index(MODEL_REJECTED, *version), 0.0)
+        self._store.set(self._index(MODEL_LOAD_SECONDS, *version), model.load_seconds)
+        self._store.add(self._index(MODEL_LOADS, model.name, "live"))
 
-    def is_live_everywhere(self, name: str, version: int) -> bool:
-        """Whether every living worker serves a version."""
-        shared, where = self.counters.shared, (name, str(version))
-        serving = sum(
-            series.values[0]
-            for series in shared.read()
-            if series.metric == MODEL_LIVE.metric and series.labels == where
-        )
-        return serving == shared.workers_alive()
-
-    def model_gone(self, name: str, version: int) -> None:
-        """A version no longer serves."""
-        self.counters.set(self._at(MODEL_LIVE, name, str(version)), 0.0)
+    def model_retired(self, name: str, version: int) -> None:
+        """Count a version that this worker no longer serves."""
+        self._store.set(self._index(MODEL_LIVE, name, str(version)), 0.0)
 
     def model_rejected(self, name: str, version: int) -> None:
-        """A version was refused."""
-        self.counters.set(self._at(MODEL_REJECTED, name, str(version)), 1.0)
-        self.counters.add(self._at(MODEL_LOADS, name, "rejected"))
+        """Count a version that this worker rejected."""
+        self._store.set(self._index(MODEL_REJECTED, name, str(version)), 1.0)
+        self._store.add(self._index(MODEL_LOADS, name, "rejected"))
 
-    def rejection_over(self, name: str, version: int) -> None:
-        """A refused version is gone from the disk, or another try is being made."""
-        self.counters.set(self._at(MODEL_REJECTED, name, str(version)), 0.0)
+    def rejection_cleared(self, name: str, version: int) -> None:
+        """Count a rejected version as gone from the disk or as being loaded again."""
+        self._store.set(self._index(MODEL_REJECTED, name, str(version)), 0.0)
 
-    def expect_model(self, name: str) -> None:
-        """Readiness asks for this model from now on, in this worker's successors too."""
-        self.counters.add(self.counters.series(COUNTER, EXPECTED, [name]))
-
-    def expected_models(self) -> set[str]:
-        """The models that any worker so far expected; empty at the service's start."""
-        return {name for (name,) in self.counters.labels_of(EXPECTED)}
+    def is_live_everywhere(self, name: str, version: int) -> bool:
+        """Return whether every living worker serves a version."""
+        labels = (name, str(version))
+        serving = sum(
+            series.values[0]
+            for series in MetricStore(self._shared).read()
+            if series.metric == MODEL_LIVE.metric and series.labels == labels
+        )
+        return serving == self._shared.workers_alive()
 
     def ready(self, is_ready: bool) -> None:
-        """Whether this worker is ready."""
-        self.counters.set(self._at(WORKER_READY), float(is_ready))
+        """Set whether this worker is ready."""
+        self._store.set(self._index(WORKER_READY), float(is_ready))
 
-    def _at(self, name: Name, *labels: str) -> int | None:
-        # A histogram's cells are counters: one a bucket, one for +Inf, one for the sum.
-        if name.kind == HISTOGRAM:
-            return self.counters.series(COUNTER, name.metric, labels, len(BUCKETS_S) + 2)
-        return self.counters.series(name.kind, name.metric, labels, detail=name.detail)
+    def _index(self, spec: MetricSpec, *labels: str) -> int | None:
+        # The values of a histogram are counters: one per bucket, one for +Inf, one for the sum.
+        if spec.kind == HISTOGRAM:
+            return self._store.series(COUNTER, spec.metric, labels, len(BUCKETS_S) + 2)
+        return self._store.series(spec.kind, spec.metric, labels, detail=spec.detail)
 
 
 class MetricsCollector:
-    """What a scrape reads: the sums over all workers (prometheus_client's Collector protocol).
+    """Reads every metric for a scrape, summed over all workers (prometheus_client's Collector).
 
     Args:
-        shared: the map of all workers.
-        version: the service's own version.
-        read: reads the figures of this moment.
+        shared: the shared map.
+        version: the service's version.
+        measure: returns the `MEASURED` metrics.
     """
 
     def __init__(
         self,
         shared: SharedState,
         version: str,
-        read: Callable[[], Mapping[Name, float]] = dict,
+        measure: Callable[[], Mapping[MetricSpec, float]] = dict,
     ) -> None:
-        self._shared, self._version, self._read = shared, version, read
+        self._shared, self._version, self._measure = shared, version, measure
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric once, those without a series too."""
-        figures = self._read()
-        found: dict[str, dict[tuple[str, ...], list[tuple[float, ...]]]] = defaultdict(
+        """Yield every metric once, including metrics without a series."""
+        measured = self._measure()
+        store = MetricStore(self._shared)
+        stored: dict[str, dict[tuple[str, ...], list[tuple[float, ...]]]] = defaultdict(
             lambda: defaultdict(list)
         )
-        for series in self._shared.read():
-            found[series.metric][series.labels].append(series.values)
-        for name in STORED:
-            yield _family(name, found[name.metric])
-        for name in READ:
-            yield _family(name, {(): [(figures[name],)]} if name in figures else {})
-        single: list[tuple[Name, tuple[str, ...], float]] = [
-            (CONNECTIONS, (), self._shared.connections()),
+        for series in store.read():
+            stored[series.metric][series.labels].append(series.values)
+        for spec in STORED:
+            yield _family(spec, stored[spec.metric])
+        for spec in MEASURED:
+            yield _family(spec, {(): [(measured[spec],)]} if spec in measured else {})
+        single: list[tuple[MetricSpec, tuple[str, ...], float]] = [
+            (CONNECTIONS, (), sum(connection_counts(self._shared))),
             (WORKERS, (), self._shared.workers_alive()),
-            (REFUSED, (), self._shared.refused()),
+            (SERIES_REJECTED, (), store.rejected()),
             (BUILD, (self._version,), 1),
         ]
-        for name, labels, value in single:
-            yield _family(name, {labels: [(float(value),)]})
+        for spec, labels, value in single:
+            yield _family(spec, {labels: [(float(value),)]})
 
 
-def _family(name: Name, series: dict[tuple[str, ...], list[tuple[float, ...]]]) -> Metric:
-    if name.kind == HISTOGRAM:
-        histogram = HistogramMetricFamily(name.metric, name.help, labels=name.labels)
-        for labels, slots in sorted(series.items()):
-            *cells, total_s = (sum(values) for values in zip(*slots, strict=True))
-            buckets, running = [], 0.0
-            for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), cells, strict=True):
-                running += count
-                buckets.append((bound, running))
-            histogram.add_metric(labels, buckets, total_s)
-        return histogram
-    kind = CounterMetricFamily if name.kind == COUNTER else GaugeMetricFamily
-    family = kind(name.metric, name.help, labels=name.labels)
-    for labels, slots in sorted(series.items()):
-        family.add_metric(labels, name.combine([value for (value,) in slots]))
+def _family(spec: MetricSpec, series: dict[tuple[str, ...], list[tuple[float, ...]]]) -> Metric:
+    """Return one metric with its samples; ``series`` holds each worker's values by labels."""
+    if spec.kind == HISTOGRAM:
+        return _histogram(spec, series)
+    make_family = CounterMetricFamily if spec.kind == COUNTER else GaugeMetricFamily
+    family = make_family(spec.metric, spec.help, labels=spec.labels)
+    for labels, workers in sorted(series.items()):
+        family.add_metric(labels, spec.combine([value for (value,) in workers]))
+    return family
+
+
+def _histogram(
+    spec: MetricSpec, series: dict[tuple[str, ...], list[tuple[float, ...]]]
+) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(spec.metric, spec.help, labels=spec.labels)
+    for labels, workers in sorted(series.items()):
+        *counts, total_s = (sum(values) for values in zip(*workers, strict=True))
+        buckets, cumulative = [], 0.0
+        for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), counts, strict=True):
+            cumulative += count
+            buckets.append((bound, cumulative))
+        family.add_metric(labels, buckets, total_s)
     return family

@@ -1,4 +1,4 @@
-"""A prediction as those see it who watch: metrics, and whatever is to come."""
+"""A prediction as observers see it: the metrics, and any other observer."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..model.training_range import OutOfRange
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """A prediction: the model, what it said of some rows, and what was unusual in them."""
+    """A prediction with its model and the values that were out of the training range."""
 
     model: Model
     prediction: Prediction
     out_of_range: Sequence[OutOfRange]
 
 
-ModelRan = Callable[[str, int, float, float], object]
-"""Told of a run that went well: the model's name and version, its seconds, and those that its calls
-had waited for it, all together. Quick, for the answers wait."""
+OnModelRun = Callable[[str, int, float, float], object]
+"""Called after each successful run with the model's name and version, the run's seconds, and the sum
+of the seconds that its calls waited. Must be quick: the responses wait for it."""
 
 Observer = Callable[[Sequence[Observation]], None]
-"""Told of predictions after they were made: of all since the last time, in order."""
+"""Called with all predictions since the last call, in order."""

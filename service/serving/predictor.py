@@ -1,4 +1,4 @@
-"""The use case: find the live model, run it, tell those who watch."""
+"""Find the live model, run it, and notify the observers."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from functools import partial
 from ..errors import DeadlineExceeded, PigeonholeError
 from ..model.artifact import Model
 from ..model.columns import Columns, Prediction, concatenate, split_by_call
-from .batcher import Batcher, RunPool, alone
+from ..model.per_model import PerModel
+from .batcher import Batcher, Outcome, RunPool, outcome_of
 from .live_models import LiveModels
-from .observation import ModelRan, Observation, Observer
+from .observation import Observation, Observer, OnModelRun
 
 log = logging.getLogger(__name__)
 
 QUICK_S = 0.001
-"""A run that takes no longer is made where the call stands: handing it to a thread and back costs
-some 50 us, and other calls wait no longer for it than for a large answer."""
+"""A run expected to be shorter stays in the calling thread: a hand-over to another thread and back
+costs some 50 us, and other calls wait no longer for the run than for a large response."""
 
-JOINED_ROWS = 256
-"""Rows that calls are joined up to: from there on a row costs what it costs."""
+BATCH_ROWS = 256
+"""Most rows of a batch: beyond that, more rows in one run are no cheaper."""
 
 
 class Predictor:
-    """Answers rows with the live models.
+    """Predicts rows with the live models.
 
     Args:
         live: the models.
-        pool: the threads that run what is not quick.
-        observers: told of every prediction; one that fails is logged and fails nothing.
-        ran: told of every run.
+        pool: the threads that run heavy models.
+        observers: called with every prediction. An observer that fails is logged.
+        on_run: called after every run.
     """
 
     def __init__(
@@ -40,150 +41,148 @@ class Predictor:
         live: LiveModels,
         pool: RunPool,
         observers: Sequence[Observer] = (),
-        ran: ModelRan = lambda _name, _version, _seconds, _waited_s: None,
+        on_run: OnModelRun = lambda _name, _version, _seconds, _waited_s: None,
     ) -> None:
         self._live, self._pool, self._observers = live, pool, tuple(observers)
-        self._ran = ran
-        self._untold: deque[Observation] = deque()
+        self._on_run = on_run
+        self._batcher = PerModel(self._make_batcher)
+        self._unobserved: deque[Observation] = deque()
 
     def find(self, name: str | None, version: str | None) -> Model:
-        """The live model that a request means; raises as `LiveModels.find` does.
+        """Return the live model for a request; raises as `LiveModels.find` does.
 
-        It is the caller's from here on, so that rows are read by the signature of the very version
-        that answers them, whatever is swapped in meanwhile.
+        The request keeps the model until it is answered. So the signature that its rows are read by
+        belongs to the version that predicts them, even if a new version goes live meanwhile.
         """
         return self._live.find(name, version)
 
     def is_quick(self, model: Model, rows: int) -> bool:
-        """Whether so many rows may be run where the call stands, an event loop too."""
+        """Return whether so many rows may run in the calling thread, even on an event loop."""
         return model.expected_seconds(rows) <= QUICK_S
 
     def run(self, model: Model, columns: Columns, deadline: float | None = None) -> Observation:
-        """What the model says of each row; waits for its turn where it is not quick.
+        """Predict rows, in the calling thread if that is quick; else wait in the queue.
 
         Args:
             model: as found.
             columns: the rows.
-            deadline: on ``time.monotonic``'s scale; nothing is begun after it.
+            deadline: on the scale of ``time.monotonic``; no run begins after it.
 
         Raises:
-            InvalidRows: for rows that the model has no finite answer to.
-            PredictionFailed: when the runtime fails.
-            DeadlineExceeded, Overloaded: as they say.
+            InvalidRows: the model has no finite answer for some rows.
+            PredictionFailed: the runtime failed.
+            DeadlineExceeded: the deadline passed before the run began.
+            Overloaded: the queue is full, or the call waited too long.
         """
-        if self.is_quick(model, len(columns)):
-            if deadline is not None and time.monotonic() >= deadline:
-                raise DeadlineExceeded
-            # Watched, for it may stand in a thread; an event loop that stands still is missed anyway.
-            started = time.perf_counter()
-            prediction = self._pool.run(model.session.run, columns, model.name, model.version)
-            self._ran(model.name, model.version, time.perf_counter() - started, 0.0)
-            return self._observed(model, columns, prediction)
-        return self._observed(model, columns, self._batcher(model).run(columns, deadline))
+        if not self.is_quick(model, len(columns)):
+            return self._observe(model, columns, self._batcher(model).run(columns, deadline))
+        if deadline is not None and time.monotonic() >= deadline:
+            raise DeadlineExceeded
+        # Through the pool, which notices a stuck run in any thread. (`run_together` needs no pool:
+        # the parent process notices when an event loop is stuck.)
+        started = time.perf_counter()
+        prediction = self._pool.run(model.session.run, columns, model.name, model.version)
+        self._on_run(model.name, model.version, time.perf_counter() - started, 0.0)
+        return self._observe(model, columns, prediction)
 
     def submit(
         self,
         model: Model,
         columns: Columns,
         deadline: float | None,
-        done: Callable[[Observation | Exception], None],
+        on_outcome: Callable[[Observation | Exception], None],
     ) -> Callable[[], bool]:
-        """The same without waiting.
+        """Queue rows for prediction and return at once.
 
         Args:
             model: as found.
             columns: the rows.
             deadline: as in `run`.
-            done: called with what comes of it, from another thread.
+            on_outcome: called with the observation or the exception, from another thread.
 
         Returns:
-            What gives the call up: False when it has begun.
+            A function that cancels the call; it returns False if the run has begun.
 
         Raises:
-            DeadlineExceeded, Overloaded: as they say.
+            DeadlineExceeded: the deadline has passed.
+            Overloaded: the queue is full.
         """
 
-        def observe(outcome: Prediction | Exception) -> None:
+        def observe(outcome: Outcome) -> None:
             if isinstance(outcome, Exception):
-                done(outcome)
+                on_outcome(outcome)
             else:
-                done(self._observed(model, columns, outcome))
+                on_outcome(self._observe(model, columns, outcome))
 
         return self._batcher(model).submit(columns, deadline, observe).cancel
 
     def run_together(
         self, model: Model, parts: Sequence[Columns]
     ) -> Sequence[Observation | Exception]:
-        """Run the rows of calls that are quick as one, here and now.
+        """Run the rows of several quick calls as one, in the calling thread.
 
         Args:
-            model: as found by all of them.
+            model: as found by all calls.
             parts: the rows of each call.
 
         Returns:
-            For each call what it would have got alone.
+            For each call the outcome that it would have had alone.
         """
-        outcomes: Sequence[Prediction | Exception]
+        outcomes: Sequence[Outcome]
         if len(parts) > 1 and model.rows_are_independent:
             columns = concatenate(parts)
             try:
                 prediction = self._timed(model, columns)
-            except PigeonholeError:  # whoever it is, he is found out
+            except PigeonholeError:  # the batcher finds the calls at fault
                 outcomes = self._batcher(model).outcomes(parts, [0.0] * len(parts))
             else:
                 outcomes = split_by_call(prediction, parts)
-                if not model.watch.out_of_range(columns):
-                    self._untold.append(Observation(model, prediction, ()))
+                if not model.range_check.out_of_range(columns):
+                    self._unobserved.append(Observation(model, prediction, ()))
                     return [Observation(model, own, ()) for own in outcomes]
         else:
-            run = partial(self._timed, model)
-            outcomes = [alone(run, columns) for columns in parts]
+            predict = partial(self._timed, model)
+            outcomes = [outcome_of(predict, columns) for columns in parts]
         return [
-            outcome if isinstance(outcome, Exception) else self._observed(model, columns, outcome)
+            outcome if isinstance(outcome, Exception) else self._observe(model, columns, outcome)
             for columns, outcome in zip(parts, outcomes, strict=True)
         ]
 
     def _timed(self, model: Model, columns: Columns) -> Prediction:
-        """Run here and now, and tell how long that took."""
+        """Run the model in the calling thread and report the duration."""
         started = time.perf_counter()
         prediction = model.session.run(columns)
-        self._ran(model.name, model.version, time.perf_counter() - started, 0.0)
+        self._on_run(model.name, model.version, time.perf_counter() - started, 0.0)
         return prediction
 
-    def _observed(self, model: Model, columns: Columns, prediction: Prediction) -> Observation:
-        """A prediction with what was unusual in its rows, kept for the observers."""
-        observation = Observation(model, prediction, model.watch.out_of_range(columns))
-        self._untold.append(observation)
+    def _observe(self, model: Model, columns: Columns, prediction: Prediction) -> Observation:
+        """Return a prediction with its values out of range; keep it for the observers."""
+        observation = Observation(model, prediction, model.range_check.out_of_range(columns))
+        self._unobserved.append(observation)
         return observation
 
-    def tell_observers(self) -> None:
-        """Tell them, of all predictions since the last time at once."""
-        untold: list[Observation] = []
-        while self._untold:
+    def notify_observers(self) -> None:
+        """Pass all predictions since the last call to the observers."""
+        observations: list[Observation] = []
+        while self._unobserved:
             try:
-                untold.append(self._untold.popleft())
-            except IndexError:  # another thread tells of that one
+                observations.append(self._unobserved.popleft())
+            except IndexError:  # another thread took the last one
                 break
-        if not untold:
+        if not observations:
             return
         for observer in self._observers:
             try:
-                observer(untold)
+                observer(observations)
             except Exception:
                 log.exception("an observer failed")
 
-    def _batcher(self, model: Model) -> Batcher:
-        batcher: Batcher | None = model.memo.get(self._pool)
-        if batcher is None:
-            rows = JOINED_ROWS if model.rows_are_independent else 1
-            name, version = model.name, model.version
-            made = Batcher(
-                model.session.run,
-                self._pool,
-                max_rows=rows,
-                ran=partial(self._ran, name, version),
-                model=name,
-                version=version,
-            )
-            batcher = model.memo.setdefault(self._pool, made)  # another thread may be quicker
-        return batcher
+    def _make_batcher(self, model: Model) -> Batcher:
+        return Batcher(
+            model.session.run,
+            self._pool,
+            max_rows=BATCH_ROWS if model.rows_are_independent else 1,
+            on_run=partial(self._on_run, model.name, model.version),
+            model=model.name,
+            version=model.version,
+        )

@@ -1,7 +1,7 @@
-"""What the service takes of its machine, and what it was given: read at each scrape.
+"""Processor time, memory, file descriptors, cores and disk space of the service, for each scrape.
 
-The service is several processes that come and go, and a scrape reaches one of them. So this adds up
-the first one and its living workers, and goes on counting what those took that have ended.
+The service is several processes that come and go, and a scrape reaches one of them. So these metrics
+add up the parent and its living workers, and keep the processor time of workers that have ended.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
+from .metric_store import WorkerMetrics
 from .metrics import (
     CORES,
     CPU,
@@ -21,97 +22,106 @@ from .metrics import (
     MODELS_DISK_SIZE,
     OPEN_FDS,
     START_TIME,
-    Name,
+    MetricSpec,
 )
-from .shared_state import SharedState, WorkerCounters
+from .process_list import ProcessList
+from .shared_state import WorkerSlot
 
 PROC = Path("/proc")
 
 USER, SYSTEM, ENDED_USER, ENDED_SYSTEM, PAGES = 11, 12, 13, 14, 21
-"""Where these stand in ``/proc/PID/stat`` behind the program's name (proc_pid_stat(5)): processor
-time of its own and of its children that have ended, in ticks, and pages in memory."""
+"""Fields of ``/proc/PID/stat`` after the program's name (proc_pid_stat(5)): processor time in ticks,
+of the process and of its ended children, and resident pages."""
 
-TICKS = os.sysconf("SC_CLK_TCK")
-"""In a second of processor time."""
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-TRIES = 5
-"""How often processor times are read again because a worker ended meanwhile."""
+READ_ATTEMPTS = 5
+"""Most readings of the processor times when workers end meanwhile."""
 
 
 class ProcessMetrics:
-    """Reads what the service has and takes.
+    """Measures the processes of the service.
 
     Args:
-        counters: this worker's slot.
+        slot: this worker's slot.
         models: the model folder.
-        cores: how many cores the service may use.
-        proc: where the kernel tells of processes.
+        cores: returns the number of cores that the service may use.
+        proc: where the kernel describes processes.
     """
 
     def __init__(
         self,
-        counters: WorkerCounters,
+        slot: WorkerSlot,
         models: Path,
         cores: Callable[[], float],
         proc: Path = PROC,
     ) -> None:
-        self._counters, self._models, self._cores, self._proc = counters, models, cores, proc
-        self._cpu = counters.series(CPU.kind, CPU.metric, CPU.labels)
+        self._models, self._cores, self._proc = models, cores, proc
+        self._created_s, self._processes = slot.shared.created_s, ProcessList(slot.shared)
+        self._store = WorkerMetrics(slot)
+        self._cpu = self._store.series(CPU.kind, CPU.metric, CPU.labels)
 
-    def read(self) -> dict[Name, float]:
-        """The figures of this moment; processor time is put into the shared map.
+    def measure(self) -> dict[MetricSpec, float]:
+        """Return the current values; write the processor time into the shared map.
 
-        What can't be told is left out: a process may end at any moment, and not every system tells
-        everything.
+        Values that can't be read are left out: a process may end at any moment, and not every system
+        reports everything.
         """
-        shared = self._counters.shared
-        # What another worker has told already is never gone back behind.
-        self._counters.raise_to(self._cpu, self._cpu_seconds(shared))
-        folders = [self._proc / str(pid) for pid in shared.processes()]
-        figures: dict[Name, float] = {START_TIME: shared.made, CORES: self._cores()}
+        # Workers read at different moments; the total must never go back.
+        self._store.raise_to(self._cpu, self._cpu_seconds())
+        folders = self._process_folders()
+        values: dict[MetricSpec, float] = {START_TIME: self._created_s, CORES: self._cores()}
         if sizes := [size for folder in folders if (size := _memory_bytes(folder)) is not None]:
-            figures[MEMORY] = sum(sizes)
+            values[MEMORY] = sum(sizes)
         if fds := [count for folder in folders if (count := _open_fds(folder)) is not None]:
-            # Each may have as many as the first one, which started the others.
+            # Workers inherit the parent's limit, and so does this process.
             limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-            figures[OPEN_FDS] = sum(fds)
-            figures[MAX_FDS] = len(fds) * (math.inf if limit == resource.RLIM_INFINITY else limit)
+            values[OPEN_FDS] = sum(fds)
+            values[MAX_FDS] = len(fds) * (math.inf if limit == resource.RLIM_INFINITY else limit)
+        return values | self._disk_bytes()
+
+    def _process_folders(self) -> list[Path]:
+        return [self._proc / str(pid) for pid in self._processes.pids()]
+
+    def _disk_bytes(self) -> dict[MetricSpec, float]:
         try:
             disk = os.statvfs(self._models)
         except OSError:
-            return figures
-        figures[MODELS_DISK_AVAILABLE] = disk.f_bavail * disk.f_frsize
-        figures[MODELS_DISK_SIZE] = disk.f_blocks * disk.f_frsize
-        return figures
+            return {}
+        return {
+            MODELS_DISK_AVAILABLE: disk.f_bavail * disk.f_frsize,
+            MODELS_DISK_SIZE: disk.f_blocks * disk.f_frsize,
+        }
 
-    def _cpu_seconds(self, shared: SharedState) -> float:
-        """Processor time of all processes, and of the workers that have ended.
+    def _cpu_seconds(self) -> float:
+        """Return the processor time of all processes, including workers that have ended.
 
-        A worker's time becomes its parent's the moment it is taken note of; one for which that
-        happens in between would count twice or not at all.
+        When the parent reaps a worker, the worker's time becomes the parent's. A worker reaped
+        between two readings would count twice or not at all, so the times are read again.
         """
-        parent, ticks = self._proc / str(shared.maker), 0
-        for _ in range(TRIES):
+        parent, ticks = self._proc / str(self._processes.parent), 0
+        for _ in range(READ_ATTEMPTS):
             ended = _ticks(parent, ENDED_USER, ENDED_SYSTEM)
-            folders = [self._proc / str(pid) for pid in shared.processes()]
-            ticks = ended + sum(_ticks(folder, USER, SYSTEM) for folder in folders)
+            running = (_ticks(folder, USER, SYSTEM) for folder in self._process_folders())
+            ticks = ended + sum(running)
             if _ticks(parent, ENDED_USER, ENDED_SYSTEM) == ended:
                 break
-        return ticks / TICKS
+        return ticks / TICKS_PER_S
 
 
 def _ticks(process: Path, *places: int) -> int:
-    """A sum of times of a process; 0 where there is none any more."""
-    fields = _fields(process)
+    """Return the sum of a process's times in ticks; 0 if the process has ended."""
+    fields = _stat_fields(process)
     return sum(fields[place] for place in places) if fields else 0
 
 
 def _memory_bytes(process: Path) -> int | None:
-    """Memory of a process, where pages that it shares count by its share; None where it has none.
+    """Return the resident memory of a process; None if it has none.
 
-    Where that is not told they count in full.
+    A page that n processes share counts as 1/n (PSS). Where the kernel does not report that, shared
+    pages count in full.
     """
     try:
         for line in (process / "smaps_rollup").read_bytes().splitlines():
@@ -120,24 +130,24 @@ def _memory_bytes(process: Path) -> int | None:
                 return int(size.split()[0]) * 1024
     except OSError:
         pass
-    fields = _fields(process)
+    fields = _stat_fields(process)
     return fields[PAGES] * PAGE_BYTES if fields and fields[PAGES] else None
 
 
 def _open_fds(process: Path) -> int | None:
-    """How many descriptors a process has open; None where that is not told."""
+    """Return the number of open file descriptors of a process; None if it can't be read."""
     try:
-        return len(os.listdir(process / "fd"))  # noqa: PTH208 - their number is all that is asked for
+        return len(os.listdir(process / "fd"))  # noqa: PTH208 - only their number is needed
     except OSError:
         return None
 
 
-def _fields(process: Path) -> list[int]:
-    """What stands in its ``stat`` behind name and state; empty where there is no such process."""
+def _stat_fields(process: Path) -> list[int]:
+    """Return the fields of ``stat`` after the name; empty if the process has ended."""
     try:
         text = (process / "stat").read_bytes()
     except OSError:
         return []
-    # The name is in brackets and may hold some; the state is a letter.
+    # The name is in parentheses and may contain some. The first field, the state, is a letter.
     _, *numbers = text[text.rindex(b")") + 1 :].split()
     return [0, *map(int, numbers)]

@@ -1,22 +1,28 @@
-"""Counters, and commands, that all workers share: one anonymous memory map made before the fork.
+"""Memory that all workers share: one anonymous map, made before the workers are forked.
 
-Each worker has a slot and is the only one to write there, so counting takes no lock between
-processes, and a scrape reads every slot at any moment. A worker that takes over the slot of a dead
-one goes on from its totals: they never go back, and nothing is left on disk. (prometheus_client's
-own multi-process mode keeps a file per worker; a worker killed at the wrong moment leaves an empty
-one, after which every scrape fails: prometheus/client_python#1199.)
+Each worker owns one slot and is the only process that writes there. So writing takes no lock
+between processes, and any process may read every slot at any moment. Small classes give each use of
+the map its own view:
 
-A slot holds the keys of its series as text and their values as doubles:
+    metric_store        counters and gauges
+    model_commands      operators' commands to load or unload a model
+    expected_models     the models that a successor needs before it is ready
+    connection_share    open connections of each worker
+    process_list        process ids
 
-    header      8 x int64    alive, bytes of keys, number of values, series refused for want of room,
-                             connections open (-1 where none is taken), stamp of the newest command
-                             given here, stamp of the newest one followed, process id (0 before it
-                             is known)
-    keys        one JSON line per series: [kind, metric, [label values], number of values]
-    values      float64, in the order of the keys
+A slot is a header and three tables of named values:
 
-A series is added by writing its key and values first and the header's lengths last, and an aligned
-8-byte store is whole or not done at all, so a reader never sees half a series or half a number.
+    header      16 x int64    ALIVE, PID, CONNECTIONS, NEWEST_COMMAND, FOLLOWED_COMMAND; then for each
+                              table KEY_LENGTH (bytes), VALUE_COUNT and REJECTED (entries without room)
+    table       keys          one JSON line per entry: [number of values, is transient, *key]
+                values        float64, in the order of the keys
+
+A writer stores the key first and the lengths in the header last. An aligned 8-byte store is either
+complete or not done, so a reader never sees half an entry or half a number, even when the writer is
+killed. The worker that takes over the slot of a dead one continues from its totals: counters never
+go back, and nothing is left on disk. (prometheus_client's multi-process mode keeps a file per
+worker. A worker killed at the wrong moment leaves an empty file, after which every scrape fails:
+prometheus/client_python#1199.)
 """
 
 from __future__ import annotations
@@ -26,260 +32,237 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import NamedTuple
 
 SLOTS = 64
-"""Workers at one time at most, those being replaced included."""
+"""Most workers at one time, including workers that are being replaced."""
 
-KEY_BYTES = 2 * 2**20
-VALUES = 256 * 1024
-"""Room per slot, of some 25,000 series. Untouched pages of an anonymous map take no memory."""
+ALIVE, PID, CONNECTIONS, NEWEST_COMMAND, FOLLOWED_COMMAND = range(5)
+"""Header fields: 1 for a living worker; its process id (0 before it is known); its open connections
+(``NOT_ACCEPTING`` for none accepted); stamps of the newest command given and followed here."""
 
-KEPT_BACK = 0.25
-"""The part of it that is for others than ``details``, of which there may be any number."""
+NOT_ACCEPTING = -1
 
-_HEADER_BYTES = 64
-_SLOT_BYTES = _HEADER_BYTES + KEY_BYTES + 8 * VALUES
-_ALIVE, _KEY_LENGTH, _VALUE_COUNT, _REFUSED, _CONNECTIONS, _GIVEN, _FOLLOWED, _PID = range(8)
-
-_TAKES_NONE = -1
-
-COUNTER, GAUGE = "counter", "gauge"
-"""A counter outlives its worker; a gauge is the worker's own, and ends with it."""
+_FIRST_LENGTH, _LENGTHS = 5, 3
+_KEY_LENGTH, _VALUE_COUNT, _REJECTED = range(_LENGTHS)
+_HEADER_BYTES = 16 * 8
+_VALUE_BYTES = 8
 
 
-@dataclass(frozen=True)
-class Series:
-    """One series as a scrape sees it: what it is called and its values."""
+class Table(NamedTuple):
+    """One table of a slot.
 
-    kind: str
-    metric: str
-    labels: tuple[str, ...]
+    Attributes:
+        number: place among the tables.
+        key_bytes: room for keys, in bytes.
+        value_count: room for values. Untouched pages of an anonymous map take no memory.
+    """
+
+    number: int
+    key_bytes: int
+    value_count: int
+
+    def field(self, length: int) -> int:
+        """Return the header field of one of the table's lengths."""
+        return _FIRST_LENGTH + _LENGTHS * self.number + length
+
+
+METRICS = Table(0, 2 * 2**20, 256 * 1024)
+"""Some 25,000 series."""
+
+COMMANDS = Table(1, 2**18, 8 * 1024)
+EXPECTED_MODELS = Table(2, 2**18, 8 * 1024)
+"""At least 2,000 names of 100 characters each."""
+
+TABLES = (METRICS, COMMANDS, EXPECTED_MODELS)
+
+*_KEY_OFFSETS, _SLOT_BYTES = accumulate(
+    (table.key_bytes + _VALUE_BYTES * table.value_count for table in TABLES), initial=_HEADER_BYTES
+)
+
+Key = tuple[str, ...]
+
+
+class Entry(NamedTuple):
+    """One entry of a table as a reader sees it."""
+
+    key: Key
     values: tuple[float, ...]
 
 
+class _Place(NamedTuple):
+    """Where an entry's values are in its table."""
+
+    key: Key
+    start: int
+    width: int
+    is_transient: bool
+
+
 class SharedState:
-    """The shared map; made once, before the fork.
+    """The shared map. The parent process makes it once, before the first fork.
 
     Args:
-        slots: how many workers there can be at one time.
+        slots: most workers at one time.
 
     Attributes:
         slots: the same.
-        maker: the id of the process that made it, which starts the workers.
-        made: when, in seconds since 1970.
+        parent_pid: process id of the parent.
+        created_s: creation time in seconds since 1970.
+        headers: each slot's header.
     """
 
     def __init__(self, slots: int = SLOTS) -> None:
-        self.slots, self.maker, self.made = slots, os.getpid(), time.time()
-        self._map = mmap.mmap(-1, slots * _SLOT_BYTES)  # anonymous and shared: forks see it
-        self._headers = [self._header(slot) for slot in range(slots)]
+        self.slots, self.parent_pid, self.created_s = slots, os.getpid(), time.time()
+        self.memory = mmap.mmap(-1, slots * _SLOT_BYTES)  # anonymous and shared with forks
+        self.headers = [self._header(slot) for slot in range(slots)]
 
     def free_slot(self) -> int | None:
-        """A slot that no living worker has, or None. Only the parent of the workers asks."""
-        return next((s for s in range(self.slots) if not self._header(s)[_ALIVE]), None)
+        """Return a slot without a living worker, or None. For the parent process only."""
+        return next((s for s, header in enumerate(self.headers) if not header[ALIVE]), None)
 
-    def take(self, slot: int) -> None:
-        """Mark a slot as some worker's, by the parent, before the fork; its gauges begin at 0."""
-        values = self._values(slot)
-        for start, width, kind, _, _ in self._placed(slot):
-            if kind == GAUGE:
-                values[start : start + width] = memoryview(bytes(8 * width)).cast("d")
-        self._header(slot)[_CONNECTIONS] = _TAKES_NONE  # not before it says so
-        self._header(slot)[_FOLLOWED] = 0
-        self._header(slot)[_PID] = 0  # the one before has ended
-        self._header(slot)[_ALIVE] = 1
+    def claim(self, slot: int) -> None:
+        """Mark a slot as used and reset its transient values; for the parent, before the fork."""
+        for table in TABLES:
+            values = self.values(table, slot)
+            for place in self.places(table, slot):
+                if place.is_transient:
+                    for index in range(place.start, place.start + place.width):
+                        values[index] = 0.0
+        header = self.headers[slot]
+        header[CONNECTIONS] = NOT_ACCEPTING  # until the worker reports otherwise
+        header[FOLLOWED_COMMAND] = 0
+        header[PID] = 0
+        header[ALIVE] = 1
 
     def release(self, slot: int) -> None:
-        """Mark a slot as nobody's: its counters stay, its gauges are no longer read."""
-        self._header(slot)[_ALIVE] = 0
+        """Mark a slot as free. Its transient values are no longer read; all others stay."""
+        self.headers[slot][ALIVE] = 0
 
-    def worker(self, slot: int) -> WorkerCounters:
-        """The writing end of a slot, for the worker that owns it."""
-        return WorkerCounters(self, slot)
+    def worker(self, slot: int) -> WorkerSlot:
+        """Return the writing end of a slot; for the worker that owns it, after the fork."""
+        return WorkerSlot(self, slot)
 
-    def read(self) -> Iterator[Series]:
-        """Every series of every slot; gauges of living workers alone."""
-        for slot in range(self.slots):
-            alive, values = self._header(slot)[_ALIVE], self._values(slot)
-            for start, width, kind, metric, labels in self._placed(slot):
-                if alive or kind == COUNTER:
-                    yield Series(kind, metric, labels, tuple(values[start : start + width]))
-
-    def labels_of(self, metric: str) -> set[tuple[str, ...]]:
-        """The label values that any worker, dead or alive, ever counted a metric under."""
-        return {series.labels for series in self.read() if series.metric == metric}
+    def living(self) -> list[memoryview[int]]:
+        """Return the headers of all living workers."""
+        return [header for header in self.headers if header[ALIVE]]
 
     def workers_alive(self) -> int:
-        """How many slots belong to living workers."""
-        return sum(self._header(slot)[_ALIVE] for slot in range(self.slots))
+        """Return the number of living workers."""
+        return len(self.living())
 
-    def processes(self) -> set[int]:
-        """The ids of the process that made the map and of the living workers."""
-        headers = self._headers
-        return {self.maker} | {h[_PID] for h in headers if h[_ALIVE] and h[_PID]}
+    def entries(self, table: Table) -> Iterator[Entry]:
+        """Yield a table's entries of every slot, except transient ones of workers that ended."""
+        for slot, header in enumerate(self.headers):
+            is_alive, values = header[ALIVE], self.values(table, slot)
+            for place in self.places(table, slot):
+                if is_alive or not place.is_transient:
+                    yield Entry(place.key, tuple(values[place.start : place.start + place.width]))
 
-    def connections(self) -> int:
-        """How many connections living workers have open that take some."""
-        return sum(self._taking())
+    def rejected(self, table: Table) -> int:
+        """Return the number of entries of a table that found no room, over all slots."""
+        return sum(header[table.field(_REJECTED)] for header in self.headers)
 
-    def least_connections(self) -> int:
-        """The fewest that any worker has open that takes some; 0 where none does."""
-        return min(self._taking(), default=0)
+    def key_offset(self, table: Table, slot: int) -> int:
+        """Return where a table's keys begin, in bytes from the start of the map."""
+        return slot * _SLOT_BYTES + _KEY_OFFSETS[table.number]
 
-    def _taking(self) -> list[int]:
-        return [
-            header[_CONNECTIONS]
-            for header in self._headers
-            if header[_ALIVE] and header[_CONNECTIONS] != _TAKES_NONE
-        ]
+    def values(self, table: Table, slot: int) -> memoryview[float]:
+        """Return a table's values in one slot, including unused ones."""
+        start = self.key_offset(table, slot) + table.key_bytes
+        return memoryview(self.memory)[start : start + _VALUE_BYTES * table.value_count].cast("d")
 
-    def newest_command(self) -> int:
-        """The stamp of the newest command given in any slot, also by a worker that has ended."""
-        return max(header[_GIVEN] for header in self._headers)
-
-    def followed(self) -> int:
-        """The stamp up to which every living worker has followed the commands."""
-        return min((header[_FOLLOWED] for header in self._headers if header[_ALIVE]), default=0)
-
-    def refused(self) -> int:
-        """Series that found no room, over all slots."""
-        return sum(self._header(slot)[_REFUSED] for slot in range(self.slots))
+    def places(self, table: Table, slot: int) -> Iterator[_Place]:
+        """Yield where each entry of a table is in one slot."""
+        offset, start = self.key_offset(table, slot), 0
+        length = self.headers[slot][table.field(_KEY_LENGTH)]
+        for line in self.memory[offset : offset + length].splitlines():
+            width, is_transient, *key = json.loads(line)
+            yield _Place(tuple(key), start, width, bool(is_transient))
+            start += width
 
     def _header(self, slot: int) -> memoryview[int]:
         start = slot * _SLOT_BYTES
-        return memoryview(self._map)[start : start + _HEADER_BYTES].cast("q")
-
-    def _placed(self, slot: int) -> Iterator[tuple[int, int, str, str, tuple[str, ...]]]:
-        """The series of a slot: first value, number of values, kind, metric, label values."""
-        at = slot * _SLOT_BYTES + _HEADER_BYTES
-        start = 0
-        for line in self._map[at : at + self._header(slot)[_KEY_LENGTH]].splitlines():
-            kind, metric, labels, width = json.loads(line)
-            yield start, width, kind, metric, tuple(labels)
-            start += width
-
-    def _values(self, slot: int) -> memoryview[float]:
-        start = slot * _SLOT_BYTES + _HEADER_BYTES + KEY_BYTES
-        return memoryview(self._map)[start : start + 8 * VALUES].cast("d")
+        return memoryview(self.memory)[start : start + _HEADER_BYTES].cast("q")
 
 
-class WorkerCounters:
-    """One worker's slot, to write to. Safe between threads of the worker, which makes it itself.
+class WorkerSlot:
+    """The writing end of one worker's slot; the worker makes it itself, after the fork.
 
     Args:
         shared: the map.
-        slot: the worker's slot; what an earlier owner counted there is gone on from.
+        number: the slot's number. Values of an earlier owner are continued.
+
+    Attributes:
+        shared: the map.
+        number: the slot's number.
+        header: the slot's header.
+        tables: the writer of each table.
     """
 
-    def __init__(self, shared: SharedState, slot: int) -> None:
-        self._shared, self._slot = shared, slot
-        self._header = shared._header(slot)  # noqa: SLF001 - the map's other half
-        self._values = shared._values(slot)  # noqa: SLF001 - the same
-        self._starts: dict[tuple[str, str, tuple[str, ...]], int | None] = {}
-        self._lock = threading.Lock()
-        self._header[_PID] = os.getpid()
-        end = 0
-        for start, width, kind, metric, labels in shared._placed(slot):  # noqa: SLF001
-            self._starts[kind, metric, labels] = start
-            end = start + width
-        # An owner killed while it added a series may have claimed values that no key names.
-        self._header[_VALUE_COUNT] = end
+    def __init__(self, shared: SharedState, number: int) -> None:
+        self.shared, self.number, self.header = shared, number, shared.headers[number]
+        self.header[PID] = os.getpid()
+        self.tables = {table: TableWriter(self, table) for table in TABLES}
 
-    @property
-    def slot(self) -> int:
-        """The slot's number."""
-        return self._slot
 
-    @property
-    def shared(self) -> SharedState:
-        """The map of all workers."""
-        return self._shared
+class TableWriter:
+    """Adds entries to one table of a worker's slot. Safe between threads of that worker.
 
-    def tell(self, connections: int | None) -> None:
-        """Tell how many connections are open; None where no more are taken."""
-        self._header[_CONNECTIONS] = _TAKES_NONE if connections is None else connections
+    Args:
+        slot: the worker's slot.
+        table: the table.
 
-    def least(self) -> int:
-        """As `SharedState.least_connections`."""
-        return self._shared.least_connections()
+    Attributes:
+        values: the table's values, including unused ones.
+        lock: to be held for a change of values that reads them first.
+    """
 
-    def tell_given(self, stamp: int) -> None:
-        """Tell that a command was given, after what it says was written."""
-        self._header[_GIVEN] = stamp
+    def __init__(self, slot: WorkerSlot, table: Table) -> None:
+        shared = slot.shared
+        self._memory, self._header, self._table = shared.memory, slot.header, table
+        self._offset = shared.key_offset(table, slot.number)
+        self.values, self.lock = shared.values(table, slot.number), threading.Lock()
+        places = list(shared.places(table, slot.number))
+        self._starts: dict[Key, int | None] = {place.key: place.start for place in places}
+        # An owner that was killed while it added an entry may have claimed values without a key.
+        self._header[table.field(_VALUE_COUNT)] = sum(place.width for place in places)
 
-    def tell_followed(self, stamp: int) -> None:
-        """Tell that every command up to this stamp was followed."""
-        self._header[_FOLLOWED] = stamp
-
-    def labels_of(self, metric: str) -> set[tuple[str, ...]]:
-        """As `SharedState.labels_of`: of all workers."""
-        return self._shared.labels_of(metric)
-
-    def series(
-        self,
-        kind: str,
-        metric: str,
-        labels: Sequence[str],
-        width: int = 1,
-        *,
-        detail: bool = False,
+    def find_or_add(
+        self, key: Key, width: int = 1, *, is_transient: bool = False, share: float = 1.0
     ) -> int | None:
-        """Where a series' first value stands, made if need be; None when there is no room.
+        """Return where an entry's first value is; add the entry if it is new.
 
         Args:
-            kind: ``COUNTER`` or ``GAUGE``.
-            metric: its name.
-            labels: their values.
-            width: how many values it has.
-            detail: whether it is one of many, which may not take the room of the others.
+            key: the entry's key.
+            width: number of values.
+            is_transient: whether the values end with the worker.
+            share: part of the table's room that entries like this one may fill.
+
+        Returns:
+            An index into ``values``; None where the table has no room.
         """
-        key = (kind, metric, tuple(labels))
         try:
             return self._starts[key]
         except KeyError:
-            return self._made(key, width, 1 - KEPT_BACK if detail else 1.0)
-
-    def add(self, start: int | None, amount: float = 1.0) -> None:
-        """Add to the value at ``start``."""
-        if start is not None:
-            with self._lock:
-                self._values[start] += amount
-
-    def add_all(self, changes: Sequence[tuple[int | None, float]]) -> None:
-        """Add to several values at once: one turn of the lock."""
-        values = self._values
-        with self._lock:
-            for start, amount in changes:
-                if start is not None:
-                    values[start] += amount
-
-    def set(self, start: int | None, value: float) -> None:
-        """Set the value at ``start``."""
-        if start is not None:
-            self._values[start] = value
-
-    def raise_to(self, start: int | None, value: float) -> None:
-        """Set the value at ``start`` unless it is more already."""
-        if start is not None:
-            with self._lock:
-                self._values[start] = max(self._values[start], value)
-
-    def _made(self, key: tuple[str, str, tuple[str, ...]], width: int, part: float) -> int | None:
-        with self._lock:
-            if key in self._starts:
+            with self.lock:
+                if key not in self._starts:
+                    self._starts[key] = self._add(key, width, is_transient, share)
                 return self._starts[key]
-            kind, metric, labels = key
-            line = json.dumps([kind, metric, labels, width]).encode() + b"\n"
-            length, start = self._header[_KEY_LENGTH], self._header[_VALUE_COUNT]
-            if length + len(line) > part * KEY_BYTES or start + width > part * VALUES:
-                self._header[_REFUSED] += 1
-                self._starts[key] = None  # counted once, and not tried again
-                return None
-            at = self._slot * _SLOT_BYTES + _HEADER_BYTES + length
-            self._shared._map[at : at + len(line)] = line  # noqa: SLF001 - the map's other half
-            self._header[_VALUE_COUNT] = start + width
-            self._header[_KEY_LENGTH] = length + len(line)
-            self._starts[key] = start
-            return start
+
+    def _add(self, key: Key, width: int, is_transient: bool, share: float) -> int | None:
+        """Add an entry; under the lock. Where there is no room, count that once per key."""
+        header, table = self._header, self._table
+        line = json.dumps([width, int(is_transient), *key]).encode() + b"\n"
+        length, start = header[table.field(_KEY_LENGTH)], header[table.field(_VALUE_COUNT)]
+        is_full = length + len(line) > share * table.key_bytes
+        if is_full or start + width > share * table.value_count:
+            header[table.field(_REJECTED)] += 1
+            return None
+        offset = self._offset + length
+        self._memory[offset : offset + len(line)] = line
+        header[table.field(_VALUE_COUNT)] = start + width
+        header[table.field(_KEY_LENGTH)] = length + len(line)  # from here on readers see it
+        return start

@@ -1,6 +1,6 @@
-"""What each version of a model has done since the service's start, over all workers.
+"""The work of each model version since the service's start, over all workers.
 
-It is read from the shared map: the work of a worker that has ended counts too.
+Read from the shared map, so the work of workers that have ended counts too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .metric_store import MetricStore
 from .metrics import (
     DURATION,
     FAILED_S,
@@ -16,11 +17,11 @@ from .metrics import (
     LAST_MS,
     QUEUE_SECONDS,
     READING_S,
+    REQUEST_TIMES,
     REQUESTS,
     ROWS,
     RUN_SECONDS,
     RUNS,
-    TIMES,
     WRITING_S,
 )
 from .shared_state import SharedState
@@ -28,20 +29,20 @@ from .shared_state import SharedState
 
 @dataclass
 class Statistics:
-    """One version's work, by whatever protocol it was asked for.
+    """One version's work, over every protocol.
 
     Attributes:
-        rows: that were answered.
-        runs: of the model; calls that were joined are one.
-        run_s: the time that they took, in seconds.
-        waited_s: the time that calls waited for their turn at it.
-        successes: requests that got an answer.
-        failures: requests that were refused or failed once it was known which model they meant.
-        request_s: the time that both took.
-        failed_s: the part of it that the failures took.
-        reading_s: the part of it that went into reading rows, of successes.
-        writing_s: the part of it that went into writing answers, of successes.
-        last_ms: when the last request ended, in milliseconds since 1970; 0 before the first.
+        rows: rows predicted.
+        runs: runs of the model; a batch of calls is one run.
+        run_s: time of the runs, in seconds.
+        waited_s: time that calls waited in the queue, in seconds.
+        successes: requests answered with a prediction.
+        failures: requests rejected or failed after their model was known.
+        request_s: time of both, in seconds.
+        failed_s: time of the failures, in seconds.
+        reading_s: time that successes spent parsing rows, in seconds.
+        writing_s: time that successes spent encoding responses, in seconds.
+        last_ms: end of the last request, in milliseconds since 1970; 0 before the first.
     """
 
     rows: int = 0
@@ -58,11 +59,11 @@ class Statistics:
 
     @property
     def success_s(self) -> float:
-        """The time that the successes took; never below zero, whatever doubles make of it."""
+        """The time of the successes, in seconds; never negative despite rounding."""
         return max(self.request_s - self.failed_s, 0.0)
 
     def add(self, metric: str, labels: Sequence[str], values: Sequence[float]) -> None:
-        """Add what one worker has counted."""
+        """Add one worker's series."""
         first = values[0]
         if metric == ROWS.metric:
             self.rows += int(first)
@@ -79,31 +80,32 @@ class Statistics:
                 self.failures += int(first)
         elif metric == DURATION.metric:
             self.request_s += values[-1]
-        elif metric == TIMES:
+        elif metric == REQUEST_TIMES:
             self.failed_s += values[FAILED_S]
             self.reading_s += values[READING_S]
             self.writing_s += values[WRITING_S]
             self.last_ms = max(self.last_ms, int(values[LAST_MS]))
 
 
-WHERE = {
-    **dict.fromkeys((ROWS.metric, RUNS.metric, RUN_SECONDS.metric, QUEUE_SECONDS.metric, TIMES), 0),
+MODEL_LABEL = {
+    **dict.fromkeys((ROWS.metric, RUNS.metric, RUN_SECONDS.metric, QUEUE_SECONDS.metric), 0),
+    REQUEST_TIMES: 0,
     **dict.fromkeys((REQUESTS.metric, DURATION.metric), 1),
 }
-"""What is read, and where among its labels the model's name stands, before the version."""
+"""The series to read, and the place of the model among their labels. The version follows it."""
 
 
 def read_statistics(shared: SharedState) -> dict[tuple[str, int], Statistics]:
-    """The statistics of each version that was ever asked for, by the model's name and the version.
+    """Return the statistics of each version that was ever requested, by (model name, version).
 
     Args:
-        shared: the map of all workers.
+        shared: the shared map.
     """
-    found: dict[tuple[str, int], Statistics] = defaultdict(Statistics)
-    for series in shared.read():
-        at = WHERE.get(series.metric)
-        if at is None or not series.labels[at]:  # requests may mean no model
+    by_version: dict[tuple[str, int], Statistics] = defaultdict(Statistics)
+    for series in MetricStore(shared).read():
+        place = MODEL_LABEL.get(series.metric)
+        if place is None or not series.labels[place]:  # not every request has a model
             continue
-        name, version = series.labels[at : at + 2]
-        found[name, int(version)].add(series.metric, series.labels, series.values)
-    return dict(found)
+        name, version = series.labels[place : place + 2]
+        by_version[name, int(version)].add(series.metric, series.labels, series.values)
+    return dict(by_version)

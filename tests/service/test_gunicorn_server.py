@@ -19,7 +19,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pigeonhole.service.gunicorn_server import Server
+from pigeonhole.service.gunicorn_server import GunicornServer
 from pigeonhole.service.settings import Settings
 
 pytestmark = pytest.mark.alone
@@ -274,7 +274,7 @@ def test_a_server_starts_without_a_model_and_takes_in_the_first_good_one(
     server = serve(models, *QUICK)
     server.until(lambda: status(server, "/health/live") == 200)
     reasons = failed(get(server, "/health/ready"), 503, "not_ready")["problems"]
-    assert reasons[0].startswith("model 'damaged': version 1 is refused: model.onnx has sha256 ")
+    assert reasons[0].startswith("model 'damaged': version 1 was rejected: model.onnx has sha256 ")
     failed(post(server), 503, "model_not_ready")
     for version in (2, 3):
         write_model(models, "damaged", version)
@@ -444,7 +444,7 @@ def test_a_port_that_is_taken_is_named_and_ends_the_start(running, models) -> No
 
 
 def test_it_listens_on_addresses_of_ipv6_too() -> None:
-    assert Server(Settings(host="::1", port=80)).cfg.address == [("::1", 80)]
+    assert GunicornServer(Settings(host="::1", port=80)).cfg.address == [("::1", 80)]
 
 
 def test_a_request_is_in_the_access_log_with_its_id(serve, models, write_model) -> None:
@@ -459,6 +459,6 @@ def test_a_request_is_in_the_access_log_with_its_id(serve, models, write_model) 
 
 
 def test_a_worker_may_wait_for_its_models_as_long_as_it_was_told() -> None:
-    patient = Server(Settings(load_wait_seconds=600, workers=1))
+    patient = GunicornServer(Settings(load_wait_seconds=600, workers=1))
     assert patient.cfg.timeout > 600
-    assert Server(Settings(workers=1)).cfg.timeout == 60
+    assert GunicornServer(Settings(workers=1)).cfg.timeout == 60

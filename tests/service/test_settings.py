@@ -1,3 +1,5 @@
+"""The settings of the service: sources, limits and errors."""
+
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
@@ -17,29 +19,29 @@ from pigeonhole.service.settings import (
 NAMES = [setting.name for setting in fields(Settings)]
 
 
-def test_without_flags_and_variables_everything_has_its_default() -> None:
+def test_settings_without_flags_and_variables_are_the_defaults() -> None:
     assert Settings.read({}) == Settings()
     assert Settings.read({}, dict.fromkeys(NAMES)) == Settings()
 
 
-def test_a_flag_goes_before_a_variable_and_a_variable_before_the_default() -> None:
+def test_flag_takes_precedence_over_variable_and_variable_over_default() -> None:
     environment = {"PIGEONHOLE_MAX_ROWS": "7", "PIGEONHOLE_PORT": "70"}
     settings = Settings.read(environment, {"max_rows": "8", "port": None})
     assert (settings.max_rows, settings.port, settings.host) == (8, 70, Settings().host)
 
 
-def test_a_bad_variable_does_no_harm_below_a_good_flag() -> None:
+def test_invalid_variable_is_ignored_beside_a_valid_flag() -> None:
     assert Settings.read({"PIGEONHOLE_PORT": "http"}, {"port": "80"}).port == 80
 
 
 @pytest.mark.parametrize(
     ("host", "address"), [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("a.b", "a.b:80")]
 )
-def test_an_address_is_written_as_in_a_url(host: str, address: str) -> None:
+def test_address_is_written_as_in_a_url(host: str, address: str) -> None:
     assert Settings(host=host, port=80).address == address
 
 
-def test_values_have_the_kind_of_their_default() -> None:
+def test_values_have_the_type_of_their_default() -> None:
     environment = {
         "PIGEONHOLE_MODELS": "/srv/models",
         "PIGEONHOLE_DEFAULT_MODEL": "bodymass",
@@ -61,7 +63,7 @@ def test_values_have_the_kind_of_their_default() -> None:
     ("text", "value"),
     [("on", True), ("True", True), ("1", True), ("off", False), ("FALSE", False), ("0", False)],
 )
-def test_a_switch_may_be_said_in_several_ways(text, value) -> None:
+def test_switch_has_several_spellings(text, value) -> None:
     assert Settings.read({}, {"access_log": text}).access_log is value
 
 
@@ -89,7 +91,9 @@ def test_a_switch_may_be_said_in_several_ways(text, value) -> None:
     ],
 )
 @pytest.mark.parametrize("by_flag", [True, False])
-def test_a_bad_value_names_its_source_and_what_was_expected(name, value, expected, by_flag) -> None:
+def test_invalid_value_is_reported_with_source_and_expectation(
+    name, value, expected, by_flag
+) -> None:
     variable, flag = PREFIX + name.upper(), "--" + name.replace("_", "-")
     environment, flags = ({}, {name: value}) if by_flag else ({variable: value}, {})
     with pytest.raises(InvalidSetting) as caught:
@@ -100,7 +104,7 @@ def test_a_bad_value_names_its_source_and_what_was_expected(name, value, expecte
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_setting_has_a_line_of_help(name) -> None:
+def test_setting_has_one_line_of_help(name) -> None:
     text = next(setting.metadata["help"] for setting in fields(Settings) if setting.name == name)
     assert text[0].isupper()
     assert text.endswith(".")
@@ -108,7 +112,7 @@ def test_every_setting_has_a_line_of_help(name) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_default_could_have_been_given(name) -> None:
+def test_default_is_a_valid_value(name) -> None:
     default = getattr(Settings(), name)
     text = {True: "on", False: "off"}.get(default) if isinstance(default, bool) else str(default)
     assert getattr(Settings.read({PREFIX + name.upper(): text}), name) == default
@@ -116,7 +120,7 @@ def test_every_default_could_have_been_given(name) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_number_has_a_limit_that_may_just_be_reached(name) -> None:
+def test_limit_of_a_number_is_a_valid_value(name) -> None:
     facts = next(setting.metadata for setting in fields(Settings) if setting.name == name)
     default = getattr(Settings(), name)
     if isinstance(default, bool) or not isinstance(default, int | float):
@@ -129,7 +133,7 @@ def test_every_number_has_a_limit_that_may_just_be_reached(name) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"),
+    ("values", "model"),
     [
         ({}, None),
         ({"default_model": "a"}, "a"),
@@ -137,22 +141,21 @@ def test_every_number_has_a_limit_that_may_just_be_reached(name) -> None:
         ({"default_model": "b", "model_name": "b"}, "b"),
     ],
 )
-def test_the_one_model_is_the_one_that_is_meant(given: dict[str, str], meant: str | None) -> None:
-    assert Settings.read({}, given).meant == meant
+def test_single_model_is_the_effective_default(values: dict[str, str], model: str | None) -> None:
+    assert Settings.read({}, values).effective_default_model == model
 
 
-def test_where_one_model_is_served_no_other_can_be_the_default() -> None:
+def test_default_model_must_be_the_single_model() -> None:
     with pytest.raises(InvalidSetting) as caught:
         Settings.read({"PIGEONHOLE_DEFAULT_MODEL": "a"}, {"model_name": "b"})
-    said = "PIGEONHOLE_DEFAULT_MODEL is 'a', expected 'b', the only model"
-    assert str(caught.value) == said
+    assert str(caught.value) == ("PIGEONHOLE_DEFAULT_MODEL is 'a', expected 'b', the only model")
 
 
-def test_a_flag_is_written_with_dashes() -> None:
+def test_flag_is_written_with_dashes() -> None:
     assert flag_of("max_body_bytes") == "--max-body-bytes"
 
 
-def test_variables_that_are_no_setting_are_told() -> None:
+def test_unknown_variables_are_listed() -> None:
     environment = {
         "PIGEONHOLE_MAX_ROW": "7",
         "PIGEONHOLE_PORT": "80",
@@ -162,10 +165,10 @@ def test_variables_that_are_no_setting_are_told() -> None:
     assert unknown_variables(environment) == ["PIGEONHOLE_MAX_ROW", "PIGEONHOLE_SERVICE_HOST"]
 
 
-def test_settings_cannot_be_changed() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(FrozenInstanceError):
         Settings().port = 80  # type: ignore[misc]
 
 
-def test_there_is_a_worker_a_core() -> None:
+def test_default_is_one_worker_per_granted_core() -> None:
     assert Settings().workers == granted_cores()

@@ -62,7 +62,7 @@ def test_a_worker_alone_is_replaced_and_only_the_endless_call_is_lost(
     waiting = [threads.submit(ask, server, *HEAVY) for _ in range(2)]
     server.until(lambda: metric(server, "pigeonhole_calls_waiting") == 2)
     assert ask(server, *QUICK).status_code == 200
-    server.until(lambda: server.lines("a run is stuck"), 10)
+    server.until(lambda: server.lines("model run stuck"), 10)
     newcomer = threads.submit(ask, server, *QUICK)
     assert is_lost(endless)
     for answer in waiting:
@@ -72,7 +72,7 @@ def test_a_worker_alone_is_replaced_and_only_the_endless_call_is_lost(
         )
     assert newcomer.result(60).status_code == 200
     server.until(lambda: started(server) == 2)
-    (told,) = server.lines("a run is stuck")
+    (told,) = server.lines("model run stuck")
     assert (told["level"], told["process"]) == ("ERROR", old)
     assert (told["model"], told["version"]) == ("heavy", 1)
     assert 3 < told["seconds"] < 60
@@ -120,4 +120,4 @@ def test_a_run_may_last_for_any_time_if_so_told(serve, models) -> None:
     server = serve(models, "--workers", "1", "--stuck-seconds", "0", "--drain-seconds", "0.1")
     server.until(lambda: started(server) == 1)
     assert ask(server, ENDLESS[0], {"instances": [[LARGEST // 4]]}).status_code == 200
-    assert server.lines("a run is stuck") == []
+    assert server.lines("model run stuck") == []

@@ -162,7 +162,7 @@ class FastPathHandler:
         failed, self._failed = self._failed, []
         for visit, outcome in failed:
             self._finish(visit, outcome)
-        self._predictor.tell_observers()
+        self._predictor.notify_observers()
         self._metrics.flush()
 
     def _run_together(self, model: Model, quick: _Quick) -> None:

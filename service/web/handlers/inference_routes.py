@@ -88,7 +88,7 @@ def _view(answer: InferenceRoute) -> Callable[..., Response]:
         call = g.call = answer.begin(_header)
         answer.metrics.in_flight(1)
         reply = answer(_header, body, name, version, call, ended)
-        answer.predictor.tell_observers()
+        answer.predictor.notify_observers()
         if reply.rest is not None:
             reply = compress_response(reply, _header("accept-encoding"))
         headers = Headers([(HEADER, call.identity), *reply.headers])

@@ -60,11 +60,11 @@ _SO_ATTACH_FILTER = getattr(socket, "SO_ATTACH_FILTER", 26)
 class Share(Protocol):
     """How many connections this worker has, beside the others."""
 
-    def tell(self, connections: int | None) -> None:
-        """Tell how many there are; None where no more are taken."""
+    def report(self, connections: int | None) -> None:
+        """Report this worker's open connections; None when it accepts no more."""
 
-    def least(self) -> int:
-        """The fewest that any worker has that takes some."""
+    def minimum(self) -> int:
+        """Return the fewest connections that any accepting worker has."""
 
 
 class HttpServer:
@@ -122,7 +122,7 @@ class HttpServer:
         """
         listeners, self._listeners = self._listeners, []
         if self._share is not None:
-            self._share.tell(None)
+            self._share.report(None)
         if last:
             for listener in listeners:
                 turn_away(listener)
@@ -161,7 +161,7 @@ class HttpServer:
 
     def _on_connection_waiting(self, listener: socket.socket) -> None:
         """Somebody wants to connect: to any of the workers."""
-        if self._share is not None and len(self.connections) > self._share.least():
+        if self._share is not None and len(self.connections) > self._share.minimum():
             self._pause(listener, GIVE_WAY_S)
         else:
             self._take(listener)
@@ -226,7 +226,7 @@ class HttpServer:
 
     def _tell(self) -> None:
         if self._share is not None and self._listeners:
-            self._share.tell(len(self.connections))
+            self._share.report(len(self.connections))
 
     def _tick(self) -> None:
         # On the quarters of a second, so that the date is right at once when a new one begins.

@@ -117,5 +117,5 @@ class RetryingRun:
                     raise
                 time.sleep(RETRY_INTERVAL_S)
             else:
-                self._predictor.tell_observers()
+                self._predictor.notify_observers()
                 return observation

@@ -15,6 +15,7 @@ from flask import Blueprint, Response, request
 from ...errors import LoadFailed
 from ...model.validation import truncate
 from ...serving.live_models import LiveModels, ModelState
+from ...serving.reconciler import Reconciler
 from ..errors import JSON
 from .tensor import decoded
 
@@ -37,7 +38,7 @@ class _Command(msgspec.Struct):
 _INDEX, _COMMAND = msgspec.json.Decoder(_IndexRequest), msgspec.json.Decoder(_Command)
 
 
-def open_inference_repository_blueprint(live: LiveModels) -> Blueprint:
+def open_inference_repository_blueprint(live: LiveModels, reconciler: Reconciler) -> Blueprint:
     """``/v2/repository/index``, and ``load`` and ``unload`` below ``/v2/repository/models``."""
     blueprint = Blueprint("open_inference_repository", __name__)
 
@@ -57,13 +58,13 @@ def open_inference_repository_blueprint(live: LiveModels) -> Blueprint:
                     name,
                     f"parameter '{truncate(parameter)}' is not taken, publish a version instead",
                 )
-        live.load(name)
+        reconciler.load(name)
         return _done()
 
     @blueprint.post("/v2/repository/models/<name>/unload")
     def unload(name: str) -> Response:
         _asked(_COMMAND)  # no model depends on another, so no parameter changes anything
-        live.unload(name)
+        reconciler.unload(name)
         return _done()
 
     return blueprint

@@ -1,8 +1,8 @@
-"""Live models on a temporary folder, with their own counters and a record of every load."""
+"""Live models on a temporary folder, with their own shared map and a record of every load."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,27 +14,29 @@ from pigeonhole.service.model.artifact import Model, load_model
 from pigeonhole.service.model.repository import Repository
 from pigeonhole.service.serving.live_models import LiveModels
 from pigeonhole.service.serving.metrics import Metrics, MetricsCollector
+from pigeonhole.service.serving.reconciler import Reconciler
 from pigeonhole.service.serving.shared_state import SharedState
+from tests.service.serving.child_processes import Children
 
-Figures = dict[tuple[str, ...], float]
-"""Samples by name and label values, the labels in the order below."""
+Samples = dict[tuple[str, ...], float]
+"""Samples by metric and label values, in the order of `LABELS`."""
 
 LABELS = ("route", "model", "version", "code", "label", "feature", "outcome", "le")
 
 
 @pytest.fixture
-def counters() -> SharedState:
-    """A map of two slots, both taken."""
-    counters = SharedState(slots=2)
-    counters.take(0)
-    counters.take(1)
-    return counters
+def shared() -> SharedState:
+    """A map of two slots, both claimed."""
+    shared = SharedState(slots=2)
+    shared.claim(0)
+    shared.claim(1)
+    return shared
 
 
-def scraped(counters: SharedState) -> Figures:
-    """Everything that a scrape tells."""
+def scrape_samples(shared: SharedState) -> Samples:
+    """Return every sample of a scrape."""
     registry = CollectorRegistry()
-    registry.register(MetricsCollector(counters, "1.2.3"))
+    registry.register(MetricsCollector(shared, "1.2.3"))
     text = generate_latest(registry).decode("utf-8")
     return {
         (sample.name, *(sample.labels[n] for n in LABELS if n in sample.labels)): sample.value
@@ -44,58 +46,70 @@ def scraped(counters: SharedState) -> Figures:
 
 
 @dataclass
-class Serving:
-    """Live models with what stands around them.
+class ServedFolder:
+    """The live models of one worker on a model folder.
 
     Attributes:
         folder: the model folder.
-        live: its live models; nothing is loaded before ``refresh``.
-        counters: where they are counted.
-        loads: (name, version) of every load tried, in order.
+        default: the default model.
+        shared: the shared map.
+        loads: (name, version) of every attempt to load, in order.
+        live: the live models; nothing is loaded before ``refresh``.
+        reconciler: loads and retires them.
     """
 
     folder: Path
     default: str | None = None
-    counters: SharedState = field(default_factory=lambda: SharedState(slots=1))
+    shared: SharedState = field(default_factory=lambda: SharedState(slots=1))
     loads: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        self.counters.take(0)
-        metrics = Metrics(self.counters.worker(0))
-        self.live = LiveModels(Repository(self.folder), self._load, metrics, self.default)
+        self.shared.claim(0)
+        slot = self.shared.worker(0)
+        self.live = LiveModels(self.default)
+        repository = Repository(self.folder)
+        self.reconciler = Reconciler(self.live, repository, self._load, slot, Metrics(slot))
 
     def _load(self, path: Path, name: str, version: int) -> Model:
         self.loads.append((name, version))
         return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
-    def look(self, times: int = 1) -> None:
-        """Refresh; twice is what a new file needs to count as settled."""
+    def refresh(self, times: int = 1) -> None:
+        """Refresh; a new file needs two refreshes to count as settled."""
         for _ in range(times):
-            self.live.refresh()
+            self.reconciler.refresh()
 
     def versions(self, name: str = "bodymass") -> list[int]:
-        """The live versions of a model."""
+        """Return the live versions of a model."""
         return sorted(self.live.states[name].live)
 
-    def figure(self, *sample: str) -> float | None:
-        """One figure of a scrape."""
-        return scraped(self.counters).get(sample)
+    def sample(self, *sample: str) -> float | None:
+        """Return one value of a scrape."""
+        return scrape_samples(self.shared).get(sample)
 
 
 @pytest.fixture
-def scrape() -> Callable[[SharedState], Figures]:
-    """Reads every figure of the counters as a scrape would."""
-    return scraped
+def scrape() -> Callable[[SharedState], Samples]:
+    """Return every sample of a scrape."""
+    return scrape_samples
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Callable[..., Serving]:
-    """Makes live models on an empty folder; ``default`` names the default model."""
-    return lambda default=None: Serving(tmp_path / "models", default)
+def serve(tmp_path: Path) -> Callable[..., ServedFolder]:
+    """Make live models on an empty folder; ``default`` names the default model."""
+    return lambda default=None: ServedFolder(tmp_path / "models", default)
 
 
 @pytest.fixture
-def serving(serve) -> Serving:
+def serving(serve) -> ServedFolder:
     """Live models on an empty folder."""
     return serve()
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    """Processes forked from the test."""
+    children = Children()
+    yield children
+    children.kill_all()

@@ -307,7 +307,7 @@ def test_refusals_are_counted_with_their_route(ask: Ask, holders) -> None:
 def test_what_an_admin_does_is_logged_with_the_name_of_the_key(holders, caplog) -> None:
     caplog.set_level(logging.INFO)
     counters = SharedState(slots=1)
-    counters.take(0)
+    counters.claim(0)
     blueprint = Blueprint("open_inference_repository", __name__)
     done = []
     blueprint.add_url_rule("/load", "load", lambda: done.append(1) or "", methods=["POST"])

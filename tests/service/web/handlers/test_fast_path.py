@@ -27,6 +27,7 @@ from pigeonhole.service.serving.live_models import LiveModels
 from pigeonhole.service.serving.metrics import Metrics, MetricsCollector
 from pigeonhole.service.serving.observation import Observation
 from pigeonhole.service.serving.predictor import Predictor
+from pigeonhole.service.serving.reconciler import Reconciler
 from pigeonhole.service.serving.shared_state import SharedState
 from pigeonhole.service.web.auth import Authenticator
 from pigeonhole.service.web.errors import CLIENT_GONE
@@ -125,11 +126,12 @@ def loaded(path: Path, name: str, version: int) -> Model:
 def parts(models) -> Iterator[Parts]:
     """The door, with room for one heavy call that waits, and one large body beside it."""
     counters = SharedState(slots=1)
-    counters.take(0)
-    metrics = Metrics(counters.worker(0))
-    live = LiveModels(Repository(models), loaded, metrics, "bodymass")
-    live.refresh()
-    pool = RunPool(1, max_waiting=1, max_wait_s=60, told=metrics.waiting)
+    counters.claim(0)
+    slot = counters.worker(0)
+    metrics = Metrics(slot)
+    live = LiveModels("bodymass")
+    Reconciler(live, Repository(models), loaded, slot, metrics).refresh()
+    pool = RunPool(1, max_waiting=1, max_wait_s=60, on_change=metrics.waiting)
     observed: list[list[Observation]] = []
     predictor = Watched(live, pool, [metrics.predicted, lambda seen: observed.append(list(seen))])
     predictor.together, predictor.failures = [], []

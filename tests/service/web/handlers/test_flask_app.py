@@ -119,7 +119,7 @@ def failing() -> Blueprint:
 @pytest.fixture
 def app():
     counters = SharedState(slots=1)
-    counters.take(0)
+    counters.claim(0)
     metrics = Metrics(counters.worker(0))
     return make_http_app(
         [failing()],
@@ -170,7 +170,7 @@ def test_the_access_log_tells_of_a_streamed_answer_when_it_has_ended(start, mode
 
 def test_the_access_log_tells_each_request_in_one_line() -> None:
     counters = SharedState(slots=1)
-    counters.take(0)
+    counters.claim(0)
     metrics = Metrics(counters.worker(0))
     reader, writer = os.pipe()
     access_log = AccessLog(writer)

@@ -37,7 +37,7 @@ def echo(environment: dict[str, Any], start_response: Callable[..., Any]) -> lis
 @pytest.fixture
 def counters() -> SharedState:
     counters = SharedState(slots=1)
-    counters.take(0)
+    counters.claim(0)
     return counters
 
 

@@ -372,15 +372,15 @@ class Counts:
 class Slot:
     def __init__(self, told: dict[int, int], number: int) -> None:
         self._told, self._number = told, number
-        self.tell(0)
+        self.report(0)
 
-    def tell(self, connections: int | None) -> None:
+    def report(self, connections: int | None) -> None:
         if connections is None:
             self._told.pop(self._number, None)
         else:
             self._told[self._number] = connections
 
-    def least(self) -> int:
+    def minimum(self) -> int:
         return min([*self._told.values()], default=0)
 
 

@@ -46,12 +46,12 @@ def test_a_refused_model_is_a_reason(start, models, write_model, failed) -> None
     assert answer["models"]["bodymass"] == {"ready": True, "versions": ["1"]}
     assert answer["models"]["damaged"] == {"ready": False, "versions": []}
     (problem,) = answer["problems"]
-    assert problem.startswith("model 'damaged': version 1 is refused: model.onnx has sha256 ")
+    assert problem.startswith("model 'damaged': version 1 was rejected: model.onnx has sha256 ")
 
 
 def test_a_default_model_that_is_not_there_is_a_reason(start, models, failed) -> None:
     answer = failed(start(models=models, default_model="nobody").get("/health/ready"), 503)
-    assert answer["problems"] == ["the default model 'nobody' is not there"]
+    assert answer["problems"] == ["the default model 'nobody' does not exist"]
 
 
 def test_a_refused_version_is_told_while_an_older_one_serves(start, models, write_model) -> None:
@@ -59,7 +59,7 @@ def test_a_refused_version_is_told_while_an_older_one_serves(start, models, writ
     answer = start(models=models).get("/health/ready")
     assert answer.status_code == 200
     assert answer.json["models"] == {"bodymass": {"ready": True, "versions": ["1"]}}
-    assert answer.json["problems"][0].startswith("model 'bodymass': version 2 is refused: ")
+    assert answer.json["problems"][0].startswith("model 'bodymass': version 2 was rejected: ")
     assert "error" not in answer.json
 
 

@@ -28,7 +28,7 @@ def admin(service: Service) -> FlaskClient:
     """Asks the repository's routes alone, with nobody in front of them who asks for a key."""
     app = Flask(__name__)
     app.url_map.strict_slashes = False
-    app.register_blueprint(open_inference_repository_blueprint(service.live))
+    app.register_blueprint(open_inference_repository_blueprint(service.live, service.reconciler))
 
     @app.errorhandler(Exception)
     def told(error: Exception) -> Any:
@@ -81,18 +81,18 @@ def test_a_model_in_a_folder_of_its_own_is_loaded_unloaded_and_counted_as_any_ot
         (counted,) = client.get("/v2/models/mine/stats").json["model_stats"]
         assert (counted["name"], counted["version"], counted["inference_count"]) == ("mine", "1", 1)
         assert index(client) == [("mine", "1", "READY", "")]
-        service.live.unload("mine")
+        service.reconciler.unload("mine")
         assert index(client) == [("mine", "1", "UNAVAILABLE", "unloaded")]
         failed(client.post("/v2/models/mine/infer", json=TENSORS), 404, "unknown_model")
         assert service.live.is_ready
         (folder / "model.onnx").rename(folder / "other.onnx")
         (folder / "model.onnx.sha256").rename(folder / "other.onnx.sha256")
-        service.live.load("mine")
+        service.reconciler.load("mine")
         assert client.post("/v2/models/mine/infer", json=TENSORS).status_code == 200
         (folder / "other.onnx").unlink()
-        service.live.unload("mine")
+        service.reconciler.unload("mine")
         with pytest.raises(LoadFailed, match=f"there is no model.onnx .* in {folder}"):
-            service.live.load("mine")
+            service.reconciler.load("mine")
     finally:
         service.close()
 
@@ -165,7 +165,7 @@ def test_a_refused_file_is_told_and_what_was_live_stays(admin, client, models, w
     write_model(models, version=2, digest="0" * 64)
     answer = admin.post(LOAD)
     assert (answer.status_code, answer.json["code"]) == (400, "load_failed")
-    assert "failed to load 'bodymass': version 2 is refused: model.onnx has" in answer.json["error"]
+    assert "failed to load 'bodymass': version 2 was rejected: model.onnx has" in answer.json["error"]
     assert client.get("/v2/models/bodymass").json["versions"] == ["1"]
     (models / "bodymass" / "2" / "model.onnx.sha256").unlink()
     assert admin.post(LOAD).status_code == 200

@@ -97,15 +97,14 @@ class Vanishing(LiveModels):
 
     @property
     def states(self):
-        states = super().states
-        self._models = {}
+        states, self._states = self._states, {}
         return states
 
 
 def test_a_model_that_is_taken_away_meanwhile_is_described_as_it_was(models, service) -> None:
     for path in ("/v1/models/bodymass", "/v1/models/bodymass/versions/1"):
-        vanishing = Vanishing(models, service.live._load, service.live._metrics)
-        vanishing._models = service.live.states
+        vanishing = Vanishing()
+        vanishing._states = service.live.states
         app = Flask(__name__)
         app.register_blueprint(catalogue_blueprint(vanishing))
         app.register_error_handler(Exception, lambda error: (error_response(error).body, 500))
