@@ -25,8 +25,8 @@ from ...errors import InvalidRequest, Problem, UnreadableBody
 from ...model.columns import Columns
 from ...model.row_types import check_row_count
 from ...model.signature import Feature, Kind, Signature
-from ...model.table_validation import Coded, Numbers, columns_from_table
-from ...model.validation import check_names, check_unique, invalid_rows, truncate
+from ...model.table_validation import DictionaryColumn, Numbers, columns_from_table
+from ...model.validation import check_column_names, check_unique_columns, invalid_rows, truncate
 from ..errors import UnsupportedMediaType
 
 if TYPE_CHECKING:
@@ -192,8 +192,8 @@ def _block_offsets(body: bytes) -> Iterator[int]:
 def _check_schema(pa: Any, schema: pa.Schema, signature: Signature) -> None:
     """Reject columns that are not features, or whose type cannot hold their feature's values."""
     names = schema.names
-    check_unique(names, "the Arrow schema")
-    check_names(signature, names)
+    check_unique_columns(names, "the Arrow schema")
+    check_column_names(signature, names)
     problems = [
         Problem(
             0,
@@ -235,12 +235,12 @@ def _is_text(types: Any, kind: pa.DataType) -> bool:
 
 def _convert_batches(
     pa: Any, batches: list[pa.RecordBatch], signature: Signature
-) -> dict[str, Coded | Numbers]:
+) -> dict[str, DictionaryColumn | Numbers]:
     """Return the columns of all batches, by feature name."""
     if not batches:
         return {}
     remaining = MAX_TEXT_BYTES
-    columns: dict[str, Coded | Numbers] = {}
+    columns: dict[str, DictionaryColumn | Numbers] = {}
     for index, name in enumerate(batches[0].schema.names):
         feature = signature.by_name[name]
         arrays = [batch.column(index) for batch in batches]
@@ -288,22 +288,22 @@ def _text_lengths(pa: Any, texts: pa.Array) -> Any:
     return np.maximum(lengths, 0).astype(np.int64)
 
 
-def _convert_column(pa: Any, feature: Feature, arrays: list[pa.Array]) -> Coded | Numbers:
+def _convert_column(pa: Any, feature: Feature, arrays: list[pa.Array]) -> DictionaryColumn | Numbers:
     """Return one feature's values from all batches; their type is checked already."""
     kind = arrays[0].type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
         if _is_text(pa.types, kind):
-            return Coded.of([text for array in arrays for text in _dictionary_texts(array)])
+            return DictionaryColumn.of([text for array in arrays for text in _dictionary_texts(array)])
         arrays = [array.dictionary_decode() for array in arrays]
     if pa.types.is_null(kind):
-        return Coded([None] * sum(map(len, arrays)), {None: None})
+        return DictionaryColumn([None] * sum(map(len, arrays)), {None: None})
     if _is_text(pa.types, kind):
-        return Coded.of(_values(arrays))
+        return DictionaryColumn.of(_values(arrays))
     if feature.kind is Kind.DATETIME:
         return np.array([s for array in arrays for s in _to_seconds(pa, array)], np.float64)
     if feature.kind is Kind.CATEGORY:
-        return Coded.of(_nan_to_none(_values(arrays)))
+        return DictionaryColumn.of(_nan_to_none(_values(arrays)))
     doubles = [array.cast(pa.float64(), safe=False) for array in arrays]
     return np.concatenate([array.to_numpy(zero_copy_only=False) for array in doubles])
 

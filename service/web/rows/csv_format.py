@@ -19,14 +19,14 @@ from ...errors import InvalidRequest, InvalidRows, Problem, UnreadableBody
 from ...model.columns import Columns
 from ...model.row_types import check_row_count
 from ...model.signature import Feature, Kind, Signature
-from ...model.table_validation import Coded, Numbers, columns_from_table
+from ...model.table_validation import DictionaryColumn, Numbers, columns_from_table
 from ...model.validation import (
     PROBLEM_LIMIT,
-    check_names,
-    check_unique,
+    check_column_names,
+    check_unique_columns,
     invalid_rows,
     truncate,
-    values_of,
+    count_values,
 )
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -124,7 +124,7 @@ def _parse_cell_with_comma(feature: Feature, cell: str) -> Any:
 
 def parse_column(
     feature: Feature, cells: Sequence[str], parse: ParseCell = _parse_cell
-) -> Coded | Numbers:
+) -> DictionaryColumn | Numbers:
     """Return one feature's cells as a column for `columns_from_table`.
 
     Args:
@@ -139,7 +139,7 @@ def parse_column(
             numbers = None if str in set(map(type, values)) else np.array(values, np.float64)
         if numbers is not None:
             return numbers
-    return Coded(cells, {cell: parse(feature, cell) for cell in set(cells)})
+    return DictionaryColumn(cells, {cell: parse(feature, cell) for cell in set(cells)})
 
 
 def _parse_json_numbers(cells: Sequence[str]) -> Numbers | None:
@@ -220,9 +220,9 @@ def _read_header(lines: Iterator[list[str]], signature: Signature) -> list[str]:
         raise InvalidRequest("the CSV body is empty, expected a header line with feature names")
     known = set(names) & signature.by_name.keys()
     if known:
-        check_unique(names, "the CSV header")
+        check_unique_columns(names, "the CSV header")
     try:
-        check_names(signature, names)
+        check_column_names(signature, names)
     except InvalidRows as error:
         if known or any(problem.did_you_mean for problem in error.problems):
             raise
@@ -251,8 +251,8 @@ def _read_rows(lines: Iterator[list[str]], names: Sequence[str], max_rows: int) 
         if index == max_rows:
             check_row_count(index + 1 + sum(1 for _ in lines), max_rows)
         if len(cells) != len(names) and len(problems) <= PROBLEM_LIMIT:
-            expected = f"{values_of(len(names))}: {truncate(', '.join(names), 200)}"
-            problems.append(Problem(index, None, None, expected, values_of(len(cells))))
+            expected = f"{count_values(len(names))}: {truncate(', '.join(names), 200)}"
+            problems.append(Problem(index, None, None, expected, count_values(len(cells))))
         rows.append(cells)
     if problems:
         raise invalid_rows(problems)

@@ -21,12 +21,12 @@ from ...model.row_types import VALUE_TYPES, check_row_count
 from ...model.signature import Kind, Signature
 from ...model.validation import (
     PROBLEM_LIMIT,
-    check_names,
+    check_column_names,
     columns_from_values,
     describe,
     invalid_rows,
     truncate,
-    values_of,
+    count_values,
 )
 from ..json_body import check_list_length
 
@@ -64,7 +64,7 @@ class FrameDecoder:
     """Decodes the frames of one model without reporting problems."""
 
     def __init__(self, model: Model) -> None:
-        self._signature, self._types = model.signature, model.forms
+        self._signature, self._types = model.signature, model.row_types
         self._by_columns: dict[tuple[str, ...], _RowDecoder] = {}
 
     def decode(self, content: bytes | msgspec.Raw, max_rows: int) -> Columns | None:
@@ -165,13 +165,13 @@ def _check_columns(signature: Signature, columns: Any, pointer: str) -> list[str
     def locate(_row: int, name: str | None) -> str:
         return f"{pointer}/{indexes[name]}" if name in indexes else pointer
 
-    check_names(signature, columns, locate)
+    check_column_names(signature, columns, locate)
     return list(indexes)
 
 
 def _check_lengths(names: Sequence[str], data: Sequence[Any], pointer: str) -> None:
     """Reject rows that are not lists with one value per column."""
-    expected = f"{values_of(len(names))}: {truncate(', '.join(names), 200)}"
+    expected = f"{count_values(len(names))}: {truncate(', '.join(names), 200)}"
     problems = (
         Problem(row, None, f"{pointer}/{row}", expected, _describe_row(values))
         for row, values in enumerate(data)
@@ -182,7 +182,7 @@ def _check_lengths(names: Sequence[str], data: Sequence[Any], pointer: str) -> N
 
 
 def _describe_row(values: Any) -> str:
-    return values_of(len(values)) if isinstance(values, list) else describe(values)
+    return count_values(len(values)) if isinstance(values, list) else describe(values)
 
 
 def nat_to_none(signature: Signature, rows: list[Any]) -> list[Any]:

@@ -28,11 +28,11 @@ from ...model.row_types import check_row_count
 from ...model.signature import Signature
 from ...model.validation import (
     Locate,
-    by_column,
-    by_row,
+    locate_by_column,
+    locate_by_row,
     columns_from_values,
     describe,
-    escaped,
+    pointer_token,
     rows_from_columns,
 )
 from ..inference.protocol import Decoded, Header, InferenceResult
@@ -145,7 +145,7 @@ class InvocationsProtocol:
             if key == SPLIT:
                 return decoders.frames.decode(content, self._max_rows)
             if key != RECORDS and bytes(memoryview(content)[:1]) == b"{":
-                return model.forms.from_columns(decoders.columns.decode(content), self._max_rows)
+                return model.row_types.from_columns(decoders.columns.decode(content), self._max_rows)
             check_list_length(content, self._max_rows)
             try:
                 rows = decoders.named.decode(content)
@@ -153,7 +153,7 @@ class InvocationsProtocol:
                 rows = decoders.listed.decode(content)
         except DECODE_ERRORS:
             return None
-        return model.forms.from_rows(rows, self._max_rows)
+        return model.row_types.from_rows(rows, self._max_rows)
 
     def _decode_with_errors(self, signature: Signature, body: bytes, content_type: str) -> Columns:
         """Return the rows, or raise an error that lists every problem."""
@@ -180,7 +180,7 @@ class InvocationsProtocol:
         if not isinstance(rows, list):
             raise InvalidRequest(f"expected a list of rows, got {describe(rows)}", pointer)
         check_row_count(len(rows), self._max_rows)
-        return columns_from_values(signature, nat_to_none(signature, rows), by_row(pointer))
+        return columns_from_values(signature, nat_to_none(signature, rows), locate_by_row(pointer))
 
     def _from_columns(self, signature: Signature, columns: dict[str, Any], pointer: str) -> Columns:
         lists = [values for values in columns.values() if isinstance(values, list)]
@@ -188,14 +188,14 @@ class InvocationsProtocol:
             return columns_from_values(signature, [columns], _in_one_row(pointer))
         check_row_count(max(map(len, lists)), self._max_rows)
         rows = rows_from_columns(signature, columns, pointer)
-        return columns_from_values(signature, rows, by_column(pointer))
+        return columns_from_values(signature, rows, locate_by_column(pointer))
 
 
 def _make_decoders(model: Model) -> _RequestDecoders:
     return _RequestDecoders(
-        msgspec.json.Decoder(list[model.forms.named]),  # type: ignore[name-defined]
-        msgspec.json.Decoder(list[model.forms.listed]),  # type: ignore[name-defined]
-        msgspec.json.Decoder(model.forms.columns),
+        msgspec.json.Decoder(list[model.row_types.object_row]),  # type: ignore[name-defined]
+        msgspec.json.Decoder(list[model.row_types.array_row]),  # type: ignore[name-defined]
+        msgspec.json.Decoder(model.row_types.columns),
         FrameDecoder(model),
     )
 
@@ -240,7 +240,7 @@ def _is_row(value: Any) -> bool:
 
 def _in_one_row(pointer: str) -> Locate:
     """Return a function that locates the values of a body with a single row."""
-    return lambda _row, name: pointer if name is None else f"{pointer}/{escaped(name)}"
+    return lambda _row, name: pointer if name is None else f"{pointer}/{pointer_token(name)}"
 
 
 def _is_csv_without_header(signature: Signature, body: bytes, content_type: str) -> bool:

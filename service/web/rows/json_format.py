@@ -18,8 +18,8 @@ from ...model.artifact import Model
 from ...model.columns import Columns
 from ...model.row_types import VALUE_TYPES, check_row_count
 from ...model.validation import (
-    by_column,
-    by_row,
+    locate_by_column,
+    locate_by_row,
     columns_from_values,
     describe,
     rows_from_columns,
@@ -49,12 +49,12 @@ class JsonRowDecoder:
     """
 
     def __init__(self, model: Model, accepted_types: Sequence[str] = (JSON,)) -> None:
-        self._signature, self._types = model.signature, model.forms
+        self._signature, self._types = model.signature, model.row_types
         self._accepted_types = accepted_types
-        types = model.forms
-        self._named = _decoder("instances", list[types.named])  # type: ignore[name-defined]
-        self._listed = _decoder("instances", list[types.listed])  # type: ignore[name-defined]
-        either = types.columns | list[types.listed]  # type: ignore[name-defined]
+        types = model.row_types
+        self._named = _decoder("instances", list[types.object_row])  # type: ignore[name-defined]
+        self._listed = _decoder("instances", list[types.array_row])  # type: ignore[name-defined]
+        either = types.columns | list[types.array_row]  # type: ignore[name-defined]
         self._inputs = _decoder("inputs", either)
         self._values: dict[str, msgspec.json.Decoder[Any]] = {}
         if len(model.signature.features) == 1:
@@ -132,12 +132,12 @@ class JsonRowDecoder:
             raise InvalidRequest(
                 f'expected "instances" or "inputs" in the body: {{"instances": [{{{example}}}]}}'
             )
-        pointer, rows, locate = f"/{key}", request[key], by_row(f"/{key}")
+        pointer, rows, locate = f"/{key}", request[key], locate_by_row(f"/{key}")
         if key == "inputs" and isinstance(rows, dict):
             # Checked here, because the rows take much more memory than the columns.
             columns = [values for values in rows.values() if isinstance(values, list)]
             check_row_count(max(map(len, columns), default=0), max_rows)
-            rows, locate = rows_from_columns(self._signature, rows, pointer), by_column(pointer)
+            rows, locate = rows_from_columns(self._signature, rows, pointer), locate_by_column(pointer)
         if not isinstance(rows, list):
             expected = "a list of rows" if key == "instances" else "columns or a list of rows"
             raise InvalidRequest(f"expected {expected}, got {describe(rows)}", pointer)

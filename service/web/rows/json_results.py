@@ -17,7 +17,7 @@ import msgspec
 
 from ...model.artifact import Model
 from ...model.columns import Prediction
-from ...model.row_types import UNHOLDABLE
+from ...model.row_types import ESCAPED_IN_JSON
 from ...model.training_range import OutOfRange
 from ..errors import JSON
 from ..inference.protocol import InferenceResult
@@ -124,7 +124,7 @@ def _probabilities_type(classes: list[str]) -> Callable[..., Any]:
 
     msgspec cannot write some class names as field names.
     """
-    if any(UNHOLDABLE.search(name) for name in classes):
+    if any(ESCAPED_IN_JSON.search(name) for name in classes):
         return lambda *row: dict(zip(classes, row, strict=True))
     fields = {f"c{index}": name for index, name in enumerate(classes)}
     return msgspec.defstruct(

@@ -32,7 +32,7 @@ from ...errors import (
 from ...model.artifact import Model
 from ...model.columns import Columns, concatenate
 from ...model.per_model import PerModel
-from ...model.validation import columns_from_values, escaped, truncate
+from ...model.validation import columns_from_values, pointer_token, truncate
 from ...serving.observation import Observation
 from ..errors import JSON, error_response
 from ..inference.protocol import Header, RowStream
@@ -242,7 +242,7 @@ class _NdjsonStream:
             rows = [decode(line) for line in lines]
         except DECODE_ERRORS:
             return None
-        return self._model.forms.from_rows(rows, len(rows))
+        return self._model.row_types.from_rows(rows, len(rows))
 
     def _decode_with_errors(self, line: bytes, index: int, slice_: _Slice) -> None:
         """Decode one row, or put an error with every problem in its line."""
@@ -307,8 +307,8 @@ def _make_codecs(model: Model) -> _LineCodecs:
     values_per_row = len(model.signature.features) + len(model.signature.classes)
     rows_in_time = SLICE_S / max(model.row_seconds, SLICE_S / SLICE_ROWS)
     return _LineCodecs(
-        decode_object=msgspec.json.Decoder(model.forms.named).decode,
-        decode_list=msgspec.json.Decoder(model.forms.listed).decode,
+        decode_object=msgspec.json.Decoder(model.row_types.object_row).decode,
+        decode_list=msgspec.json.Decoder(model.row_types.array_row).decode,
         encoder=JsonResultEncoder(model),
         slice_rows=max(1, min(SLICE_VALUES // values_per_row, int(rows_in_time))),
     )
@@ -328,7 +328,7 @@ def _parse_line(line: bytes) -> Any:
 
 def _locate(_row: int, name: str | None) -> str:
     """Return the JSON pointer of a value within its line."""
-    return "" if name is None else f"/{escaped(name)}"
+    return "" if name is None else f"/{pointer_token(name)}"
 
 
 def _reject_unknown_names(row: Mapping[str, Any], known: Mapping[str, Any]) -> None:

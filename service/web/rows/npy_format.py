@@ -37,8 +37,8 @@ from ...errors import InvalidRequest, UnreadableBody
 from ...model.columns import Columns
 from ...model.row_types import check_row_count
 from ...model.signature import Feature, Kind, Signature
-from ...model.table_validation import Coded, Numbers, columns_from_matrix, columns_from_table
-from ...model.validation import check_names, check_unique, truncate
+from ...model.table_validation import DictionaryColumn, Numbers, columns_from_matrix, columns_from_table
+from ...model.validation import check_column_names, check_unique_columns, truncate
 from .csv_format import parse_column
 
 MAGIC = b"\x93NUMPY"
@@ -116,7 +116,7 @@ def _columns_from_fields(array: npt.NDArray[Any], signature: Signature, max_rows
         )
     names = list(array.dtype.names or ())
     check_row_count(len(array), max_rows)
-    check_names(signature, names)
+    check_column_names(signature, names)
     columns = {name: _column(signature.by_name[name], array[name]) for name in names}
     return columns_from_table(signature, columns, len(array), "NaN")
 
@@ -132,7 +132,7 @@ def _to_matrix(array: npt.NDArray[Any], features: int) -> npt.NDArray[Any]:
     return array
 
 
-def _column(feature: Feature, values: npt.NDArray[Any]) -> Coded | Numbers:
+def _column(feature: Feature, values: npt.NDArray[Any]) -> DictionaryColumn | Numbers:
     """Return one feature's values as a column for `columns_from_table`."""
     if values.dtype.kind in "SU":
         return parse_column(feature, _to_texts(values))
@@ -141,7 +141,7 @@ def _column(feature: Feature, values: npt.NDArray[Any]) -> Coded | Numbers:
     listed: list[Any] = values.tolist()
     if values.dtype.kind == "f":
         listed = [None if math.isnan(value) else value for value in listed]
-    return Coded.of(listed)
+    return DictionaryColumn.of(listed)
 
 
 def _to_doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -232,7 +232,7 @@ def _parse_dtype(descr: Any) -> np.dtype[Any]:
     match descr:
         case [*fields] if fields and all(_is_field(field) for field in fields):
             names = [name for name, _ in fields]
-            check_unique(names, "the array")
+            check_unique_columns(names, "the array")
             return np.dtype([(name, _check_element_type(kind)) for name, kind in fields])
     raise InvalidRequest(f"expected an array of {_ACCEPTED}, or of fields of these types")
 

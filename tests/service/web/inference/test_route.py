@@ -1,4 +1,4 @@
-"""Nothing that is sent to a prediction makes a fault of ours, and every failure has one shape."""
+"""Any request to a prediction gets predictions or an error in the one shape, never a status of 500."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 ROW = {"height_cm": 172, "weight_kg": 95}
-GOOD = json.dumps({"instances": [ROW, ROW]}).encode()
+VALID = json.dumps({"instances": [ROW, ROW]}).encode()
 CSV = b'height_cm,weight_kg\r\n172,95\r\n"1,5",NA\r\n'
 
 _array = io.BytesIO()
@@ -67,22 +67,22 @@ HEADERS = st.dictionaries(
 
 
 @pytest.fixture(scope="module")
-def answered_or_refused(lasting_client, failed):
-    """Sends a body: it is result, or refused with a reason in the one shape."""
+def check_response(lasting_client, failed):
+    """Return a function that sends a body and checks the response: predictions, or an error in the one shape."""
 
     def check(path: str, body: bytes, content_type: str | None = None, headers=None) -> None:
-        answer = lasting_client.post(path, data=body, content_type=content_type, headers=headers)
-        is_json = answer.headers["Content-Type"] == "application/json"
-        assert is_json or (answer.status_code == 200 and "Accept" in headers)
+        response = lasting_client.post(path, data=body, content_type=content_type, headers=headers)
+        is_json = response.headers["Content-Type"] == "application/json"
+        assert is_json or (response.status_code == 200 and "Accept" in headers)
         if not is_json:
-            assert answer.headers["Content-Type"].split(";")[0] in TABLES
-        elif answer.status_code == 200:
-            body = answer.json
+            assert response.headers["Content-Type"].split(";")[0] in TABLES
+        elif response.status_code == 200:
+            body = response.json
             assert len(body["predictions" if "predictions" in body else "outputs"]) >= 0
-            assert body["id"] == answer.headers["X-Request-Id"]
+            assert body["id"] == response.headers["X-Request-Id"]
         else:
-            assert 400 <= answer.status_code < 500
-            failed(answer)
+            assert 400 <= response.status_code < 500
+            failed(response)
 
     return check
 
@@ -92,20 +92,20 @@ def answered_or_refused(lasting_client, failed):
     body=st.binary() | st.binary().map(NPY[:8].__add__),
     content_type=st.sampled_from(["text/csv", *TABLES, None]),
 )
-def test_arbitrary_bytes_are_answered_or_refused(
-    answered_or_refused, path: str, body: bytes, content_type: str | None
+def test_arbitrary_bytes_get_a_valid_response(
+    check_response, path: str, body: bytes, content_type: str | None
 ) -> None:
-    answered_or_refused(path, body, content_type)
+    check_response(path, body, content_type)
 
 
 @given(path=PATHS, value=JSON)
-def test_arbitrary_json_is_answered_or_refused(answered_or_refused, path: str, value) -> None:
-    answered_or_refused(path, json.dumps(value).encode())
+def test_arbitrary_json_gets_a_valid_response(check_response, path: str, value) -> None:
+    check_response(path, json.dumps(value).encode())
 
 
 @given(path=PATHS, rows=st.lists(JSON, max_size=4))
-def test_arbitrary_rows_are_answered_or_refused(answered_or_refused, path: str, rows) -> None:
-    answered_or_refused(path, json.dumps({"instances": rows}).encode())
+def test_arbitrary_rows_get_a_valid_response(check_response, path: str, rows) -> None:
+    check_response(path, json.dumps({"instances": rows}).encode())
 
 
 @given(
@@ -115,14 +115,14 @@ def test_arbitrary_rows_are_answered_or_refused(answered_or_refused, path: str, 
         st.lists(JSON, max_size=3) | JSON,
     ),
 )
-def test_arbitrary_columns_are_answered_or_refused(answered_or_refused, path: str, columns) -> None:
-    answered_or_refused(path, json.dumps({"inputs": columns}).encode())
+def test_arbitrary_columns_get_a_valid_response(check_response, path: str, columns) -> None:
+    check_response(path, json.dumps({"inputs": columns}).encode())
 
 
 @given(
     valid=st.sampled_from(
         [
-            *((GOOD, None), (CSV, "text/csv"), (NPY, None)),
+            *((VALID, None), (CSV, "text/csv"), (NPY, None)),
             (STREAM, "application/vnd.apache.arrow.stream"),
         ]
     ),
@@ -132,14 +132,12 @@ def test_arbitrary_columns_are_answered_or_refused(answered_or_refused, path: st
         max_size=4,
     ),
 )
-def test_a_good_body_with_a_few_bytes_changed_is_answered_or_refused(
-    answered_or_refused, valid, changes
-) -> None:
+def test_body_with_changed_bytes_gets_a_valid_response(check_response, valid, changes) -> None:
     body, content_type = bytearray(valid[0]), valid[1]
     for place, kind, new in changes:
         at = place % (len(body) + 1)
         body[at : at + (0 if kind == "i" else 1)] = b"" if kind == "d" else new
-    answered_or_refused("/predict", bytes(body), content_type)
+    check_response("/predict", bytes(body), content_type)
 
 
 @given(
@@ -153,22 +151,22 @@ def test_a_good_body_with_a_few_bytes_changed_is_answered_or_refused(
     ),
     ending=st.sampled_from(["\n", "\r\n", "\r"]),
 )
-def test_arbitrary_csv_is_answered_or_refused(answered_or_refused, lines, ending: str) -> None:
+def test_arbitrary_csv_gets_a_valid_response(check_response, lines, ending: str) -> None:
     body = ending.join(lines).encode("utf-8", "replace")
-    answered_or_refused("/predict", body, "text/csv")
+    check_response("/predict", body, "text/csv")
 
 
-@given(headers=HEADERS, body=st.sampled_from([GOOD, CSV, b""]))
-def test_arbitrary_headers_are_answered_or_refused(answered_or_refused, headers, body) -> None:
-    answered_or_refused("/predict", body, headers=headers)
+@given(headers=HEADERS, body=st.sampled_from([VALID, CSV, b""]))
+def test_arbitrary_headers_get_a_valid_response(check_response, headers, body) -> None:
+    check_response("/predict", body, headers=headers)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 @given(body=st.binary(max_size=100))
-def test_arbitrary_compressed_bytes_are_answered_or_refused(
-    answered_or_refused, encoding: str, body: bytes
+def test_arbitrary_compressed_bytes_get_a_valid_response(
+    check_response, encoding: str, body: bytes
 ) -> None:
-    answered_or_refused("/predict", body, headers={"Content-Encoding": encoding})
+    check_response("/predict", body, headers={"Content-Encoding": encoding})
 
 
 @given(
@@ -181,7 +179,7 @@ def test_arbitrary_compressed_bytes_are_answered_or_refused(
     ),
     csv=st.booleans(),
 )
-def test_arbitrary_values_for_datetimes_are_answered_or_refused(
+def test_arbitrary_values_for_datetimes_get_a_valid_response(
     dated_client, failed, rows, csv
 ) -> None:
     if csv:
@@ -189,38 +187,38 @@ def test_arbitrary_values_for_datetimes_are_answered_or_refused(
         body, content_type = "\n".join(lines).encode("utf-8", "replace"), "text/csv"
     else:
         body, content_type = json.dumps({"instances": rows}).encode(), "application/json"
-    answer = dated_client.post("/predict", data=body, content_type=content_type)
-    if answer.status_code != 200:
-        assert answer.status_code == 400
-        failed(answer)
+    response = dated_client.post("/predict", data=body, content_type=content_type)
+    if response.status_code != 200:
+        assert response.status_code == 400
+        failed(response)
 
 
-def test_the_limit_holds_before_and_after_inflating(start, models, failed) -> None:
+def test_body_limit_applies_before_and_after_decompression(start, models, failed) -> None:
     client = start(models=models, max_body_bytes=200)
     body = json.dumps({"instances": [ROW]}).encode()
     assert client.post("/predict", data=body.ljust(200)).status_code == 200
     failed(client.post("/predict", data=body.ljust(201)), 413, "body_too_large")
     headers = {"Content-Encoding": "gzip"}
     for size, status in ((200, 200), (201, 413)):
-        packed = gzip.compress(body.ljust(size))
-        assert len(packed) < 100
-        answer = client.post("/predict", data=packed, headers=headers)
-        assert answer.status_code == status, answer.json
-    failed(answer, 413, "body_too_large")
+        compressed = gzip.compress(body.ljust(size))
+        assert len(compressed) < 100
+        response = client.post("/predict", data=compressed, headers=headers)
+        assert response.status_code == status, response.json
+    failed(response, 413, "body_too_large")
 
 
-def test_a_made_id_is_in_the_answer_and_its_header(lasting_client) -> None:
-    first, second = (lasting_client.post("/predict", data=GOOD) for _ in range(2))
+def test_generated_request_id_is_in_the_body_and_a_header(lasting_client) -> None:
+    first, second = (lasting_client.post("/predict", data=VALID) for _ in range(2))
     assert first.json["id"] == first.headers["X-Request-Id"]
     assert first.json["id"] != second.json["id"]
 
 
-def test_an_id_that_is_not_harmless_is_replaced(lasting_client) -> None:
-    answer = lasting_client.post("/predict", data=GOOD, headers={"X-Request-Id": "<b>"})
-    assert answer.json["id"] == answer.headers["X-Request-Id"] != "<b>"
+def test_unsafe_request_id_is_replaced(lasting_client) -> None:
+    response = lasting_client.post("/predict", data=VALID, headers={"X-Request-Id": "<b>"})
+    assert response.json["id"] == response.headers["X-Request-Id"] != "<b>"
 
 
-def test_a_refusal_has_the_callers_id_too(lasting_client, failed) -> None:
-    answer = lasting_client.post("/predict", data=b"", headers={"X-Request-Id": "mine"})
-    failed(answer, 400)
-    assert answer.headers["X-Request-Id"] == "mine"
+def test_error_response_has_the_request_id_of_the_client(lasting_client, failed) -> None:
+    response = lasting_client.post("/predict", data=b"", headers={"X-Request-Id": "mine"})
+    failed(response, 400)
+    assert response.headers["X-Request-Id"] == "mine"

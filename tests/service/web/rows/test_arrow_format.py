@@ -1,4 +1,4 @@
-"""Arrow streams and files as bodies: typed columns become rows, and nothing hostile is believed."""
+"""Bodies as Arrow streams and files: types of columns, and hostile bodies."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ MIXED = {
 }
 
 
-def test_columns_come_by_name_and_nulls_are_missing(mixed_signature) -> None:
+def test_columns_are_found_by_name_and_nulls_are_missing(mixed_signature) -> None:
     columns = read_arrow(stream(pa.table(MIXED)), mixed_signature, 10)
     np.testing.assert_array_equal(columns.numbers, [[30.5, 1, 2], [np.nan, 0, 3]])
     assert columns.categories.tolist() == [["red", ""], ["blue", ""]]
 
 
-def test_a_file_holds_the_same_rows(mixed_signature) -> None:
+def test_file_holds_the_same_rows_as_a_stream(mixed_signature) -> None:
     columns = read_arrow(stream(pa.table(MIXED), file=True), mixed_signature, 10)
     assert columns.categories.tolist() == [["red", ""], ["blue", ""]]
 
@@ -61,7 +61,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize("kind", NUMBERS, ids=str)
-def test_every_type_of_number_is_taken_for_numbers_and_categories(mixed_signature, kind) -> None:
+def test_every_number_type_is_accepted_for_numbers_and_categories(mixed_signature, kind) -> None:
     if pa.types.is_dictionary(kind):
         numbers = pa.array([1, 0], kind.value_type).dictionary_encode()
     else:
@@ -81,7 +81,7 @@ TEXTS = [
 
 
 def texts_of(words: list[str | None], kind: pa.DataType) -> pa.Array:
-    """Texts of any type, of which pyarrow converts to some only."""
+    """Return texts as an array of any type; pyarrow itself converts to some types only."""
     if pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type):
         coded = pa.array(words).dictionary_encode()
         return pa.DictionaryArray.from_arrays(
@@ -92,8 +92,8 @@ def texts_of(words: list[str | None], kind: pa.DataType) -> pa.Array:
 
 
 @pytest.mark.parametrize("kind", TEXTS, ids=str)
-def test_every_type_of_text_is_taken(mixed_signature, kind) -> None:
-    words = ["ü", "one that is longer than a view holds", None]
+def test_every_text_type_is_accepted(mixed_signature, kind) -> None:
+    words = ["ü", "a text that does not fit into a view", None]
     three = {name: column.take(pa.array([0, 1, 0])) for name, column in MIXED.items()}
     batch = pa.RecordBatch.from_pydict(three | {"shape": texts_of(words, kind)})
     body = stream(batch, batch.slice(1, 2))
@@ -101,7 +101,7 @@ def test_every_type_of_text_is_taken(mixed_signature, kind) -> None:
     assert columns.categories[:, 1].tolist() == [*words[:2], "", words[1], ""]
 
 
-def test_each_batch_may_have_a_dictionary_of_its_own(mixed_signature) -> None:
+def test_each_batch_may_have_its_own_dictionary(mixed_signature) -> None:
     batches = [
         pa.RecordBatch.from_pydict(MIXED | {"color": pa.array(words).dictionary_encode()})
         for words in (["red", "blue"], ["blue", "green"])
@@ -110,38 +110,38 @@ def test_each_batch_may_have_a_dictionary_of_its_own(mixed_signature) -> None:
     assert columns.categories[:, 0].tolist() == ["red", "blue", "blue", "green"]
 
 
-def test_floats_are_widened_bit_by_bit() -> None:
+def test_float32_is_converted_exactly() -> None:
     signature = Signature([Feature(name="a", kind=Kind.NUMBER)], ["x", "y"])
     values = np.array([0.1, -1e-40, 3e38], np.float32)
     columns = read_arrow(stream(pa.table({"a": values})), signature, 10)
     assert columns.numbers[:, 0].tolist() == values.tolist()
 
 
-MOMENT = datetime(2024, 5, 1, 12, 30, 15, 250_001, tzinfo=UTC)
-MOMENTS = {
-    "nanoseconds": (pa.array([MOMENT], pa.timestamp("ns", "UTC")), MOMENT.timestamp()),
-    "microseconds": (pa.array([MOMENT], pa.timestamp("us")), MOMENT.timestamp()),
-    "another zone": (pa.array([MOMENT], pa.timestamp("us", "Asia/Tokyo")), MOMENT.timestamp()),
+DATETIME = datetime(2024, 5, 1, 12, 30, 15, 250_001, tzinfo=UTC)
+DATETIMES = {
+    "nanoseconds": (pa.array([DATETIME], pa.timestamp("ns", "UTC")), DATETIME.timestamp()),
+    "microseconds": (pa.array([DATETIME], pa.timestamp("us")), DATETIME.timestamp()),
+    "another zone": (pa.array([DATETIME], pa.timestamp("us", "Asia/Tokyo")), DATETIME.timestamp()),
     "seconds": (pa.array([1714521600], pa.timestamp("s")), 1714521600.0),
     "a day": (pa.array([date(2024, 5, 1)]), 1714521600.0),
     "a day in milliseconds": (pa.array([date(2024, 5, 1)], pa.date64()), 1714521600.0),
     "a time": (pa.array([time(8, 30)], pa.time32("s")), 30600.0),
     "a finer time": (pa.array([time(8, 30, 0, 1)], pa.time64("ns")), 30600.000001),
-    "a text": (pa.array(["2024-05-01T12:30:15.250001Z"]), MOMENT.timestamp()),
+    "a text": (pa.array(["2024-05-01T12:30:15.250001Z"]), DATETIME.timestamp()),
     "finer than microseconds": (pa.array([-1], pa.timestamp("ns")), -0.000001),
     "long ago": (pa.array([-62135596800000000 + 1], pa.timestamp("us")), -62135596799.999999),
 }
 
 
-@pytest.mark.parametrize("name", MOMENTS)
-def test_moments_of_every_type_are_the_same_seconds(dated_signature, name: str) -> None:
-    moments, seconds = MOMENTS[name]
-    table = pa.table({"size": [1.0], "seen": moments, "opens": pa.nulls(1, moments.type)})
+@pytest.mark.parametrize("name", DATETIMES)
+def test_datetimes_of_every_type_become_seconds(dated_signature, name: str) -> None:
+    datetimes, seconds = DATETIMES[name]
+    table = pa.table({"size": [1.0], "seen": datetimes, "opens": pa.nulls(1, datetimes.type)})
     columns = read_arrow(stream(table), dated_signature, 10)
     np.testing.assert_array_equal(columns.numbers, [[1, seconds, np.nan, np.nan]])
 
 
-def test_wrong_values_are_named_with_row_and_feature(mixed_signature) -> None:
+def test_invalid_values_are_reported_with_row_and_feature(mixed_signature) -> None:
     table = pa.table(
         {
             "age": [None, np.inf, 1.0],
@@ -152,8 +152,8 @@ def test_wrong_values_are_named_with_row_and_feature(mixed_signature) -> None:
     )
     with pytest.raises(InvalidRows) as caught:
         read_arrow(stream(table), mixed_signature, 10)
-    told = [(p.row, p.feature, p.expected, p.got) for p in caught.value.problems]
-    assert told == [
+    problems = [(p.row, p.feature, p.expected, p.got) for p in caught.value.problems]
+    assert problems == [
         (0, "color", "text", "null"),
         (0, "size/cm", "number", "null"),
         (1, "age", "number within the range of doubles", "a larger number"),
@@ -165,12 +165,12 @@ def test_wrong_values_are_named_with_row_and_feature(mixed_signature) -> None:
     ]
 
 
-def test_unknown_and_missing_columns_are_named(mixed_signature) -> None:
+def test_unknown_and_missing_columns_are_reported(mixed_signature) -> None:
     table = pa.table({"size": [1.0], "member": [True], "extra": [1]})
     with pytest.raises(InvalidRows) as caught:
         read_arrow(stream(table), mixed_signature, 10)
-    told = [(p.feature, p.expected, p.did_you_mean) for p in caught.value.problems]
-    assert told == [
+    problems = [(p.feature, p.expected, p.did_you_mean) for p in caught.value.problems]
+    assert problems == [
         ("color", "a column of this name", None),
         ("size", "a known feature", "size/cm"),
         ("extra", "a known feature", None),
@@ -179,7 +179,7 @@ def test_unknown_and_missing_columns_are_named(mixed_signature) -> None:
 
 WRONG_TYPES = {
     "a text for a number": ("size/cm", pa.array(["1", "2"]), "a column of numbers"),
-    "a moment for a number": (
+    "a datetime for a number": (
         "size/cm",
         pa.array([1, 2], pa.timestamp("s")),
         "a column of numbers",
@@ -199,7 +199,7 @@ WRONG_TYPES = {
 
 
 @pytest.mark.parametrize("name", WRONG_TYPES)
-def test_a_column_of_another_type_is_refused(mixed_signature, name: str) -> None:
+def test_column_of_a_wrong_type_is_rejected(mixed_signature, name: str) -> None:
     feature, column, expected = WRONG_TYPES[name]
     with pytest.raises(InvalidRows) as caught:
         read_arrow(stream(pa.table(MIXED | {feature: column})), mixed_signature, 10)
@@ -209,21 +209,21 @@ def test_a_column_of_another_type_is_refused(mixed_signature, name: str) -> None
     assert problem.got.startswith("a column of ")
 
 
-def test_a_column_that_cannot_be_converted_is_named(mixed_signature, monkeypatch) -> None:
-    # There is none among those that are taken; a pyarrow to come may know more of them.
+def test_column_that_pyarrow_cannot_convert_is_reported(mixed_signature, monkeypatch) -> None:
+    # Every accepted type converts today; a later pyarrow may fail on some.
     monkeypatch.setattr(arrow_format, "_can_hold", lambda *_: True)
     body = stream(pa.table(MIXED | {"size/cm": pa.array([[1], [2]])}))
     with pytest.raises(InvalidRequest, match=r"'size/cm' of list.*; send a column of numbers"):
         read_arrow(body, mixed_signature, 10)
 
 
-def test_a_name_that_stands_twice_is_refused(mixed_signature) -> None:
+def test_repeated_column_name_is_rejected(mixed_signature) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([1.0]), pa.array([2.0])], ["age", "age"])
     with pytest.raises(InvalidRequest, match="names 'age' twice"):
         read_arrow(stream(batch), mixed_signature, 10)
 
 
-def test_no_rows_and_as_many_as_allowed_are_taken(mixed_signature) -> None:
+def test_rows_are_limited(mixed_signature) -> None:
     table = pa.table(MIXED)
     assert len(read_arrow(stream(table.slice(0, 0)), mixed_signature, 3)) == 0
     assert len(read_arrow(stream(table, table.slice(0, 1)), mixed_signature, 3)) == 3
@@ -231,7 +231,7 @@ def test_no_rows_and_as_many_as_allowed_are_taken(mixed_signature) -> None:
         read_arrow(stream(table, table), mixed_signature, 3)
 
 
-def test_more_rows_than_any_machine_holds_are_only_counted() -> None:
+def test_column_of_two_billion_nulls_is_only_counted() -> None:
     signature = Signature([Feature(name="a", kind=Kind.NUMBER, required=False)], ["x", "y"])
     nothing = pa.Array.from_buffers(pa.null(), 2**31 - 1, [None])
     body = stream(pa.RecordBatch.from_arrays([nothing], ["a"]))
@@ -241,20 +241,20 @@ def test_more_rows_than_any_machine_holds_are_only_counted() -> None:
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])
 @pytest.mark.parametrize("file", [False, True])
-def test_compressed_buffers_are_refused(mixed_signature, codec: str, file: bool) -> None:
+def test_compressed_buffers_are_rejected(mixed_signature, codec: str, file: bool) -> None:
     body = stream(pa.table(MIXED), file=file, compression=codec)
     with pytest.raises(InvalidRequest, match="are compressed; send uncompressed buffers"):
         read_arrow(body, mixed_signature, 10)
 
 
-def test_a_compressed_dictionary_is_refused(mixed_signature) -> None:
+def test_compressed_dictionary_is_rejected(mixed_signature) -> None:
     table = pa.table(MIXED | {"color": pa.array(["red" * 999, "blue"]).dictionary_encode()})
     with pytest.raises(InvalidRequest, match="compressed"):
         read_arrow(stream(table, compression="zstd"), mixed_signature, 10)
 
 
 @pytest.mark.parametrize("kind", ["dictionary", "view", "dictionary of views"])
-def test_many_rows_that_share_a_long_text_are_refused(mixed_signature, kind: str) -> None:
+def test_many_rows_that_share_a_long_text_are_rejected(mixed_signature, kind: str) -> None:
     rows = 1000
     text = "x" * (MAX_TEXT_BYTES // rows + 1)
     if kind.startswith("dictionary"):
@@ -271,24 +271,24 @@ def test_many_rows_that_share_a_long_text_are_refused(mixed_signature, kind: str
         read_arrow(body, mixed_signature, rows)
 
 
-def test_a_missing_text_makes_no_room_for_others() -> None:
+def test_negative_length_of_a_null_text_does_not_raise_the_limit() -> None:
     signature = Signature([Feature(name="a", kind=Kind.CATEGORY, required=False)], ["x", "y"])
     text = pa.array(["x" * (MAX_TEXT_BYTES // 10)], pa.string_view())
-    missing = struct.pack("<i12x", -(2**31))  # nothing looks at what stands where nothing is
+    missing = struct.pack("<i12x", -(2**31))  # pyarrow does not validate the view of a null
     views = pa.py_buffer(missing + text.buffers()[1].to_pybytes() * 11)
-    there = pa.py_buffer(b"\xfe\xff")
-    column = pa.Array.from_buffers(pa.string_view(), 12, [there, views, *text.buffers()[2:]])
+    validity = pa.py_buffer(b"\xfe\xff")
+    column = pa.Array.from_buffers(pa.string_view(), 12, [validity, views, *text.buffers()[2:]])
     with pytest.raises(InvalidRequest, match="the texts take more than"):
         read_arrow(stream(pa.RecordBatch.from_arrays([column], ["a"])), signature, 20)
 
 
-def test_a_file_is_read_by_its_footer(mixed_signature) -> None:
+def test_file_is_read_by_its_footer(mixed_signature) -> None:
     body = bytearray(stream(pa.table(MIXED), file=True))
-    body[8:16] = bytes(8)  # as Polars writes it, which begins with no whole stream
+    body[8:16] = bytes(8)  # Polars writes files without a stream at the start
     assert len(read_arrow(bytes(body), mixed_signature, 10)) == 2
 
 
-def test_batches_that_share_a_large_dictionary_are_refused(mixed_signature) -> None:
+def test_batches_that_share_a_large_dictionary_are_rejected(mixed_signature) -> None:
     words = pa.array([f"{number:0200d}" for number in range(10_000)])
     shared = pa.DictionaryArray.from_arrays(pa.array([7], pa.int16()), words)
     table = {"color": shared, "size/cm": [1], "member": [True]}
@@ -300,7 +300,7 @@ def test_batches_that_share_a_large_dictionary_are_refused(mixed_signature) -> N
         read_arrow(body, mixed_signature, 100)
 
 
-def test_a_dictionary_that_grows_is_refused(mixed_signature) -> None:
+def test_dictionary_deltas_are_rejected(mixed_signature) -> None:
     batches = [
         pa.RecordBatch.from_pydict(
             MIXED | {"color": pa.DictionaryArray.from_arrays([0, 1], pa.array(words))}
@@ -312,7 +312,7 @@ def test_a_dictionary_that_grows_is_refused(mixed_signature) -> None:
         read_arrow(body, mixed_signature, 10)
 
 
-def test_blocks_of_a_file_that_overlap_are_refused() -> None:
+def test_overlapping_blocks_of_a_file_are_rejected() -> None:
     signature = Signature([Feature(name="a", kind=Kind.NUMBER)], ["x", "y"])
     batches = [pa.RecordBatch.from_pydict({"a": [0.5] * rows}) for rows in (900, *[1] * 9)]
     body = stream(*batches, file=True)
@@ -326,7 +326,7 @@ def test_blocks_of_a_file_that_overlap_are_refused() -> None:
 
 
 def _blocks(body: bytes) -> list[tuple[int, int, int]]:
-    """Place, head and body of each batch of a file without dictionaries, by its messages."""
+    """Return offset, metadata length and body length of each batch in a file without dictionaries."""
     blocks = []
     at = len(b"ARROW1\0\0")
     for message in pa.ipc.MessageReader.open_stream(body[at:]):
@@ -348,7 +348,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize("body", [b"", b"nope", b"ARROW1\0\0", b"\xff" * 100, GOOD[0][:-300]])
-def test_what_is_no_arrow_is_said_to_be_unreadable(mixed_signature, body: bytes) -> None:
+def test_body_that_is_not_arrow_is_unreadable(mixed_signature, body: bytes) -> None:
     with pytest.raises(UnreadableBody):
         read_arrow(body, mixed_signature, 10)
 
@@ -364,7 +364,7 @@ def test_what_is_no_arrow_is_said_to_be_unreadable(mixed_signature, body: bytes)
         max_size=4,
     ),
 )
-def test_a_good_stream_with_a_few_bytes_changed_is_read_or_refused(body, changes) -> None:
+def test_stream_with_changed_bytes_is_read_or_rejected(body, changes) -> None:
     signature = Signature(
         [
             Feature(name="age", kind=Kind.NUMBER, required=False),
@@ -382,7 +382,7 @@ def test_a_good_stream_with_a_few_bytes_changed_is_read_or_refused(body, changes
         assert len(read_arrow(bytes(changed), signature, 10)) <= 10
 
 
-def test_without_pyarrow_it_says_what_to_install(mixed_signature, monkeypatch) -> None:
+def test_error_without_pyarrow_names_the_package_to_install(mixed_signature, monkeypatch) -> None:
     monkeypatch.setattr(arrow_format, "INSTALLED", False)
     with pytest.raises(UnsupportedMediaType, match=r"pigeonhole\[service,arrow\]"):
         read_arrow(GOOD[0], mixed_signature, 10)

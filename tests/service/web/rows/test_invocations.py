@@ -1,4 +1,4 @@
-"""/invocations: every form that MLflow's and SageMaker's clients send, with the same answer."""
+"""/invocations: every notation of MLflow's and SageMaker's clients gets the same response."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def split(*data, columns=COLUMNS, **more):
     return {"dataframe_split": {"columns": columns, "data": list(data), **more}}
 
 
-FORMS = {
+NOTATIONS = {
     "split": split([66.7, 171.3]),
     "split with an index": split([66.7, 171.3], index=["a"]),
     "split in signature order": split([171.3, 66.7], columns=["height_cm", "weight_kg"]),
@@ -57,21 +57,21 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_the_same_row_gets_the_same_answer_in_every_form(lasting_client, form: str) -> None:
+@pytest.mark.parametrize("notation", NOTATIONS)
+def test_every_notation_of_a_row_gets_the_same_response(lasting_client, notation: str) -> None:
     plain = lasting_client.post("/predict", json={"instances": [[171.3, 66.7]]}).json
-    content_type = "text/csv; charset=utf-8" if form.startswith("csv") else "application/json"
-    answer = invoke(lasting_client, FORMS[form], content_type)
-    assert answer.status_code == 200, answer.json
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json == plain | {"id": answer.json["id"]}
+    content_type = "text/csv; charset=utf-8" if notation.startswith("csv") else "application/json"
+    response = invoke(lasting_client, NOTATIONS[notation], content_type)
+    assert response.status_code == 200, response.json
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json == plain | {"id": response.json["id"]}
 
 
 @pytest.mark.parametrize(
     "content_type", ["application/json; format=pandas-split", "text/plain", None]
 )
-def test_json_is_taken_whatever_the_content_type_says(lasting_client, content_type) -> None:
-    assert invoke(lasting_client, FORMS["a frame alone"], content_type).status_code == 200
+def test_json_is_accepted_with_any_content_type(lasting_client, content_type) -> None:
+    assert invoke(lasting_client, NOTATIONS["a frame alone"], content_type).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -87,22 +87,22 @@ def test_json_is_taken_whatever_the_content_type_says(lasting_client, content_ty
     ],
     ids=json.dumps,
 )
-def test_no_rows_get_no_predictions(lasting_client, body) -> None:
+def test_request_without_rows_gets_no_predictions(lasting_client, body) -> None:
     assert invoke(lasting_client, body).json["predictions"] == []
 
 
-def test_it_is_the_default_model_that_is_meant(start, models, write_model, failed) -> None:
+def test_default_model_predicts(start, models, write_model, failed) -> None:
     write_model(models, "other")
-    answer = invoke(start(models=models), [[172, 95]])
-    assert failed(answer, 404, "no_default_model")["models"] == ["bodymass", "other"]
+    response = invoke(start(models=models), [[172, 95]])
+    assert failed(response, 404, "no_default_model")["models"] == ["bodymass", "other"]
     assert invoke(start(models=models, default_model="other"), [[172, 95]]).json["model"] == "other"
 
 
 @pytest.fixture
 def start_small(tmp_path, start):
-    """Starts a service on a model of categories alone, which says yes where the first is red."""
+    """Return a function that starts a service; its model says yes if the first category is red."""
 
-    def started(*names: str):
+    def start_with(*names: str):
         graph = Graph("small")
         values = graph.input("categories", "string", len(names))
         first = graph.add("Gather", values, graph.constant(np.array([0]), "first"), axis=1)
@@ -127,12 +127,12 @@ def start_small(tmp_path, start):
         (folder / "model.onnx").write_bytes(content)
         return start()
 
-    return started
+    return start_with
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory, write_mixed_model):
-    """A client of a service on mixed alone."""
+    """Return a client of a service whose only model is mixed."""
     models = tmp_path_factory.mktemp("models")
     write_mixed_model(models)
     service = Service(Settings(models=models, reload_seconds=3600))
@@ -140,8 +140,8 @@ def mixed(tmp_path_factory, write_mixed_model):
     service.close()
 
 
-def test_columns_that_may_be_missing_may_be_left_out_in_any_order(mixed) -> None:
-    answers = [
+def test_optional_columns_may_be_omitted_in_any_order(mixed) -> None:
+    responses = [
         invoke(mixed, split(*rows, columns=columns)).json["predictions"]
         for columns, rows in [
             (["color", "member", "size/cm"], [["red", True, 2], ["blue", 0, 3.5]]),
@@ -155,21 +155,21 @@ def test_columns_that_may_be_missing_may_be_left_out_in_any_order(mixed) -> None
             ),
         ]
     ]
-    assert [row["label"] for row in answers[0]] == ["yes", "no"]
-    assert answers[0] == answers[1] == answers[2]
+    assert [row["label"] for row in responses[0]] == ["yes", "no"]
+    assert responses[0] == responses[1] == responses[2]
 
 
-def test_nan_is_a_missing_value_as_pandas_writes_it(mixed, failed) -> None:
+def test_nan_is_a_missing_value(mixed, failed) -> None:
     columns = ["age", "member", "color", "size/cm", "shape"]
     body = split([math.nan, True, "red", 2, math.nan], [3, True, "NaN", 2, "a"], columns=columns)
-    answer = invoke(mixed, body)
-    assert [row["label"] for row in answer.json["predictions"]] == ["yes", "no"]
-    answer = invoke(mixed, split([1, True, "red", math.nan, "a"], columns=columns))
-    (problem,) = failed(answer, 400, "invalid_rows")["problems"]
+    response = invoke(mixed, body)
+    assert [row["label"] for row in response.json["predictions"]] == ["yes", "no"]
+    response = invoke(mixed, split([1, True, "red", math.nan, "a"], columns=columns))
+    (problem,) = failed(response, 400, "invalid_rows")["problems"]
     assert problem["pointer"] == "/dataframe_split/data/0/3"
 
 
-def test_what_pandas_spells_its_own_way_is_known_to_take_longer() -> None:
+def test_body_with_nan_costs_more_to_decode() -> None:
     protocol = InvocationsProtocol(10)
     body = json.dumps(split([1, 2])).encode()
     assert protocol.decode_cost({}.get, body) == len(body)
@@ -177,25 +177,25 @@ def test_what_pandas_spells_its_own_way_is_known_to_take_longer() -> None:
     assert protocol.decode_cost({}.get, body) > 2 * len(body)
 
 
-def test_a_datetime_that_pandas_has_none_of_is_missing(dated_client, failed) -> None:
+def test_nat_is_a_missing_datetime(dated_client, failed) -> None:
     columns = ["size", "seen", "color", "paid"]
     plain = invoke(dated_client, split([1, "2024-04-03", "NaT", None], columns=columns)).json
     body = split([1, "2024-04-03", "NaT", "NaT"], columns=columns)
-    answer = invoke(dated_client, body)
-    assert answer.json["predictions"] == plain["predictions"]
+    response = invoke(dated_client, body)
+    assert response.json["predictions"] == plain["predictions"]
     rows = [dict(zip(columns, row, strict=True)) for row in body["dataframe_split"]["data"]]
-    answer = invoke(dated_client, {"dataframe_records": rows})
-    assert answer.json["predictions"] == plain["predictions"]
-    answer = invoke(dated_client, split([1, "NaT", "red", None], columns=columns))
-    (problem,) = failed(answer, 400, "invalid_rows")["problems"]
+    response = invoke(dated_client, {"dataframe_records": rows})
+    assert response.json["predictions"] == plain["predictions"]
+    response = invoke(dated_client, split([1, "NaT", "red", None], columns=columns))
+    (problem,) = failed(response, 400, "invalid_rows")["problems"]
     assert (problem["feature"], problem["got"]) == ("seen", "null")
 
 
-def test_infinity_is_no_number(lasting_client, failed) -> None:
+def test_infinity_is_rejected(lasting_client, failed) -> None:
     failed(invoke(lasting_client, split([math.inf, 1])), 400, "unreadable_body")
 
 
-WRONG_VALUES = {
+INVALID_VALUES = {
     "split": (split([1, 2], [1, "tall"]), "/dataframe_split/data/1/1"),
     "split in signature order": (
         split([1, 2], ["tall", 1], columns=["height_cm", "weight_kg"]),
@@ -222,11 +222,13 @@ WRONG_VALUES = {
 }
 
 
-@pytest.mark.parametrize("form", WRONG_VALUES)
-def test_a_wrong_value_is_named_with_its_place_in_every_form(lasting_client, failed, form) -> None:
-    body, pointer = WRONG_VALUES[form]
-    answer = failed(invoke(lasting_client, body), 400, "invalid_rows")
-    assert answer["problems"] == [
+@pytest.mark.parametrize("notation", INVALID_VALUES)
+def test_invalid_value_is_reported_with_its_pointer_in_every_notation(
+    lasting_client, failed, notation
+) -> None:
+    body, pointer = INVALID_VALUES[notation]
+    response = failed(invoke(lasting_client, body), 400, "invalid_rows")
+    assert response["problems"] == [
         {
             "row": 1,
             "feature": "height_cm",
@@ -237,15 +239,15 @@ def test_a_wrong_value_is_named_with_its_place_in_every_form(lasting_client, fai
     ]
 
 
-def test_a_wrong_value_of_a_row_by_itself_is_named_too(lasting_client, failed) -> None:
-    answer = invoke(lasting_client, {"inputs": {"height_cm": "tall", "weight_kg": 1, "a/b": 2}})
-    problems = failed(answer, 400, "invalid_rows")["problems"]
+def test_invalid_value_of_a_single_row_is_reported_with_its_pointer(lasting_client, failed) -> None:
+    response = invoke(lasting_client, {"inputs": {"height_cm": "tall", "weight_kg": 1, "a/b": 2}})
+    problems = failed(response, 400, "invalid_rows")["problems"]
     assert [p["pointer"] for p in problems] == ["/inputs/height_cm", "/inputs/a~1b"]
 
 
-def test_a_list_of_values_is_one_row_and_told_so(lasting_client, failed) -> None:
-    answer = failed(invoke(lasting_client, [172, "heavy"]), 400, "invalid_rows")
-    (problem,) = answer["problems"]
+def test_list_of_values_is_one_row(lasting_client, failed) -> None:
+    response = failed(invoke(lasting_client, [172, "heavy"]), 400, "invalid_rows")
+    (problem,) = response["problems"]
     assert (problem["row"], problem["feature"], problem["pointer"]) == (0, "weight_kg", "/1")
     (problem,) = failed(invoke(lasting_client, [1, 2, 3]), 400, "invalid_rows")["problems"]
     assert (problem["row"], problem["expected"], problem["got"]) == (
@@ -253,42 +255,42 @@ def test_a_list_of_values_is_one_row_and_told_so(lasting_client, failed) -> None
     )
 
 
-def test_a_list_with_a_row_in_it_is_a_list_of_rows(lasting_client, failed) -> None:
+def test_list_that_holds_a_row_is_a_list_of_rows(lasting_client, failed) -> None:
     (problem,) = failed(invoke(lasting_client, [[1, 2], 3]), 400, "invalid_rows")["problems"]
     assert (problem["row"], problem["pointer"]) == (1, "/1")
 
 
 def test_values_are_rows_of_a_model_with_one_feature(start_small) -> None:
     client = start_small("color")
-    answers = [
+    responses = [
         invoke(client, rows).json["predictions"] for rows in (["red", "blue"], [["red"], ["blue"]])
     ]
-    assert [row["label"] for row in answers[0]] == ["yes", "no"]
-    assert answers[0] == answers[1]
+    assert [row["label"] for row in responses[0]] == ["yes", "no"]
+    assert responses[0] == responses[1]
 
 
-def test_columns_of_a_frame_are_held_against_the_signature_once(lasting_client, failed) -> None:
+def test_columns_of_a_frame_are_checked_once(lasting_client, failed) -> None:
     rows = [["tall", 2, 3]] * 100
-    answer = invoke(lasting_client, split(*rows, columns=["weight", "height_cm", "x"]))
-    problems = failed(answer, 400, "invalid_rows")["problems"]
+    response = invoke(lasting_client, split(*rows, columns=["weight", "height_cm", "x"]))
+    problems = failed(response, 400, "invalid_rows")["problems"]
     assert [(p["feature"], p["pointer"], p.get("did_you_mean")) for p in problems] == [
         ("weight", "/dataframe_split/columns/0", "weight_kg"),
         ("x", "/dataframe_split/columns/2", None),
     ]
-    answer = invoke(lasting_client, split([1], columns=["height_cm"]))
-    (problem,) = failed(answer, 400, "invalid_rows")["problems"]
+    response = invoke(lasting_client, split([1], columns=["height_cm"]))
+    (problem,) = failed(response, 400, "invalid_rows")["problems"]
     assert (problem["feature"], problem["pointer"]) == ("weight_kg", "/dataframe_split/columns")
 
 
-def test_of_many_unknown_columns_the_first_are_named(lasting_client, failed) -> None:
+def test_report_of_unknown_columns_is_truncated(lasting_client, failed) -> None:
     columns = [f"column {place}" for place in range(100_000)]
-    answer = failed(invoke(lasting_client, split(columns=columns)), 400, "invalid_rows")
-    assert (len(answer["problems"]), answer["truncated"]) == (20, True)
+    response = failed(invoke(lasting_client, split(columns=columns)), 400, "invalid_rows")
+    assert (len(response["problems"]), response["truncated"]) == (20, True)
 
 
-def test_rows_of_another_length_are_named(lasting_client, failed) -> None:
-    answer = invoke(lasting_client, split([1, 2], [1], 3, [1, 2, 3]))
-    problems = failed(answer, 400, "invalid_rows")["problems"]
+def test_rows_of_a_wrong_length_are_reported(lasting_client, failed) -> None:
+    response = invoke(lasting_client, split([1, 2], [1], 3, [1, 2, 3]))
+    problems = failed(response, 400, "invalid_rows")["problems"]
     assert [(p["row"], p["pointer"], p["got"]) for p in problems] == [
         (1, "/dataframe_split/data/1", "1 value"),
         (2, "/dataframe_split/data/2", "number 3"),
@@ -296,10 +298,10 @@ def test_rows_of_another_length_are_named(lasting_client, failed) -> None:
     ]
 
 
-WRONG_FORM = {
+WRONG_SHAPE = {
     "a number": ("1", None),
-    "nothing in it": ("{}", None),
-    "two of them": ('{"instances": [], "inputs": []}', None),
+    "empty object": ("{}", None),
+    "two keys": ('{"instances": [], "inputs": []}', None),
     "split a list": ('{"dataframe_split": []}', "/dataframe_split"),
     "split without data": ('{"dataframe_split": {"columns": []}}', "/dataframe_split/data"),
     "data an object": ('{"dataframe_split": {"data": {}}}', "/dataframe_split/data"),
@@ -307,11 +309,11 @@ WRONG_FORM = {
         '{"dataframe_split": {"columns": {}, "data": []}}',
         "/dataframe_split/columns",
     ),
-    "a column no text": (
+    "a column that is not text": (
         '{"dataframe_split": {"columns": ["height_cm", null], "data": []}}',
         "/dataframe_split/columns/1",
     ),
-    "other numbers of columns": (
+    "column numbers in another order": (
         '{"dataframe_split": {"columns": [1, 0], "data": []}}',
         "/dataframe_split/columns/0",
     ),
@@ -325,25 +327,25 @@ WRONG_FORM = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG_FORM)
-def test_a_body_of_another_form_is_refused_with_its_place(lasting_client, failed, name) -> None:
-    body, pointer = WRONG_FORM[name]
-    answer = failed(invoke(lasting_client, body), 400, "invalid_request")
-    assert answer.get("pointer") == pointer
+@pytest.mark.parametrize("name", WRONG_SHAPE)
+def test_body_of_a_wrong_shape_is_rejected_with_its_pointer(lasting_client, failed, name) -> None:
+    body, pointer = WRONG_SHAPE[name]
+    response = failed(invoke(lasting_client, body), 400, "invalid_request")
+    assert response.get("pointer") == pointer
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"nope", b'{"inputs": [', b"[" * 100_000, b'{"inputs":' * 100_000, b'["\xff"]']
 )
-def test_a_body_that_is_no_json_is_said_to_be_unreadable(lasting_client, failed, body) -> None:
+def test_body_that_is_not_json_is_unreadable(lasting_client, failed, body) -> None:
     failed(invoke(lasting_client, body), 400, "unreadable_body")
 
 
 @pytest.mark.parametrize(
-    "form",
+    "notation",
     ["split", "records", "instances as lists", "inputs as columns", "a list of lists", "csv"],
 )
-def test_more_rows_than_are_taken_are_too_many(start, models, failed, form) -> None:
+def test_rows_are_limited_in_every_notation(start, models, failed, notation) -> None:
     client = start(models=models, max_rows=2)
     body = {
         "split": split(*[[1, 2]] * 3),
@@ -352,26 +354,26 @@ def test_more_rows_than_are_taken_are_too_many(start, models, failed, form) -> N
         "inputs as columns": {"inputs": {"height_cm": [1] * 3, "weight_kg": [1] * 3}},
         "a list of lists": [[1, 2]] * 3,
         "csv": "1,2\n" * 3,
-    }[form]
-    answer = invoke(client, body, "text/csv" if form == "csv" else "application/json")
-    assert failed(answer, 413, "too_many_rows")["limit"] == 2
+    }[notation]
+    response = invoke(client, body, "text/csv" if notation == "csv" else "application/json")
+    assert failed(response, 413, "too_many_rows")["limit"] == 2
 
 
 @pytest.mark.parametrize("cells", ["172", "172,95,1", "172;95;1", "a,b,c"])
-def test_a_first_line_that_is_neither_row_nor_header_is_told_what_may_be_said(
+def test_error_about_an_unclear_first_line_shows_the_content_type_to_set(
     lasting_client, failed, cells: str
 ) -> None:
-    answer = invoke(lasting_client, f"{cells}\n172,95\n", "text/csv")
-    assert "text/csv; header=absent" in failed(answer, 400, "invalid_request")["error"]
+    response = invoke(lasting_client, f"{cells}\n172,95\n", "text/csv")
+    assert "text/csv; header=absent" in failed(response, 400, "invalid_request")["error"]
 
 
-def test_a_first_line_with_a_name_in_it_is_a_header(lasting_client, failed) -> None:
+def test_first_line_with_a_feature_name_is_a_header(lasting_client, failed) -> None:
     for header in ("height_cm,weight", "Height_cm,Weight_kg", "height_cm;weight"):
-        answer = invoke(lasting_client, f"{header}\n172,95\n", "text/csv")
-        assert failed(answer, 400, "invalid_rows")["problems"]
+        response = invoke(lasting_client, f"{header}\n172,95\n", "text/csv")
+        assert failed(response, 400, "invalid_rows")["problems"]
 
 
-def test_rows_of_categories_need_no_header_either(start_small) -> None:
+def test_rows_of_categories_need_no_header(start_small) -> None:
     client = start_small("color", "shape")
     rows = "red,round\nblue,flat\n"
     plain = invoke(client, f"color,shape\n{rows}", "text/csv")
@@ -380,51 +382,53 @@ def test_rows_of_categories_need_no_header_either(start_small) -> None:
     assert bare.json["predictions"] == plain.json["predictions"]
 
 
-def test_a_header_is_what_the_content_type_says_it_is(lasting_client, failed) -> None:
-    answer = invoke(lasting_client, "172,95\n", "text/csv; header=present")
-    failed(answer, 400, "invalid_request")
-    answer = invoke(lasting_client, "172,95\n", "text/csv; header=absent")
-    assert len(answer.json["predictions"]) == 1
+def test_content_type_decides_whether_there_is_a_header(lasting_client, failed) -> None:
+    response = invoke(lasting_client, "172,95\n", "text/csv; header=present")
+    failed(response, 400, "invalid_request")
+    response = invoke(lasting_client, "172,95\n", "text/csv; header=absent")
+    assert len(response.json["predictions"]) == 1
 
 
-def test_any_number_of_orders_of_columns_is_understood(mixed, failed) -> None:
+def test_every_order_of_columns_is_accepted(mixed, failed) -> None:
     names = ["age", "member", "color", "size/cm", "shape"]
     values = dict(zip(names, [1, True, "red", 2, "a"], strict=True))
     plain = invoke(mixed, {"dataframe_records": [values]}).json["predictions"]
-    for order in permutations(names):  # more than are kept
+    for order in permutations(names):  # more orders than are cached
         row = [values[name] for name in order]
         assert invoke(mixed, split(row, columns=order)).json["predictions"] == plain
         failed(invoke(mixed, split(row, columns=(*order, order[0]))), 400, "invalid_request")
 
 
-def test_csv_without_a_header_is_answered_so_where_csv_is_asked_for(lasting_client) -> None:
+def test_csv_response_has_a_header_if_the_body_has_one(lasting_client) -> None:
     rows = "172,95\n180,50\n"
     plain = invoke(lasting_client, rows, "text/csv").json["predictions"]
-    answer = invoke(lasting_client, rows, "text/csv", Accept="text/csv")
-    assert answer.content_type == "text/csv"
-    labels = [line.split(",")[0] for line in answer.text.splitlines()]
+    response = invoke(lasting_client, rows, "text/csv", Accept="text/csv")
+    assert response.content_type == "text/csv"
+    labels = [line.split(",")[0] for line in response.text.splitlines()]
     assert labels == [row["label"] for row in plain]
-    answer = invoke(lasting_client, f"height_cm,weight_kg\n{rows}", "text/csv", Accept="text/csv")
-    assert [line.split(",")[0] for line in answer.text.splitlines()] == ["label", *labels]
+    response = invoke(lasting_client, f"height_cm,weight_kg\n{rows}", "text/csv", Accept="text/csv")
+    assert [line.split(",")[0] for line in response.text.splitlines()] == ["label", *labels]
 
 
-def test_other_forms_of_rows_are_taken_as_everywhere(lasting_client) -> None:
+def test_formats_of_the_rows_protocol_are_accepted(lasting_client) -> None:
     content = io.BytesIO()
     np.save(content, np.array([[171.3, 66.7]]))
-    answer = invoke(lasting_client, content.getvalue(), "application/x-npy")
+    response = invoke(lasting_client, content.getvalue(), "application/x-npy")
     plain = invoke(lasting_client, [[171.3, 66.7]])
-    assert answer.json["predictions"] == plain.json["predictions"]
+    assert response.json["predictions"] == plain.json["predictions"]
     lines = invoke(lasting_client, "[171.3, 66.7]\n", "application/jsonlines")
     assert json.loads(lines.data) == plain.json["predictions"][0]
 
 
-@pytest.mark.parametrize("form", ["split", "a list of values", "csv without a header", "csv"])
-def test_any_rows_are_answered_in_lines_where_those_are_asked_for(lasting_client, form) -> None:
+@pytest.mark.parametrize("notation", ["split", "a list of values", "csv without a header", "csv"])
+def test_accept_selects_ndjson_for_every_notation(lasting_client, notation) -> None:
     plain = invoke(lasting_client, [171.3, 66.7]).json["predictions"]
-    content_type = "text/csv" if form.startswith("csv") else "application/json"
-    answer = invoke(lasting_client, FORMS[form], content_type, Accept="application/jsonlines")
-    assert answer.content_type == "application/x-ndjson"
-    assert [json.loads(line) for line in answer.text.splitlines()] == plain
+    content_type = "text/csv" if notation.startswith("csv") else "application/json"
+    response = invoke(
+        lasting_client, NOTATIONS[notation], content_type, Accept="application/jsonlines"
+    )
+    assert response.content_type == "application/x-ndjson"
+    assert [json.loads(line) for line in response.text.splitlines()] == plain
 
 
 NAMES = ["age", "member", "color", "size/cm", "shape"]
@@ -454,24 +458,24 @@ VALUES = SCALARS | st.just([]) | st.just({})
         max_size=4,
     ),
     order=st.permutations(range(5)),
-    left_out=st.sets(st.sampled_from([0, 4])),
+    omitted=st.sets(st.sampled_from([0, 4])),
 )
-def test_a_frame_is_answered_as_its_rows_are(mixed, rows, order, left_out) -> None:
-    order = [place for place in order if place not in left_out]
+def test_frame_gets_the_response_of_its_rows(mixed, rows, order, omitted) -> None:
+    order = [place for place in order if place not in omitted]
     columns = [NAMES[place] for place in order]
     frame = split(*([row[place] for place in order] for row in rows), columns=columns)
     records = [{NAMES[place]: row[place] for place in order} for row in rows]
     plain = mixed.post("/predict", json={"instances": records})
     for body in (frame, {"dataframe_records": records}):
-        answer = invoke(mixed, body)
-        assert answer.status_code == plain.status_code
-        if answer.status_code == 200:
-            assert answer.json["predictions"] == plain.json["predictions"]
+        response = invoke(mixed, body)
+        assert response.status_code == plain.status_code
+        if response.status_code == 200:
+            assert response.json["predictions"] == plain.json["predictions"]
         else:
-            assert without_places(answer.json) == without_places(plain.json)
+            assert without_pointers(response.json) == without_pointers(plain.json)
 
 
-def without_places(refusal: dict) -> dict:
-    for problem in refusal.get("problems", []):
+def without_pointers(error: dict) -> dict:
+    for problem in error.get("problems", []):
         del problem["pointer"]
-    return refusal
+    return error

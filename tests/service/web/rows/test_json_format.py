@@ -1,4 +1,4 @@
-"""Rows as JSON: forms that models of one feature take besides, and bodies made to take long."""
+"""Rows as JSON: notations for models of one feature, and bodies made to take long."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pigeonhole.trainer.graph import Graph
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory) -> Model:
-    """A model with one number, which may be missing."""
+    """Return a model with one optional number."""
     graph = Graph("single")
     numbers = graph.input("numbers", "double", 1)
     z = graph.add("Cast", numbers, to=1)
@@ -51,13 +51,13 @@ ONE_FEATURE = {
 }
 
 
-@pytest.mark.parametrize("form", ONE_FEATURE)
-def test_one_feature_may_come_without_lists(single, form: str) -> None:
-    body, by_column = ONE_FEATURE[form]
-    columns, answered_by_column = JsonRowDecoder(single).decode(body.encode(), "", 10)
+@pytest.mark.parametrize("name", ONE_FEATURE)
+def test_every_notation_for_one_feature_is_accepted(single, name: str) -> None:
+    body, expected_by_column = ONE_FEATURE[name]
+    columns, by_column = JsonRowDecoder(single).decode(body.encode(), "", 10)
     assert columns.numbers[:2].tolist() == [[1], [2.5]]
     assert str(columns.numbers[2, 0]) == "nan"
-    assert answered_by_column is by_column
+    assert by_column is expected_by_column
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_one_feature_may_come_without_lists(single, form: str) -> None:
         ('{"inputs": {"x": [[1, 2], [3, 4]]}}', ["/inputs/x/0", "/inputs/x/1"]),
     ],
 )
-def test_a_wrong_value_of_one_feature_is_named_with_its_place(single, body, pointers) -> None:
+def test_invalid_value_of_one_feature_is_reported_with_its_pointer(single, body, pointers) -> None:
     with pytest.raises(InvalidRows) as caught:
         JsonRowDecoder(single).decode(body.encode(), "", 10)
     assert [problem.pointer for problem in caught.value.problems] == pointers
     assert {problem.feature for problem in caught.value.problems} == {"x"}
 
 
-def test_inputs_may_be_rows_and_are_answered_as_columns(lasting_client) -> None:
+def test_response_to_any_inputs_has_columns(lasting_client) -> None:
     rows = [[172, 95], [160, 40]]
     named = [{"height_cm": height, "weight_kg": weight} for height, weight in rows]
     columns = {"height_cm": [172, 160], "weight_kg": [95, 40]}
@@ -91,7 +91,7 @@ def test_inputs_may_be_rows_and_are_answered_as_columns(lasting_client) -> None:
 
 @pytest.mark.parametrize("key", ["instances", "inputs"])
 @pytest.mark.parametrize("row", ["1", "[1]", "{}"])
-def test_rows_of_one_feature_are_counted_before_they_are_made(single, key: str, row: str) -> None:
+def test_rows_of_one_feature_are_counted_before_decoding(single, key: str, row: str) -> None:
     body = f'{{"{key}": [{row}{f",{row}" * 500_000}]}}'.encode()
     tracemalloc.start()
     try:
@@ -109,33 +109,39 @@ def test_rows_of_one_feature_are_counted_before_they_are_made(single, key: str, 
     ['"' + '\\"' * 1_000_000, '"' + "\\" * 1_000_001, '"' * 1_000_001, '"\\",' * 300_000],
     ids=["quotes", "backslashes", "strings", "mixed"],
 )
-def test_a_text_that_never_ends_takes_no_longer_for_each_byte(single, text: str) -> None:
+def test_unterminated_string_is_scanned_in_linear_time(single, text: str) -> None:
     body = ("[" * 200_000 + "NaN" + text).encode()
     started = time.perf_counter()
     with pytest.raises(RequestError):
         JsonRowDecoder(single).decode(body, "", 10)
     nan_to_null(body)
-    # Looked for again from each quote on, its end took hours to be missed.
+    # Searching for its end again from each quote took hours.
     assert time.perf_counter() - started < 10
 
 
-def test_nan_is_null_where_it_is_a_value_and_nowhere_else() -> None:
+def test_nan_is_replaced_outside_of_strings_only() -> None:
     body = b'{"NaN": [NaN, "NaN", "a \\" NaN", NaN], "x": "NaN'
     assert nan_to_null(body) == b'{"NaN": [null, "NaN", "a \\" NaN", null], "x": "NaN'
     assert nan_to_null(b"[NaNa, aNaN, -Infinity]") == b"[NaNa, aNaN, -Infinity]"
 
 
-def test_a_list_of_rows_is_counted_and_no_more_than_that() -> None:
-    rows = b"[" + b"{}," * 100 + b"{}]"
+@pytest.mark.parametrize("kind", [bytes, msgspec.Raw])
+def test_list_length_is_limited(kind) -> None:
+    rows = kind(b"[" + b"{}," * 100 + b"{}]")
     check_list_length(rows, 101)
-    check_list_length(msgspec.Raw(rows), 101)
     with pytest.raises(TooManyRows, match="101 rows"):
         check_list_length(rows, 100)
+
+
+def test_list_that_is_cut_short_has_no_length() -> None:
     with pytest.raises(msgspec.MsgspecError):
-        check_list_length(rows[:-1], 10)
+        check_list_length(b"[" + b"{}," * 100, 10)
 
 
-def test_what_is_parsed_is_json_and_nothing_else() -> None:
+def test_json_is_parsed_without_its_byte_order_mark() -> None:
     assert parse_json(b'\xef\xbb\xbf{"a": [1, 2.5, null]}', "", 10) == {"a": [1, 2.5, None]}
+
+
+def test_nan_is_rejected_by_name() -> None:
     with pytest.raises(UnreadableBody, match="NaN is not a JSON number"):
         parse_json(b"[NaN]", "application/json", 10)

@@ -1,4 +1,4 @@
-"""The rows protocol: every form of a row, its answer, and what is said of a wrong one."""
+"""The rows protocol: every format of rows, the responses, and errors for invalid rows."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def predict_rows(client, *rows):
     return predict(client, json.dumps({"instances": rows}))
 
 
-def test_the_answer_has_exactly_this_shape(client) -> None:
-    answer = predict(client, GOOD, **{"X-Request-Id": "mine"})
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "application/json"
-    (prediction,) = answer.json["predictions"]
+def test_response_has_exactly_this_shape(client) -> None:
+    response = predict(client, GOOD, **{"X-Request-Id": "mine"})
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    (prediction,) = response.json["predictions"]
     probabilities = prediction["probabilities"]
-    assert answer.json == {
+    assert response.json == {
         "model": "bodymass",
         "version": "1",
         "id": "mine",
@@ -57,7 +57,7 @@ def test_the_answer_has_exactly_this_shape(client) -> None:
     assert probabilities["overweight"] == pytest.approx(0.99752738)
 
 
-def test_columns_are_answered_as_columns(client) -> None:
+def test_response_to_columns_has_columns(client) -> None:
     body = json.dumps({"inputs": {"height_cm": [172, 160], "weight_kg": [95, 40]}})
     outputs = predict(client, body).json["outputs"]
     rows = predict_rows(client, [172, 95], [160, 40]).json["predictions"]
@@ -98,7 +98,7 @@ CONTENT_TYPES = {
 
 ROW_ARRAY = np.array([[171.3, 66.7]])
 
-FORMS = {
+BODIES = {
     "objects": (json.dumps({"instances": [{"height_cm": 171.3, "weight_kg": 66.7}]}), "json"),
     "another order": (json.dumps({"instances": [{"weight_kg": 66.7, "height_cm": 171.3}]}), "json"),
     "lists": (json.dumps({"instances": [[171.3, 66.7]]}), "json"),
@@ -122,28 +122,28 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_the_same_row_gets_the_same_bits_in_every_form(lasting_client, form: str) -> None:
+@pytest.mark.parametrize("name", BODIES)
+def test_every_format_gives_the_same_probabilities(lasting_client, name: str) -> None:
     plain = predict_rows(lasting_client, [171.3, 66.7]).json["predictions"][0]["probabilities"]
-    body, kind = FORMS[form]
+    body, kind = BODIES[name]
     body = body if isinstance(body, bytes) else body.encode()
-    answer = predict(lasting_client, body, CONTENT_TYPES[kind])
-    assert answer.status_code == 200, answer.json
-    if "outputs" in answer.json:
-        got = {name: p for name, (p,) in answer.json["outputs"]["probabilities"].items()}
+    response = predict(lasting_client, body, CONTENT_TYPES[kind])
+    assert response.status_code == 200, response.json
+    if "outputs" in response.json:
+        got = {name: p for name, (p,) in response.json["outputs"]["probabilities"].items()}
     else:
-        got = answer.json["predictions"][0]["probabilities"]
-    assert got == plain  # JSON writes a float32 so that it reads back bit by bit
+        got = response.json["predictions"][0]["probabilities"]
+    assert got == plain  # JSON has all digits of a float32
 
 
-def test_the_same_row_gets_the_same_bits_among_many(lasting_client) -> None:
+def test_row_gets_the_same_probabilities_alone_and_among_others(lasting_client) -> None:
     alone = predict_rows(lasting_client, [171.3, 66.7]).json["predictions"][0]
     among = predict_rows(lasting_client, *[[150 + i / 7, 66.7] for i in range(99)], [171.3, 66.7])
     assert among.json["predictions"][-1] == alone
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", None])
-def test_json_is_taken_whatever_the_content_type_says(lasting_client, content_type) -> None:
+def test_json_is_accepted_with_any_content_type(lasting_client, content_type) -> None:
     assert predict(lasting_client, GOOD, content_type).status_code == 200
 
 
@@ -155,49 +155,49 @@ def test_json_is_taken_whatever_the_content_type_says(lasting_client, content_ty
         '{"inputs": []}',
     ],
 )
-def test_no_rows_get_no_predictions(lasting_client, body: str) -> None:
-    answer = predict(lasting_client, body)
-    assert answer.status_code == 200
-    assert "warnings" not in answer.json
-    if "outputs" in answer.json:
-        assert answer.json["outputs"] == {
+def test_request_without_rows_gets_no_predictions(lasting_client, body: str) -> None:
+    response = predict(lasting_client, body)
+    assert response.status_code == 200
+    assert "warnings" not in response.json
+    if "outputs" in response.json:
+        assert response.json["outputs"] == {
             "label": [],
             "probability": [],
             "probabilities": {"underweight": [], "overweight": []},
         }
     else:
-        assert answer.json["predictions"] == []
+        assert response.json["predictions"] == []
 
 
-def test_a_csv_header_alone_gets_no_predictions(lasting_client) -> None:
-    answer = predict(lasting_client, "height_cm,weight_kg\n", "text/csv")
-    assert answer.json["predictions"] == []
+def test_csv_header_alone_gets_no_predictions(lasting_client) -> None:
+    response = predict(lasting_client, "height_cm,weight_kg\n", "text/csv")
+    assert response.json["predictions"] == []
 
 
-def test_every_kind_of_feature_is_taken(lasting_client) -> None:
+def test_every_kind_of_feature_is_accepted(lasting_client) -> None:
     rows = [
         {"member": True, "color": "red", "size/cm": 2},
         {"member": 0, "color": "red", "size/cm": 2, "age": None, "shape": None},
         {"member": False, "color": " red ", "size/cm": 2.0, "age": 30, "shape": "round"},
     ]
     body = json.dumps({"instances": rows})
-    answer = predict(lasting_client, body, path="/v1/models/mixed:predict")
-    assert [row["label"] for row in answer.json["predictions"]] == ["yes"] * 3
-    assert len({row["probability"] for row in answer.json["predictions"]}) == 1
+    response = predict(lasting_client, body, path="/v1/models/mixed:predict")
+    assert [row["label"] for row in response.json["predictions"]] == ["yes"] * 3
+    assert len({row["probability"] for row in response.json["predictions"]}) == 1
     csv = "member,color,size/cm,age,shape\ntrue,red,2,NA,?\n0,blue,2,,null\n"
-    answer = predict(lasting_client, csv, "text/csv", "/v1/models/mixed:predict")
-    assert [row["label"] for row in answer.json["predictions"]] == ["yes", "no"]
+    response = predict(lasting_client, csv, "text/csv", "/v1/models/mixed:predict")
+    assert [row["label"] for row in response.json["predictions"]] == ["yes", "no"]
 
 
-def test_unusual_values_are_answered_with_a_warning(client) -> None:
-    answer = predict_rows(client, ROW, {"height_cm": 1.72, "weight_kg": 95})
-    assert len(answer.json["predictions"]) == 2
-    assert answer.json["warnings"] == [
+def test_value_out_of_range_gets_a_warning(client) -> None:
+    response = predict_rows(client, ROW, {"height_cm": 1.72, "weight_kg": 95})
+    assert len(response.json["predictions"]) == 2
+    assert response.json["warnings"] == [
         {"row": 1, "feature": "height_cm", "value": 1.72, "seen": [140.0, 200.0]}
     ]
 
 
-DATED_FORMS = {
+DATED_BODIES = {
     "objects": '{"instances": [{"size": 1, "seen": "2024-04-02T12:00", "opens": "9:00"}]}',
     "another offset": '{"instances": [{"size": 1, "seen": "2024-04-02 14:00:00+02:00"}]}',
     "lists": '{"instances": [[1, "2024-04-02T12:00Z", null, null, ""]]}',
@@ -207,20 +207,20 @@ DATED_FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", DATED_FORMS)
-def test_a_datetime_means_the_same_in_every_form(dated_client, form: str) -> None:
-    content_type = "text/csv" if form.startswith("csv") else "application/json"
-    answer = predict(dated_client, DATED_FORMS[form], content_type)
-    assert answer.status_code == 200, answer.json
-    if "outputs" in answer.json:
-        (got,) = answer.json["outputs"]["probability"]
+@pytest.mark.parametrize("name", DATED_BODIES)
+def test_datetime_means_the_same_in_every_format(dated_client, name: str) -> None:
+    content_type = "text/csv" if name.startswith("csv") else "application/json"
+    response = predict(dated_client, DATED_BODIES[name], content_type)
+    assert response.status_code == 200, response.json
+    if "outputs" in response.json:
+        (got,) = response.json["outputs"]["probability"]
     else:
-        got = answer.json["predictions"][0]["probabilities"]["late"]
+        got = response.json["predictions"][0]["probabilities"]["late"]
     assert got == pytest.approx(1 / (1 + math.exp(-1.5)), abs=1e-6)
-    assert "warnings" not in answer.json
+    assert "warnings" not in response.json
 
 
-WRONG_DATES = {
+INVALID_DATES = {
     "objects": ('{"instances": [{"size": 1, "seen": "tomorrow"}]}', "/instances/0/seen"),
     "lists": ('{"instances": [[1, "tomorrow", "red", null, null]]}', "/instances/0/1"),
     "columns": ('{"inputs": {"size": [1], "seen": ["tomorrow"]}}', "/inputs/seen/0"),
@@ -228,11 +228,11 @@ WRONG_DATES = {
 }
 
 
-@pytest.mark.parametrize("form", WRONG_DATES)
-def test_what_is_no_datetime_is_named_with_an_example(dated_client, failed, form: str) -> None:
-    body, pointer = WRONG_DATES[form]
-    answer = predict(dated_client, body, "text/csv" if form == "csv" else "application/json")
-    (problem,) = failed(answer, 400, "invalid_rows")["problems"]
+@pytest.mark.parametrize("name", INVALID_DATES)
+def test_invalid_datetime_is_reported_with_an_example(dated_client, failed, name: str) -> None:
+    body, pointer = INVALID_DATES[name]
+    response = predict(dated_client, body, "text/csv" if name == "csv" else "application/json")
+    (problem,) = failed(response, 400, "invalid_rows")["problems"]
     assert problem == {
         "row": 0,
         "feature": "seen",
@@ -241,9 +241,9 @@ def test_what_is_no_datetime_is_named_with_an_example(dated_client, failed, form
     } | ({"pointer": pointer} if pointer else {})
 
 
-def test_unusual_datetimes_are_told_as_texts(dated_client) -> None:
-    answer = predict_rows(dated_client, {"size": 1, "seen": "2025-01-01", "opens": "7:59"})
-    assert answer.json["warnings"] == [
+def test_warning_about_a_datetime_shows_text(dated_client) -> None:
+    response = predict_rows(dated_client, {"size": 1, "seen": "2025-01-01", "opens": "7:59"})
+    assert response.json["warnings"] == [
         {"row": 0, "feature": "seen", "value": "2025-01-01", "seen": ["2024-01-01", "2024-06-30"]},
         {"row": 0, "feature": "opens", "value": "07:59", "seen": ["08:00", "12:00"]},
     ]
@@ -252,32 +252,32 @@ def test_unusual_datetimes_are_told_as_texts(dated_client) -> None:
 CAREFUL = "/v1/models/careful:predict"
 
 
-def test_an_answer_follows_the_threshold_and_tells_it(dated_client) -> None:
+def test_labels_follow_the_threshold_in_the_response(dated_client) -> None:
     body = json.dumps({"instances": [[172, 70], [172, 95]]})
-    answer = predict(dated_client, body, path=CAREFUL).json
-    assert list(answer) == ["model", "version", "id", "threshold", "predictions"]
-    assert answer["threshold"] == {"class": "overweight", "value": 0.9, "metric": "f1"}
-    unsure, sure = answer["predictions"]
+    response = predict(dated_client, body, path=CAREFUL).json
+    assert list(response) == ["model", "version", "id", "threshold", "predictions"]
+    assert response["threshold"] == {"class": "overweight", "value": 0.9, "metric": "f1"}
+    unsure, sure = response["predictions"]
     assert (unsure["label"], sure["label"]) == ("underweight", "overweight")
     probabilities = unsure["probabilities"]
     assert 0.5 < probabilities["overweight"] < 0.9
     assert unsure["probability"] == probabilities["underweight"]
 
 
-def test_columns_follow_the_threshold_too(dated_client) -> None:
+def test_labels_in_columns_follow_the_threshold(dated_client) -> None:
     body = '{"inputs": {"height_cm": [172, 172], "weight_kg": [70, 95]}}'
-    answer = predict(dated_client, body, path=CAREFUL).json
-    assert answer["threshold"]["value"] == 0.9
-    assert answer["outputs"]["label"] == ["underweight", "overweight"]
+    response = predict(dated_client, body, path=CAREFUL).json
+    assert response["threshold"]["value"] == 0.9
+    assert response["outputs"]["label"] == ["underweight", "overweight"]
 
 
-def test_of_a_key_that_stands_twice_the_last_counts(lasting_client) -> None:
+def test_last_of_repeated_keys_counts(lasting_client) -> None:
     twice = '{"instances": [{"height_cm": 1, "height_cm": 172, "weight_kg": 95}]}'
     once = predict(lasting_client, GOOD).json
     assert predict(lasting_client, twice).json["predictions"] == once["predictions"]
 
 
-def test_keys_of_other_protocols_are_passed_over(lasting_client) -> None:
+def test_keys_of_other_protocols_are_ignored(lasting_client) -> None:
     body = json.dumps({"signature_name": "serving_default", "instances": [ROW], "parameters": {}})
     assert predict(lasting_client, body).status_code == 200
 
@@ -285,9 +285,9 @@ def test_keys_of_other_protocols_are_passed_over(lasting_client) -> None:
 UNREADABLE = {
     "empty": b"",
     "blank": b" \n",
-    "no JSON": b"nope",
-    "broken off": b'{"instances": [',
-    "bytes left over": b'{"instances": []} x',
+    "not JSON": b"nope",
+    "cut short": b'{"instances": [',
+    "extra bytes": b'{"instances": []} x',
     "not UTF-8": b'{"instances": [{"height_cm": "\xff"}]}',
     "UTF-16": '{"instances": []}'.encode("utf-16"),
     "NaN": b'{"instances": [{"height_cm": NaN, "weight_kg": 1}]}',
@@ -300,30 +300,30 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
-def test_a_body_that_is_no_json_is_said_to_be_unreadable(lasting_client, failed, body) -> None:
+def test_body_that_is_not_json_is_unreadable(lasting_client, failed, body) -> None:
     failed(predict(lasting_client, body, None), 400, "unreadable_body")
 
 
-WRONG_FORM = {
+WRONG_SHAPE = {
     "a list": ("[]", None),
     "a number": ("1", None),
     "null": ("null", None),
-    "nothing in it": ("{}", None),
-    "instances no list": ('{"instances": {}}', "/instances"),
+    "empty object": ("{}", None),
+    "instances is not a list": ('{"instances": {}}', "/instances"),
     "instances a number": ('{"instances": 3}', "/instances"),
-    "inputs neither": ('{"inputs": 3}', "/inputs"),
+    "inputs is a number": ('{"inputs": 3}', "/inputs"),
 }
 
 
-@pytest.mark.parametrize("name", WRONG_FORM)
-def test_a_body_of_another_form_is_refused_with_its_place(lasting_client, failed, name) -> None:
-    body, pointer = WRONG_FORM[name]
-    answer = failed(predict(lasting_client, body), 400, "invalid_request")
-    assert answer.get("pointer") == pointer
+@pytest.mark.parametrize("name", WRONG_SHAPE)
+def test_body_of_a_wrong_shape_is_rejected_with_its_pointer(lasting_client, failed, name) -> None:
+    body, pointer = WRONG_SHAPE[name]
+    response = failed(predict(lasting_client, body), 400, "invalid_request")
+    assert response.get("pointer") == pointer
 
 
-WRONG_VALUES = {
-    # The value as JSON, and what is said that it is.
+INVALID_VALUES = {
+    # The value as JSON, and its description in the error.
     "text": ('"tall"', 'string "tall"'),
     "a number in text": ('"172"', 'string "172"'),
     "true": ("true", "true"),
@@ -336,10 +336,12 @@ WRONG_VALUES = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG_VALUES)
-@pytest.mark.parametrize("form", ["objects", "lists", "columns"])
-def test_a_wrong_value_is_named_with_its_place(lasting_client, failed, name, form) -> None:
-    value, got = WRONG_VALUES[name]
+@pytest.mark.parametrize("value_name", INVALID_VALUES)
+@pytest.mark.parametrize("name", ["objects", "lists", "columns"])
+def test_invalid_value_is_reported_with_its_pointer(
+    lasting_client, failed, value_name, name
+) -> None:
+    value, got = INVALID_VALUES[value_name]
     body, pointer = {
         "objects": (
             f'{{"instances": [[1, 2], {{"height_cm": {value}, "weight_kg": 1}}]}}',
@@ -350,9 +352,9 @@ def test_a_wrong_value_is_named_with_its_place(lasting_client, failed, name, for
             f'{{"inputs": {{"height_cm": [1, {value}], "weight_kg": [1, 2]}}}}',
             "/inputs/height_cm/1",
         ),
-    }[form]
-    answer = failed(predict(lasting_client, body), 400, "invalid_rows")
-    (problem,) = answer["problems"]
+    }[name]
+    response = failed(predict(lasting_client, body), 400, "invalid_rows")
+    (problem,) = response["problems"]
     expected = "number within the range of doubles" if got == "a larger number" else "number"
     assert problem == {
         "row": 1,
@@ -363,21 +365,42 @@ def test_a_wrong_value_is_named_with_its_place(lasting_client, failed, name, for
     }
 
 
-def test_the_largest_doubles_and_whole_numbers_are_answered(lasting_client) -> None:
+def test_largest_doubles_and_integers_are_accepted(lasting_client) -> None:
     body = f'{{"instances": [[1.7976931348623157e308, -1e308], [{2**64}, -{2**64}], [-0, 5e-324]]}}'
     assert predict(lasting_client, body).status_code == 200
 
 
-def test_an_unknown_feature_is_told_what_may_be_meant(lasting_client, failed) -> None:
-    answer = failed(predict_rows(lasting_client, {"hieght_cm": 172, "weight_kg": 95, "qqq": 1}))
-    assert answer["error"] == "2 problems in 1 row"
-    meant, unknown = answer["problems"]
+ZEROS = {
+    "objects": (b'{"instances": [{"height_cm": -0, "weight_kg": -0.0}]}', "json"),
+    "lists": (b'{"instances": [[-0, -0.0]]}', "json"),
+    "columns": (b'{"inputs": {"height_cm": [-0], "weight_kg": [-0.0]}}', "json"),
+    "csv": (b"height_cm,weight_kg\n-0,-0.0\n", "csv"),
+    "csv in decimal commas": (b"height_cm;weight_kg\n-0;-0,0\n", "csv"),
+    "an array of texts": (npy(np.array([["-0", "-0.0"]])), "npy"),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_only_a_decimal_zero_has_a_sign_in_every_format(models, name: str) -> None:
+    model = load_model(
+        models / "bodymass/1/model.onnx", name="m", version=1, threads=1, max_bytes=2**20
+    )
+    body, kind = ZEROS[name]
+    headers = {"content-type": CONTENT_TYPES[kind]}
+    (row,) = RowsProtocol(10).decode(model, body, headers.get).columns.numbers.tolist()
+    assert [math.copysign(1, number) for number in row] == [1, -1]
+
+
+def test_unknown_feature_is_reported_with_the_similar_name(lasting_client, failed) -> None:
+    response = failed(predict_rows(lasting_client, {"hieght_cm": 172, "weight_kg": 95, "qqq": 1}))
+    assert response["error"] == "2 problems in 1 row"
+    meant, unknown = response["problems"]
     assert meant["did_you_mean"] == "height_cm"
     assert "did_you_mean" not in unknown
     assert unknown["pointer"] == "/instances/0/qqq"
 
 
-def test_every_problem_is_told_at_once_up_to_a_limit(lasting_client, failed) -> None:
+def test_all_problems_are_reported_up_to_a_limit(lasting_client, failed) -> None:
     few = failed(predict_rows(lasting_client, ["a", "b"], {}, None), 400, "invalid_rows")
     assert [problem["row"] for problem in few["problems"]] == [0, 0, 1, 1, 2]
     assert "truncated" not in few
@@ -386,32 +409,32 @@ def test_every_problem_is_told_at_once_up_to_a_limit(lasting_client, failed) -> 
     assert many["truncated"] is True
 
 
-def test_columns_of_unequal_length_are_refused(lasting_client, failed) -> None:
+def test_columns_of_unequal_length_are_rejected(lasting_client, failed) -> None:
     body = '{"inputs": {"height_cm": [1, 2], "weight_kg": [1]}}'
     (problem,) = failed(predict(lasting_client, body), 400, "invalid_rows")["problems"]
     assert problem["feature"] == "weight_kg"
 
 
 @pytest.mark.parametrize("unknown", ["[1]", "[1, 2, 3]", "[]", "{}", "null", "7"])
-def test_an_unknown_column_is_named_whatever_it_holds(lasting_client, failed, unknown) -> None:
+def test_unknown_column_is_reported_with_any_content(lasting_client, failed, unknown) -> None:
     body = f'{{"inputs": {{"height_cm": [1, 2], "weight_kg": [1, 2], "x": {unknown}}}}}'
-    answer = failed(predict(lasting_client, body), 400, "invalid_rows")
-    assert "x" in {problem["feature"] for problem in answer["problems"]}
+    response = failed(predict(lasting_client, body), 400, "invalid_rows")
+    assert "x" in {problem["feature"] for problem in response["problems"]}
 
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [("a=1", "application/x-www-form-urlencoded"), ("<row/>", "application/xml")],
 )
-def test_another_media_type_is_refused_as_such(lasting_client, failed, body, content_type) -> None:
-    answer = failed(predict(lasting_client, body, content_type), 415, "unsupported_media_type")
-    assert content_type in answer["error"]
+def test_unsupported_media_type_is_rejected(lasting_client, failed, body, content_type) -> None:
+    response = failed(predict(lasting_client, body, content_type), 415, "unsupported_media_type")
+    assert content_type in response["error"]
 
 
 FOREIGN = {
     "parquet": (b"PAR1\x15\x04\xff\xfe", "application/vnd.apache.parquet"),
     "protobuf": (b"\n\x84\xff\x01", "application/x-protobuf"),
-    "gzip that does not say so": (gzip.compress(b"{}" * 99), "application/gzip"),
+    "gzip without Content-Encoding": (gzip.compress(b"{}" * 99), "application/gzip"),
     "many brackets": (b"\xff[{" * 200_000, "application/octet-stream"),
     "text": (b"hello", "text/plain"),
 }
@@ -419,70 +442,72 @@ FOREIGN = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("path", ["/predict", "/v1/models/bodymass:predict", "/invocations"])
-def test_a_foreign_body_is_told_every_media_type_that_is_taken(
+def test_error_about_a_foreign_body_lists_the_accepted_media_types(
     lasting_client, failed, name: str, path: str
 ) -> None:
     body, content_type = FOREIGN[name]
-    answer = predict(lasting_client, body, content_type, path)
-    said = failed(answer, 415, "unsupported_media_type")["error"]
-    for taken in ("json", "x-ndjson", "x-npy", "vnd.apache.arrow.stream", "vnd.apache.arrow.file"):
-        assert f"application/{taken}" in said
-    assert "text/csv" in said
+    response = predict(lasting_client, body, content_type, path)
+    error = failed(response, 415, "unsupported_media_type")["error"]
+    for subtype in (
+        "json",
+        "x-ndjson",
+        "x-npy",
+        "vnd.apache.arrow.stream",
+        "vnd.apache.arrow.file",
+    ):
+        assert f"application/{subtype}" in error
+    assert "text/csv" in error
 
 
 @pytest.mark.parametrize("content_type", ["application/json", None, "text/plain"])
-def test_what_should_be_json_and_is_not_utf8_is_unreadable(
-    lasting_client, failed, content_type
-) -> None:
+def test_json_that_is_not_utf8_is_unreadable(lasting_client, failed, content_type) -> None:
     body = b' {"instances": [["\xff", 1]]}'
     failed(predict(lasting_client, body, content_type), 400, "unreadable_body")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity"])
-def test_what_is_no_json_number_is_told_what_to_send(lasting_client, failed, number: str) -> None:
-    answer = predict(lasting_client, f'{{"instances": [[{number}, 1]]}}')
-    said = failed(answer, 400, "unreadable_body")["error"]
-    assert said.endswith(f"{number} is not a JSON number; send null for a missing value")
+def test_error_about_nan_says_what_to_send(lasting_client, failed, number: str) -> None:
+    response = predict(lasting_client, f'{{"instances": [[{number}, 1]]}}')
+    error = failed(response, 400, "unreadable_body")["error"]
+    assert error.endswith(f"{number} is not a JSON number; send null for a missing value")
 
 
 LINES = ["application/x-ndjson", "application/jsonlines", "application/jsonl", "application/ndjson"]
 
 
 @pytest.mark.parametrize("accept", LINES)
-@pytest.mark.parametrize("form", ["objects", "columns", "csv", "an array", "arrow"])
-def test_rows_of_every_form_are_answered_in_lines_for_who_asks(
-    lasting_client, accept: str, form: str
-) -> None:
+@pytest.mark.parametrize("name", ["objects", "columns", "csv", "an array", "arrow"])
+def test_accept_selects_ndjson_for_every_format(lasting_client, accept: str, name: str) -> None:
     plain = predict_rows(lasting_client, [171.3, 66.7]).json["predictions"]
-    body, kind = FORMS[form]
-    answer = predict(lasting_client, body, CONTENT_TYPES[kind], Accept=accept)
-    assert answer.headers["Content-Type"] == "application/x-ndjson"
-    assert answer.headers["X-Model-Name"] == "bodymass"
-    assert answer.headers["X-Model-Version"] == "1"
-    assert answer.text.endswith("}\n")
-    assert [json.loads(line) for line in answer.text.splitlines()] == plain
+    body, kind = BODIES[name]
+    response = predict(lasting_client, body, CONTENT_TYPES[kind], Accept=accept)
+    assert response.headers["Content-Type"] == "application/x-ndjson"
+    assert response.headers["X-Model-Name"] == "bodymass"
+    assert response.headers["X-Model-Version"] == "1"
+    assert response.text.endswith("}\n")
+    assert [json.loads(line) for line in response.text.splitlines()] == plain
 
 
-def test_a_line_tells_what_was_unusual_in_its_row(lasting_client) -> None:
+def test_line_has_the_warnings_of_its_row(lasting_client) -> None:
     path = "/v1/models/mixed:predict"
     rows = [{"member": 1, "color": "red", "size/cm": size} for size in (2, 99)]
     body = json.dumps({"instances": rows})
-    usual, out_of_range = (
+    first, second = (
         json.loads(line)
         for line in predict(lasting_client, body, path=path, Accept=LINES[0]).text.splitlines()
     )
-    assert "warnings" not in usual
-    ((warned,)) = out_of_range["warnings"]
-    assert (warned["row"], warned["feature"], warned["seen"]) == (1, "size/cm", [1, 9])
+    assert "warnings" not in first
+    (warning,) = second["warnings"]
+    assert (warning["row"], warning["feature"], warning["seen"]) == (1, "size/cm", [1, 9])
 
 
-def test_rows_in_lines_are_answered_in_lines_whatever_is_asked_for(lasting_client) -> None:
-    answer = predict(lasting_client, "[172, 95]\n", LINES[0], Accept="text/csv")
-    assert answer.headers["Content-Type"] == "application/x-ndjson"
+def test_response_to_ndjson_is_ndjson_for_any_accept(lasting_client) -> None:
+    response = predict(lasting_client, "[172, 95]\n", LINES[0], Accept="text/csv")
+    assert response.headers["Content-Type"] == "application/x-ndjson"
 
 
 MILLION = 1_000_000
-CROWDS = {
+MANY_ROWS = {
     "objects": '{"instances": [' + "{}," * MILLION + "{}]}",
     "lists": '{"instances": [' + "[]," * MILLION + "[]]}",
     "numbers": '{"instances": [' + "1," * MILLION + "1]}",
@@ -496,22 +521,24 @@ CROWDS = {
 }
 
 
-@pytest.mark.parametrize("name", CROWDS)
-def test_a_million_rows_are_refused_in_bounded_memory(lasting_client, failed, name: str) -> None:
-    body = CROWDS[name].encode()
+@pytest.mark.parametrize("name", MANY_ROWS)
+def test_million_rows_are_rejected_in_bounded_memory(lasting_client, failed, name: str) -> None:
+    body = MANY_ROWS[name].encode()
     tracemalloc.start()
     try:
-        answer = predict(lasting_client, body, "text/csv" if name == "csv" else "application/json")
+        response = predict(
+            lasting_client, body, "text/csv" if name == "csv" else "application/json"
+        )
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    said = failed(answer, 413, "too_many_rows")
-    assert said["limit"] == 10_000
-    assert said["error"].startswith("1000001 rows ")
+    error = failed(response, 413, "too_many_rows")
+    assert error["limit"] == 10_000
+    assert error["error"].startswith("1000001 rows ")
     assert peak_bytes < 130 * 2**20
 
 
-SWARMS = {
+MANY_CONTAINERS = {
     "one long column": '{"inputs": {"weight_kg": [1], "height_cm": [' + "{}," * MILLION + "1]}}",
     "one long row": '{"instances": [[' + "[]," * MILLION + "1]]}",
     "another key": '{"x": [' + "[]," * MILLION + "1]}",
@@ -519,28 +546,26 @@ SWARMS = {
 }
 
 
-@pytest.mark.parametrize("name", SWARMS)
-def test_a_million_lists_anywhere_are_refused_before_they_are_made(
-    lasting_client, failed, name: str
-) -> None:
-    body = SWARMS[name].encode()
+@pytest.mark.parametrize("name", MANY_CONTAINERS)
+def test_million_lists_are_rejected_before_decoding(lasting_client, failed, name: str) -> None:
+    body = MANY_CONTAINERS[name].encode()
     tracemalloc.start()
     try:
-        answer = predict(lasting_client, body)
+        response = predict(lasting_client, body)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert "lists and objects" in failed(answer, 400, "invalid_request")["error"]
+    assert "lists and objects" in failed(response, 400, "invalid_request")["error"]
     assert peak_bytes < 8 * len(body)
 
 
-def test_brackets_in_texts_are_no_lists(lasting_client, failed) -> None:
+def test_brackets_in_strings_are_not_counted(lasting_client, failed) -> None:
     text = json.dumps({"instances": [[172, '\\"[' * MILLION]]})
     (problem,) = failed(predict(lasting_client, text), 400, "invalid_rows")["problems"]
     assert problem["feature"] == "weight_kg"
 
 
-WRONG_BODIES = [
+INVALID_BODIES = [
     *((b"x" * 1000, None), (b'{"instances": [["tall", 1]]}', None), (b"[]", None)),
     (b"height_cm,weight_kg\ntall,1", "text/csv"),
     (b"height_cm,weight_kg\n1", "text/csv"),
@@ -555,9 +580,10 @@ WRONG_BODIES = [
 ]
 
 
-@pytest.mark.parametrize(("body", "content_type"), WRONG_BODIES)
-def test_what_is_refused_is_let_go_at_once(models, body: bytes, content_type) -> None:
-    """Not when Python next looks for circles: until then a large body would stay."""
+@pytest.mark.parametrize(("body", "content_type"), INVALID_BODIES)
+def test_rejected_body_is_released_without_garbage_collection(
+    models, body: bytes, content_type
+) -> None:
     model = load_model(
         models / "bodymass/1/model.onnx", name="m", version=1, threads=1, max_bytes=2**20
     )
@@ -574,7 +600,7 @@ def test_what_is_refused_is_let_go_at_once(models, body: bytes, content_type) ->
         gc.enable()
 
 
-def test_exactly_as_many_rows_as_allowed_are_answered(start, models, failed) -> None:
+def test_rows_are_limited_in_every_format(start, models, failed) -> None:
     client = start(models=models, max_rows=3)
     csv = "height_cm,weight_kg\n" + "172,95\n" * 3
     columns = '{"inputs": {"height_cm": [1, 2, 3%s], "weight_kg": [1, 2, 3%s]}}'
@@ -586,12 +612,14 @@ def test_exactly_as_many_rows_as_allowed_are_answered(start, models, failed) -> 
     failed(predict(client, columns % (", 4", ", 4")), 413, "too_many_rows")
 
 
-def test_a_compressed_body_is_answered_as_the_plain_one(lasting_client) -> None:
-    packed = predict(lasting_client, gzip.compress(GOOD.encode()), **{"Content-Encoding": "gzip"})
-    assert packed.json["predictions"] == predict(lasting_client, GOOD).json["predictions"]
+def test_compressed_body_gets_the_response_of_the_plain_one(lasting_client) -> None:
+    compressed = predict(
+        lasting_client, gzip.compress(GOOD.encode()), **{"Content-Encoding": "gzip"}
+    )
+    assert compressed.json["predictions"] == predict(lasting_client, GOOD).json["predictions"]
 
 
-def test_a_row_of_arrow_is_never_read_on_an_event_loop() -> None:
-    # Its first reader in a worker imports pyarrow.
+def test_arrow_is_never_decoded_on_an_event_loop() -> None:
+    # The first Arrow body in a worker imports pyarrow.
     headers = {"content-type": "application/vnd.apache.arrow.stream"}
     assert RowsProtocol(10).decode_cost(headers.get, b"x") >= SLOW_DECODE_BYTES

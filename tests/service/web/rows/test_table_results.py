@@ -1,4 +1,4 @@
-"""Answers as tables, asked for by Accept: the same labels and the same bits as in JSON."""
+"""Responses as tables, selected by Accept: the same labels and digits as in JSON."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ BODY = json.dumps({"instances": ROWS})
 ARROW = "application/vnd.apache.arrow.stream"
 
 
-def ask(client, accept: str | None, body=BODY, path: str = "/predict", **headers):
+def predict(client, accept: str | None, body=BODY, path: str = "/predict", **headers):
     headers |= {} if accept is None else {"Accept": accept}
     return client.post(path, data=body, headers=headers)
 
 
 @pytest.fixture
 def expected(lasting_client):
-    """The predictions as JSON."""
-    return ask(lasting_client, None).json["predictions"]
+    """Return the predictions as JSON."""
+    return predict(lasting_client, None).json["predictions"]
 
 
 def test_csv_has_a_header_and_the_digits_of_json(lasting_client, expected) -> None:
-    answer = ask(lasting_client, "text/csv")
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "text/csv"
-    header, *rows = csv.reader(io.StringIO(answer.text, newline=""))
+    response = predict(lasting_client, "text/csv")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "text/csv"
+    header, *rows = csv.reader(io.StringIO(response.text, newline=""))
     assert header == [
         *("label", "probability", "probability_underweight", "probability_overweight"),
     ]
@@ -45,18 +45,18 @@ def test_csv_has_a_header_and_the_digits_of_json(lasting_client, expected) -> No
     assert got == expected
 
 
-def test_an_array_holds_the_probabilities_bit_by_bit(lasting_client, expected) -> None:
-    answer = ask(lasting_client, "application/x-npy")
-    assert answer.headers["Content-Type"] == "application/x-npy"
-    array = np.load(io.BytesIO(answer.data), allow_pickle=False)
+def test_npy_holds_the_exact_probabilities(lasting_client, expected) -> None:
+    response = predict(lasting_client, "application/x-npy")
+    assert response.headers["Content-Type"] == "application/x-npy"
+    array = np.load(io.BytesIO(response.data), allow_pickle=False)
     assert array.dtype == np.dtype("<f4")
     assert array.tolist() == [list(row["probabilities"].values()) for row in expected]
 
 
-def test_arrow_holds_labels_and_probabilities_by_name(lasting_client, expected) -> None:
-    answer = ask(lasting_client, ARROW)
-    assert answer.headers["Content-Type"] == ARROW
-    table = pa.ipc.open_stream(answer.data).read_all()
+def test_arrow_has_columns_of_labels_and_probabilities(lasting_client, expected) -> None:
+    response = predict(lasting_client, ARROW)
+    assert response.headers["Content-Type"] == ARROW
+    table = pa.ipc.open_stream(response.data).read_all()
     assert [(field.name, str(field.type)) for field in table.schema] == [
         ("label", "string"),
         ("probability", "float"),
@@ -71,37 +71,39 @@ def test_arrow_holds_labels_and_probabilities_by_name(lasting_client, expected) 
 
 
 @pytest.mark.parametrize("accept", ["text/csv", "application/x-npy", ARROW])
-def test_headers_tell_which_model_answered(lasting_client, accept: str) -> None:
-    answer = ask(lasting_client, accept, **{"X-Request-Id": "mine"})
-    assert answer.headers["X-Model-Name"] == "bodymass"
-    assert answer.headers["X-Model-Version"] == "1"
-    assert answer.headers["X-Request-Id"] == "mine"
+def test_headers_name_the_model(lasting_client, accept: str) -> None:
+    response = predict(lasting_client, accept, **{"X-Request-Id": "mine"})
+    assert response.headers["X-Model-Name"] == "bodymass"
+    assert response.headers["X-Model-Version"] == "1"
+    assert response.headers["X-Request-Id"] == "mine"
 
 
 @pytest.mark.parametrize("accept", ["text/csv", "application/x-npy", ARROW])
 @pytest.mark.parametrize(
     "body", ['{"instances": []}', '{"inputs": {"height_cm": [], "weight_kg": []}}']
 )
-def test_no_rows_are_a_table_without_rows(lasting_client, accept: str, body: str) -> None:
-    answer = ask(lasting_client, accept, body)
-    assert answer.status_code == 200
+def test_request_without_rows_gets_a_table_without_rows(
+    lasting_client, accept: str, body: str
+) -> None:
+    response = predict(lasting_client, accept, body)
+    assert response.status_code == 200
     if accept == ARROW:
-        assert pa.ipc.open_stream(answer.data).read_all().num_rows == 0
+        assert pa.ipc.open_stream(response.data).read_all().num_rows == 0
     elif accept == "text/csv":
-        assert answer.text.count("\n") == 1
+        assert response.text.count("\n") == 1
     else:
-        assert np.load(io.BytesIO(answer.data)).shape == (0, 2)
+        assert np.load(io.BytesIO(response.data)).shape == (0, 2)
 
 
 @pytest.mark.parametrize("accept", ["text/csv", "application/x-npy", ARROW])
-def test_failures_are_json_whatever_is_asked_for(lasting_client, failed, accept: str) -> None:
-    failed(ask(lasting_client, accept, '{"instances": [["tall", 1]]}'), 400, "invalid_rows")
+def test_errors_are_json_for_any_accept(lasting_client, failed, accept: str) -> None:
+    failed(predict(lasting_client, accept, '{"instances": [["tall", 1]]}'), 400, "invalid_rows")
 
 
-def test_a_label_follows_the_threshold_and_has_its_own_probability(dated_client) -> None:
+def test_probability_is_that_of_the_label_chosen_by_the_threshold(dated_client) -> None:
     body = '{"instances": [[172, 70]]}'
-    answer = ask(dated_client, "text/csv", body, "/v1/models/careful:predict")
-    label, probability, under, over = answer.text.splitlines()[1].split(",")
+    response = predict(dated_client, "text/csv", body, "/v1/models/careful:predict")
+    label, probability, under, over = response.text.splitlines()[1].split(",")
     assert label == "underweight"
     assert probability == under < over
 
@@ -132,18 +134,18 @@ def test_a_label_follows_the_threshold_and_has_its_own_probability(dated_client)
         ("text/html," * 5000 + "text/csv", "application/json"),
     ],
 )
-def test_the_best_form_that_can_be_written_is_written(
+def test_format_of_the_highest_weight_is_chosen(
     lasting_client, accept: str, content_type: str
 ) -> None:
-    answer = ask(lasting_client, accept)
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == content_type
+    response = predict(lasting_client, accept)
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == content_type
 
 
-def test_classes_with_commas_and_quotes_are_quoted(tmp_path, start, write_mixed_model) -> None:
+def test_class_names_with_commas_and_quotes_are_quoted(tmp_path, start, write_mixed_model) -> None:
     write_mixed_model(tmp_path / "models", classes=('no, "never"', "größer"))
     body = '{"instances": [{"member": true, "color": "blue", "size/cm": 2}]}'
-    answer = ask(start(), "text/csv", body)
-    header, row = csv.reader(io.StringIO(answer.data.decode("utf-8"), newline=""))
+    response = predict(start(), "text/csv", body)
+    header, row = csv.reader(io.StringIO(response.data.decode("utf-8"), newline=""))
     assert header[2:] == ['probability_no, "never"', "probability_größer"]
     assert row[0] == 'no, "never"'
