@@ -54,7 +54,7 @@ FORMATS: Mapping[str, re.Pattern[str]] = {
 """The formats that a feature may name, in strptime's letters: the contract's list."""
 
 
-def seconds_of(text: str, format_: str | None = None) -> float:
+def to_seconds(text: str, format_: str | None = None) -> float:
     """Seconds since 1970-01-01T00:00:00 UTC.
 
     Args:
@@ -85,7 +85,7 @@ def seconds_of(text: str, format_: str | None = None) -> float:
     return (moment - EPOCH).total_seconds()
 
 
-def text_of(seconds: float, format_: str | None = None) -> str:
+def to_text(seconds: float, format_: str | None = None) -> str:
     """Seconds since 1970 as the shortest ISO 8601 in UTC: ``2024-05-01``, ``2024-05-01T13:45``.
 
     A time without a date is written in its own format, ``13:45``. What lies before the year 1 or
@@ -115,4 +115,4 @@ def expected(format_: str | None) -> str:
         return f"a date such as 2024-05-01 or {example(None)}"
     text = example(format_)
     noun = "a time" if format_ in _TIMES else "a date"
-    return f"{noun} such as {text} or {text_of(seconds_of(text, format_))}"
+    return f"{noun} such as {text} or {to_text(to_seconds(text, format_))}"

@@ -98,7 +98,7 @@ class ClassNames:
     certain: bool = False
 
 
-def class_names(content: bytes, label: str, probabilities: str) -> ClassNames:
+def find_class_names(content: bytes, label: str, probabilities: str) -> ClassNames:
     """Find the names of a graph's classes.
 
     Args:

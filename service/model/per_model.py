@@ -15,7 +15,7 @@ class PerModel(Generic[Made]):
 
     The model holds the values, so they live as long as the model does.
 
-        decoder_of = PerModel(lambda model: msgspec.json.Decoder(model.row_types.named))
+        decoder_of = PerModel(lambda model: msgspec.json.Decoder(model.row_types.object_row))
         decoder_of(model).decode(body)
 
     Args:

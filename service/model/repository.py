@@ -58,7 +58,7 @@ class ModelFolder:
 
 
 @dataclass(frozen=True)
-class Listing:
+class FolderScan:
     """The whole model folder at one moment.
 
     Attributes:
@@ -89,21 +89,21 @@ class Repository:
         layout = f"{FILE} or <version>/{FILE}" if only else f"<name>/<version>/{FILE}"
         self.expected = f"{layout} in {folder}"
 
-    def look(self) -> Listing:
+    def scan(self) -> FolderScan:
         """What lies there now. Never raises: what can't be read is said in the listing.
 
         The one model of a folder of its own is always listed, if need be with nothing but a problem.
         """
         return self._own_folder() if self._only else self._many()
 
-    def _many(self) -> Listing:
+    def _many(self) -> FolderScan:
         models: dict[str, ModelFolder] = {}
         ignored: dict[str, str] = {}
         try:
             entries = sorted(entry for entry in self.folder.iterdir() if entry.is_dir())
         except OSError as error:
             problem = f"model folder {self.folder} can't be read: {error.strerror}"
-            return Listing({}, problem=problem)
+            return FolderScan({}, problem=problem)
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -115,9 +115,9 @@ class Repository:
                 models[entry.name] = model
             elif not any(entry.glob(".new-*")):  # a first version is being published
                 ignored[entry.name] = f"holds no <version>/{FILE}"
-        return Listing(models, ignored=ignored)
+        return FolderScan(models, ignored=ignored)
 
-    def _own_folder(self) -> Listing:
+    def _own_folder(self) -> FolderScan:
         model = _model_folder(self.folder)
         ignored: dict[str, str] = {}
         if model.problem:
@@ -127,7 +127,7 @@ class Repository:
             model = replace(model, versions={BARE: (self.folder / FILE, stamp)})
         elif not model.versions:
             model = self._bare(model)
-        return Listing({self._only: model}, ignored=ignored)
+        return FolderScan({self._only: model}, ignored=ignored)
 
     def _bare(self, model: ModelFolder) -> ModelFolder:
         """The model as a lone file of any name, or why there is none."""

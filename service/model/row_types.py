@@ -35,7 +35,7 @@ VALUE_TYPES: dict[Kind, Any] = {
 """What JSON may hold for a feature of each kind."""
 
 
-UNHOLDABLE = re.compile(r'["\\\x00-\x1f]')
+ESCAPED_IN_JSON = re.compile(r'["\\\x00-\x1f]')
 """What msgspec takes in no field's name: it compares names as they stand in JSON."""
 
 
@@ -70,7 +70,7 @@ class RowTypes:
             else:
                 fields.append((field, value | None, None))
                 column_fields.append((field, _list_of(value | None) | None, None))
-        self.named = msgspec.defstruct(
+        self.object_row = msgspec.defstruct(
             "Row",
             fields,
             rename=names,
@@ -84,7 +84,7 @@ class RowTypes:
             forbid_unknown_fields=True,
             kw_only=True,
         )
-        self.listed = msgspec.defstruct(
+        self.array_row = msgspec.defstruct(
             "RowList",
             # An array has a place for each value, so here a missing one is written null.
             [field[:2] for field in fields],
@@ -165,7 +165,7 @@ def _key(name: str) -> str:
     It can't hold quotes, backslashes and control characters. A name that nobody can guess stands in
     for one that has some, so that rows which use it are refused here and left to the thorough way.
     """
-    return token_hex(16) if UNHOLDABLE.search(name) else name
+    return token_hex(16) if ESCAPED_IN_JSON.search(name) else name
 
 
 def _list_of(value: Any) -> Any:

@@ -71,15 +71,15 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         text = text.strip()
         if not text and not self.required:
             return math.nan
-        return datetimes.seconds_of(text, self.format)
+        return datetimes.to_seconds(text, self.format)
 
-    def readable(self, value: float) -> float | str:
+    def json_value(self, value: float) -> float | str:
         """A value of the ``numbers`` tensor as an answer tells it: a datetime as text."""
-        return datetimes.text_of(value, self.format) if self.kind is Kind.DATETIME else value
+        return datetimes.to_text(value, self.format) if self.kind is Kind.DATETIME else value
 
-    def shown(self, value: float) -> str:
+    def format_value(self, value: float) -> str:
         """The same for people to read."""
-        readable = self.readable(value)
+        readable = self.json_value(value)
         if isinstance(readable, str):
             return readable
         return f"{readable:.0f}" if LONG_WHOLE <= abs(readable) < EXACT_WHOLE else f"{readable:g}"

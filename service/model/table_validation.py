@@ -23,14 +23,14 @@ from .validation import (
     PROBLEM_LIMIT,
     convert,
     describe,
-    expected_of,
+    describe_expected,
     invalid_rows,
     mismatch,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class DictionaryColumn:
     """A column of plain values.
 
     Attributes:
@@ -42,14 +42,14 @@ class Coded:
     values: Mapping[Any, Any]
 
     @classmethod
-    def of(cls, values: Sequence[Any]) -> Coded:
+    def of(cls, values: Sequence[Any]) -> DictionaryColumn:
         """A column of values of one type, or None, that stand for themselves."""
         return cls(values, {value: value for value in values})
 
 
 Numbers = npt.NDArray[np.float64]
 
-Table = Mapping[str, Coded | Numbers]
+Table = Mapping[str, DictionaryColumn | Numbers]
 """Columns by the names of their features; in arrays NaN is missing, and datetimes are seconds."""
 
 
@@ -78,7 +78,7 @@ def columns_from_table(
         if column is None:
             continue
         of_kind: npt.NDArray[Any] = categories if feature.kind is Kind.CATEGORY else numbers
-        if isinstance(column, Coded):
+        if isinstance(column, DictionaryColumn):
             wrong = _take_values(feature, column, of_kind[:, places[feature.name]])
             found += islice(wrong, PROBLEM_LIMIT + 1)
         else:
@@ -121,7 +121,9 @@ def _places(signature: Signature) -> dict[str, int]:
     }
 
 
-def _take_values(feature: Feature, column: Coded, target: npt.NDArray[Any]) -> Iterable[Problem]:
+def _take_values(
+    feature: Feature, column: DictionaryColumn, target: npt.NDArray[Any]
+) -> Iterable[Problem]:
     """Put a column where it belongs, or say what is wrong with it."""
     taken: dict[Any, float | str] = {}
     wrong: dict[Any, str] = {}
@@ -151,7 +153,7 @@ def _wrong_numbers(feature: Feature, column: Numbers, missing: str) -> Iterator[
         good = good | np.isnan(column)
     if good.all():
         return
-    expected = expected_of(feature)
+    expected = describe_expected(feature)
     if feature.kind is Kind.DATETIME:
         expected = "seconds since 1970-01-01T00:00:00 UTC"
     for row in np.flatnonzero(~good).tolist():

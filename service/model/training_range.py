@@ -64,8 +64,8 @@ class RangeCheck:
             for row, index in np.argwhere(outside)[:WARNING_LIMIT].tolist():
                 feature = self._signature.numbers[index]
                 limits = (feature.minimum, feature.maximum)
-                seen = [None if limit is None else feature.readable(limit) for limit in limits]
-                value = feature.readable(float(numbers[row, index]))
+                seen = [None if limit is None else feature.json_value(limit) for limit in limits]
+                value = feature.json_value(float(numbers[row, index]))
                 found.append(OutOfRange(row, feature.name, value, seen))
         for index, known in self._known:
             values = columns.categories[:, index]

@@ -31,7 +31,7 @@ COMPARED_CHARACTERS = 200
 """Longer unknown names are compared with none of the known."""
 
 
-def expected_of(feature: Feature) -> str:
+def describe_expected(feature: Feature) -> str:
     """What a feature asks for, in words."""
     match feature.kind:
         case Kind.NUMBER | Kind.BOOLEAN:
@@ -75,14 +75,14 @@ def no_location(_row: int, _name: str | None) -> None:
     """The place of values that came in no JSON body."""
 
 
-def by_row(base: str) -> Locate:
+def locate_by_row(base: str) -> Locate:
     """Places of rows that stand one after the other at ``base``."""
-    return lambda row, name: f"{base}/{row}" + ("" if name is None else f"/{escaped(name)}")
+    return lambda row, name: f"{base}/{row}" + ("" if name is None else f"/{pointer_token(name)}")
 
 
-def by_column(base: str) -> Locate:
+def locate_by_column(base: str) -> Locate:
     """Places of values that stand in columns at ``base``."""
-    return lambda row, name: base if name is None else f"{base}/{escaped(name)}/{row}"
+    return lambda row, name: base if name is None else f"{base}/{pointer_token(name)}/{row}"
 
 
 def columns_from_values(
@@ -130,7 +130,7 @@ def rows_from_columns(
     lists: dict[str, list[Any]] = {}
 
     def locate(_row: int, name: str | None) -> str:
-        return f"{pointer}/{escaped(name or '')}"
+        return f"{pointer}/{pointer_token(name or '')}"
 
     unknown = _unknown(signature, columns, 0, locate)
     meant = {problem.did_you_mean for problem in unknown}
@@ -147,13 +147,15 @@ def rows_from_columns(
     longest = max(map(len, lists.values()), default=0)
     for name, values in lists.items():
         if len(values) != longest:
-            expected = f"{values_of(longest)}, as in the longest column"
-            found.add(Problem(len(values), name, locate(0, name), expected, values_of(len(values))))
+            expected = f"{count_values(longest)}, as in the longest column"
+            found.add(
+                Problem(len(values), name, locate(0, name), expected, count_values(len(values)))
+            )
     found.raise_if_any()
     return [{name: values[i] for name, values in lists.items()} for i in range(longest)]
 
 
-def check_unique(names: Sequence[str], whose: str) -> None:
+def check_unique_columns(names: Sequence[str], whose: str) -> None:
     """Refuse a table that names a column twice.
 
     Args:
@@ -167,7 +169,9 @@ def check_unique(names: Sequence[str], whose: str) -> None:
         raise InvalidRequest(f"{whose} names {truncate(min(repeated))!r} twice")
 
 
-def check_names(signature: Signature, names: Sequence[str], locate: Locate = no_location) -> None:
+def check_column_names(
+    signature: Signature, names: Sequence[str], locate: Locate = no_location
+) -> None:
     """Hold the names of a header against the signature: once, not again in every row.
 
     Args:
@@ -202,13 +206,15 @@ def _cells(
             if feature.name in row:
                 yield feature, row[feature.name], where
             elif feature.required and feature.name not in meant:
-                found.add(Problem(index, feature.name, where, expected_of(feature), "nothing"))
+                found.add(
+                    Problem(index, feature.name, where, describe_expected(feature), "nothing")
+                )
         found.add(*unknown)
     elif isinstance(row, list):
         if len(row) != len(signature.features):
             names = ", ".join(feature.name for feature in signature.features)
-            expected = f"{values_of(len(signature.features))}: {truncate(names, 200)}"
-            found.add(Problem(index, None, locate(index, None), expected, values_of(len(row))))
+            expected = f"{count_values(len(signature.features))}: {truncate(names, 200)}"
+            found.add(Problem(index, None, locate(index, None), expected, count_values(len(row))))
             return
         for position, feature in enumerate(signature.features):
             yield feature, row[position], locate(index, str(position))
@@ -286,7 +292,7 @@ def mismatch(feature: Feature, value: Any) -> str | None:
             fits = feature.kind is Kind.CATEGORY and bool(value.strip() or not feature.required)
         case _:
             fits = False
-    return None if fits else expected_of(feature) + but
+    return None if fits else describe_expected(feature) + but
 
 
 def describe(value: Any) -> str:
@@ -312,12 +318,12 @@ def truncate(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def escaped(name: str) -> str:
+def pointer_token(name: str) -> str:
     """A name as one reference token of a JSON pointer (RFC 6901)."""
     return truncate(name, 200).replace("~", "~0").replace("/", "~1")
 
 
-def values_of(n: int) -> str:
+def count_values(n: int) -> str:
     """So many values, in words."""
     return f"{n} value" if n == 1 else f"{n} values"
 

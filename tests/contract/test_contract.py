@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeonhole.service.model import artifact, repository, signature
+from pigeonhole.service.model import artifact, metadata, repository, signature
 from pigeonhole.service.settings import Settings as ServiceSettings
 from pigeonhole.service.web.rows import csv_format
 from pigeonhole.trainer.data.cells import text
@@ -33,7 +33,7 @@ SCALARS = st.one_of(
 
 
 def test_both_mean_the_same_format_version() -> None:
-    assert model_file.FORMAT_VERSION == artifact.FORMAT_VERSION
+    assert max(metadata.FORMAT_VERSIONS) == model_file.FORMAT_VERSION
 
 
 def test_both_accept_the_same_names_and_versions() -> None:
@@ -85,7 +85,7 @@ def load(path: Path) -> artifact.Model:
 
 def test_the_service_loads_what_the_trainer_wrote(trained: Path) -> None:
     model = load(trained)
-    assert model.described
+    assert model.has_metadata
     assert model.signature.classes == ("basic", "gold")
     kinds = {f.name: (f.kind.value, f.required) for f in model.signature.features}
     assert kinds == {
@@ -191,7 +191,7 @@ def test_the_service_reads_datetimes_by_the_trainers_signature(careful) -> None:
 
 def test_golden_rows_hold_datetimes_as_text_that_the_service_reads(careful) -> None:
     model = load(careful)
-    for golden in model.golden:
+    for golden in model.golden_rows:
         assert math.isfinite(model.signature.by_name["opened"].seconds(golden.row["opened"]))
 
 

@@ -35,7 +35,7 @@ def read_by_both(texts: list[str], format_: str | None) -> tuple[list[float], li
 
     def served(text: str) -> float:
         try:
-            return datetimes.seconds_of(text, format_)
+            return datetimes.to_seconds(text, format_)
         except ValueError:
             return float("nan")
 
@@ -84,4 +84,4 @@ def test_both_draw_the_line_at_the_same_place(text: str) -> None:
 def test_what_the_trainer_writes_reads_back_in_the_service(date: datetime) -> None:
     aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     seconds = (aware - datetimes.EPOCH).total_seconds()
-    assert datetimes.seconds_of(trained_datetimes.moment_text(seconds)) == seconds
+    assert datetimes.to_seconds(trained_datetimes.moment_text(seconds)) == seconds

@@ -14,7 +14,12 @@ import onnx
 import pytest
 
 from pigeonhole.service.errors import ModelRejected
-from pigeonhole.service.model.artifact import WARM_UP_ROWS, WARM_UP_SECONDS, _warm_up
+from pigeonhole.service.model.acceptance import (
+    WARM_UP_ROWS,
+    WARM_UP_SECONDS,
+    sample_rows,
+    warm_up,
+)
 from pigeonhole.service.model.columns import Columns, Prediction
 from pigeonhole.service.model.session import Graph, Session
 from pigeonhole.service.model.signature import Signature
@@ -47,10 +52,10 @@ def golden(**changes) -> dict[str, str]:
 def test_a_good_file_is_loaded_with_everything_it_says(load, write_model, tmp_path: Path) -> None:
     path = write_model(tmp_path)
     model = load(path)
-    assert (model.name, model.version, model.described) == ("m", 1, True)
+    assert (model.name, model.version, model.has_metadata) == ("m", 1, True)
     assert model.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert [f.name for f in model.signature.features] == ["height_cm", "weight_kg"]
-    assert [g.row["weight_kg"] for g in model.golden] == [95, 40, 66]
+    assert [g.row["weight_kg"] for g in model.golden_rows] == [95, 40, 66]
     assert 0 < model.run_seconds < model.load_seconds
 
 
@@ -84,8 +89,8 @@ def test_a_slow_model_is_warmed_up_with_two_rows_at_most(
     graph = Graph(write_model(tmp_path).read_bytes(), 1)
     signature = Signature.from_metadata(graph.metadata["signature"])
     session = Recording(graph, signature, seconds)
-    run_seconds, _ = _warm_up(session, signature, ())
-    assert run_seconds >= seconds
+    run_time = warm_up(session, sample_rows(signature, ()))
+    assert run_time.run_seconds >= seconds
     assert min(session.rows) == 1
     assert max(session.rows) in rows
 
@@ -93,7 +98,7 @@ def test_a_slow_model_is_warmed_up_with_two_rows_at_most(
 def test_a_file_needs_no_digest_beside_it(load, write_model, tmp_path: Path) -> None:
     path = write_model(tmp_path)
     path.with_name("model.onnx.sha256").unlink()
-    assert load(path).described
+    assert load(path).has_metadata
 
 
 def test_a_digest_may_stand_alone_and_in_capitals(load, write_model, tmp_path: Path) -> None:
@@ -116,10 +121,10 @@ def test_a_file_of_just_the_largest_size_is_loaded_and_no_larger_one(
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda path: path.write_bytes(b""), "onnxruntime can't open it"),
-        (lambda path: path.write_bytes(b"no model"), "onnxruntime can't open it"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "onnxruntime can't open it"),
-        (lambda path: path.write_bytes(os.urandom(4096)), "onnxruntime can't open it"),
+        (lambda path: path.write_bytes(b""), "onnxruntime can't open the file"),
+        (lambda path: path.write_bytes(b"no model"), "onnxruntime can't open the file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "onnxruntime can't open the file"),
+        (lambda path: path.write_bytes(os.urandom(4096)), "onnxruntime can't open the file"),
         (lambda path: path.unlink(), "model.onnx can't be read: No such file"),
         (lambda path: (path.unlink(), path.mkdir()), "model.onnx can't be read: Is a dir"),
         (lambda path: (path.unlink(), os.mkfifo(path)), "model.onnx .* it is no regular file"),
@@ -176,31 +181,31 @@ def test_a_file_whose_digest_cannot_be_held_against_it_is_refused(
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        ({"pigeonhole": "2"}, "has format version 2, this service reads 1"),
-        ({"pigeonhole": "one"}, "'pigeonhole' is 'one', expected a number"),
-        ({"pigeonhole": ""}, "'pigeonhole' is '', expected a number"),
-        ({"signature": None}, "no metadata 'signature'"),
+        ({"pigeonhole": "0"}, "'pigeonhole' is '0', expected a format version such as 1"),
+        ({"pigeonhole": "one"}, "'pigeonhole' is 'one', expected a format version such as 1"),
+        ({"pigeonhole": ""}, "'pigeonhole' is '', expected a format version"),
+        ({"signature": None}, "has metadata 'pigeonhole' but not 'signature', expected both"),
         ({"signature": "{}"}, "metadata 'signature': Object missing required field"),
-        (signature(HEIGHT), "has 1 numbers and 0 categories, the graph takes 2 and 0"),
+        (signature(HEIGHT), "has 1 number columns and 0 category columns, but .* take 2 and 0"),
         (
             signature(HEIGHT, WEIGHT | {"kind": "category"}),
-            "has 1 numbers and 1 categories, the graph takes 2 and 0",
+            "has 1 number columns and 1 category columns, but .* take 2 and 0",
         ),
         (
             signature(HEIGHT, WEIGHT, classes=["a", "b", "c"]),
-            r"answered with shape \[3, 2\], expected \[3, 3\]",
+            r"probabilities of shape \[3, 2\], expected \[3, 3\]",
         ),
         (
             signature(HEIGHT, WEIGHT, classes=["thin", "overweight"]),
-            "output 'label' is 'underweight', which is no class",
+            "output 'label' is 'underweight', expected a class of the signature: 'thin', 'ov",
         ),
         (signature(HEIGHT, WEIGHT, classes=["overweight", "underweight"]), "got probabilities"),
         (
             signature(HEIGHT, WEIGHT | {"name": "weight_lb"}),
             "feature 'weight_kg': expected a known feature",
         ),
-        ({"golden": None}, "no metadata 'golden'"),
-        ({"golden": "[]"}, "metadata 'golden' holds no row"),
+        ({"golden": None}, "has metadata 'pigeonhole' but not 'golden'"),
+        ({"golden": "[]"}, "metadata 'golden' is an empty list, expected at least one row"),
         ({"golden": "{}"}, "metadata 'golden': Expected `array`"),
         (golden(row={"height_cm": 172}), "feature 'weight_kg': expected number, got nothing"),
         (golden(row={"height_cm": 172, "weight_kg": 10**400}), "got a larger number"),
@@ -235,7 +240,7 @@ def test_a_golden_row_between_two_classes_may_fall_either_way(
             label=label, probabilities={"underweight": 0.5 + more, "overweight": 0.5 - more}
         )
         model = load(write_model(tmp_path, version=version, metadata=stated))
-        assert model.golden[0].label == label
+        assert model.golden_rows[0].label == label
 
 
 def test_a_golden_probability_may_be_a_rounding_away_and_no_more(
@@ -263,7 +268,7 @@ def test_golden_rows_are_held_against_the_threshold(load, write_model, tmp_path:
     for version, (label, value) in said.items():
         metadata = thresholded(value) | overweight(0.5 if label == "overweight" else 0.8, label)
         model = load(write_model(tmp_path, version=version, metadata=metadata))
-        assert model.golden[0].label == label
+        assert model.golden_rows[0].label == label
         assert model.signature.threshold is not None
     with pytest.raises(ModelRejected, match="got label 'overweight', expected 'underweight'"):
         load(
@@ -305,13 +310,13 @@ def test_a_threshold_that_cannot_decide_is_refused(
 
 def test_golden_rows_hold_datetimes_as_texts(load, write_dated_model, tmp_path: Path) -> None:
     model = load(write_dated_model(tmp_path))
-    assert [g.row["seen"] for g in model.golden] == ["2024-04-03", "2024-03-30"]
+    assert [g.row["seen"] for g in model.golden_rows] == ["2024-04-03", "2024-03-30"]
 
 
 def test_a_model_goes_on_answering_when_its_file_is_gone(load, write_model, tmp_path: Path) -> None:
     model = load(write_model(tmp_path))
     shutil.rmtree(tmp_path / "bodymass")
-    columns = model.forms.from_rows([model.forms.named(f0=172.0, f1=95.0)], 1)
+    columns = model.row_types.from_rows([model.row_types.object_row(f0=172.0, f1=95.0)], 1)
     assert model.session.run(columns).labels == ["overweight"]
 
 

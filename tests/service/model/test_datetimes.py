@@ -14,8 +14,8 @@ from pigeonhole.service.model.datetimes import (
     FORMATS,
     example,
     expected,
-    seconds_of,
-    text_of,
+    to_seconds,
+    to_text,
 )
 
 DAY = 86_400
@@ -52,8 +52,8 @@ def test_the_formats_are_those_of_the_contract() -> None:
     ],
 )
 def test_iso_8601_is_understood_whatever_the_format(text: str, seconds: float) -> None:
-    assert seconds_of(text) == seconds
-    assert seconds_of(text, "%d/%m/%Y") == seconds
+    assert to_seconds(text) == seconds
+    assert to_seconds(text, "%d/%m/%Y") == seconds
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_iso_8601_is_understood_whatever_the_format(text: str, seconds: float) -
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        seconds_of(text)
+        to_seconds(text)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_anything_else_is_refused(text: str) -> None:
     ],
 )
 def test_a_format_is_read_as_it_says(format_: str, text: str, iso: str) -> None:
-    assert seconds_of(text, format_) == seconds_of(iso)
+    assert to_seconds(text, format_) == to_seconds(iso)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_a_format_is_read_as_it_says(format_: str, text: str, iso: str) -> None:
 )
 def test_what_a_format_does_not_say_is_refused(format_: str, text: str) -> None:
     with pytest.raises(ValueError):
-        seconds_of(text, format_)
+        to_seconds(text, format_)
 
 
 @given(st.datetimes(timezones=OFFSETS), st.sampled_from(["T", " "]))
 def test_whatever_isoformat_writes_reads_back_exactly(moment: datetime, separator: str) -> None:
     exact = (moment - EPOCH) / timedelta(seconds=1)
-    assert seconds_of(moment.isoformat(separator)) == exact
+    assert to_seconds(moment.isoformat(separator)) == exact
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.sampled_from(list(FORMATS)))
@@ -138,13 +138,13 @@ def test_a_format_reads_what_strftime_writes_in_it(moment: datetime, format_: st
     read = datetime.strptime(text, format_).replace(tzinfo=UTC)
     if "%Y" not in format_:
         read = read.replace(year=1970)  # strptime takes 1900
-    assert seconds_of(text, format_) == (read - EPOCH).total_seconds()
+    assert to_seconds(text, format_) == (read - EPOCH).total_seconds()
 
 
 @given(st.text() | st.from_regex(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:+Z-]*)?\Z"))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        seconds = seconds_of(text, "%d/%m/%Y")
+        seconds = to_seconds(text, "%d/%m/%Y")
     except ValueError:
         return
     assert math.isfinite(seconds)
@@ -166,8 +166,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     ],
 )
 def test_seconds_are_shown_as_the_shortest_iso_text(seconds: float, text: str) -> None:
-    assert text_of(seconds) == text
-    assert text_of(seconds, "%d/%m/%Y") == text
+    assert to_text(seconds) == text
+    assert to_text(seconds, "%d/%m/%Y") == text
 
 
 @pytest.mark.parametrize(
@@ -181,13 +181,13 @@ def test_seconds_are_shown_as_the_shortest_iso_text(seconds: float, text: str) -
     ],
 )
 def test_a_time_of_day_is_shown_without_the_day(seconds: float, format_: str, text: str) -> None:
-    assert text_of(seconds, format_) == text
+    assert to_text(seconds, format_) == text
 
 
 @given(st.integers(-(10**16), 10**16))
 def test_what_is_shown_reads_back_as_the_same_microsecond(microseconds: int) -> None:
     seconds = microseconds / 10**6
-    assert seconds_of(text_of(seconds)) == pytest.approx(seconds, abs=1e-6, rel=0)
+    assert to_seconds(to_text(seconds)) == pytest.approx(seconds, abs=1e-6, rel=0)
 
 
 @pytest.mark.parametrize("format_", [None, *FORMATS])
@@ -195,10 +195,10 @@ def test_the_examples_of_what_is_expected_are_taken(format_: str | None) -> None
     words = expected(format_)
     assert words.startswith(("a date such as ", "a time such as "))
     first, second = words.partition(" such as ")[2].split(" or ")
-    assert seconds_of(example(format_), format_)
-    seconds = seconds_of(first, format_)
+    assert to_seconds(example(format_), format_)
+    seconds = to_seconds(first, format_)
     if format_ is None:
-        assert seconds < seconds_of(second) < seconds + DAY
+        assert seconds < to_seconds(second) < seconds + DAY
     else:
-        assert seconds == seconds_of(second)
+        assert seconds == to_seconds(second)
         assert first == example(format_)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from pigeonhole.service.model.onnx_class_names import FIELD_LIMIT, ClassNames, class_names
+from pigeonhole.service.model.onnx_class_names import FIELD_LIMIT, ClassNames, find_class_names
 
 ML = "ai.onnx.ml"
 NOTHING = ClassNames()
@@ -37,7 +37,7 @@ def pick(name: str = "names"):
 
 
 def found(content: bytes, label: str = "label", probabilities: str = "p") -> ClassNames:
-    return class_names(content, label, probabilities)
+    return find_class_names(content, label, probabilities)
 
 
 @pytest.mark.parametrize(

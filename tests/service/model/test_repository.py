@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pigeonhole.service.model.repository import SERVING_BYTES, Listing, ModelFolder, Repository
+from pigeonhole.service.model.repository import SERVING_BYTES, FolderScan, ModelFolder, Repository
 
 
 def publish(folder: Path, name: str, version: str, content: str = "onnx") -> Path:
@@ -16,8 +16,8 @@ def publish(folder: Path, name: str, version: str, content: str = "onnx") -> Pat
     return path
 
 
-def listed(folder: Path, only: str = "") -> Listing:
-    return Repository(folder, only).look()
+def listed(folder: Path, only: str = "") -> FolderScan:
+    return Repository(folder, only).scan()
 
 
 def only(folder: Path) -> ModelFolder:
@@ -67,7 +67,7 @@ def test_a_model_whose_first_version_is_being_published_is_passed_over_without_a
     tmp_path: Path,
 ) -> None:
     publish(tmp_path, "a", ".new-1")
-    assert listed(tmp_path) == Listing({})
+    assert listed(tmp_path) == FolderScan({})
 
 
 def test_dot_folders_and_files_are_passed_over_without_a_word(tmp_path: Path) -> None:

@@ -85,20 +85,20 @@ def by_columns(draw: st.DrawFn) -> dict[str, Any]:
     return columns | draw(mostly(st.just({}), st.dictionaries(SURROGATES, ANYTHING, max_size=1)))
 
 
-def quick_rows(forms: RowTypes, kind: type[msgspec.Struct], text: str) -> Columns | None:
+def quick_rows(row_types: RowTypes, kind: type[msgspec.Struct], text: str) -> Columns | None:
     try:
         rows = msgspec.json.decode(text, type=list[kind])
     except msgspec.MsgspecError:
         return None
-    return forms.from_rows(rows, MAX_ROWS)
+    return row_types.from_rows(rows, MAX_ROWS)
 
 
-def quick_columns(forms: RowTypes, text: str) -> Columns | None:
+def quick_columns(row_types: RowTypes, text: str) -> Columns | None:
     try:
-        columns = msgspec.json.decode(text, type=forms.columns)
+        columns = msgspec.json.decode(text, type=row_types.columns)
     except msgspec.MsgspecError:
         return None
-    return forms.from_columns(columns, MAX_ROWS)
+    return row_types.from_columns(columns, MAX_ROWS)
 
 
 def thorough_rows(signature: Signature, text: str) -> Columns | None:
@@ -131,22 +131,26 @@ def assert_same(quick: Columns | None, thorough: Columns | None) -> None:
 @examples
 @given(rows=st.lists(NAMED, max_size=3))
 def test_named_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, rows) -> None:
-    forms, text = RowTypes(mixed_signature), json.dumps(rows)
-    assert_same(quick_rows(forms, forms.named, text), thorough_rows(mixed_signature, text))
+    row_types, text = RowTypes(mixed_signature), json.dumps(rows)
+    assert_same(
+        quick_rows(row_types, row_types.object_row, text), thorough_rows(mixed_signature, text)
+    )
 
 
 @examples
 @given(rows=st.lists(LISTED, max_size=3))
 def test_listed_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, rows) -> None:
-    forms, text = RowTypes(mixed_signature), json.dumps(rows)
-    assert_same(quick_rows(forms, forms.listed, text), thorough_rows(mixed_signature, text))
+    row_types, text = RowTypes(mixed_signature), json.dumps(rows)
+    assert_same(
+        quick_rows(row_types, row_types.array_row, text), thorough_rows(mixed_signature, text)
+    )
 
 
 @examples
 @given(columns=by_columns())
 def test_columns_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, columns) -> None:
-    forms, text = RowTypes(mixed_signature), json.dumps(columns)
-    assert_same(quick_columns(forms, text), thorough_columns(mixed_signature, text))
+    row_types, text = RowTypes(mixed_signature), json.dumps(columns)
+    assert_same(quick_columns(row_types, text), thorough_columns(mixed_signature, text))
 
 
 @examples
@@ -156,13 +160,13 @@ def test_rows_without_categories_mean_the_same_to_every_form_and_way(rows) -> No
     signature = Signature(
         [Feature(name=n, kind=kind, required=n != "age") for n, kind in kinds.items()], ["x"]
     )
-    forms = RowTypes(signature)
+    row_types = RowTypes(signature)
     named = json.dumps([dict(zip(kinds, row, strict=True)) for row in rows])
     columns = json.dumps({name: [row[i] for row in rows] for i, name in enumerate(kinds)})
     thorough = thorough_rows(signature, named)
-    assert_same(quick_rows(forms, forms.named, named), thorough)
-    assert_same(quick_rows(forms, forms.listed, json.dumps(rows)), thorough)
-    assert_same(quick_columns(forms, columns), thorough)
+    assert_same(quick_rows(row_types, row_types.object_row, named), thorough)
+    assert_same(quick_rows(row_types, row_types.array_row, json.dumps(rows)), thorough)
+    assert_same(quick_columns(row_types, columns), thorough)
 
 
 MOMENTS = st.datetimes(timezones=st.none() | st.just(UTC)).map(datetime.isoformat)
@@ -181,38 +185,38 @@ DATED: dict[str, st.SearchStrategy[Any]] = {
 @examples
 @given(rows=st.lists(st.tuples(*DATED.values()), max_size=3))
 def test_datetimes_mean_the_same_to_every_form_and_way(dated_signature, rows) -> None:
-    forms = RowTypes(dated_signature)
+    row_types = RowTypes(dated_signature)
     named = json.dumps([dict(zip(DATED, row, strict=True)) for row in rows])
     listed = json.dumps(rows)
     columns = json.dumps({name: [row[i] for row in rows] for i, name in enumerate(DATED)})
     thorough = thorough_rows(dated_signature, named)
-    assert_same(quick_rows(forms, forms.named, named), thorough)
-    assert_same(quick_rows(forms, forms.listed, listed), thorough)
-    assert_same(quick_columns(forms, columns), thorough)
+    assert_same(quick_rows(row_types, row_types.object_row, named), thorough)
+    assert_same(quick_rows(row_types, row_types.array_row, listed), thorough)
+    assert_same(quick_columns(row_types, columns), thorough)
 
 
 def test_datetimes_are_read_the_quick_way(dated_signature) -> None:
-    forms = RowTypes(dated_signature)
+    row_types = RowTypes(dated_signature)
     text = '[{"size": 1, "seen": "2024-05-01", "opens": "08:30"}]'
-    columns = quick_rows(forms, forms.named, text)
+    columns = quick_rows(row_types, row_types.object_row, text)
     assert columns is not None
     np.testing.assert_array_equal(columns.numbers, [[1, 1714521600, np.nan, 30600]])
 
 
 @pytest.mark.parametrize("seen", ["yesterday", "2024-02-30", "", " "])
 def test_a_text_that_is_no_datetime_is_left_to_the_thorough_way(dated_signature, seen) -> None:
-    forms = RowTypes(dated_signature)
+    row_types = RowTypes(dated_signature)
     row = {"size": 1, "seen": seen}
-    assert quick_rows(forms, forms.named, json.dumps([row])) is None
-    assert quick_columns(forms, json.dumps({name: [v] for name, v in row.items()})) is None
+    assert quick_rows(row_types, row_types.object_row, json.dumps([row])) is None
+    assert quick_columns(row_types, json.dumps({name: [v] for name, v in row.items()})) is None
     assert thorough_rows(dated_signature, json.dumps([row])) is None
 
 
 def test_a_datetime_alone_still_gives_whole_columns() -> None:
-    forms = RowTypes(Signature([Feature(name="seen", kind=Kind.DATETIME)], ["x"]))
+    row_types = RowTypes(Signature([Feature(name="seen", kind=Kind.DATETIME)], ["x"]))
     for got in (
-        quick_rows(forms, forms.named, '[{"seen": "1970-01-02"}]'),
-        quick_columns(forms, '{"seen": ["1970-01-02"]}'),
+        quick_rows(row_types, row_types.object_row, '[{"seen": "1970-01-02"}]'),
+        quick_columns(row_types, '{"seen": ["1970-01-02"]}'),
     ):
         assert got is not None
         assert got.numbers.tolist() == [[86400]]
@@ -221,11 +225,11 @@ def test_a_datetime_alone_still_gives_whole_columns() -> None:
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 400, "1" + "0" * 309])
 @pytest.mark.parametrize("name", ["age", "member", "color"])
 def test_a_number_beyond_doubles_is_refused_by_both_ways(mixed_signature, name, number) -> None:
-    forms = RowTypes(mixed_signature)
+    row_types = RowTypes(mixed_signature)
     row = {"member": "true", "color": '"red"', "size/cm": "2"} | {name: number}
     pairs = ",".join(f'"{n}":{v}' for n, v in row.items())
     text = f"[{{{pairs}}}]"
-    assert quick_rows(forms, forms.named, text) is None
+    assert quick_rows(row_types, row_types.object_row, text) is None
     assert thorough_rows(mixed_signature, text) is None
 
 
@@ -233,45 +237,45 @@ def test_a_number_beyond_doubles_is_refused_by_both_ways(mixed_signature, name, 
 def test_a_category_longer_than_64_bits_is_left_to_the_thorough_way(
     mixed_signature, number
 ) -> None:
-    forms = RowTypes(mixed_signature)
+    row_types = RowTypes(mixed_signature)
     text = json.dumps([{"member": True, "color": number, "size/cm": 2}])
-    assert quick_rows(forms, forms.named, text) is None
+    assert quick_rows(row_types, row_types.object_row, text) is None
     thorough = thorough_rows(mixed_signature, text)
     assert thorough is not None
     assert thorough.categories[0, 0] == str(number)
 
 
 def test_missing_and_null_are_the_same_and_blank_is_missing(mixed_signature) -> None:
-    forms = RowTypes(mixed_signature)
+    row_types = RowTypes(mixed_signature)
     rows = (
         '[{"member":true,"color":"red","size/cm":2},'
         '{"age":null,"member":1,"color":" red ","size/cm":2.0,"shape":" "}]'
     )
-    columns = quick_rows(forms, forms.named, rows)
+    columns = quick_rows(row_types, row_types.object_row, rows)
     assert columns is not None
     np.testing.assert_array_equal(columns.numbers, [[np.nan, 1, 2]] * 2)
     assert columns.categories.tolist() == [["red", ""]] * 2
 
 
 def test_a_blank_required_category_is_left_to_the_thorough_way(mixed_signature) -> None:
-    forms = RowTypes(mixed_signature)
+    row_types = RowTypes(mixed_signature)
     text = '[{"member":true,"color":"red","size/cm":2},{"member":true,"color":" ","size/cm":2}]'
-    assert quick_rows(forms, forms.named, text) is None
+    assert quick_rows(row_types, row_types.object_row, text) is None
     columns = '{"member":[true],"color":[""],"size/cm":[2]}'
-    assert quick_columns(forms, columns) is None
+    assert quick_columns(row_types, columns) is None
 
 
 def test_features_need_not_be_named_like_identifiers() -> None:
     names = ["", "a b", "a/b", "~", "class", "f1", "ümläut", "日本", "'", "{x}", "a\u2028b"]
     signature = Signature([Feature(name=n, kind=Kind.NUMBER) for n in names], ["x"])
-    forms = RowTypes(signature)
+    row_types = RowTypes(signature)
     numbers = [float(i) for i in range(len(names))]
     row = json.dumps([dict(zip(names, numbers, strict=True))], ensure_ascii=False)
     columns = json.dumps({n: [v] for n, v in zip(names, numbers, strict=True)})
     for got in (
-        quick_rows(forms, forms.named, row),
-        quick_rows(forms, forms.listed, json.dumps([numbers])),
-        quick_columns(forms, columns),
+        quick_rows(row_types, row_types.object_row, row),
+        quick_rows(row_types, row_types.array_row, json.dumps([numbers])),
+        quick_columns(row_types, columns),
     ):
         assert got is not None
         assert got.numbers.tolist() == [numbers]
@@ -280,12 +284,12 @@ def test_features_need_not_be_named_like_identifiers() -> None:
 @pytest.mark.parametrize("kinds", [[Kind.NUMBER], [Kind.CATEGORY], [Kind.NUMBER, Kind.CATEGORY]])
 def test_a_single_feature_of_a_kind_still_gives_whole_columns(kinds) -> None:
     signature = Signature([Feature(name=kind.value, kind=kind) for kind in kinds], ["x"])
-    forms = RowTypes(signature)
+    row_types = RowTypes(signature)
     row = {kind.value: 1.5 if kind is Kind.NUMBER else "red" for kind in kinds}
     text = json.dumps([row, row])
-    assert_same(quick_rows(forms, forms.named, text), thorough_rows(signature, text))
+    assert_same(quick_rows(row_types, row_types.object_row, text), thorough_rows(signature, text))
     text = json.dumps({name: [value] * 2 for name, value in row.items()})
-    assert_same(quick_columns(forms, text), thorough_columns(signature, text))
+    assert_same(quick_columns(row_types, text), thorough_columns(signature, text))
 
 
 def test_no_column_at_all_is_zero_rows_where_every_feature_is_optional() -> None:
@@ -297,30 +301,30 @@ def test_no_column_at_all_is_zero_rows_where_every_feature_is_optional() -> None
 
 
 def test_just_the_limit_of_rows_is_taken(mixed_signature) -> None:
-    forms = RowTypes(mixed_signature)
-    row = forms.named(f1=True, f2="red", f3=2.0)
-    assert len(forms.from_rows([row] * 7, 7) or ()) == 7
-    columns = forms.columns(f1=[True] * 7, f2=["red"] * 7, f3=[2.0] * 7)
-    assert len(forms.from_columns(columns, 7) or ()) == 7
+    row_types = RowTypes(mixed_signature)
+    row = row_types.object_row(f1=True, f2="red", f3=2.0)
+    assert len(row_types.from_rows([row] * 7, 7) or ()) == 7
+    columns = row_types.columns(f1=[True] * 7, f2=["red"] * 7, f3=[2.0] * 7)
+    assert len(row_types.from_columns(columns, 7) or ()) == 7
 
 
 def test_too_many_rows_are_refused_before_any_is_looked_at(mixed_signature) -> None:
-    forms = RowTypes(mixed_signature)
+    row_types = RowTypes(mixed_signature)
     untouchable: list[Any] = [object()] * 8  # has no field to read
     with pytest.raises(TooManyRows) as caught:
-        forms.from_rows(untouchable, 7)
+        row_types.from_rows(untouchable, 7)
     assert (caught.value.limit, caught.value.got) == (7, 8)
-    columns = forms.columns(f1=untouchable, f2=untouchable, f3=untouchable)
+    columns = row_types.columns(f1=untouchable, f2=untouchable, f3=untouchable)
     with pytest.raises(TooManyRows):
-        forms.from_columns(columns, 7)
+        row_types.from_columns(columns, 7)
 
 
 @pytest.mark.parametrize("name", ['the "height"', "a\\b", "a\nb", ""])
 def test_a_name_that_msgspec_cannot_hold_is_left_to_the_thorough_way(name) -> None:
     signature = Signature([Feature(name=name, kind=Kind.NUMBER)], ["no", "yes"])
-    forms = RowTypes(signature)
+    row_types = RowTypes(signature)
     for text in (json.dumps([{name: 1.5}]), json.dumps([{name: "high"}])):
-        quick = quick_rows(forms, forms.named, text)
+        quick = quick_rows(row_types, row_types.object_row, text)
         assert quick is None or name == ""
     assert columns_from_values(signature, [{name: 1.5}]).numbers.tolist() == [[1.5]]
-    assert quick_rows(forms, forms.listed, "[[1.5]]") is not None
+    assert quick_rows(row_types, row_types.array_row, "[[1.5]]") is not None

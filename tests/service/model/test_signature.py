@@ -155,8 +155,8 @@ def test_a_blank_text_is_a_missing_datetime_where_one_may_be_missing() -> None:
 
 def test_numbers_are_told_as_numbers_and_datetimes_as_texts() -> None:
     number, datetime = (Feature(name="a", kind=kind) for kind in (Kind.NUMBER, Kind.DATETIME))
-    assert (number.readable(86400.0), number.shown(86400.0)) == (86400.0, "86400")
-    assert datetime.readable(86400.0) == datetime.shown(86400.0) == "1970-01-02"
+    assert (number.json_value(86400.0), number.format_value(86400.0)) == (86400.0, "86400")
+    assert datetime.json_value(86400.0) == datetime.format_value(86400.0) == "1970-01-02"
 
 
 @pytest.mark.parametrize(

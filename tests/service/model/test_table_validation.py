@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 
 from pigeonhole.service.errors import InvalidRows
-from pigeonhole.service.model.table_validation import Coded, columns_from_matrix, columns_from_table
+from pigeonhole.service.model.table_validation import (
+    DictionaryColumn,
+    columns_from_matrix,
+    columns_from_table,
+)
 
 
 def test_arrays_and_plain_values_stand_side_by_side(mixed_signature) -> None:
     table = {
-        "shape": Coded([0, 1, 0], {0: "round", 1: None}),
+        "shape": DictionaryColumn([0, 1, 0], {0: "round", 1: None}),
         "size/cm": np.array([1.0, 2.0, 3.0]),
-        "member": Coded.of([True, False, True]),
-        "color": Coded.of([1, 2.5, " red "]),
+        "member": DictionaryColumn.of([True, False, True]),
+        "color": DictionaryColumn.of([1, 2.5, " red "]),
     }
     columns = columns_from_table(mixed_signature, table, 3)
     np.testing.assert_array_equal(columns.numbers, [[np.nan, 1, 1], [np.nan, 0, 2], [np.nan, 1, 3]])
@@ -25,8 +29,8 @@ def test_problems_stand_in_the_order_of_rows_and_then_of_features(mixed_signatur
     table = {
         "age": np.array([1.0, np.inf, np.nan]),
         "member": np.array([0.0, 0.5, 1.0]),
-        "color": Coded.of(["red", "red", None]),
-        "size/cm": Coded.of([1, 2, "3"]),
+        "color": DictionaryColumn.of(["red", "red", None]),
+        "size/cm": DictionaryColumn.of([1, 2, "3"]),
     }
     with pytest.raises(InvalidRows) as caught:
         columns_from_table(mixed_signature, table, 3, missing="NaN")
@@ -45,8 +49,8 @@ def test_no_more_problems_are_told_than_the_limit_and_none_before_them_is_left_o
 ) -> None:
     rows = 1000
     table = {
-        "member": Coded([0] * rows, {0: "maybe"}),
-        "color": Coded(["red"] * (rows - 1) + [""], {"red": "red", "": None}),
+        "member": DictionaryColumn([0] * rows, {0: "maybe"}),
+        "color": DictionaryColumn(["red"] * (rows - 1) + [""], {"red": "red", "": None}),
         "size/cm": np.full(rows, np.nan),
     }
     with pytest.raises(InvalidRows) as caught:

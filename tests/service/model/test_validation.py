@@ -11,11 +11,11 @@ from pigeonhole.service.model.signature import Feature, Kind, Signature
 from pigeonhole.service.model.validation import (
     PROBLEM_LIMIT,
     SHOWN_CHARACTERS,
-    by_column,
-    by_row,
     columns_from_values,
     describe,
-    escaped,
+    locate_by_column,
+    locate_by_row,
+    pointer_token,
     rows_from_columns,
     truncate,
 )
@@ -25,7 +25,7 @@ GOOD = {"age": 30, "member": True, "color": "red", "size/cm": 2.5, "shape": "rou
 
 def problems(signature: Signature, *rows) -> tuple[Problem, ...]:
     with pytest.raises(InvalidRows) as caught:
-        columns_from_values(signature, rows, by_row("/instances"))
+        columns_from_values(signature, rows, locate_by_row("/instances"))
     assert not caught.value.truncated
     return caught.value.problems
 
@@ -191,16 +191,16 @@ def test_text_is_shortened_only_when_it_is_longer_than_shown() -> None:
 
 @pytest.mark.parametrize("name", ["plain", "a/b", "a~b", "~1", "/", "", "é", "a b"], ids=repr)
 def test_a_pointer_leads_back_to_the_name(name) -> None:
-    token = escaped(name)
+    token = pointer_token(name)
     assert "/" not in token
     assert token.replace("~1", "/").replace("~0", "~") == name
 
 
 def test_pointers_follow_the_form_of_the_body() -> None:
-    assert by_row("/instances")(3, "a/b~") == "/instances/3/a~1b~0"
-    assert by_row("/instances")(3, None) == "/instances/3"
-    assert by_column("/inputs")(3, "a/b~") == "/inputs/a~1b~0/3"
-    assert by_column("/inputs")(3, None) == "/inputs"
+    assert locate_by_row("/instances")(3, "a/b~") == "/instances/3/a~1b~0"
+    assert locate_by_row("/instances")(3, None) == "/instances/3"
+    assert locate_by_column("/inputs")(3, "a/b~") == "/inputs/a~1b~0/3"
+    assert locate_by_column("/inputs")(3, None) == "/inputs"
 
 
 def test_values_of_a_list_are_pointed_to_by_position(mixed_signature) -> None:
