@@ -1,4 +1,4 @@
-"""Memory stays flat under load, whatever numbers of rows the requests have."""
+"""Memory stays flat under load with requests of all sizes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 pytestmark = pytest.mark.alone
 
 
-def growth(what: str, place: Path, repository: Path) -> float:
-    """MiB that a process of its own grew: in this one, other tests' leavings would count."""
+def growth(kind: str, path: Path, repository: Path) -> float:
+    """Return by how many MiB a new process grew; this one has the memory of other tests."""
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.service.memory_soak", what, str(place)],
+        [sys.executable, "-m", "tests.service.memory_soak", kind, str(path)],
         cwd=repository,
         capture_output=True,
         text=True,
@@ -25,13 +25,13 @@ def growth(what: str, place: Path, repository: Path) -> float:
     return float(ended.stdout)
 
 
-def test_runs_of_all_sizes_leave_nothing_behind(repository: Path) -> None:
-    # With onnxruntime's own defaults a plan for each size stays: above 5 MiB.
+def test_runs_of_all_sizes_do_not_grow_memory(repository: Path) -> None:
+    # With its defaults, onnxruntime keeps a memory plan for each size: more than 5 MiB.
     file = repository / "models" / "bodymass" / "1" / "model.onnx"
     assert growth("runs", file, repository) < 3
 
 
-def test_requests_of_all_sizes_leave_nothing_behind(
+def test_requests_of_all_sizes_do_not_grow_memory(
     write_mixed_model, tmp_path: Path, repository: Path
 ) -> None:
     write_mixed_model(tmp_path / "models")

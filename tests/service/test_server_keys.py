@@ -1,4 +1,4 @@
-"""Keys under gunicorn: real processes, whose key file is edited while they serve."""
+"""The key file of a running service: changes take effect in every worker."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ pytestmark = pytest.mark.alone
 BODY = b'{"instances": [[172, 95]]}'
 
 WITHIN_S = 5
-"""Until a change must have been noticed: a second or so, on a machine that does much else."""
+"""Seconds within which a change must take effect: one on an idle machine."""
 
 WEB = httpx.Client(trust_env=False, timeout=10, limits=httpx.Limits(max_keepalive_connections=0))
-"""Each request on a connection of its own, so that any worker may answer."""
+"""Opens a new connection for each request, so that any worker may answer."""
 
 
 @pytest.fixture(params=["fast", "flask"])
 def running(request, serve, models: Path, tmp_path: Path) -> Iterator[tuple]:
-    """A server with two workers, its key file, and the token of its one key."""
+    """A service with two workers, its key file, and the token of its only key."""
     token, entry = new_key("alice", SCOPES)
     keys = tmp_path / "keys.toml"
     keys.write_text(entry)
     flags = ("--workers", "2", "--drain-seconds", "0.1", "--keys", str(keys))
     server = serve(models, *flags, "--handler", request.param, "--access-log", "on")
-    server.until(lambda: statuses(server, token) == {200} and is_whole(server, token))
+    server.until(lambda: statuses(server, token) == {200} and is_ready(server, token))
     yield server, keys, token
     server.stop()
     assert token not in server._log.read_text("utf-8")
 
 
-def is_whole(server, token: str) -> bool:
+def is_ready(server, token: str) -> bool:
     headers = {"Authorization": f"Bearer {token}"}
     return (
         "pigeonhole_workers_ready 2.0" in WEB.get(server.address + "/metrics", headers=headers).text
@@ -47,7 +47,7 @@ def is_whole(server, token: str) -> bool:
 
 
 def statuses(server, token: str, times: int = 12) -> set[int]:
-    """What a key gets at a hot route and at another, from whichever worker."""
+    """Return the statuses that a key gets, from any worker and on both kinds of routes."""
     headers = {"Authorization": f"Bearer {token}"}
     found = set()
     for _ in range(times):
@@ -56,7 +56,7 @@ def statuses(server, token: str, times: int = 12) -> set[int]:
     return found
 
 
-def test_keys_come_and_go_in_every_worker_without_a_restart(running) -> None:
+def test_key_file_changes_take_effect_in_every_worker_without_a_restart(running) -> None:
     server, keys, token = running
     workers = server.workers()
     other, entry = new_key("bob", SCOPES)
@@ -69,22 +69,22 @@ def test_keys_come_and_go_in_every_worker_without_a_restart(running) -> None:
     assert server.workers() == workers
 
 
-def test_of_a_file_that_turns_bad_the_last_good_keys_stay_in_new_workers_too(running) -> None:
+def test_new_worker_has_the_last_valid_keys_of_an_invalid_file(running) -> None:
     server, keys, old = running
     token, entry = new_key("bob", SCOPES)
     keys.write_text(entry)
     server.until(lambda: statuses(server, old) == {401}, WITHIN_S)
-    # The first process follows the file as its workers do, and hands its keys on to the next one.
+    # The parent follows the file as its workers do, and passes its keys to new workers.
     server.until(lambda: len(server.lines("keys read")) == 3, WITHIN_S)
     keys.write_text("[alice")
     server.until(
-        lambda: len([line for line in server.lines() if "it is not TOML" in line["message"]]) == 3,
+        lambda: len([line for line in server.lines() if "not TOML" in line["message"]]) == 3,
         WITHIN_S,
     )
     first, _ = server.workers()
     os.kill(first, signal.SIGKILL)
     server.until(lambda: first not in server.workers() and len(server.workers()) == 2)
-    server.until(lambda: is_whole(server, token))
+    server.until(lambda: is_ready(server, token))
     assert statuses(server, token) == {200}
     assert statuses(server, old) == {401}
     keys.unlink()
@@ -92,7 +92,7 @@ def test_of_a_file_that_turns_bad_the_last_good_keys_stay_in_new_workers_too(run
     assert statuses(server, token) == {200}
 
 
-def test_a_new_generation_of_workers_asks_for_the_keys_of_now(running) -> None:
+def test_new_generation_of_workers_has_the_current_keys(running) -> None:
     server, keys, old = running
     before = set(server.workers())
     token, entry = new_key("bob", SCOPES)
@@ -103,28 +103,28 @@ def test_a_new_generation_of_workers_asks_for_the_keys_of_now(running) -> None:
     assert statuses(server, old) == {401}
 
 
-def test_the_log_says_whose_key_was_not_good_enough(running) -> None:
+def test_log_names_the_key_without_the_needed_scope(running) -> None:
     server, keys, _ = running
     token, entry = new_key("reader", ["read"])
     keys.write_text(keys.read_text() + entry)
     headers = {"Authorization": f"Bearer {token}"}
-    asked = server.address + "/predict"
+    predict = server.address + "/predict"
     server.until(
-        lambda: WEB.post(asked, content=BODY, headers=headers).status_code == 403, WITHIN_S
+        lambda: WEB.post(predict, content=BODY, headers=headers).status_code == 403, WITHIN_S
     )
     load = server.address + "/v2/repository/models/bodymass/load"
     server.until(lambda: WEB.post(load, headers=headers).status_code == 403, WITHIN_S)
 
-    def refusals() -> set[tuple[str, str]]:
+    def rejections() -> set[tuple[str, str]]:
         lines = map(json.loads, server._log.read_text("utf-8").splitlines())
         return {(line["key"], line.get("path", "")) for line in lines if line.get("status") == 403}
 
     paths = ("/predict", "/v2/repository/models/bodymass/load")
-    server.until(lambda: refusals() >= {("reader", path) for path in paths}, WITHIN_S)
+    server.until(lambda: rejections() >= {("reader", path) for path in paths}, WITHIN_S)
     assert "no admin asks" in server._log.read_text("utf-8")
 
 
-def test_a_stranger_is_not_told_to_send_a_large_body(running) -> None:
+def test_anonymous_client_is_rejected_before_it_sends_a_large_body(running) -> None:
     server, _, _ = running
     host, port = server.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=WITHIN_S) as connection:

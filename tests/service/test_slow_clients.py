@@ -1,4 +1,4 @@
-"""Clients that are slow, silent or far too many, and models that are: the others are served on."""
+"""Slow, silent or too many clients, and slow models, do not disturb other clients."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ SLOW = 200
 
 
 @contextmanager
-def healthy(port: int, clients: int = 4) -> Iterator[list[int]]:
-    """Clients that ask again and again on one connection each; the statuses that they got."""
+def steady_clients(port: int, clients: int = 4) -> Iterator[list[int]]:
+    """Run clients that repeat a request on one connection each; yield their statuses."""
     over, statuses = threading.Event(), []
 
-    def ask() -> None:
+    def repeat() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         while not over.is_set():
             connection.request("POST", "/predict", BODY)
-            answer = connection.getresponse()
-            answer.read()
-            statuses.append(answer.status)
+            response = connection.getresponse()
+            response.read()
+            statuses.append(response.status)
         connection.close()
 
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    threads = [threading.Thread(target=repeat) for _ in range(clients)]
     for thread in threads:
         thread.start()
     try:
@@ -51,15 +51,15 @@ def healthy(port: int, clients: int = 4) -> Iterator[list[int]]:
             thread.join()
 
 
-def connected(port: int, count: int, stack: ExitStack) -> list[socket.socket]:
+def connect(port: int, count: int, stack: ExitStack) -> list[socket.socket]:
     return [
         stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
         for _ in range(count)
     ]
 
 
-def dribbled(connections: Sequence[socket.socket], piece: bytes) -> dict[socket.socket, bytes]:
-    """Send a byte to each, again and again, until all are closed; what came back."""
+def dribble(connections: Sequence[socket.socket], piece: bytes) -> dict[socket.socket, bytes]:
+    """Send a byte on each connection, repeatedly, until all are closed; return what each received."""
     received = dict.fromkeys(connections, b"")
     deadline = time.monotonic() + 60
     with DefaultSelector() as selector:
@@ -79,35 +79,33 @@ def dribbled(connections: Sequence[socket.socket], piece: bytes) -> dict[socket.
     return received
 
 
-def test_clients_that_dribble_are_told_so_and_cut_off_while_the_others_are_answered(
-    serve, tmp_path, write_model
-) -> None:
+def test_slow_client_is_cut_off_while_others_are_answered(serve, tmp_path, write_model) -> None:
     write_model(tmp_path)
     server = serve(
         *(tmp_path, "--workers", "2", "--header-seconds", "1", "--body-seconds", "1.5"),
         *("--drain-seconds", "0.1", "--max-connections", "1000"),
     )
     server.until(lambda: len(server.lines("model live")) == 2)
-    with ExitStack() as stack, healthy(server.port) as statuses:
-        heads = connected(server.port, SLOW, stack)
-        bodies = connected(server.port, SLOW, stack)
+    with ExitStack() as stack, steady_clients(server.port) as statuses:
+        heads = connect(server.port, SLOW, stack)
+        bodies = connect(server.port, SLOW, stack)
         for connection in heads:
             connection.sendall(HEAD + b"X: ")
         for connection in bodies:
             connection.sendall(HEAD + b"\r\n")
-        received = dribbled(heads + bodies, b"x")
+        received = dribble(heads + bodies, b"x")
         count = len(statuses)
     for connections, part in ((heads, b"headers"), (bodies, b"body")):
         for connection in connections:
-            answer = received[connection]
-            assert answer.startswith(b"HTTP/1.1 408 "), answer
-            assert b"\r\nconnection: close\r\n" in answer
-            assert b'"the %b took too long to arrive"' % part in answer
+            response = received[connection]
+            assert response.startswith(b"HTTP/1.1 408 "), response
+            assert b"\r\nconnection: close\r\n" in response
+            assert b'"the %b took too long to arrive"' % part in response
     assert count > 20
     assert set(statuses) == {200}
 
 
-def test_no_more_connections_are_kept_than_may_be_and_the_silent_ones_go_first(
+def test_server_at_its_connection_limit_closes_silent_connections_first(
     serve, tmp_path, write_model
 ) -> None:
     write_model(tmp_path)
@@ -115,8 +113,8 @@ def test_no_more_connections_are_kept_than_may_be_and_the_silent_ones_go_first(
         *(tmp_path, "--workers", "1", "--max-connections", "50", "--drain-seconds", "0.1")
     )
     server.until(lambda: len(server.lines("model live")) == 1)
-    with ExitStack() as stack, healthy(server.port) as statuses:
-        silent = connected(server.port, SLOW, stack)
+    with ExitStack() as stack, steady_clients(server.port) as statuses:
+        silent = connect(server.port, SLOW, stack)
         deadline = time.monotonic() + 30
         left = silent
         while len(left) > 50 - 4:
@@ -136,7 +134,7 @@ def is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def test_answers_in_lines_that_nobody_reads_hold_nobody_up_and_end_with_the_server(
+def test_unread_streams_disturb_no_client_and_finish_before_the_stop(
     serve, tmp_path, write_model
 ) -> None:
     write_model(tmp_path)
@@ -147,11 +145,11 @@ def test_answers_in_lines_that_nobody_reads_hold_nobody_up_and_end_with_the_serv
     body = b"\n".join([b"[172, 95]"] * 100_000)
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
     with ExitStack() as stack:
-        readers = connected(server.port, 20, stack)
+        readers = connect(server.port, 20, stack)
         for reader in readers:
             reader.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
             assert reader.recv(10).startswith(b"HTTP/1.1 ")
-        with healthy(server.port) as statuses:
+        with steady_clients(server.port) as statuses:
             server.until(lambda: len(statuses) > 200)
         assert set(statuses) == {200}
         for reader in readers[2:]:
@@ -180,17 +178,17 @@ def test_health_and_metrics_are_answered_while_a_heavy_model_runs(serve, tmp_pat
         )
 
         def rounds_meanwhile() -> int:
-            """How often all pages were answered before the prediction was."""
+            """Return how often all pages were answered before the prediction."""
             heavy.request("POST", "/predict", b'{"instances": [[2]]}')
             rounds = 0
             while not select.select([heavy.sock], [], [], 0)[0]:
                 for path in ("/health/live", "/health/ready", "/metrics"):
                     assert client.get(path).status_code == 200
                 rounds += 1
-            answer = heavy.getresponse()
-            assert answer.status == 200
-            assert json.loads(answer.read())["predictions"][0]["label"] == "more"
+            response = heavy.getresponse()
+            assert response.status == 200
+            assert json.loads(response.read())["predictions"][0]["label"] == "more"
             return rounds
 
-        # One round may be answered before the prediction has arrived at all.
+        # One round may be answered before the worker has received the prediction request.
         assert max(rounds_meanwhile() for _ in range(10)) > 2

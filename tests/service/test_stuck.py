@@ -1,4 +1,4 @@
-"""A run that does not end, in a real worker: it is replaced, and nobody else loses anything."""
+"""A model run that does not end: its worker is replaced, and no other request is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.alone
 QUICK = "/v1/models/bodymass:predict", {"instances": [[172, 95]]}
 HEAVY = "/v1/models/heavy:predict", {"instances": [[1]]}
 ENDLESS = "/v1/models/heavy:predict", {"instances": [[LARGEST]]}
-"""A run of many seconds; by then the worker is long gone."""
+"""A run of many seconds; the worker is replaced long before its end."""
 
 FLAGS = ("--stuck-seconds", "3", "--drain-seconds", "0.1")
 
@@ -30,12 +30,12 @@ def models(tmp_path: Path, write_model) -> Path:
 
 
 def ask(server, path: str, body: object) -> httpx.Response:
-    """An answer on a connection of its own."""
+    """Send a request on a new connection."""
     return httpx.post(server.address + path, content=json.dumps(body), trust_env=False, timeout=60)
 
 
-def started(server) -> int:
-    """How many workers have their models."""
+def loaded_workers(server) -> int:
+    """Return how many workers have loaded the heavy model so far."""
     return len([line for line in server.lines("model live") if line["model"] == "heavy"])
 
 
@@ -45,16 +45,16 @@ def threads():
         yield threads
 
 
-def is_lost(answer: Future[httpx.Response]) -> bool:
-    return isinstance(answer.exception(60), httpx.TransportError)
+def is_lost(response: Future[httpx.Response]) -> bool:
+    return isinstance(response.exception(60), httpx.TransportError)
 
 
 @pytest.mark.parametrize("handler", ["fast", "flask"])
-def test_a_worker_alone_is_replaced_and_only_the_endless_call_is_lost(
+def test_stuck_worker_is_replaced_and_only_the_endless_call_is_lost(
     serve, models, threads, handler: str
 ) -> None:
     server = serve(models, *FLAGS, "--workers", "1", "--handler", handler)
-    server.until(lambda: started(server) == 1)
+    server.until(lambda: loaded_workers(server) == 1)
     (old,) = server.workers()
     endless = threads.submit(ask, server, *ENDLESS)
     server.until(lambda: metric(server, "pigeonhole_requests_in_flight") == 1)
@@ -65,17 +65,17 @@ def test_a_worker_alone_is_replaced_and_only_the_endless_call_is_lost(
     server.until(lambda: server.lines("model run stuck"), 10)
     newcomer = threads.submit(ask, server, *QUICK)
     assert is_lost(endless)
-    for answer in waiting:
-        assert (answer.result(60).status_code, answer.result().json()["code"]) == (
+    for response in waiting:
+        assert (response.result(60).status_code, response.result().json()["code"]) == (
             503,
             "overloaded",
         )
     assert newcomer.result(60).status_code == 200
-    server.until(lambda: started(server) == 2)
-    (told,) = server.lines("model run stuck")
-    assert (told["level"], told["process"]) == ("ERROR", old)
-    assert (told["model"], told["version"]) == ("heavy", 1)
-    assert 3 < told["seconds"] < 60
+    server.until(lambda: loaded_workers(server) == 2)
+    (line,) = server.lines("model run stuck")
+    assert (line["level"], line["process"]) == ("ERROR", old)
+    assert (line["model"], line["version"]) == ("heavy", 1)
+    assert 3 < line["seconds"] < 60
     assert ask(server, *HEAVY).status_code == 200
     assert server.workers() != [old]
     assert metric(server, "pigeonhole_worker_starts_total") == 2
@@ -83,14 +83,14 @@ def test_a_worker_alone_is_replaced_and_only_the_endless_call_is_lost(
 
 
 def metric(server, name: str) -> float:
-    """A metric that has no labels."""
+    """Return the value of a metric without labels."""
     text = httpx.get(server.address + "/metrics", trust_env=False, timeout=30).text
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
 
-def test_the_other_workers_go_on(serve, models, threads) -> None:
+def test_other_workers_answer_while_one_is_stuck(serve, models, threads) -> None:
     server = serve(models, *FLAGS, "--workers", "2")
-    server.until(lambda: started(server) == 2)
+    server.until(lambda: loaded_workers(server) == 2)
     over = threading.Event()
     answered, failures = [0], []
 
@@ -106,7 +106,7 @@ def test_the_other_workers_go_on(serve, models, threads) -> None:
 
     quick = [threads.submit(load) for _ in range(4)]
     endless = threads.submit(ask, server, *ENDLESS)
-    server.until(lambda: started(server) == 3)
+    server.until(lambda: loaded_workers(server) == 3)
     over.set()
     for thread in quick:
         thread.result(60)
@@ -116,8 +116,8 @@ def test_the_other_workers_go_on(serve, models, threads) -> None:
     assert server.stop() == 0
 
 
-def test_a_run_may_last_for_any_time_if_so_told(serve, models) -> None:
+def test_stuck_seconds_0_allows_a_run_of_any_length(serve, models) -> None:
     server = serve(models, "--workers", "1", "--stuck-seconds", "0", "--drain-seconds", "0.1")
-    server.until(lambda: started(server) == 1)
+    server.until(lambda: loaded_workers(server) == 1)
     assert ask(server, ENDLESS[0], {"instances": [[LARGEST // 4]]}).status_code == 200
     assert server.lines("model run stuck") == []
