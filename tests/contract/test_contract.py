@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeonhole.service.model import artifact, metadata, repository, signature
+from pigeonhole.service.model import artifact, repository, signature
 from pigeonhole.service.settings import Settings as ServiceSettings
 from pigeonhole.service.web.rows import csv_format
 from pigeonhole.trainer.data.cells import text
-from pigeonhole.trainer.export import model as model_file
 from pigeonhole.trainer.export import publish
 from pigeonhole.trainer.export.parity import ExportedModel
 from pigeonhole.trainer.run import train
@@ -30,10 +29,6 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(),
 )
-
-
-def test_both_mean_the_same_format_version() -> None:
-    assert max(metadata.FORMAT_VERSIONS) == model_file.FORMAT_VERSION
 
 
 def test_both_accept_the_same_names_and_versions() -> None:
