@@ -33,7 +33,7 @@ _STRINGS = re.compile(_STRING, re.DOTALL)
 _STRING_OR_NAN = re.compile(_STRING + rb"|\bNaN\b", re.DOTALL)
 
 DECODE_ERRORS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
-"""What msgspec's decoders raise for a body that does not fit their type."""
+"""Exceptions of msgspec's decoders for a body that does not fit their type."""
 
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 

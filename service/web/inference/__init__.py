@@ -1,4 +1,5 @@
-"""One prediction over HTTP, whatever the protocol: limits, deadline, metrics, streaming, coding.
+"""One prediction over HTTP: limits, deadlines, metrics, streaming and content coding.
 
-Knows the predictor and HTTP responses. Must never know how a protocol writes its rows.
+The same for every protocol. Knows the predictor and HTTP responses. Must never know how a protocol
+encodes its rows.
 """

@@ -119,4 +119,4 @@ class StreamProtocol(Protocol):
         """
 
     def encode_error(self, row: int, error: Exception) -> bytes:
-        """Return what a response holds in place of a row's result."""
+        """Return the bytes that stand for the result of a row that failed."""

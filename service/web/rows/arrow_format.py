@@ -288,13 +288,17 @@ def _text_lengths(pa: Any, texts: pa.Array) -> Any:
     return np.maximum(lengths, 0).astype(np.int64)
 
 
-def _convert_column(pa: Any, feature: Feature, arrays: list[pa.Array]) -> DictionaryColumn | Numbers:
+def _convert_column(
+    pa: Any, feature: Feature, arrays: list[pa.Array]
+) -> DictionaryColumn | Numbers:
     """Return one feature's values from all batches; their type is checked already."""
     kind = arrays[0].type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
         if _is_text(pa.types, kind):
-            return DictionaryColumn.of([text for array in arrays for text in _dictionary_texts(array)])
+            return DictionaryColumn.of(
+                [text for array in arrays for text in _dictionary_texts(array)]
+            )
         arrays = [array.dictionary_decode() for array in arrays]
     if pa.types.is_null(kind):
         return DictionaryColumn([None] * sum(map(len, arrays)), {None: None})

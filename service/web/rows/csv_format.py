@@ -24,9 +24,9 @@ from ...model.validation import (
     PROBLEM_LIMIT,
     check_column_names,
     check_unique_columns,
+    count_values,
     invalid_rows,
     truncate,
-    count_values,
 )
 
 DELIMITERS = (",", ";", "\t", "|")

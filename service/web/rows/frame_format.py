@@ -23,10 +23,10 @@ from ...model.validation import (
     PROBLEM_LIMIT,
     check_column_names,
     columns_from_values,
+    count_values,
     describe,
     invalid_rows,
     truncate,
-    count_values,
 )
 from ..json_body import check_list_length
 

@@ -28,10 +28,10 @@ from ...model.row_types import check_row_count
 from ...model.signature import Signature
 from ...model.validation import (
     Locate,
-    locate_by_column,
-    locate_by_row,
     columns_from_values,
     describe,
+    locate_by_column,
+    locate_by_row,
     pointer_token,
     rows_from_columns,
 )
@@ -145,7 +145,9 @@ class InvocationsProtocol:
             if key == SPLIT:
                 return decoders.frames.decode(content, self._max_rows)
             if key != RECORDS and bytes(memoryview(content)[:1]) == b"{":
-                return model.row_types.from_columns(decoders.columns.decode(content), self._max_rows)
+                return model.row_types.from_columns(
+                    decoders.columns.decode(content), self._max_rows
+                )
             check_list_length(content, self._max_rows)
             try:
                 rows = decoders.named.decode(content)

@@ -18,10 +18,10 @@ from ...model.artifact import Model
 from ...model.columns import Columns
 from ...model.row_types import VALUE_TYPES, check_row_count
 from ...model.validation import (
-    locate_by_column,
-    locate_by_row,
     columns_from_values,
     describe,
+    locate_by_column,
+    locate_by_row,
     rows_from_columns,
 )
 from ..errors import JSON
@@ -122,27 +122,36 @@ class JsonRowDecoder:
     ) -> tuple[Columns, bool]:
         """Return the rows, or raise an error that lists every problem."""
         request = parse_json(body, content_type, max_rows, self._accepted_types)
-        if not isinstance(request, dict):
-            raise InvalidRequest(
-                f'expected an object such as {{"instances": [...]}}, got {describe(request)}'
-            )
-        key = next((key for key in ("instances", "inputs") if key in request), None)
-        if key is None:
-            example = ", ".join(f'"{name}": ...' for name in list(self._signature.by_name)[:3])
-            raise InvalidRequest(
-                f'expected "instances" or "inputs" in the body: {{"instances": [{{{example}}}]}}'
-            )
-        pointer, rows, locate = f"/{key}", request[key], locate_by_row(f"/{key}")
+        key = self._find_key(request)
+        rows, pointer = request[key], f"/{key}"
         if key == "inputs" and isinstance(rows, dict):
-            # Checked here, because the rows take much more memory than the columns.
-            columns = [values for values in rows.values() if isinstance(values, list)]
-            check_row_count(max(map(len, columns), default=0), max_rows)
-            rows, locate = rows_from_columns(self._signature, rows, pointer), locate_by_column(pointer)
+            return self._from_columns(rows, pointer, max_rows), True
         if not isinstance(rows, list):
             expected = "a list of rows" if key == "instances" else "columns or a list of rows"
             raise InvalidRequest(f"expected {expected}, got {describe(rows)}", pointer)
         check_row_count(len(rows), max_rows)
-        return columns_from_values(self._signature, rows, locate), key == "inputs"
+        return columns_from_values(self._signature, rows, locate_by_row(pointer)), key == "inputs"
+
+    def _find_key(self, request: Any) -> str:
+        """Return the key of the rows in a request."""
+        if not isinstance(request, dict):
+            raise InvalidRequest(
+                f'expected an object such as {{"instances": [...]}}, got {describe(request)}'
+            )
+        for key in ("instances", "inputs"):
+            if key in request:
+                return key
+        example = ", ".join(f'"{name}": ...' for name in list(self._signature.by_name)[:3])
+        raise InvalidRequest(
+            f'expected "instances" or "inputs" in the body: {{"instances": [{{{example}}}]}}'
+        )
+
+    def _from_columns(self, columns: dict[str, Any], pointer: str, max_rows: int) -> Columns:
+        """Return parsed columns as rows; counted first, because rows take much more memory."""
+        lists = [values for values in columns.values() if isinstance(values, list)]
+        check_row_count(max(map(len, lists), default=0), max_rows)
+        rows = rows_from_columns(self._signature, columns, pointer)
+        return columns_from_values(self._signature, rows, locate_by_column(pointer))
 
 
 def _decoder(key: str, kind: Any) -> msgspec.json.Decoder[Any]:

@@ -37,7 +37,12 @@ from ...errors import InvalidRequest, UnreadableBody
 from ...model.columns import Columns
 from ...model.row_types import check_row_count
 from ...model.signature import Feature, Kind, Signature
-from ...model.table_validation import DictionaryColumn, Numbers, columns_from_matrix, columns_from_table
+from ...model.table_validation import (
+    DictionaryColumn,
+    Numbers,
+    columns_from_matrix,
+    columns_from_table,
+)
 from ...model.validation import check_column_names, check_unique_columns, truncate
 from .csv_format import parse_column
 

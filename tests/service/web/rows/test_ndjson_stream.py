@@ -1,4 +1,4 @@
-"""NDJSON: each row has its line in the response, whatever the other lines hold."""
+"""NDJSON: each row has its own line in the response, and invalid rows affect no other line."""
 
 from __future__ import annotations
 
