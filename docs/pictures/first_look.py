@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,13 +34,16 @@ ROWS = (
     {"height_cm": "tall", "wieght_kg": 95},
 )
 
-WIDTH, HEIGHT = 1440, 760
+WIDTH, HEIGHT = 1440, 720
 
 REPORT_WIDTH, REPORT_HEIGHT = 860, 980
 
 QUALITY = 82
 
 START_S = 30
+
+LINE = 64
+"""Characters of a line in the terminal."""
 
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 :root {{ color-scheme: {scheme}; --ground: {ground}; --edge: {edge}; --ink: {ink}; --soft: {soft};
@@ -104,13 +108,28 @@ def _exchange(port: int, row: dict[str, object]) -> str:
     body = json.dumps({"instances": [row]})
     command = f"$ curl -s localhost:8000/predict -d '{body}'"
     answer = _post(f"http://127.0.0.1:{port}/predict", body.encode())
-    for named in ("id", "pointer"):
-        answer.pop(named, None)
+    answer.pop("id", None)
     for problem in answer.get("problems", []):
         problem.pop("pointer")
-    shown = json.dumps(answer, indent=2)
+    shown = _layout(answer)
     marked = TOKEN.sub(_marked, html.escape(shown, quote=False))
     return f'<span class="prompt">{html.escape(command, quote=False)}</span>\n{marked}'
+
+
+def _layout(value: object, indent: str = "") -> str:
+    """Return JSON in which only what is too long for a line is broken up."""
+    line = json.dumps(value)
+    if len(indent) + len(line) <= LINE or not isinstance(value, (dict, list)):
+        return line
+    deeper = indent + "  "
+    items = (
+        [f"{json.dumps(key)}: {_layout(each, deeper)}" for key, each in value.items()]
+        if isinstance(value, dict)
+        else [_layout(each, deeper) for each in value]
+    )
+    start, end = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    inside = f",\n{deeper}".join(items)
+    return f"{start}\n{deeper}{inside}\n{indent}{end}"
 
 
 def _marked(found: re.Match[str]) -> str:
@@ -156,7 +175,8 @@ def main() -> None:
     for flag in ("disable-background-networking", "disable-component-update", "disable-sync"):
         options.add_argument(f"--{flag}")
     shown = "\n\n".join(answers())
-    driver = webdriver.Chrome(options)
+    service = webdriver.ChromeService(shutil.which("chromedriver"))  # not one from the network
+    driver = webdriver.Chrome(options, service)
     try:
         for scheme, colors in COLORS.items():
             size = (REPORT_WIDTH, REPORT_HEIGHT)
