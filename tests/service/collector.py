@@ -1,4 +1,4 @@
-"""A collector of traces: what an exporter sends by OTLP over HTTP is taken, decoded and kept."""
+"""A collector of traces: receives spans by OTLP over HTTP, decodes them and stores them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ WAIT_S = 20
 
 @dataclass(frozen=True)
 class Span:
-    """A span as it was received; ids are hexadecimal digits, times nanoseconds."""
+    """A received span.
+
+    Attributes:
+        name: the span's name.
+        trace_id, span_id, parent_id: ids in hexadecimal digits.
+        state: the trace state.
+        kind: the span kind of OTLP.
+        start_ns, end_ns: nanoseconds since 1970.
+        status: the status code of OTLP.
+        attributes: of the span.
+        resource: attributes of the exporting process.
+    """
 
     name: str
     trace_id: str
@@ -25,8 +36,8 @@ class Span:
     parent_id: str
     state: str
     kind: int
-    began: int
-    ended: int
+    start_ns: int
+    end_ns: int
     status: int
     attributes: dict[str, Any]
     resource: dict[str, Any]
@@ -36,7 +47,7 @@ class Collector:
     """Listens on loopback until it is closed.
 
     Attributes:
-        paths: that were posted to.
+        paths: the path of each request.
     """
 
     def __init__(self) -> None:
@@ -51,7 +62,7 @@ class Collector:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                collector._spans += decoded(body)
+                collector._spans += decode_spans(body)
                 collector.paths.append(self.path)
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
@@ -67,31 +78,31 @@ class Collector:
 
     @property
     def endpoint(self) -> str:
-        """What OTEL_EXPORTER_OTLP_ENDPOINT is set to."""
+        """The value for OTEL_EXPORTER_OTLP_ENDPOINT."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def spans(self, **wanted: Any) -> list[Span]:
-        """Every span so far, or those with these attributes of ours."""
-        pairs = {f"pigeonhole.{name}": value for name, value in wanted.items()}
+    def spans(self, **attributes: Any) -> list[Span]:
+        """Return the spans so far that have these ``pigeonhole.`` attributes."""
+        pairs = {f"pigeonhole.{name}": value for name, value in attributes.items()}
         return [span for span in list(self._spans) if pairs.items() <= span.attributes.items()]
 
-    def until(self, true: Callable[[], Any]) -> Any:
-        """Wait for what is to come; gives what it is."""
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """Poll until a condition holds; return its value."""
         deadline = time.monotonic() + WAIT_S
-        while not (found := true()):
+        while not (found := condition()):
             assert time.monotonic() < deadline, self._spans
             time.sleep(0.02)
         return found
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
-def decoded(body: bytes) -> list[Span]:
-    """The spans in a request."""
+def decode_spans(body: bytes) -> list[Span]:
+    """Return the spans in an export request."""
     found = []
     for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
         resource = values(resource_spans.resource.attributes)
@@ -116,5 +127,5 @@ def decoded(body: bytes) -> list[Span]:
 
 
 def values(pairs: Any) -> dict[str, Any]:
-    """Attributes by name."""
+    """Return attributes by name."""
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in pairs}

@@ -1,4 +1,4 @@
-"""A service on small models, answered through Flask's test client."""
+"""A service on small models, used through Flask's test client."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests import tiny_models
 
 @pytest.fixture
 def models(tmp_path: Path, write_model) -> Path:
-    """A model folder that holds bodymass, version 1."""
+    """A model folder with bodymass, version 1."""
     write_model(tmp_path / "models")
     return tmp_path / "models"
 
 
 @pytest.fixture
 def service(models: Path) -> Iterator[Service]:
-    """One worker's service on that folder, without a server around it."""
+    """One worker's service on that folder, without a server."""
     service = Service(Settings(models=models, reload_seconds=0.05))
     yield service
     service.close()
@@ -34,13 +34,13 @@ def service(models: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def client(service: Service) -> FlaskClient:
-    """Asks the service without a network."""
+    """A client of the service, without a network."""
     return service.flask.test_client()
 
 
 @pytest.fixture
 def mixed_signature() -> Signature:
-    """Every kind of feature, required and not."""
+    """A signature with every kind of feature, required and optional."""
     return Signature(tiny_models.MIXED_FEATURES, ["no", "yes"])
 
 
@@ -49,15 +49,15 @@ Failed = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def failed() -> Failed:
-    """Holds an answer against the one shape of every failure, and gives its decoded body."""
+    """Check that a response has the common shape of errors; return its decoded body."""
     codes = {code for _, code in TABLE.values()} | {*HTTP_CODES.values(), INTERNAL_CODE, NOT_READY}
 
-    def check(answer: Any, status: int | None = None, code: str | None = None) -> dict[str, Any]:
-        body = json.loads(answer.data if hasattr(answer, "data") else answer.content)
-        assert status is None or answer.status_code == status, body
+    def check(response: Any, status: int | None = None, code: str | None = None) -> dict[str, Any]:
+        body = json.loads(response.data if hasattr(response, "data") else response.content)
+        assert status is None or response.status_code == status, body
         assert code is None or body["code"] == code, body
-        assert answer.headers["Content-Type"] == "application/json"
-        assert answer.headers["X-Request-Id"]
+        assert response.headers["Content-Type"] == "application/json"
+        assert response.headers["X-Request-Id"]
         assert isinstance(body["error"], str)
         assert body["error"]
         assert body["code"] in codes
@@ -68,17 +68,17 @@ def failed() -> Failed:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., FlaskClient]]:
-    """Starts services with settings of the test's own, and gives a client of each."""
+    """Start services with given settings; return a client of each."""
     services: list[Service] = []
 
-    def started(**settings: Any) -> FlaskClient:
+    def start(**settings: Any) -> FlaskClient:
         service = Service(
             Settings(**{"models": tmp_path / "models", "reload_seconds": 0.05} | settings)
         )
         services.append(service)
         return service.flask.test_client()
 
-    yield started
+    yield start
     for service in services:
         service.close()
 
@@ -87,7 +87,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., FlaskClient]]:
 def dated_client(
     tmp_path_factory: pytest.TempPathFactory, write_dated_model, write_careful_model
 ) -> Iterator[FlaskClient]:
-    """A client of a service on dated, the default, and careful, for tests that only ask."""
+    """A client of a shared service on dated, the default model, and careful."""
     models = tmp_path_factory.mktemp("models")
     write_dated_model(models)
     write_careful_model(models)
@@ -100,7 +100,7 @@ def dated_client(
 def lasting_client(
     tmp_path_factory: pytest.TempPathFactory, write_model, write_mixed_model
 ) -> Iterator[FlaskClient]:
-    """A client of a service on bodymass, the default, and mixed, for tests that only ask."""
+    """A client of a shared service on bodymass, the default model, and mixed."""
     models = tmp_path_factory.mktemp("models")
     write_model(models)
     write_mixed_model(models)
@@ -111,23 +111,23 @@ def lasting_client(
 
 @pytest.fixture(scope="session")
 def write_mixed_model() -> Callable[..., Path]:
-    """Writes a model with every kind of feature: see `tests.tiny_models.write_mixed_model`."""
+    """Write a model with every kind of feature: see `tests.tiny_models.write_mixed_model`."""
     return tiny_models.write_mixed_model
 
 
 @pytest.fixture(scope="session")
 def write_careful_model() -> Callable[..., Path]:
-    """Writes the bodymass model with a threshold: see `tests.tiny_models.write_careful_model`."""
+    """Write the bodymass model with a threshold: see `tests.tiny_models.write_careful_model`."""
     return tiny_models.write_careful_model
 
 
 @pytest.fixture
 def dated_signature() -> Signature:
-    """Datetimes of every form, required and not, between a number and a category."""
+    """A signature with datetimes of every format beside a number and a category."""
     return Signature(tiny_models.DATED_FEATURES, ["early", "late"])
 
 
 @pytest.fixture(scope="session")
 def write_dated_model() -> Callable[..., Path]:
-    """Writes a model that takes datetimes: see `tests.tiny_models.write_dated_model`."""
+    """Write a model with datetimes: see `tests.tiny_models.write_dated_model`."""
     return tiny_models.write_dated_model

@@ -1,8 +1,7 @@
-"""Requests that mean no good: the calls of every protocol, spoiled in every way that we know of.
+"""Hostile requests: valid requests of every protocol, damaged at random.
 
-A request begins as a call that works, one of `CALLS`, and is then damaged: bits, bytes and parts of its
-body; the values in its JSON; the headers that say what the body is; its path. The same seed gives
-the same requests.
+Each begins as one of `VALID_REQUESTS`. Then damages change bits, bytes and parts of its body, values in
+its JSON, the headers that describe the body, or its path. The same seed gives the same requests.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 
 @dataclass(frozen=True)
-class Call:
-    """One request before it is written.
+class HttpRequest:
+    """One request.
 
     Attributes:
-        protocol: what it is of, for the books.
-        path: target, as it stands in the request line.
+        protocol: the protocol or format, for the counts.
+        path: the target in the request line.
         headers: without Host, Content-Length and Authorization.
         body: the body.
         method: the method.
@@ -54,11 +53,11 @@ class Call:
 
     @property
     def is_timed(self) -> bool:
-        """Whether it says how long it wants to wait."""
+        """Whether the request sets a time limit."""
         return TIMEOUT in self.headers or b"timeout" in self.body
 
-    def written(self, authorization: str | None) -> bytes:
-        """The request's bytes."""
+    def encode(self, authorization: str | None) -> bytes:
+        """Return the request's bytes."""
         headers = {"Host": "soak", **self.headers, "Content-Length": str(len(self.body))}
         if authorization is not None:
             headers.setdefault("Authorization", authorization)
@@ -97,8 +96,8 @@ FEATURES = {
 }
 
 
-def _binary_call() -> Call:
-    """Tensors as bytes behind their JSON: doubles and texts."""
+def _binary_request() -> HttpRequest:
+    """Return tensors as bytes after their JSON: doubles and strings."""
     colors = b"".join(len(text).to_bytes(4, "little") + text for text in (b"red", b"blue"))
     numbers = np.array([[31, 1, 2.5], [np.nan, 0, 3]]).tobytes()
     categories = colors[:7] + bytes(4) + colors[7:] + bytes(4)
@@ -118,16 +117,16 @@ def _binary_call() -> Call:
         }
     ).encode()
     body = head + b"".join(content for _, _, content in parts.values())
-    return Call("v2 binary", "/v2/models/mixed/infer", {LENGTH: str(len(head))}, body)
+    return HttpRequest("v2 binary", "/v2/models/mixed/infer", {LENGTH: str(len(head))}, body)
 
 
-def _npy_call() -> Call:
+def _npy_request() -> HttpRequest:
     written = io.BytesIO()
     np.save(written, np.array([[172, 95.5], [180.25, 50]]))
-    return Call("npy", "/predict", {"Content-Type": NPY}, written.getvalue())
+    return HttpRequest("npy", "/predict", {"Content-Type": NPY}, written.getvalue())
 
 
-def _arrow_call() -> Call:
+def _arrow_request() -> HttpRequest:
     table = pa.table(
         {
             "age": [31.0, None],
@@ -140,10 +139,10 @@ def _arrow_call() -> Call:
     with pa.ipc.new_stream(written, table.schema) as stream:
         stream.write_table(table)
     headers = {"Content-Type": ARROW}
-    return Call("arrow", "/v1/models/mixed:predict", headers, written.getvalue())
+    return HttpRequest("arrow", "/v1/models/mixed:predict", headers, written.getvalue())
 
 
-def _json_calls() -> list[tuple[str, str, Any]]:
+def _json_requests() -> list[tuple[str, str, Any]]:
     lists = [list(row.values()) for row in ROWS]
     columns = {name: [row[name] for row in ROWS] for name in ROWS[0]}
     split = {"columns": list(ROWS[0]), "index": [0, 1], "data": lists}
@@ -175,7 +174,7 @@ def _json_calls() -> list[tuple[str, str, Any]]:
     ]
 
 
-def _calls() -> list[Call]:
+def _valid_requests() -> list[HttpRequest]:
     json_type = {"Content-Type": "application/json"}
     table = b'height_cm,weight_kg\n172,95.5\n"180.25",50\n'
     lines = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS * 3)
@@ -194,31 +193,31 @@ def _calls() -> list[Call]:
     )
     return [
         *(
-            Call(protocol, path, json_type, json.dumps(body).encode())
-            for protocol, path, body in _json_calls()
+            HttpRequest(protocol, path, json_type, json.dumps(body).encode())
+            for protocol, path, body in _json_requests()
         ),
-        _binary_call(),
-        _npy_call(),
-        _arrow_call(),
-        Call("csv", "/predict", {"Content-Type": "text/csv"}, table),
-        Call("csv", "/invocations", {"Content-Type": "text/csv; header=absent"}, table[20:]),
-        Call("ndjson", "/predict", {"Content-Type": NDJSON}, lines),
-        Call("ndjson", "/v1/models/bodymass:predict", {"Content-Type": NDJSON}, lines),
-        *(Call("reads", path, method="GET") for path in reads),
+        _binary_request(),
+        _npy_request(),
+        _arrow_request(),
+        HttpRequest("csv", "/predict", {"Content-Type": "text/csv"}, table),
+        HttpRequest("csv", "/invocations", {"Content-Type": "text/csv; header=absent"}, table[20:]),
+        HttpRequest("ndjson", "/predict", {"Content-Type": NDJSON}, lines),
+        HttpRequest("ndjson", "/v1/models/bodymass:predict", {"Content-Type": NDJSON}, lines),
+        *(HttpRequest("reads", path, method="GET") for path in reads),
     ]
 
 
-def _by_protocol(calls: list[Call]) -> list[list[Call]]:
-    """The calls of each protocol; one of which is as likely as another."""
+def _by_protocol(requests: list[HttpRequest]) -> list[list[HttpRequest]]:
+    """Return the requests of each protocol. Each protocol is equally likely to be drawn."""
     return [
-        [call for call in calls if call.protocol == protocol]
-        for protocol in dict.fromkeys(call.protocol for call in calls)
+        [request for request in requests if request.protocol == protocol]
+        for protocol in dict.fromkeys(request.protocol for request in requests)
     ]
 
 
-CALLS = _calls()
+VALID_REQUESTS = _valid_requests()
 
-PROTOCOLS = _by_protocol(CALLS)
+PROTOCOLS = _by_protocol(VALID_REQUESTS)
 
 WEIRD = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(2**63) - 1, 1e308, 1e-320, 5e-324, -0.0, 0.1,
@@ -304,54 +303,54 @@ EXTRA_HEADERS = (
 )
 
 
-class Hostile:
-    """An endless stream of requests.
+class HostileRequests:
+    """An endless stream of hostile requests.
 
     Args:
-        seed: decides all of it.
+        seed: seed of the random generator.
     """
 
     def __init__(self, seed: str) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - no secret is made of it
-        self._bombs, self._hordes = _bombs(), _hordes()
+        self._random = random.Random(seed)  # noqa: S311 - not for secrets
+        self._bombs, self._object_floods = _bombs(), _object_floods()
 
-    def __iter__(self) -> Iterator[Call]:
+    def __iter__(self) -> Iterator[HttpRequest]:
         while True:
-            yield self.call()
+            yield self.next_request()
 
-    def heaviest(self) -> Iterator[Call]:
-        """Each of those once that take the most memory to answer."""
-        yield from self._hordes
+    def heaviest(self) -> Iterator[HttpRequest]:
+        """Yield the requests that take the most memory, each once."""
+        yield from self._object_floods
         for _ in range(3 * len(self._bombs)):
-            yield self._bomb_call()
+            yield self._bomb_request()
         yield self._too_large()
 
-    def call(self) -> Call:
-        """The next request."""
+    def next_request(self) -> HttpRequest:
+        """Return the next request."""
         chance = self._random.random()
         if chance < 0.0002:
             return self._too_large()
         if chance < 0.002:
-            return self._bomb_call()
+            return self._bomb_request()
         if chance < 0.006:
-            return self._random.choice(self._hordes)
-        call = self._any()
+            return self._random.choice(self._object_floods)
+        request = self._any()
         for _ in range(self._random.choice((1, 1, 1, 2, 3))):
-            call = self._random.choice(_DAMAGES)(self._random, call)
-        return call
+            request = self._random.choice(_DAMAGES)(self._random, request)
+        return request
 
-    def _any(self) -> Call:
+    def _any(self) -> HttpRequest:
         return self._random.choice(self._random.choice(PROTOCOLS))
 
-    def _too_large(self) -> Call:
+    def _too_large(self) -> HttpRequest:
         return replace(self._any(), protocol="oversized", body=_TOO_LARGE)
 
-    def _bomb_call(self) -> Call:
-        call = self._any()
+    def _bomb_request(self) -> HttpRequest:
+        request = self._any()
         bomb = self._random.choice(self._bombs)
         encoding = "deflate" if bomb[:2] != b"\x1f\x8b" else "gzip"
-        headers = call.headers | {"Content-Encoding": encoding}
-        return replace(call, protocol="bomb", headers=headers, body=bomb)
+        headers = request.headers | {"Content-Encoding": encoding}
+        return replace(request, protocol="bomb", headers=headers, body=bomb)
 
 
 _TOO_LARGE = b" " * (8 * MIB + 1)
@@ -363,44 +362,46 @@ def _bombs() -> list[bytes]:
 
 
 @cache
-def _hordes() -> list[Call]:
-    """Small bodies that may become a lot of objects."""
+def _object_floods() -> list[HttpRequest]:
+    """Return small bodies that could become many objects."""
     return [
-        Call("ndjson", "/predict", {"Content-Type": NDJSON}, b"{}\n" * 3000),
-        Call("ndjson", "/predict", {"Content-Type": NDJSON}, b"\n" * 60_000),
-        Call("ndjson", "/predict", {"Content-Type": NDJSON}, b"[[[[\n0\n" * 5000),
-        Call(
+        HttpRequest("ndjson", "/predict", {"Content-Type": NDJSON}, b"{}\n" * 3000),
+        HttpRequest("ndjson", "/predict", {"Content-Type": NDJSON}, b"\n" * 60_000),
+        HttpRequest("ndjson", "/predict", {"Content-Type": NDJSON}, b"[[[[\n0\n" * 5000),
+        HttpRequest(
             "csv",
             "/predict",
             {"Content-Type": "text/csv"},
             b"height_cm,weight_kg\n" + b",\n" * 20_000,
         ),
-        Call("csv", "/predict", {"Content-Type": "text/csv"}, b"a," * 20_000),
-        Call("csv", "/predict", {"Content-Type": "text/csv"}, b'"' * 60_001),
-        Call("rows", "/predict", {}, b'{"instances":[' + b"{}," * 9000 + b"{}]}"),
-        Call("rows", "/predict", {}, b'{"instances":[' + b"{}," * 30_000 + b"{}]}"),
-        Call("rows", "/predict", {}, b'{"instances":' + b"[" * 50_000),
-        Call("rows", "/predict", {}, b'{"inputs":{"a":[' + b"[]," * 20_000 + b"1]}}"),
-        Call(
+        HttpRequest("csv", "/predict", {"Content-Type": "text/csv"}, b"a," * 20_000),
+        HttpRequest("csv", "/predict", {"Content-Type": "text/csv"}, b'"' * 60_001),
+        HttpRequest("rows", "/predict", {}, b'{"instances":[' + b"{}," * 9000 + b"{}]}"),
+        HttpRequest("rows", "/predict", {}, b'{"instances":[' + b"{}," * 30_000 + b"{}]}"),
+        HttpRequest("rows", "/predict", {}, b'{"instances":' + b"[" * 50_000),
+        HttpRequest("rows", "/predict", {}, b'{"inputs":{"a":[' + b"[]," * 20_000 + b"1]}}"),
+        HttpRequest(
             "invocations",
             "/invocations",
             {},
             b'{"dataframe_split":{"columns":["a"],"data":[' + b"[]," * 20_000 + b"[1]]}}",
         ),
-        Call(
+        HttpRequest(
             "invocations",
             "/invocations",
             {},
             b'{"dataframe_split":{"columns":[' + b'"a",' * 20_000 + b'"b"],"data":[[1]]}}',
         ),
-        Call(
+        HttpRequest(
             "classify",
             "/v1/models/bodymass:classify",
             {},
             b'{"examples":[' + b"{}," * 20_000 + b"{}]}",
         ),
-        Call("v2", "/v2/models/bodymass/infer", {}, b'{"inputs":[' + b"{}," * 20_000 + b"{}]}"),
-        Call(
+        HttpRequest(
+            "v2", "/v2/models/bodymass/infer", {}, b'{"inputs":[' + b"{}," * 20_000 + b"{}]}"
+        ),
+        HttpRequest(
             "v2",
             "/v2/models/bodymass/infer",
             {},
@@ -408,7 +409,7 @@ def _hordes() -> list[Call]:
             + b"1," * 20_000
             + b'1],"datatype":"FP64","data":[1]}]}',
         ),
-        Call(
+        HttpRequest(
             "v2",
             "/v2/models/bodymass/infer",
             {},
@@ -423,81 +424,81 @@ def _gzipped(content: bytes, level: int = 9) -> bytes:
 
 
 def _bomb(compress: Callable[[bytes], bytes]) -> bytes:
-    """Some kilobytes that become more than is taken."""
+    """Return some kilobytes that inflate to more than the limit."""
     return compress(b'{"instances":[' + b"[1,2]," * (3 * MIB))
 
 
-Damage = Callable[[random.Random, Call], Call]
+Damage = Callable[[random.Random, HttpRequest], HttpRequest]
 
 
-def _flip_bits(chance: random.Random, call: Call) -> Call:
-    if not call.body:
-        return call
-    body = bytearray(call.body)
+def _flip_bits(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    if not request.body:
+        return request
+    body = bytearray(request.body)
     for _ in range(chance.choice((1, 1, 2, 8))):
         body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
-    return replace(call, body=bytes(body))
+    return replace(request, body=bytes(body))
 
 
-def _set_bytes(chance: random.Random, call: Call) -> Call:
-    """Overwrite a few bytes with the largest, the smallest or random ones: lengths, mostly."""
-    if not call.body:
-        return call
-    at, count = chance.randrange(len(call.body)), chance.choice((1, 2, 4, 8))
+def _set_bytes(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    """Overwrite a few bytes, often of a length, with the largest, the smallest or random ones."""
+    if not request.body:
+        return request
+    at, count = chance.randrange(len(request.body)), chance.choice((1, 2, 4, 8))
     new = chance.choice((b"\xff" * count, bytes(count), chance.randbytes(count)))
-    return replace(call, body=call.body[:at] + new + call.body[at + count :])
+    return replace(request, body=request.body[:at] + new + request.body[at + count :])
 
 
-def _cut(chance: random.Random, call: Call) -> Call:
-    return replace(call, body=call.body[: chance.randrange(len(call.body) + 1)])
+def _cut(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    return replace(request, body=request.body[: chance.randrange(len(request.body) + 1)])
 
 
-def _drop(chance: random.Random, call: Call) -> Call:
-    a, b = sorted(chance.randrange(len(call.body) + 1) for _ in range(2))
-    return replace(call, body=call.body[:a] + call.body[b:])
+def _drop(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    a, b = sorted(chance.randrange(len(request.body) + 1) for _ in range(2))
+    return replace(request, body=request.body[:a] + request.body[b:])
 
 
-def _double(chance: random.Random, call: Call) -> Call:
-    a, b = sorted(chance.randrange(len(call.body) + 1) for _ in range(2))
+def _double(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    a, b = sorted(chance.randrange(len(request.body) + 1) for _ in range(2))
     return replace(
-        call, body=call.body[:b] + call.body[a:b] * chance.choice((1, 2, 30)) + call.body[b:]
+        request,
+        body=request.body[:b] + request.body[a:b] * chance.choice((1, 2, 30)) + request.body[b:],
     )
 
 
-def _insert(chance: random.Random, call: Call) -> Call:
-    at = chance.randrange(len(call.body) + 1)
+def _insert(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    at = chance.randrange(len(request.body) + 1)
     token = chance.choice(TOKENS)
     if chance.random() < 0.2:
         token = chance.randbytes(chance.randrange(1, 200))
-    return replace(call, body=call.body[:at] + token + call.body[at:])
+    return replace(request, body=request.body[:at] + token + request.body[at:])
 
 
-def _noise(chance: random.Random, call: Call) -> Call:
-    return replace(call, body=chance.randbytes(chance.randrange(2000)))
+def _noise(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    return replace(request, body=chance.randbytes(chance.randrange(2000)))
 
 
-def _marry(chance: random.Random, call: Call) -> Call:
-    """The body of one protocol with the path and the headers of another."""
-    other = chance.choice(CALLS)
-    return replace(call, body=other.body, method=other.method)
+def _swap_body(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    """Replace the body by the body of another request."""
+    other = chance.choice(VALID_REQUESTS)
+    return replace(request, body=other.body, method=other.method)
 
 
-def _change_value(chance: random.Random, call: Call) -> Call:
-    """Something else somewhere in the JSON, which stays JSON; bytes behind it stay where they are."""
-    length = call.headers.get(LENGTH, "")
+def _change_value(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    """Change a value of the JSON, which stays valid; keep the bytes after it."""
+    length = request.headers.get(LENGTH, "")
     end = (
         int(length)
         if length.isdecimal() and length.isascii() and len(length) < 9
-        else len(call.body)
+        else len(request.body)
     )
     try:
-        # The call's own objects are made anew by reading them.
-        document = json.loads(call.body[:end])
+        document = json.loads(request.body[:end])
     except (ValueError, RecursionError):
-        return call
+        return request
     holders = list(_holders(document))
     if not holders:
-        return call
+        return request
     holder = chance.choice(holders)
     key = chance.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
     match chance.randrange(5):
@@ -514,50 +515,52 @@ def _change_value(chance: random.Random, call: Call) -> Call:
     try:
         head = json.dumps(document).encode()
     except (ValueError, RecursionError):
-        return call
-    headers = call.headers | ({LENGTH: str(len(head))} if length else {})
-    return replace(call, headers=headers, body=head + call.body[end:])
+        return request
+    headers = request.headers | ({LENGTH: str(len(head))} if length else {})
+    return replace(request, headers=headers, body=head + request.body[end:])
 
 
 def _holders(value: Any) -> Iterator[Any]:
-    """Every list and object that holds something."""
+    """Yield every list and object that is not empty."""
     if isinstance(value, list | dict) and value:
         yield value
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _holders(inner)
 
 
-def _change_type(chance: random.Random, call: Call) -> Call:
-    return replace(call, headers=call.headers | {"Content-Type": chance.choice(CONTENT_TYPES)})
+def _change_type(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    return replace(
+        request, headers=request.headers | {"Content-Type": chance.choice(CONTENT_TYPES)}
+    )
 
 
-def _change_accept(chance: random.Random, call: Call) -> Call:
-    return replace(call, headers=call.headers | {"Accept": chance.choice(ACCEPTS)})
+def _change_accept(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    return replace(request, headers=request.headers | {"Accept": chance.choice(ACCEPTS)})
 
 
-def _change_length(chance: random.Random, call: Call) -> Call:
-    length = chance.choice((*LENGTHS, str(chance.randrange(len(call.body) + 2))))
-    return replace(call, headers=call.headers | {LENGTH: length})
+def _change_length(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    length = chance.choice((*LENGTHS, str(chance.randrange(len(request.body) + 2))))
+    return replace(request, headers=request.headers | {LENGTH: length})
 
 
-def _change_header(chance: random.Random, call: Call) -> Call:
+def _change_header(chance: random.Random, request: HttpRequest) -> HttpRequest:
     name, values = chance.choice(EXTRA_HEADERS)
-    return replace(call, headers=call.headers | {name: chance.choice(values)})
+    return replace(request, headers=request.headers | {name: chance.choice(values)})
 
 
-def _encode(chance: random.Random, call: Call) -> Call:
-    """A Content-Encoding that may be true, half true or not true at all."""
+def _encode(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    """Set a Content-Encoding that may be right, half right or wrong."""
     encoding = chance.choice(ENCODINGS)
-    body = call.body
+    body = request.body
     if chance.random() < 0.7:
         body = chance.choice((_gzipped, zlib.compress))(body, 1)
     if chance.random() < 0.4:
         body = body[: chance.randrange(len(body) + 1)] + chance.randbytes(chance.randrange(20))
-    return replace(call, headers=call.headers | {"Content-Encoding": encoding}, body=body)
+    return replace(request, headers=request.headers | {"Content-Encoding": encoding}, body=body)
 
 
-def _change_path(chance: random.Random, call: Call) -> Call:
-    parts = call.path.split("/")
+def _change_path(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    parts = request.path.split("/")
     at = chance.randrange(1, len(parts))
     match chance.randrange(4):
         case 0:
@@ -570,16 +573,16 @@ def _change_path(chance: random.Random, call: Call) -> Call:
             parts[-1] += chance.choice(
                 ("?", "?a=b&a=c", "/", "//", "%", "%zz", ":", "#", "?" + "q" * 3000)
             )
-    return replace(call, path="/" + "/".join(parts[1:]).replace(" ", "%20"))
+    return replace(request, path="/" + "/".join(parts[1:]).replace(" ", "%20"))
 
 
-def _change_method(chance: random.Random, call: Call) -> Call:
-    return replace(call, method=chance.choice(METHODS))
+def _change_method(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    return replace(request, method=chance.choice(METHODS))
 
 
-def _npy_header(chance: random.Random, call: Call) -> Call:
-    """An array that is not what it says, under a header that is well written."""
-    said = "{{'descr': {}, 'fortran_order': {}, 'shape': {}, }}".format(
+def _npy_header(chance: random.Random, request: HttpRequest) -> HttpRequest:
+    """Return an array that does not match its well-formed header."""
+    header = "{{'descr': {}, 'fortran_order': {}, 'shape': {}, }}".format(
         chance.choice(("'<f8'", "'>f8'", "'<f2'", "'|O'", "'<U4'", "'|b1'", "'<c16'", "'<M8[s]'", "'|V8'",
                        "[('height_cm','<f8'),('weight_kg','<f8')]", "'<f8'*9", "'<U999999999'", "None", "'<i8'")),
         chance.choice(("False", "True", "None", "[]")),
@@ -587,17 +590,17 @@ def _npy_header(chance: random.Random, call: Call) -> Call:
                        "(4, 0)", "(9223372036854775807, 9223372036854775807)", "'2'", "(True, 2)")),
     )  # fmt: skip
     major = chance.choice((1, 1, 1, 2, 3, 4, 0, 255))
-    text = said.encode() + b" " * chance.randrange(64) + b"\n"
+    text = header.encode() + b" " * chance.randrange(64) + b"\n"
     length = len(text) if chance.random() < 0.8 else chance.choice((0, 5, 60_000))
     head = (
         b"\x93NUMPY" + bytes([major, 0]) + length.to_bytes(2 if major == 1 else 4, "little") + text
     )
     data = chance.choice((np.arange(4.0).tobytes(), b"", chance.randbytes(32), bytes(8000)))
-    return replace(call, protocol="npy", headers={"Content-Type": NPY}, body=head + data)
+    return replace(request, protocol="npy", headers={"Content-Type": NPY}, body=head + data)
 
 
 _DAMAGES: tuple[Damage, ...] = (
-    _flip_bits, _flip_bits, _set_bytes, _cut, _drop, _double, _insert, _insert, _noise, _marry,
+    _flip_bits, _flip_bits, _set_bytes, _cut, _drop, _double, _insert, _insert, _noise, _swap_body,
     _change_value, _change_value, _change_value, _change_value, _change_type, _change_accept,
     _change_length, _change_header, _encode, _change_path, _change_method, _npy_header,
 )  # fmt: skip

@@ -1,10 +1,10 @@
-"""Sends hostile requests to a server for as long as is wanted, and holds each answer to the promise.
+"""Send hostile requests to the service and check each response.
 
 python -m tests.service.hostile_soak [--count 1000000] [--seed 1] [--senders 4]
 
-Half of the requests go to a server with the express door and half to one without. Whatever is
-sent: no answer of 500 or above, every failure in the one shape, no growth of memory, no worker that
-had to be replaced, no traceback in the log. A broken promise ends the run with the request in a file.
+Half of the requests go to a service with the fast handler, half to one with the flask handler. The
+service promises: no status of 500 or above, one shape for all errors, no growth of memory, no lost
+worker and no traceback in the log. A broken promise ends the run and leaves the request in a file.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from pathlib import Path
 import msgspec
 
 from tests.running_service import RunningService
-from tests.service.hostile_requests import Call, Hostile
+from tests.service.hostile_requests import HostileRequests, HttpRequest
 from tests.tiny_models import write_bodymass_model, write_dated_model, write_mixed_model
 
-TOKEN = "a-token-of-the-soak-and-of-nobody-else"  # noqa: S105 - it opens nothing
+TOKEN = "a-token-of-the-soak-and-of-nobody-else"  # noqa: S105 - valid in this test only
 
 HANDLERS = ("fast", "flask")
 
 BATCH = 16
-"""Requests that are sent before the answer to the first is waited for."""
+"""Most requests sent before the first response is read."""
 
 BATCH_BYTES = 64 * 1024
 
-ANSWER_S = 60
-"""After so long without a byte an answer is missing."""
+RESPONSE_S = 60
+"""Seconds without a byte after which a response counts as missing."""
 
 WARM_UPS = 2
-"""By each sender."""
+"""Warm-up rounds of each sender."""
 
 BROKEN_SHARE = 0.01
-"""Of requests whose HTTP itself is broken; each takes a connection of its own."""
+"""Share of requests whose HTTP itself is damaged; each needs its own connection."""
 
 MIB = 2**20
 
@@ -61,12 +61,12 @@ _JSON = re.compile(rb"\r\ncontent-type: application/json\r\n", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 
-class Broken(Exception):
-    """A promise that was not kept."""
+class BrokenPromiseError(Exception):
+    """The service broke a promise."""
 
 
 class Failure(msgspec.Struct):
-    """The one shape of every failure."""
+    """The common shape of errors."""
 
     error: str
     code: str
@@ -76,13 +76,13 @@ _FAILURE = msgspec.json.Decoder(Failure)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back.
+class Response:
+    """A response.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
         head: status line and headers.
-        body: the body, out of its chunks.
+        body: the body without chunk framing.
     """
 
     status: int
@@ -91,35 +91,35 @@ class Answer:
 
     @property
     def is_last(self) -> bool:
-        """Whether the server closes the connection behind it."""
+        """Whether the server closes the connection after the response."""
         return _CLOSE.search(self.head) is not None
 
     def check(self, method: str, *, is_timed: bool = False) -> None:
-        """Hold it to the promise.
+        """Check the status and the shape of an error.
 
         Args:
-            method: of the request.
-            is_timed: whether the request itself gave a time limit, which may have been over.
+            method: the method of the request.
+            is_timed: whether the request has a time limit, so that 504 is allowed.
 
         Raises:
-            Broken: saying how it is broken.
+            BrokenPromiseError: the response breaks a promise.
         """
         if self.status >= 500 and not (self.status == 504 and is_timed):
-            raise Broken(f"status {self.status}: {self.body[:300]!r}")
+            raise BrokenPromiseError(f"status {self.status}: {self.body[:300]!r}")
         if self.status < 400 or method == "HEAD":
             return
         if not _JSON.search(self.head):
-            raise Broken(f"a failure without JSON: {self.head!r}")
+            raise BrokenPromiseError(f"an error without JSON: {self.head!r}")
         body = self.body
         if (encoding := _ENCODING.search(self.head)) is not None:
             body = zlib.decompress(body, 31 if encoding[1] == b"gzip" else 15)
         failure = _FAILURE.decode(body)
         if not (failure.error and failure.code):
-            raise Broken(f"a failure that says nothing: {body[:300]!r}")
+            raise BrokenPromiseError(f"an error without text: {body[:300]!r}")
 
 
 class Connection:
-    """A connection to the server that can be written to and read from at the same time."""
+    """A connection that sends and receives at the same time."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
@@ -127,29 +127,29 @@ class Connection:
         self._received = bytearray()
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self._socket.close()
 
-    def answers(
+    def responses(
         self, methods: list[str], request: bytes, *, half_close: bool = False
-    ) -> Iterator[Answer]:
-        """Send requests and yield the answers, until the last or until the server closes."""
+    ) -> Iterator[Response]:
+        """Send requests and yield the responses, until the last or until the server closes."""
         self._waiting = memoryview(request)
         self._half_close = half_close
         for method in methods:
-            answer = self._answer(method)
-            if answer is None:
+            response = self._response(method)
+            if response is None:
                 return
-            yield answer
-            if answer.is_last:
+            yield response
+            if response.is_last:
                 return
 
     def _more(self) -> bool:
-        """Send and receive what can be; False at the end of what the server sends."""
+        """Send and receive without blocking; return False when the server has closed."""
         writes = [self._socket] if self._waiting else []
-        readable, writable, _ = select.select([self._socket], writes, [], ANSWER_S)
+        readable, writable, _ = select.select([self._socket], writes, [], RESPONSE_S)
         if not readable and not writable:
-            raise Broken(f"no answer within {ANSWER_S} s")
+            raise BrokenPromiseError(f"no response within {RESPONSE_S} s")
         if writable:
             try:
                 self._waiting = self._waiting[self._socket.send(self._waiting) :]
@@ -171,7 +171,7 @@ class Connection:
         return True
 
     def _until(self, end: bytes, start: int = 0) -> int:
-        """Where the next such bytes end; -1 where the server closed before."""
+        """Return where the next occurrence of these bytes ends; -1 if the server closed before."""
         while (at := self._received.find(end, start)) < 0:
             if not self._more():
                 return -1
@@ -180,159 +180,165 @@ class Connection:
     def _take(self, count: int) -> bytes:
         while len(self._received) < count:
             if not self._more():
-                raise Broken(f"an answer that breaks off: {bytes(self._received[:300])!r}")
+                raise BrokenPromiseError(f"an incomplete response: {bytes(self._received[:300])!r}")
         taken = bytes(self._received[:count])
         del self._received[:count]
         return taken
 
-    def _answer(self, method: str) -> Answer | None:
+    def _response(self, method: str) -> Response | None:
         end = self._until(b"\r\n\r\n")
         if end < 0:
             if self._received:
-                raise Broken(f"an answer that breaks off: {bytes(self._received)!r}")
+                raise BrokenPromiseError(f"an incomplete response: {bytes(self._received)!r}")
             return None
         head = self._take(end)
         status = int(head[9:12])
         if status == 100:
-            return self._answer(method)
+            return self._response(method)
         if method == "HEAD" or status in (204, 304):
-            return Answer(status, head, b"")
+            return Response(status, head, b"")
         if (length := _LENGTH.search(head)) is not None:
-            return Answer(status, head, self._take(int(length[1])))
+            return Response(status, head, self._take(int(length[1])))
         if not _CHUNKED.search(head):
-            raise Broken(f"an answer without a length: {head!r}")
+            raise BrokenPromiseError(f"a response without a length: {head!r}")
         body = bytearray()
         while True:
             size = int(self._take(max(self._until(b"\r\n"), 0)), 16)
             body += self._take(size + 2)[:size]
             if size == 0:
-                return Answer(status, head, bytes(body))
+                return Response(status, head, bytes(body))
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one sender does.
+    """The work of one sender.
 
     Attributes:
-        port: the server's.
-        seed: of its requests.
-        count: of requests.
-        unkept: a file for a request that broke a promise.
+        port: the port of the service.
+        seed: seed of the requests.
+        count: number of requests.
+        evidence: file for a request that broke a promise.
     """
 
     port: int
     seed: str
     count: int
-    unkept: Path
+    evidence: Path
 
 
 def warm_up(task: Task) -> None:
-    """Have the server make itself the room that it needs at most, as often as the task counts."""
+    """Send the heaviest requests, so that the workers allocate the most that they ever need."""
     for turn in range(task.count):
-        connection = Connection(task.port)  # each may be another worker's
-        for call in Hostile(f"{task.seed}-{turn}").heaviest():
-            if _answers(task, connection, [call])[0].is_last:
+        connection = Connection(task.port)  # may reach another worker
+        for request in HostileRequests(f"{task.seed}-{turn}").heaviest():
+            if _send_batch(task, connection, [request])[0].is_last:
                 connection.close()
                 connection = Connection(task.port)
         connection.close()
 
 
 def send(task: Task) -> Counter[str]:
-    """Send a share of the requests; how many answers of each protocol had which status."""
-    chance = random.Random(task.seed)  # noqa: S311 - no secret is made of it
-    calls = iter(Hostile(task.seed))
-    counted: Counter[str] = Counter()
+    """Send a task's requests; return the number of responses by protocol and status."""
+    chance = random.Random(task.seed)  # noqa: S311 - not for secrets
+    requests = iter(HostileRequests(task.seed))
+    counts: Counter[str] = Counter()
     connection = Connection(task.port)
     sent = 0
     while sent < task.count:
-        batch = _batch(calls, task.count - sent)
+        batch = _batch(requests, task.count - sent)
         sent += len(batch)
         while batch:
-            answers = _answers(task, connection, batch)
-            counted.update(
-                f"{call.protocol} {answer.status}"
-                for call, answer in zip(batch, answers, strict=False)
+            responses = _send_batch(task, connection, batch)
+            counts.update(
+                f"{request.protocol} {response.status}"
+                for request, response in zip(batch, responses, strict=False)
             )
-            batch = batch[len(answers) :]
-            if answers[-1].is_last:  # what stood behind it is asked again
+            batch = batch[len(responses) :]
+            if responses[-1].is_last:  # the rest of the batch goes to a new connection
                 connection.close()
                 connection = Connection(task.port)
         if chance.random() < BROKEN_SHARE * BATCH:
-            counted[f"broken HTTP {_send_broken(task, chance, next(calls))}"] += 1
+            counts[f"broken HTTP {_send_broken(task, chance, next(requests))}"] += 1
             sent += 1
     connection.close()
-    return counted
+    return counts
 
 
-def _answers(task: Task, connection: Connection, batch: list[Call]) -> list[Answer]:
-    """The answers to requests that are sent at once; all of them, or up to one that is the last."""
-    written = [call.written(f"Bearer {TOKEN}") for call in batch]
-    answers: list[Answer] = []
+def _send_batch(task: Task, connection: Connection, batch: list[HttpRequest]) -> list[Response]:
+    """Send requests at once; return the responses up to the last one on this connection."""
+    encoded = [request.encode(f"Bearer {TOKEN}") for request in batch]
+    responses: list[Response] = []
     try:
-        for answer in connection.answers([call.method for call in batch], b"".join(written)):
-            call = batch[len(answers)]
-            answer.check(call.method, is_timed=call.is_timed)
-            answers.append(answer)
-        _refuse_silence(batch, answers)
-    except (Broken, msgspec.MsgspecError, zlib.error) as error:
-        task.unkept.write_bytes(written[len(answers)])
-        at = batch[len(answers)]
-        raise Broken(f"{error}; {at.method} {at.path[:200]} is in {task.unkept}") from None
-    return answers
+        for response in connection.responses(
+            [request.method for request in batch], b"".join(encoded)
+        ):
+            request = batch[len(responses)]
+            response.check(request.method, is_timed=request.is_timed)
+            responses.append(response)
+        _check_any_response(batch, responses)
+    except (BrokenPromiseError, msgspec.MsgspecError, zlib.error) as error:
+        task.evidence.write_bytes(encoded[len(responses)])
+        at = batch[len(responses)]
+        raise BrokenPromiseError(
+            f"{error}; {at.method} {at.path[:200]} is in {task.evidence}"
+        ) from None
+    return responses
 
 
-def _refuse_silence(batch: list[Call], answers: list[Answer]) -> None:
-    if len(answers) < len(batch) and not (answers and answers[-1].is_last):
-        raise Broken("the connection closed without an answer")
+def _check_any_response(batch: list[HttpRequest], responses: list[Response]) -> None:
+    if len(responses) < len(batch) and not (responses and responses[-1].is_last):
+        raise BrokenPromiseError("the connection closed without a response")
 
 
-def _batch(calls: Iterator[Call], most: int) -> list[Call]:
-    batch = [next(calls)]
+def _batch(requests: Iterator[HttpRequest], most: int) -> list[HttpRequest]:
+    batch = [next(requests)]
     size = len(batch[0].body)
     while len(batch) < min(BATCH, most) and size < BATCH_BYTES:
-        batch.append(next(calls))
+        batch.append(next(requests))
         size += len(batch[-1].body)
     return batch
 
 
-def _send_broken(task: Task, chance: random.Random, call: Call) -> str:
-    """A request whose HTTP is damaged, on a connection of its own; the status or ``none``."""
-    written = bytearray(call.written(f"Bearer {TOKEN}")[:BATCH_BYTES])
-    head = written.find(b"\r\n\r\n") + 4
+def _send_broken(task: Task, chance: random.Random, request: HttpRequest) -> str:
+    """Send a request with damaged HTTP; return the status, or ``none`` without a response."""
+    encoded = bytearray(request.encode(f"Bearer {TOKEN}")[:BATCH_BYTES])
+    head = encoded.find(b"\r\n\r\n") + 4
     match chance.randrange(5):
-        case 0:  # a bit of the head
-            written[chance.randrange(head)] ^= 1 << chance.randrange(8)
-        case 1:  # an end that comes too early
-            del written[chance.randrange(len(written)) :]
-        case 2:  # another length than there is
-            lie = chance.choice(
+        case 0:  # flip a bit of the head
+            encoded[chance.randrange(head)] ^= 1 << chance.randrange(8)
+        case 1:  # cut the request
+            del encoded[chance.randrange(len(encoded)) :]
+        case 2:  # change the length
+            length = chance.choice(
                 (b"0", b"-1", b"99999999999999999999", b"5, 5", b"1e3", b"abc", b"")
             )
-            written = bytearray(re.sub(rb"Content-Length: \d+", b"Content-Length: " + lie, written))
-        case 3:  # chunks that are none
+            encoded = bytearray(
+                re.sub(rb"Content-Length: \d+", b"Content-Length: " + length, encoded)
+            )
+        case 3:  # claim chunks
             chunked = b"Transfer-Encoding: " + chance.choice((b"chunked", b"gzip, chunked", b"x"))
-            written = bytearray(re.sub(rb"Content-Length: \d+", chunked, written))
-        case _:  # bytes where they should not be
+            encoded = bytearray(re.sub(rb"Content-Length: \d+", chunked, encoded))
+        case _:  # insert bytes
             at = chance.randrange(head)
-            written[at:at] = chance.randbytes(chance.randrange(1, 50))
+            encoded[at:at] = chance.randbytes(chance.randrange(1, 50))
     connection = Connection(task.port)
     status = "none"
     try:
-        # What a damaged head asks for can't be told, so bodies are not held to a method.
-        for answer in connection.answers(["POST"], bytes(written), half_close=True):
-            answer.check("HEAD", is_timed=call.is_timed)
-            status = str(answer.status)
-    except (Broken, msgspec.MsgspecError) as error:
-        if not written[:8].startswith(b"HEAD"):
-            task.unkept.write_bytes(written)
-            raise Broken(f"{error}; the request is in {task.unkept}") from None
+        # The damaged head may have another method, so bodies are not checked.
+        for response in connection.responses(["POST"], bytes(encoded), half_close=True):
+            response.check("HEAD", is_timed=request.is_timed)
+            status = str(response.status)
+    except (BrokenPromiseError, msgspec.MsgspecError) as error:
+        if not encoded[:8].startswith(b"HEAD"):
+            task.evidence.write_bytes(encoded)
+            raise BrokenPromiseError(f"{error}; the request is in {task.evidence}") from None
     finally:
         connection.close()
     return status
 
 
-def memory(server: RunningService) -> float:
-    """MiB that the server's processes hold, shared pages counted once."""
+def memory_mib(server: RunningService) -> float:
+    """Return the memory of all processes of a service; shared pages count once."""
     total = 0
     for pid in (server.process.pid, *server.workers()):
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -341,44 +347,40 @@ def memory(server: RunningService) -> float:
 
 
 @dataclass(frozen=True)
-class Soaked:
-    """What a run found.
+class SoakResult:
+    """The result of a run.
 
     Attributes:
-        counted: answers by protocol and status.
-        seconds: that the sending took.
-        memory: MiB after each part of the run.
+        counts: responses by protocol and status.
+        seconds: duration.
+        memory_mib: memory after each part of the run.
     """
 
-    counted: Counter[str]
+    counts: Counter[str]
     seconds: float
-    memory: list[float]
+    memory_mib: list[float]
 
 
-def soak(handler: str, count: int, *, seed: int, senders: int, parts: int, folder: Path) -> Soaked:
-    """Send hostile requests to a server of its own.
+def soak(
+    handler: str, count: int, *, seed: int, senders: int, parts: int, folder: Path
+) -> SoakResult:
+    """Start a service and send hostile requests to it.
 
     Args:
-        handler: its door.
-        count: of requests.
-        seed: of the requests.
-        senders: processes that send, each on one connection.
-        parts: of the run; after each the memory is read.
+        handler: the setting of the service.
+        count: number of requests.
+        seed: seed of the requests.
+        senders: number of sending processes, each with one connection.
+        parts: number of parts of the run; memory is read after each.
         folder: for models, log and a request that broke a promise.
 
     Raises:
-        Broken: at the first promise that is not kept.
+        BrokenPromiseError: at the first broken promise.
     """
     models, keys = _models(folder / "models"), _keys(folder / "keys.toml")
     flags = (
-        "--handler",
-        handler,
-        "--workers",
-        "2",
-        "--default-model",
-        "bodymass",
-        "--keys",
-        str(keys),
+        *("--handler", handler, "--workers", "2"),
+        *("--default-model", "bodymass", "--keys", str(keys)),
     )
     server = RunningService(models, folder / "log", *flags)
     try:
@@ -387,26 +389,26 @@ def soak(handler: str, count: int, *, seed: int, senders: int, parts: int, folde
 
         def tasks(part: str, each: int) -> list[Task]:
             return [
-                Task(server.port, f"{seed}-{handler}-{part}-{i}", each, folder / f"unkept-{i}")
+                Task(server.port, f"{seed}-{handler}-{part}-{i}", each, folder / f"evidence-{i}")
                 for i in range(senders)
             ]
 
-        counted: Counter[str] = Counter()
-        found = []
+        counts: Counter[str] = Counter()
+        memory: list[float] = []
         with ProcessPoolExecutor(senders, get_context("spawn")) as pool:
             list(pool.map(warm_up, tasks("warm-up", WARM_UPS)))
             started = time.monotonic()
             for part in range(parts):
                 for share in pool.map(send, tasks(str(part), count // parts // senders)):
-                    counted += share
-                found.append(memory(server))
+                    counts += share
+                memory.append(memory_mib(server))
         seconds = time.monotonic() - started
         if server.workers() != workers:
-            raise Broken("a worker had to be replaced")
+            raise BrokenPromiseError("a worker had to be replaced")
         for line in server.lines():
             if line["level"] not in ("INFO", "WARNING") or "exc_info" in line:
-                raise Broken(f"the log says {json.dumps(line)[:2000]}")
-        return Soaked(counted, seconds, found)
+                raise BrokenPromiseError(f"the log says {json.dumps(line)[:2000]}")
+        return SoakResult(counts, seconds, memory)
     finally:
         server.stop()
 
@@ -425,45 +427,49 @@ def _keys(path: Path) -> Path:
 
 
 def main() -> int:
-    """Run it and print what came of it."""
+    """Run the soak and print its result."""
     parser = argparse.ArgumentParser(description="Send hostile requests to the service.")
-    parser.add_argument("--count", type=int, default=1_000_000, help="requests, by both doors")
+    parser.add_argument(
+        "--count", type=int, default=1_000_000, help="Number of requests, half to each handler."
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--senders", type=int, default=4, help="processes that send")
-    parser.add_argument("--handler", choices=HANDLERS, action="append", help="one door alone")
-    chosen = parser.parse_args()
-    handlers = chosen.handler or list(HANDLERS)
+    parser.add_argument("--senders", type=int, default=4, help="Number of sending processes.")
+    parser.add_argument(
+        "--handler", choices=HANDLERS, action="append", help="Test one handler only."
+    )
+    options = parser.parse_args()
+    handlers = options.handler or list(HANDLERS)
     for handler in handlers:
         folder = Path(tempfile.mkdtemp(prefix="hostile-"))
         try:
-            soaked = soak(
+            result = soak(
                 handler,
-                chosen.count // len(handlers),
-                seed=chosen.seed,
-                senders=chosen.senders,
+                options.count // len(handlers),
+                seed=options.seed,
+                senders=options.senders,
                 parts=10,
                 folder=folder,
             )
-        except Broken as error:
+        except BrokenPromiseError as error:
             sys.stdout.write(f"{handler}: {error}\n")
             return 1
         shutil.rmtree(folder)
-        _print(handler, soaked)
+        _print(handler, result)
     return 0
 
 
-def _print(handler: str, soaked: Soaked) -> None:
-    answers = sum(soaked.counted.values())
+def _print(handler: str, result: SoakResult) -> None:
+    responses = sum(result.counts.values())
     sys.stdout.write(
-        f"{handler}: {answers} answers, {answers / soaked.seconds:.0f} a second; memory in MiB after "
-        f"each tenth: {', '.join(f'{held:.0f}' for held in soaked.memory)}\n"
+        f"{handler}: {responses} responses, {responses / result.seconds:.0f} per second; memory in MiB after "
+        f"each tenth: {', '.join(f'{mib:.0f}' for mib in result.memory_mib)}\n"
     )
     by_protocol: dict[str, list[str]] = {}
-    for name, count in sorted(soaked.counted.items()):
+    for name, count in sorted(result.counts.items()):
         protocol, _, status = name.rpartition(" ")
         by_protocol.setdefault(protocol, []).append(f"{status}: {count}")
-    for protocol, found in by_protocol.items():
-        sys.stdout.write(f"  {protocol}: {', '.join(found)}\n")
+    for protocol, statuses in by_protocol.items():
+        sys.stdout.write(f"  {protocol}: {', '.join(statuses)}\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The service under gunicorn: real processes on loopback, as an operator starts and ends them."""
+"""The service under gunicorn: real processes on loopback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUICK = ("--workers", "2", "--drain-seconds", "0.1")
 
 @pytest.fixture(scope="module")
 def running(serve, tmp_path_factory, write_model):
-    """A server with two workers that the tests of this module only ask."""
+    """A server with two workers, shared by tests that only send requests."""
     models = tmp_path_factory.mktemp("models")
     write_model(models)
     server = serve(models, *QUICK, "--max-body-bytes", "100000")
@@ -39,7 +39,7 @@ def running(serve, tmp_path_factory, write_model):
 
 
 WEB = httpx.Client(trust_env=False, timeout=10, limits=httpx.Limits(max_keepalive_connections=0))
-"""Each request on a connection of its own, so that any worker may answer."""
+"""Opens a new connection for each request, so that any worker may answer."""
 
 
 def get(server, path: str) -> httpx.Response:
@@ -51,50 +51,50 @@ def post(server, body: Any = BODY, **headers: str) -> httpx.Response:
 
 
 def status(server, path: str) -> int:
-    """The status of an answer, or 0 where nobody answers."""
+    """Return the status of a response, or 0 without a response."""
     try:
         return get(server, path).status_code
     except httpx.TransportError:
         return 0
 
 
-OF_WORKERS = ("pigeonhole_workers", "pigeonhole_workers_ready", "pigeonhole_model_live")
-"""Gauges: how many workers there are, or are in some state."""
+WORKER_GAUGES = ("pigeonhole_workers", "pigeonhole_workers_ready", "pigeonhole_model_live")
+"""Gauges that count workers, in total or in some state."""
 
 
 def totals(server) -> dict[str, float]:
-    """Every total and count on /metrics by its whole name, and how many workers there are."""
+    """Return every counter and histogram on /metrics, and the worker gauges, by name and labels."""
     answer = get(server, "/metrics")
     assert answer.status_code == 200
     return {
         sample.name + str(sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
-        if family.type in ("counter", "histogram") or sample.name in OF_WORKERS
+        if family.type in ("counter", "histogram") or sample.name in WORKER_GAUGES
     }
 
 
-def all_ready(found: dict[str, float]) -> bool:
-    return found["pigeonhole_workers_ready[]"] == found["pigeonhole_workers[]"] == 2
+def all_ready(samples: dict[str, float]) -> bool:
+    return samples["pigeonhole_workers_ready[]"] == samples["pigeonhole_workers[]"] == 2
 
 
 def live_workers(server, model: str, version: int) -> float:
-    """How many workers serve a version, as they say themselves."""
+    """Return how many workers serve a version, by the metrics."""
     labels = [("model", model), ("version", str(version))]
     return scraped(server).get(f"pigeonhole_model_live{labels}", 0)
 
 
 def ready_workers(server) -> float:
-    """How many workers take requests, as they say themselves."""
+    """Return how many workers are ready, by the metrics."""
     return scraped(server)["pigeonhole_workers_ready[]"]
 
 
-def predictions(found: dict[str, float]) -> float:
-    return sum(v for k, v in found.items() if k.startswith("pigeonhole_rows_total"))
+def predicted_rows(samples: dict[str, float]) -> float:
+    return sum(v for k, v in samples.items() if k.startswith("pigeonhole_rows_total"))
 
 
-def raw(server, *parts: bytes, seconds: float = 5) -> bytes:
-    """Send bytes as they are; whatever comes back until the connection is closed."""
+def send_raw(server, *parts: bytes, seconds: float = 5) -> bytes:
+    """Send bytes as they are; return all bytes received until the connection is closed."""
     received = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as connection:
         for part in parts:
@@ -115,23 +115,23 @@ def test_every_worker_answers(running) -> None:
         assert answer.status_code == 200
         assert answer.json()["predictions"][0]["label"] == "overweight"
     after = totals(running)
-    assert predictions(after) - predictions(before) == 40
+    assert predicted_rows(after) - predicted_rows(before) == 40
     assert after["pigeonhole_workers[]"] == 2
 
 
-def test_it_is_quiet_but_for_where_it_listens_and_what_is_live(running) -> None:
+def test_log_has_only_the_address_and_the_live_models(running) -> None:
     get(running, "/nowhere")
     assert {line["message"] for line in running.lines()} == {"listening", "model live"}
     assert len(running.lines("model live")) == 2
 
 
-def test_the_first_process_holds_no_model_and_no_runtime(running) -> None:
+def test_parent_process_has_no_runtime(running) -> None:
     for pid, expected in ((running.process.pid, False), (running.workers()[0], True)):
         mapped = Path(f"/proc/{pid}/maps").read_text()
         assert ("onnxruntime" in mapped) is expected
 
 
-def test_failures_have_the_one_shape_here_too(running, failed) -> None:
+def test_errors_of_the_server_have_the_common_shape(running, failed) -> None:
     failed(get(running, "/nowhere/%ff?q=%00"), 404, "unknown_route")
     failed(get(running, "/predict"), 405, "method_not_allowed")
     failed(post(running, b"\xff"), 400, "unreadable_body")
@@ -139,7 +139,7 @@ def test_failures_have_the_one_shape_here_too(running, failed) -> None:
     failed(post(running, **{"Content-Encoding": "br"}), 415, "unsupported_encoding")
 
 
-def test_head_and_options_are_answered_without_a_body(running) -> None:
+def test_head_and_options_have_no_body(running) -> None:
     head = WEB.head(running.address + "/v1/models")
     assert (head.status_code, head.content) == (200, b"")
     assert int(head.headers["Content-Length"]) == len(get(running, "/v1/models").content)
@@ -148,13 +148,13 @@ def test_head_and_options_are_answered_without_a_body(running) -> None:
     assert set(options.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
 
 
-def test_paths_and_queries_that_are_not_ascii_are_answered(running) -> None:
+def test_non_ascii_path_and_query_are_answered(running) -> None:
     answer = get(running, "/v1/models/\u00e9\U0001f600?q=\u00fc")
     assert answer.status_code == 404
     assert "'\u00e9\U0001f600'" in answer.json()["error"]
 
 
-def test_a_client_that_expects_to_be_told_is_told_to_go_on(running) -> None:
+def test_client_that_expects_100_continue_gets_it(running) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
     head += b"Content-Length: %d\r\n\r\n" % len(BODY)
     with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection:
@@ -164,7 +164,7 @@ def test_a_client_that_expects_to_be_told_is_told_to_go_on(running) -> None:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_a_client_that_expects_to_be_told_is_spared_a_body_that_is_too_large(running) -> None:
+def test_client_that_expects_100_continue_is_rejected_before_a_large_body(running) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
     with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection:
         connection.sendall(head + b"Content-Length: 100001\r\n\r\n")
@@ -173,16 +173,14 @@ def test_a_client_that_expects_to_be_told_is_spared_a_body_that_is_too_large(run
     assert b"connection: close\r\n" in answer
 
 
-def test_a_body_in_chunks_is_answered(running, failed) -> None:
+def test_chunked_body_is_answered(running, failed) -> None:
     pieces = [BODY[:7], BODY[7:]]
     assert post(running, iter(pieces)).status_code == 200
     failed(post(running, iter([b"x" * 50_000] * 3)), 413, "body_too_large")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_client_that_sends_far_too_much_before_it_reads_still_gets_its_answer(
-    running, chunked: bool
-) -> None:
+def test_client_that_sends_an_oversized_body_gets_its_error(running, chunked: bool) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
     try:
         body: Any = (b"x" * 65536 for _ in range(320)) if chunked else bytes(20 * 2**20)
@@ -212,17 +210,17 @@ def test_a_client_that_sends_far_too_much_before_it_reads_still_gets_its_answer(
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 40_000 + b"\r\n\r\n", b" 431 "),
     ],
 )
-def test_what_is_no_http_is_refused_once_and_the_connection_closed(
+def test_invalid_http_is_rejected_once_and_the_connection_closed(
     running, request_bytes: bytes, expected: bytes
 ) -> None:
-    answer = raw(running, request_bytes)
+    answer = send_raw(running, request_bytes)
     assert answer.split(b"\r\n")[0].startswith(b"HTTP/1.1" + expected)
     assert answer.count(b"HTTP/1.1") == 1
     assert not answer.endswith(b"<still open>")
 
 
-def test_a_header_with_an_underscore_counts_for_nothing(running) -> None:
-    answer = raw(
+def test_header_with_an_underscore_is_ignored(running) -> None:
+    answer = send_raw(
         running,
         b"GET /v1/models HTTP/1.1\r\nHost: x\r\nX_Request_Id: evil\r\nConnection: close\r\n\r\n",
     )
@@ -231,14 +229,14 @@ def test_a_header_with_an_underscore_counts_for_nothing(running) -> None:
 
 
 @pytest.mark.parametrize("digits", [7, 19, 4000])
-def test_a_length_of_very_many_digits_is_too_large(running, digits: int) -> None:
+def test_content_length_of_many_digits_is_too_large(running, digits: int) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n"
     with socket.create_connection(("127.0.0.1", running.port), timeout=5) as connection:
         connection.sendall(head % (b"9" * digits))
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
-def test_clients_that_dribble_hold_nobody_up(running) -> None:
+def test_dribbling_clients_delay_no_other_client(running) -> None:
     half = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY[:9]
     slow = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(60)]
     try:
@@ -248,7 +246,7 @@ def test_clients_that_dribble_hold_nobody_up(running) -> None:
         for _ in range(20):
             assert post(running).status_code == 200
         assert time.monotonic() - started < 5
-        # Some finish after all; the others go away in the middle.
+        # Some clients finish their requests; the others disconnect.
         for connection in slow[2:20:3]:
             connection.settimeout(5)
             connection.sendall(BODY[9:])
@@ -267,14 +265,14 @@ def models(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_server_starts_without_a_model_and_takes_in_the_first_good_one(
+def test_server_starts_without_a_good_model_and_loads_the_first_one(
     serve, models, write_model, failed
 ) -> None:
     write_model(models, "damaged", digest="0" * 64)
     server = serve(models, *QUICK)
     server.until(lambda: status(server, "/health/live") == 200)
-    reasons = failed(get(server, "/health/ready"), 503, "not_ready")["problems"]
-    assert reasons[0].startswith("model 'damaged': version 1 was rejected: model.onnx has sha256 ")
+    problems = failed(get(server, "/health/ready"), 503, "not_ready")["problems"]
+    assert problems[0].startswith("model 'damaged': version 1 was rejected: model.onnx has sha256 ")
     failed(post(server), 503, "model_not_ready")
     for version in (2, 3):
         write_model(models, "damaged", version)
@@ -285,28 +283,26 @@ def test_a_server_starts_without_a_model_and_takes_in_the_first_good_one(
 
 
 def everywhere(server, ask: Callable[[], Any]) -> set[Any]:
-    """Every different answer to a question that is asked often enough to reach all workers."""
+    """Return the different results of enough calls to reach all workers."""
     return {ask() for _ in range(16)}
 
 
-def test_a_worker_that_is_killed_under_load_is_replaced_and_nothing_counted_is_lost(
-    serve, models, write_model
-) -> None:
+def test_killed_worker_is_replaced_and_its_counts_are_kept(serve, models, write_model) -> None:
     write_model(models)
     server = serve(models, *QUICK)
     server.until(lambda: ready_workers(server) == 2)
     stop = threading.Event()
-    answered, refused = [0], []
+    answered, errors = [0], []
 
     def load() -> None:
         while not stop.is_set():
             try:
                 answer = post(server)
             except httpx.TransportError:
-                continue  # it was on its connection to the worker that was killed
+                continue  # the connection of a killed worker
             answered[0] += 1
             if answer.status_code != 200:
-                refused.append(answer.text)
+                errors.append(answer.text)
 
     client = threading.Thread(target=load)
     client.start()
@@ -325,14 +321,14 @@ def test_a_worker_that_is_killed_under_load_is_replaced_and_nothing_counted_is_l
         stop.set()
         client.join()
     known = grown(known, scraped(server))
-    assert refused == []
-    assert predictions(known) >= answered[0] > 50
+    assert errors == []
+    assert predicted_rows(known) >= answered[0] > 50
     assert known["pigeonhole_worker_starts_total[]"] == 4
     assert server.stop() == 0
 
 
 def scraped(server) -> dict[str, float]:
-    """A scrape; one whose connection a killed worker had taken is made again, as Prometheus does."""
+    """Scrape; repeat a scrape whose connection a killed worker had."""
     try:
         return totals(server)
     except httpx.TransportError:
@@ -340,9 +336,9 @@ def scraped(server) -> dict[str, float]:
 
 
 def grown(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """The later totals, none of which is less than it was."""
+    """Return the later totals; fail if one is less than before."""
     shrunk = {k: (v, after.get(k)) for k, v in before.items() if after.get(k, -1) < v}
-    shrunk = {k: v for k, v in shrunk.items() if not k.startswith(OF_WORKERS)}
+    shrunk = {k: v for k, v in shrunk.items() if not k.startswith(WORKER_GAUGES)}
     assert shrunk == {}
     return after
 
@@ -356,22 +352,24 @@ def kept_open(running_alone) -> Iterator[http.client.HTTPConnection]:
 
 @pytest.fixture
 def running_alone(serve, models, write_model):
-    """A server with one worker that a test may end."""
+    """A server with one worker that the test may stop."""
     write_model(models)
     server = serve(models, "--workers", "1", "--drain-seconds", "1.2")
     server.until(lambda: ready_workers(server) == 1)
     return server
 
 
-def test_a_stop_fails_readiness_first_and_finishes_what_runs(running_alone, kept_open) -> None:
+def test_stop_fails_readiness_first_and_finishes_requests_in_flight(
+    running_alone, kept_open
+) -> None:
     server = running_alone
     kept_open.request("GET", "/health/live")
-    assert kept_open.getresponse().read() == b'{"live":true}'  # and idle from now on
+    assert kept_open.getresponse().read() == b'{"live":true}'  # idle from now on
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY)
     workers = server.workers()
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow:
         slow.sendall(head + BODY[:9])
-        time.sleep(0.1)  # for the worker to begin with it
+        time.sleep(0.1)  # until the worker has received it
         os.kill(server.process.pid, signal.SIGTERM)
         started = time.monotonic()
         server.until(lambda: status(server, "/health/ready") == 503, 1)
@@ -379,7 +377,7 @@ def test_a_stop_fails_readiness_first_and_finishes_what_runs(running_alone, kept
         answer = post(server)
         assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
         assert status(server, "/health/live") == 200
-        # A connection that was idle is still served, and told to close.
+        # The idle connection is still answered, with Connection: close.
         kept_open.request("POST", "/predict", BODY)
         answer = kept_open.getresponse()
         assert (answer.status, answer.headers["Connection"]) == (200, "close")
@@ -388,7 +386,7 @@ def test_a_stop_fails_readiness_first_and_finishes_what_runs(running_alone, kept
             assert time.monotonic() < started + 5
             time.sleep(0.02)
         assert time.monotonic() - started > 1
-        assert server.process.poll() is None  # there is still a request that runs
+        assert server.process.poll() is None  # one request is still in flight
         slow.sendall(BODY[9:])
         assert slow.recv(1000).startswith(b"HTTP/1.1 200 ")
     assert server.process.wait(10) == 0
@@ -396,11 +394,11 @@ def test_a_stop_fails_readiness_first_and_finishes_what_runs(running_alone, kept
     assert {line["level"] for line in server.lines()} == {"INFO"}
 
 
-def test_who_asks_now_and_then_is_answered_after_the_drain_too(running_alone, kept_open) -> None:
+def test_client_on_an_open_connection_is_answered_after_the_drain(running_alone, kept_open) -> None:
     kept_open.request("GET", "/health/live")
     kept_open.getresponse().read()
     os.kill(running_alone.process.pid, signal.SIGTERM)
-    time.sleep(2)  # nobody new is let in for half of it
+    time.sleep(2)  # the second half is after the drain
     assert status(running_alone, "/health/live") == 0
     kept_open.request("POST", "/predict", BODY)
     answer = kept_open.getresponse()
@@ -408,7 +406,7 @@ def test_who_asks_now_and_then_is_answered_after_the_drain_too(running_alone, ke
     assert running_alone.process.wait(10) == 0
 
 
-def test_idle_connections_do_not_hold_up_a_stop(running_alone, kept_open) -> None:
+def test_idle_connections_do_not_delay_a_stop(running_alone, kept_open) -> None:
     kept_open.request("GET", "/health/live")
     kept_open.getresponse().read()
     started = time.monotonic()
@@ -416,7 +414,7 @@ def test_idle_connections_do_not_hold_up_a_stop(running_alone, kept_open) -> Non
     assert time.monotonic() - started < 5
 
 
-def test_a_second_signal_ends_it_at_once(running_alone) -> None:
+def test_second_signal_ends_the_service_at_once(running_alone) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
     with socket.create_connection(("127.0.0.1", running_alone.port), timeout=10) as slow:
         slow.sendall(head)
@@ -429,7 +427,7 @@ def test_a_second_signal_ends_it_at_once(running_alone) -> None:
         assert time.monotonic() - started < 5
 
 
-def test_a_port_that_is_taken_is_named_and_ends_the_start(running, models) -> None:
+def test_used_port_is_named_and_stops_the_start(running, models) -> None:
     command = [sys.executable, "-m", "pigeonhole", "serve", "--models", models]
     ended = subprocess.run(
         [*command, "--port", str(running.port)],
@@ -443,22 +441,22 @@ def test_a_port_that_is_taken_is_named_and_ends_the_start(running, models) -> No
     assert ended.stderr == f"Error: can't listen on {address}: Address already in use.\n"
 
 
-def test_it_listens_on_addresses_of_ipv6_too() -> None:
+def test_server_listens_on_an_ipv6_address() -> None:
     assert GunicornServer(Settings(host="::1", port=80)).cfg.address == [("::1", 80)]
 
 
-def test_a_request_is_in_the_access_log_with_its_id(serve, models, write_model) -> None:
+def test_access_log_has_the_request_with_its_id(serve, models, write_model) -> None:
     write_model(models)
     server = serve(models, *QUICK, "--access-log", "on")
     server.until(lambda: ready_workers(server) == 2)
-    made = post(server).headers["X-Request-Id"]
-    server.until(lambda: [li for li in server.lines("request") if li["request_id"] == made])
-    (line,) = [line for line in server.lines("request") if line["request_id"] == made]
+    request_id = post(server).headers["X-Request-Id"]
+    server.until(lambda: [li for li in server.lines("request") if li["request_id"] == request_id])
+    (line,) = [line for line in server.lines("request") if line["request_id"] == request_id]
     assert (line["method"], line["path"], line["status"]) == ("POST", "/predict", 200)
     assert (line["logger"], line["level"]) == ("service.access", "INFO")
 
 
-def test_a_worker_may_wait_for_its_models_as_long_as_it_was_told() -> None:
-    patient = GunicornServer(Settings(load_wait_seconds=600, workers=1))
-    assert patient.cfg.timeout > 600
+def test_worker_timeout_exceeds_the_wait_for_models() -> None:
+    server = GunicornServer(Settings(load_wait_seconds=600, workers=1))
+    assert server.cfg.timeout > 600
     assert GunicornServer(Settings(workers=1)).cfg.timeout == 60

@@ -1,4 +1,4 @@
-"""Workers and whole services that come and go under load, as real processes: nobody loses anything."""
+"""Workers and whole services are replaced under load, and no request fails."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FLAGS = ("--workers", "2", "--drain-seconds", "0.3", "--graceful-seconds", "10")
 
 
 class Load:
-    """Clients that ask again and again on connections that they keep, each in a thread.
+    """Clients that repeat a request on a kept connection, each in a thread.
 
     Attributes:
-        answered: how many good answers there were.
-        failures: everything else that they met once connected: statuses and exceptions.
+        answered: number of responses.
+        failures: error statuses, and exceptions after the connection was accepted.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._run) for _ in range(CLIENTS)]
         self.answered = 0
         self.failures: list[object] = []
         self._lock = threading.Lock()
@@ -53,18 +53,18 @@ class Load:
         self.join()
 
     def join(self) -> None:
-        """Wait for the clients' end: they end by themselves when nobody lets them in."""
+        """Wait for the clients, which end when a connection is refused."""
         for thread in self._threads:
             thread.join()
 
     def until_more(self, answers: int = 100) -> None:
-        """Wait for so many more answers."""
-        wanted, deadline = self.answered + answers, time.monotonic() + 30
-        while self.answered < wanted:
+        """Wait for so many more responses."""
+        target, deadline = self.answered + answers, time.monotonic() + 30
+        while self.answered < target:
             assert time.monotonic() < deadline, self.failures
             time.sleep(0.01)
 
-    def _ask(self) -> None:
+    def _run(self) -> None:
         while not self._over.is_set():
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
             try:
@@ -99,15 +99,15 @@ def server(serve, tmp_path: Path, write_model):
     return server
 
 
-def replaced(server, gone: list[int], signal_them: Callable[[], None]) -> None:
-    """Have workers replaced, and wait until they are."""
+def replace_workers(server, gone: list[int], signal_them: Callable[[], None]) -> None:
+    """Signal workers and wait until they are replaced."""
     live = len(server.lines("model live"))
     signal_them()
     server.until(lambda: len(server.lines("model live")) >= live + len(gone))
     server.until(lambda: not set(gone) & set(server.workers()))
 
 
-def test_a_stop_under_load_refuses_newcomers_and_fails_nobody(serve, tmp_path, write_model) -> None:
+def test_stop_under_load_fails_no_request(serve, tmp_path, write_model) -> None:
     write_model(tmp_path)
     for _ in range(2):
         server = serve(tmp_path, *FLAGS)
@@ -118,17 +118,17 @@ def test_a_stop_under_load_refuses_newcomers_and_fails_nobody(serve, tmp_path, w
         assert load.answered >= 100
 
 
-def test_a_new_generation_of_workers_fails_nobody(server) -> None:
+def test_new_generation_of_workers_fails_no_request(server) -> None:
     with Load(server.port) as load:
         for _ in range(2):
             old = server.workers()
-            replaced(server, old, lambda: os.kill(server.process.pid, signal.SIGHUP))
+            replace_workers(server, old, lambda: os.kill(server.process.pid, signal.SIGHUP))
             load.until_more()
         assert len(server.workers()) == 2
     assert load.failures == []
 
 
-def test_a_stop_amid_a_new_generation_is_heard_at_once_and_fails_nobody(server) -> None:
+def test_stop_during_a_new_generation_fails_no_request(server) -> None:
     with Load(server.port) as load:
         os.kill(server.process.pid, signal.SIGHUP)
         server.until(lambda: len(server.workers()) > 2)
@@ -137,7 +137,9 @@ def test_a_stop_amid_a_new_generation_is_heard_at_once_and_fails_nobody(server) 
     assert load.failures == []
 
 
-def test_old_workers_stay_until_the_new_ones_take_connections(serve, tmp_path, write_model) -> None:
+def test_old_workers_stay_until_the_new_ones_accept_connections(
+    serve, tmp_path, write_model
+) -> None:
     write_model(tmp_path / "quick")
     models = tmp_path / "models"
     models.symlink_to("quick")
@@ -151,24 +153,24 @@ def test_old_workers_stay_until_the_new_ones_take_connections(serve, tmp_path, w
     with Load(server.port) as load:
         os.kill(server.process.pid, signal.SIGHUP)
         server.until(lambda: len(server.workers()) == 4)
-        time.sleep(1.5)  # the parent looks once a second
+        time.sleep(1.5)  # the parent checks once a second
         assert len(server.lines("model live")) == 2
         assert set(old) < set(server.workers())
         load.until_more()
     assert load.failures == []
 
 
-def test_workers_that_are_ended_one_by_one_fail_nobody(server) -> None:
+def test_workers_ended_one_by_one_fail_no_request(server) -> None:
     with Load(server.port) as load:
         for _ in range(2):
             victim = server.workers()[0]
-            replaced(server, [victim], lambda victim=victim: os.kill(victim, signal.SIGTERM))
+            replace_workers(server, [victim], lambda victim=victim: os.kill(victim, signal.SIGTERM))
             load.until_more()
     assert load.failures == []
 
 
 def successor(pid: int) -> int | None:
-    """The service that a parent has started beside its workers."""
+    """Return the process id of the service that a parent has started, or None."""
     mark = b"GUNICORN_PID=%d" % pid
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         if mark in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
@@ -183,19 +185,19 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def until(true: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def upgraded(server, old: int) -> int:
-    """Have a whole new service take over from a parent; the new one's parent."""
+def upgrade(server, old: int) -> int:
+    """Replace a whole service by its successor; return the successor's process id."""
     live = len(server.lines("model live"))
 
     def has_begun() -> bool:
-        # A parent that was a successor itself notices within a second that it is alone now.
+        # A parent that is a successor itself notices only within a second that it is alone.
         if successor(old) is None:
             os.kill(old, signal.SIGUSR2)
             time.sleep(0.3)
@@ -209,12 +211,12 @@ def upgraded(server, old: int) -> int:
     return new
 
 
-def test_a_whole_new_service_on_the_same_socket_fails_nobody(server) -> None:
+def test_new_service_on_the_same_socket_fails_no_request(server) -> None:
     parent = server.process.pid
     with Load(server.port) as load:
         try:
             for _ in range(2):
-                parent = upgraded(server, parent)
+                parent = upgrade(server, parent)
                 load.until_more()
         finally:
             os.kill(parent, signal.SIGTERM)
@@ -223,7 +225,7 @@ def test_a_whole_new_service_on_the_same_socket_fails_nobody(server) -> None:
     until(lambda: has_ended(parent))
 
 
-def test_a_successor_can_be_sent_away_again(server) -> None:
+def test_stopped_successor_leaves_the_old_service_running(server) -> None:
     old = server.process.pid
     with Load(server.port) as load:
         os.kill(old, signal.SIGUSR2)
@@ -239,7 +241,7 @@ def test_a_successor_can_be_sent_away_again(server) -> None:
 
 
 def connections_of(pid: int) -> set[int]:
-    """The clients' ports of the connections that a process has open."""
+    """Return the client ports of a process's open connections."""
     sockets = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
@@ -248,7 +250,7 @@ def connections_of(pid: int) -> set[int]:
     return {int(row[2].split(":")[1], 16) for row in table if f"socket:[{row[9]}]" in sockets} - {0}
 
 
-def test_a_worker_that_is_killed_takes_only_its_own_connections_with_it(server) -> None:
+def test_killed_worker_loses_only_its_own_connections(server) -> None:
     clients = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in range(20)]
     try:
         for client in clients:
@@ -256,7 +258,7 @@ def test_a_worker_that_is_killed_takes_only_its_own_connections_with_it(server) 
             assert client.getresponse().read() == b'{"live":true}'
         first, second = map(connections_of, server.workers())
         assert first
-        assert second  # they are dealt out evenly
+        assert second  # workers share connections evenly
         assert abs(len(first) - len(second)) <= 2
         os.kill(server.workers()[0], signal.SIGKILL)
         failed = set()
@@ -274,7 +276,7 @@ def test_a_worker_that_is_killed_takes_only_its_own_connections_with_it(server) 
     server.until(lambda: len(server.workers()) == 2)
 
 
-def test_workers_whose_parent_is_killed_finish_and_end_by_themselves(server) -> None:
+def test_workers_of_a_killed_parent_finish_and_end(server) -> None:
     workers = server.workers()
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
@@ -295,35 +297,34 @@ from pathlib import Path
 from pigeonhole.service.gunicorn_server import GunicornServer
 from pigeonhole.service.settings import Settings
 
-models, refused = map(Path, sys.argv[1:])
+models, blocker = map(Path, sys.argv[1:])
 
 
-class Started(GunicornServer):
+class FailingServer(GunicornServer):
     def load(self):
-        if refused.exists():
+        if blocker.exists():
             raise RuntimeError("this worker can't start")
         return super().load()
 
 
-server = Started(Settings(models=models, port=0, workers=2, drain_seconds=0.1))
+server = FailingServer(Settings(models=models, port=0, workers=2, drain_seconds=0.1))
 server.cfg.set("timeout", 2)
 server.run()
 """
-"""The service as it is, but that a silent worker is soon given up, and that workers can't start
-while there is a certain file."""
+"""The service with a short timeout, whose workers can't start while a certain file exists."""
 
 
 class ScriptedService(RunningService):
-    """The service as `SCRIPT` starts it."""
+    """The service of `SCRIPT`."""
 
     def __init__(self, folder: Path) -> None:
-        self.refused = folder / "refused"
-        command = [sys.executable, "-c", SCRIPT, folder / "models", self.refused]
+        self.blocker = folder / "blocker"
+        command = [sys.executable, "-c", SCRIPT, folder / "models", self.blocker]
         super().__init__(folder / "models", folder / "log", command=command)
         self.until(lambda: len(self.lines("model live")) == 2)
 
     def raw_lines(self) -> list[str]:
-        # gunicorn prints the reason of a failed start as plain text, too.
+        # gunicorn also prints the reason of a failed start as plain text.
         return [line for line in super().raw_lines() if line.startswith("{")]
 
     def is_answering(self) -> bool:
@@ -342,7 +343,7 @@ def scripted(tmp_path, write_model) -> Iterator[ScriptedService]:
     service.stop()
 
 
-def test_a_worker_that_hangs_is_replaced_while_the_others_answer(scripted) -> None:
+def test_hanging_worker_is_replaced_while_the_others_answer(scripted) -> None:
     hanging = scripted.workers()[0]
     os.kill(hanging, signal.SIGSTOP)
     assert all(scripted.is_answering() for _ in range(20))
@@ -350,21 +351,21 @@ def test_a_worker_that_hangs_is_replaced_while_the_others_answer(scripted) -> No
     until(lambda: len(scripted.lines("model live")) == 3)
 
 
-def test_a_new_generation_that_cannot_start_leaves_the_old_one_serving(scripted) -> None:
+def test_new_generation_that_can_not_start_leaves_the_old_one_serving(scripted) -> None:
     old = scripted.workers()
-    scripted.refused.touch()
+    scripted.blocker.touch()
     os.kill(scripted.process.pid, signal.SIGHUP)
     until(lambda: scripted.failed_starts() == 2)
     until(lambda: scripted.workers() == old)
     assert all(scripted.is_answering() for _ in range(20))
-    scripted.refused.unlink()
+    scripted.blocker.unlink()
     os.kill(scripted.process.pid, signal.SIGHUP)
     until(lambda: len(scripted.lines("model live")) == 4)
     until(lambda: not set(old) & set(scripted.workers()))
     assert all(scripted.is_answering() for _ in range(20))
 
 
-def test_a_service_none_of_whose_workers_can_start_ends(tmp_path, write_model) -> None:
+def test_service_ends_when_no_worker_can_start(tmp_path, write_model) -> None:
     write_model(tmp_path / "models")
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT, tmp_path / "models", tmp_path],
