@@ -1,29 +1,27 @@
-"""What can go wrong, in the words of the domain. HTTP statuses stand in ``web.errors``.
+"""The errors of the service, in its own terms. ``web/errors.py`` maps them to HTTP statuses.
 
-The tree, each with when it is raised:
-
-    PigeonholeError
-      InvalidSetting       a setting that stops the start
-      InvalidKeyFile       a key file that can't be used
-      ModelRejected        a model file that the service will not serve, and why
-      RequestError         the caller can mend it
-        KeyRequired          no key, or one that is not known
-        ScopeRequired        the key is not good for what was asked for
-        UnreadableBody       the body is not what it says it is: text, JSON, CSV, an array, Arrow
-        InvalidRequest       readable, but not of the form that was asked for
-        InvalidRows          rows that don't fit the model's signature, with every problem found
-        TooManyRows          more rows in one request than the service takes
-        UnknownModel         no model of that name is in the model folder
-        UnknownVersion       the model is known, that version of it is not live
-        UnknownLabel         a version is named by a label, and there are no labels
-        UnsupportedAction    a protocol asks of a model what no classifier does
-        NoDefaultModel       the request names no model and there is not just one to mean
-        LoadFailed           a model that was to be loaded now is not there, or is refused
-      ModelNotReady        the model is known, but none of its versions could be loaded
-      WorkersBehind        not every worker has loaded or unloaded a model in time
-      Overloaded           more calls wait for the model than are taken in
-      DeadlineExceeded     the caller's time was over before its turn came
-      PredictionFailed     the runtime failed on rows that fit the signature: our fault
+PigeonholeError
+├── InvalidSetting         a setting is invalid, which stops the start
+├── InvalidKeyFile         a key file can't be read or written, or has an invalid entry
+├── ModelRejected          a model file failed a check at load time
+├── RequestError           the client can correct the request:
+│   ├── KeyRequired          it has no key, or an unknown one
+│   ├── ScopeRequired        its key lacks the scope
+│   ├── UnreadableBody       the body is not valid text, JSON, CSV, npy or Arrow
+│   ├── InvalidRequest       the body is readable but has the wrong structure
+│   ├── InvalidRows          rows don't fit the model's signature
+│   ├── TooManyRows          it has more rows than the limit
+│   ├── UnknownModel         the model folder has no model of that name
+│   ├── UnknownVersion       that version of the model is not live
+│   ├── UnknownLabel         it asks for a version by a label, and versions have only numbers
+│   ├── UnsupportedAction    it asks a classifier for another task, such as regression
+│   ├── NoDefaultModel       it does not name a model, and there is no default
+│   └── LoadFailed           the model that it asks to load is missing or was rejected
+├── ModelNotReady          no version of the model is loaded yet
+├── WorkersBehind          some workers have not followed a command in time
+├── Overloaded             the queue is full
+├── DeadlineExceeded       the deadline passed before the call ran
+└── PredictionFailed       the runtime failed on rows that fit the signature
 """
 
 from __future__ import annotations
@@ -34,11 +32,17 @@ from pathlib import Path
 
 
 class PigeonholeError(Exception):
-    """Anything the service itself raises; the message is one sentence."""
+    """Base class of the service's errors. The message is a sentence."""
 
 
 class InvalidSetting(PigeonholeError):
-    """A setting that can't be used: ``name``, the ``value`` given, what was ``expected``."""
+    """A setting is invalid, which stops the start.
+
+    Attributes:
+        name: the variable or option that sets it.
+        value: the invalid value.
+        expected: valid values, in words.
+    """
 
     def __init__(self, name: str, value: str, expected: str) -> None:
         self.name, self.value, self.expected = name, value, expected
@@ -46,7 +50,12 @@ class InvalidSetting(PigeonholeError):
 
 
 class InvalidKeyFile(PigeonholeError):
-    """A key file that can't be used: its ``path``, and the ``reason``."""
+    """A key file can't be read or written, or has an invalid entry.
+
+    Attributes:
+        path: the key file.
+        reason: the problem.
+    """
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path, self.reason = path, reason
@@ -54,7 +63,11 @@ class InvalidKeyFile(PigeonholeError):
 
 
 class ModelRejected(PigeonholeError):
-    """A model file that will not be served; ``reason`` is for the operator, never for callers."""
+    """A model file failed a check at load time.
+
+    Attributes:
+        reason: the failed check. It is for the operator: clients never see it.
+    """
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -62,39 +75,43 @@ class ModelRejected(PigeonholeError):
 
 
 class RequestError(PigeonholeError):
-    """A request that can't be answered as it stands; the caller can mend it."""
+    """Base class of errors that the client can correct."""
 
 
 class KeyRequired(RequestError):
-    """No key was sent, or one that is not known."""
+    """The request has no key, or an unknown one."""
 
     def __init__(self, *, is_sent: bool) -> None:
-        told = "the key that was sent is not known" if is_sent else "no key was sent"
+        problem = "the key of the request is unknown" if is_sent else "the request has no key"
         super().__init__(
-            f"{told}; send one as 'Authorization: Bearer TOKEN', or as a password (Basic)"
+            f"{problem}; send one as 'Authorization: Bearer TOKEN', or as a password (Basic)"
         )
 
 
 class ScopeRequired(RequestError):
-    """What was asked for needs a key with this ``scope``.
+    """The request's key lacks a scope.
 
-    Args:
-        scope: the scope.
-        told: why it is missing.
-        key: name of the key that was sent, if any.
+    Attributes:
+        scope: the missing scope.
+        reason: why the request lacks it.
+        key: the name of the request's key; empty without one.
     """
 
-    def __init__(self, scope: str, told: str, key: str = "") -> None:
-        self.scope, self.told, self.key = scope, told, key
-        super().__init__(f"this needs a key with the scope '{scope}'; {told}")
+    def __init__(self, scope: str, reason: str, key: str = "") -> None:
+        self.scope, self.reason, self.key = scope, reason, key
+        super().__init__(f"this request needs a key with the scope '{scope}'; {reason}")
 
 
 class UnreadableBody(RequestError):
-    """A body that is not UTF-8, nested too deeply, or no JSON, CSV, array or Arrow as it says."""
+    """The body is not valid UTF-8, JSON, CSV, npy or Arrow, or it is nested too deeply."""
 
 
 class InvalidRequest(RequestError):
-    """A readable body that is not of the form asked for; ``pointer`` says where (RFC 6901)."""
+    """The body is readable but has the wrong structure.
+
+    Attributes:
+        pointer: JSON pointer (RFC 6901) to the problem; empty for the whole body.
+    """
 
     def __init__(self, message: str, pointer: str = "") -> None:
         self.pointer = pointer
@@ -103,15 +120,15 @@ class InvalidRequest(RequestError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with one value.
+    """A problem of one value or one row.
 
     Attributes:
         row: index of the row in the request, from 0.
-        feature: the feature's name, or the unknown name that was sent; None for a whole row.
-        pointer: where it stands in the JSON body (RFC 6901); None where the body is no JSON.
-        expected: what the signature asks for, in words.
-        got: what was sent, in words, shortened.
-        did_you_mean: the known name that an unknown one resembles.
+        feature: name of the feature, or the unknown name in the request; None for a whole row.
+        pointer: JSON pointer (RFC 6901) to the value; None if the body is not JSON.
+        expected: valid values, in words.
+        got: the value in the request, in words and truncated.
+        did_you_mean: the known name that resembles an unknown one.
     """
 
     row: int
@@ -123,89 +140,128 @@ class Problem:
 
 
 class InvalidRows(RequestError):
-    """Rows that don't fit the signature.
+    """Rows don't fit the model's signature.
 
-    Args:
-        problems: those found, in row order, at most as many as the cap.
-        truncated: whether the cap was reached and there may be more.
+    Attributes:
+        problems: the problems in row order, up to a limit.
+        truncated: whether there may be more problems.
     """
 
     def __init__(self, problems: Sequence[Problem], *, truncated: bool = False) -> None:
         self.problems, self.truncated = tuple(problems), truncated
         rows = len({problem.row for problem in problems})
-        least = "at least " if truncated else ""
+        prefix = "at least " if truncated else ""
         super().__init__(
-            f"{least}{_count(len(self.problems), 'problem')} in {least}{_count(rows, 'row')}"
+            f"{prefix}{_count(len(self.problems), 'problem')} in {prefix}{_count(rows, 'row')}"
         )
 
 
 class TooManyRows(RequestError):
-    """More rows than one request may hold: ``limit`` and how many were ``got``."""
+    """The request has more rows than the limit.
+
+    Attributes:
+        limit: rows allowed in one request.
+        got: rows in the request.
+    """
 
     def __init__(self, limit: int, got: int) -> None:
         self.limit, self.got = limit, got
         super().__init__(
-            f"{got} rows in one request, at most {limit} are taken; send them in parts"
+            f"the request has {got} rows, the limit is {limit}; split it into smaller requests"
         )
 
 
 class UnknownModel(RequestError):
-    """No such model; ``known`` are the names that there are."""
+    """The model folder has no model of that name.
+
+    Attributes:
+        name: the name in the request.
+        known: the names of all models.
+    """
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         self.name, self.known = name, tuple(known)
         super().__init__(
-            f"Request for unknown model: '{name}' is not found; there are: {_listed(known)}"
+            f"Request for unknown model: '{name}' is not found; known models: {_join(known)}"
         )
 
 
 class UnknownVersion(RequestError):
-    """The model is known, but that version is not live; ``live`` are those that are."""
+    """That version of the model is not live.
+
+    Attributes:
+        name: the model.
+        version: the version in the request.
+        live: the versions that are live.
+    """
 
     def __init__(self, name: str, version: str, live: Sequence[int]) -> None:
         self.name, self.version, self.live = name, version, tuple(live)
         super().__init__(
             f"Request for unknown version: '{version}' of model '{name}' is not live; "
-            f"live versions: {_listed([str(v) for v in live])}"
+            f"live versions: {_join([str(number) for number in live])}"
         )
 
 
 class UnknownLabel(RequestError):
-    """A version of model ``name`` is asked for by a ``label``; versions have numbers alone."""
+    """The request asks for a version by a label, and versions have only numbers.
+
+    Attributes:
+        name: the model.
+        label: the label in the request.
+    """
 
     def __init__(self, name: str, label: str) -> None:
         self.name, self.label = name, label
         super().__init__(
-            f"Request for unknown label: '{label}' of model '{name}' is assigned to no version; "
-            "versions are named by their numbers here"
+            f"Request for unknown label: '{label}' of model '{name}' is not assigned to a version; "
+            "ask for a version by its number"
         )
 
 
 class UnsupportedAction(RequestError):
-    """Model ``name`` is asked to do what it can't: ``action`` is the protocol's word for it."""
+    """The request asks a classifier for another task.
+
+    Attributes:
+        name: the model.
+        action: the protocol's word for the task, such as ``regress``.
+    """
 
     def __init__(self, name: str, action: str) -> None:
         self.name, self.action = name, action
         super().__init__(
-            f"Model '{name}' is a classifier and does not {action}; use :predict or :classify"
+            f"Model '{name}' is a classifier and can't {action}; use :predict or :classify"
         )
 
 
 class NoDefaultModel(RequestError):
-    """The request names no model, and it isn't clear which is meant; ``known`` are the names."""
+    """The request does not name a model, and there is no default.
+
+    Attributes:
+        known: the names of all models.
+    """
 
     def __init__(self, known: Sequence[str]) -> None:
         self.known = tuple(known)
-        which = (
-            f"several are served, name one in the path or set a default: {_listed(known)}"
-            if known
-            else "no model is served"
+        super().__init__(
+            "The request does not name a model; "
+            + (
+                f"name one in the path, or set a default model: {_join(known)}"
+                if known
+                else "the service has no models"
+            )
         )
-        super().__init__(f"The request names no model, and {which}")
 
 
 class LoadFailed(RequestError):
-    """A model that an operator wanted loaded now could not be; what was live is live as before."""
+    """The model that the request asks to load is missing or was rejected.
+
+    Live versions stay live.
+
+    Attributes:
+        name: the model.
+        reason: the problem.
+    """
 
     def __init__(self, name: str, reason: str) -> None:
         self.name, self.reason = name, reason
@@ -213,37 +269,55 @@ class LoadFailed(RequestError):
 
 
 class ModelNotReady(PigeonholeError):
-    """The model is known but no version of it could be loaded (yet)."""
+    """No version of the model is loaded yet.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"Model '{name}' has no version that is ready")
-
-
-class WorkersBehind(PigeonholeError):
-    """Not every worker has done in time what was to be done with model ``name``."""
+    Attributes:
+        name: the model.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(
-            f"not every worker has done in time what was to be done with '{name}'; ask again to "
-            "wait for the others"
+            f"Model '{name}' is not ready, because no version of it is loaded; try again later"
+        )
+
+
+class WorkersBehind(PigeonholeError):
+    """Some workers have not followed a command in time.
+
+    Attributes:
+        name: the model that the command loads or unloads.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"some workers have not loaded or unloaded '{name}' in time; send the request again "
+            "to wait for them"
         )
 
 
 class Overloaded(PigeonholeError):
-    """More waits, or is held, than is taken in; ``limit`` is how much may. Nothing was begun."""
+    """The queue is full, or the call waited in it too long. Nothing was run.
 
-    def __init__(self, limit: int, what: str = "calls wait for their turn") -> None:
+    Args:
+        limit: the limit that was reached.
+        load: what reached it, with a verb.
+
+    Attributes:
+        limit: the same.
+    """
+
+    def __init__(self, limit: int, load: str = "calls are queued") -> None:
         self.limit = limit
-        super().__init__(f"{limit} {what} already; ask again in a moment")
+        super().__init__(f"{limit} {load} already; nothing was run, try again later")
 
 
 class DeadlineExceeded(PigeonholeError):
-    """The caller's time was over before its turn came; nothing was run for it."""
+    """The deadline passed before the call ran. Nothing was run."""
 
     def __init__(self) -> None:
-        super().__init__("the time given for this request was over before its turn came")
+        super().__init__("the deadline passed before the request could run")
 
 
 class PredictionFailed(PigeonholeError):
@@ -254,5 +328,5 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join(names: Sequence[str]) -> str:
     return ", ".join(names) if names else "none"

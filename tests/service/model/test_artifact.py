@@ -114,7 +114,7 @@ def test_a_file_of_just_the_largest_size_is_loaded_and_no_larger_one(
     path = write_model(tmp_path)
     size = path.stat().st_size
     assert load(path, max_bytes=size)
-    with pytest.raises(ModelRejected, match=f"has {size} bytes, at most {size - 1} are taken"):
+    with pytest.raises(ModelRejected, match=f"has {size} bytes, the limit is {size - 1}"):
         load(path, max_bytes=size - 1)
 
 
@@ -127,10 +127,10 @@ def test_a_file_of_just_the_largest_size_is_loaded_and_no_larger_one(
         (lambda path: path.write_bytes(os.urandom(4096)), "onnxruntime can't open the file"),
         (lambda path: path.unlink(), "model.onnx can't be read: No such file"),
         (lambda path: (path.unlink(), path.mkdir()), "model.onnx can't be read: Is a dir"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "model.onnx .* it is no regular file"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "model.onnx .* it is not a regular file"),
         (
             lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
-            "model.onnx .* it is no regular file",
+            "model.onnx .* it is not a regular file",
         ),
         (lambda path: (path.unlink(), path.symlink_to(path)), "can't be read: Too many levels"),
     ],
@@ -164,7 +164,7 @@ def test_a_file_without_permission_is_refused(load, write_model, unprivileged: P
         (lambda path: path.write_bytes(b"\xff\xfe"), "but model.onnx.sha256 says"),
         (lambda path: path.write_bytes(b" " * 5000), "sha256 can't be read: it has 5000 bytes"),
         (lambda path: (path.unlink(), path.mkdir()), "sha256 can't be read: Is a dir"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "sha256 .* it is no regular file"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "sha256 .* it is not a regular file"),
     ],
     ids=["wrong", "empty", "binary", "large", "folder", "pipe"],
 )

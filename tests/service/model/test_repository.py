@@ -174,7 +174,7 @@ def test_serving_toml_says_which_versions_are_to_be_live(tmp_path: Path, text, l
         (b"live = [2", "serving.toml: "),
         (b"\xff", "serving.toml: 'utf-8' codec can't decode"),
         (b"live = " + b"[" * 5000, "serving.toml: nested too deeply"),
-        (b"#" * (SERVING_BYTES + 1), f"at most {SERVING_BYTES} are taken"),
+        (b"#" * (SERVING_BYTES + 1), f"the limit is {SERVING_BYTES}"),
     ],
 )
 def test_a_serving_toml_that_cannot_be_followed_is_the_models_problem(
@@ -198,7 +198,7 @@ def test_a_serving_toml_that_is_no_file_is_a_problem_and_is_not_waited_for(tmp_p
     os.mkfifo(tmp_path / "a" / "serving.toml")
     (tmp_path / "b" / "serving.toml").mkdir()
     models = listed(tmp_path).models
-    assert models["a"].problem == "serving.toml: can't be read: it is no regular file"
+    assert models["a"].problem == "serving.toml: can't be read: it is not a regular file"
     assert models["b"].problem == "serving.toml: can't be read: Is a directory"
 
 

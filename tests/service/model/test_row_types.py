@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pigeonhole.service.errors import InvalidRows, TooManyRows
@@ -149,6 +149,9 @@ def test_listed_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signa
 @examples
 @given(columns=by_columns())
 def test_columns_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, columns) -> None:
+    # The thorough way also reads columns of lists, [[1], [2]], which the quick way leaves to it.
+    lists = [values for values in columns.values() if isinstance(values, list)]
+    assume(not any(values and all(isinstance(v, list) for v in values) for values in lists))
     row_types, text = RowTypes(mixed_signature), json.dumps(columns)
     assert_same(quick_columns(row_types, text), thorough_columns(mixed_signature, text))
 
