@@ -7,6 +7,7 @@ MODELS ?= models
 DEFAULT_MODEL ?= $(if $(filter models,$(MODELS)),bodymass)
 PYTHON ?= python3
 TABLES ?= tables
+PASSES ?= parallel alone
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -18,11 +19,12 @@ REVISION = $(shell git describe --always --abbrev=40 --dirty --exclude '*' 2> /d
 COMPOSE = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r
 
-.PHONY: help serve install test check format train bench bench-trainer bench-serving bench-quality up down roll images sbom dashboards lock clean
+.PHONY: help serve install test thorough chaos test-pythons check format train bench bench-trainer bench-serving bench-quality up down roll images sbom dashboards lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r target text; do printf 'make %-15s %s\n' "$$target" "$$text"; done
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -69,11 +71,18 @@ endif
 install: $(VENV)/service.stamp $(VENV)/trainer.stamp $(VENV)/command.stamp ## install service, trainer and the command pigeonhole in .venv
 	@echo "Activate it with: . $(VENV)/bin/activate"
 
-test: $(VENV)/dev.stamp $(CLIENTS)/stamp ## run every test that this machine can run
-	@# Those that measure what servers bear have the machine to themselves.
-	@$(PY) -m pytest --numprocesses auto --dist worksteal -m "not slow and not alone"
-	@$(PY) -m pytest --numprocesses auto --dist loadgroup -m slow
-	@$(PY) -m pytest -m alone
+test: $(VENV)/dev.stamp $(CLIENTS)/stamp ## run every test that this machine can run (PASSES)
+	@$(PY) -m tests.passes $(PASSES)
+
+thorough: $(VENV)/dev.stamp $(CLIENTS)/stamp ## run long forms of tests: many examples, real tables in full, a million hostile requests
+	@$(PY) -m tests.passes thorough
+	@$(PY) -m tests.service.hostile_soak
+
+chaos: $(VENV)/dev.stamp ## run restarts, kills and drains under long load
+	@$(PY) -m tests.passes chaos
+
+test-pythons: ## run the quick tests with Python 3.13 of Debian 13 (as root, with debootstrap; MIRROR)
+	@tests/pythons/run
 
 check: $(VENV)/dev.stamp ## lint and types
 	@$(VENV)/bin/ruff format --check .

@@ -38,8 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests for xdist: a file shares its services, and Docker tests share their images.
 
     Docker tests come first and slow tests second: Docker tests mostly wait, and others run meanwhile.
+    Tests that use the fixture ``program`` get the marker of that name.
     """
     for item in items:
+        if "program" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.program)
         group = "docker" if _uses_docker(item) else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: (not _uses_docker(item), item.get_closest_marker("slow") is None))

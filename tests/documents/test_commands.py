@@ -143,7 +143,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, repository: Path, checkout: list[Path]) -> Iterator[Reader]:
+def reader(tmp_path: Path, repository: Path, checkout: list[Path], program) -> Iterator[Reader]:
+    program("curl", "curl")
     copy = tmp_path / "pigeonhole"
     for name in checkout:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Promises of benchmarks.serving.load.wrk."""
+"""The load generator: reading wrk's results, and one real run."""
 
 import http.server
 import threading
@@ -16,31 +16,31 @@ told: {"microseconds": 2000000, "requests": 5000, "p50_us": 1500, "p99_us": 4250
 """
 
 
-def test_figures_are_read_from_the_line_of_the_script():
+def test_latencies_are_read_from_the_line_that_the_script_prints():
     found = told(OUTPUT)
     assert (found.seconds, found.p50_ms, found.p99_ms) == (2.0, 1.5, 4.25)
 
 
-def test_refused_requests_are_errors_and_no_answers():
+def test_rejected_requests_count_as_errors():
     found = told(OUTPUT)
     assert (found.requests, found.errors) == (4980, 23)
 
 
-def test_an_output_without_that_line_is_a_failure():
+def test_output_without_that_line_is_an_error():
     with pytest.raises(CommandFailed, match="unable to connect"):
         told("unable to connect to 127.0.0.1:1 Connection refused\n")
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Keeps the first request and refuses every second one."""
+    """Records the first request, and rejects every second one."""
 
     protocol_version = "HTTP/1.1"
-    seen = None
+    first = None
     answered = 0
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        type(self).seen = type(self).seen or (self.path, body, self.headers["X-Form"])
+        type(self).first = type(self).first or (self.path, body, self.headers["X-Form"])
         type(self).answered += 1
         self.send_response(503 if self.answered % 2 else 200)
         self.send_header("Content-Length", "0")
@@ -50,16 +50,17 @@ class Echo(http.server.BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-def test_a_load_posts_the_body_and_counts_what_was_refused():
+def test_load_posts_the_body_and_counts_rejected_requests(program):
+    program("wrk", "wrk")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        # Bytes that mean something to a shell, to Lua and to HTTP.
+        # The body has bytes that are special to a shell, to Lua and to HTTP.
         body = b'{"a": "%s\\n"}\r\n\r\n\x00\xff'
         found = load(server.server_address[1], Post("/v2/x", body, {"X-Form": "rows"}), 1, 1)
         server.shutdown()
         thread.join()
-    assert Echo.seen == ("/v2/x", body, "rows")
+    assert Echo.first == ("/v2/x", body, "rows")
     assert found.requests > 0
     assert abs(found.errors - found.requests) <= 1
     assert 0 < found.p50_ms <= found.p99_ms
