@@ -170,7 +170,7 @@ def check(**flags: str | None) -> None:
     for key in keys.ring.keys if keys else ():
         click.echo(f"key {key.name}: {', '.join(sorted(key.scopes))}")
     repository = Repository(settings.models, settings.model_name)
-    listing = repository.look()
+    listing = repository.scan()
     if listing.problem:
         _reject(f"{listing.problem}.")
     problems = [] if listing.models else [f"Error: no {repository.expected}."]
@@ -206,7 +206,7 @@ def _check_version(settings: Settings, name: str, version: int, path: Path) -> s
         return f"{name}/{version}: rejected: {error.reason}"
     golden = f"{_count(len(model.golden_rows), 'golden row')} passed"
     click.echo(
-        f"{name}/{version}: ok, {golden if model.described else 'no metadata'}, "
+        f"{name}/{version}: ok, {golden if model.has_metadata else 'no metadata'}, "
         f"{_count(len(model.signature.features), 'feature')}, "
         f"classes {', '.join(model.signature.classes)}, sha256 {model.digest}, "
         f"loaded in {1000 * model.load_seconds:.0f} ms, one row in {1e6 * model.run_seconds:.0f} us"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from ..model.repository import Listing, ModelFolder, Stamp
+from ..model.repository import FolderScan, ModelFolder, Stamp
 from .live_models import ModelState
 
 
@@ -95,7 +95,7 @@ class SettledFiles:
     def __init__(self) -> None:
         self._stamps: dict[Path, Stamp] | None = None
 
-    def update(self, listing: Listing) -> set[Path]:
+    def update(self, listing: FolderScan) -> set[Path]:
         """Return the settled files of a listing, and remember its stamps."""
         now = {p: stamp for m in listing.models.values() for p, stamp in m.versions.values()}
         before, self._stamps = self._stamps, now

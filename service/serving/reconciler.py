@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import LoadFailed, ModelRejected, UnknownModel, WorkersBehind
 from ..model.artifact import Model
-from ..model.repository import Listing, ModelFolder, Repository, Stamp
+from ..model.repository import FolderScan, ModelFolder, Repository, Stamp
 from .expected_models import ExpectedModels
 from .live_models import LiveModels, ModelState
 from .load_plan import Action, Candidate, LoadPlan, SettledFiles, plan_loads
@@ -164,7 +164,7 @@ class Reconciler:
         Args:
             retried: models to load although their file was rejected or may be incomplete.
         """
-        listing = self._repository.look()
+        listing = self._repository.scan()
         problem = listing.problem
         if not problem and not listing.models and any(s.live for s in self._live.states.values()):
             # More likely an unmounted volume than the wish to serve nothing.
@@ -180,7 +180,7 @@ class Reconciler:
         self._logged_problems = problems
         return problem
 
-    def _report_folder(self, listing: Listing, problem: str | None) -> None:
+    def _report_folder(self, listing: FolderScan, problem: str | None) -> None:
         """Publish the problems of the folder itself, and the versions of unloaded models."""
         if problem:
             self._live.folder_reports = (*self._ignored_folders, problem)
@@ -209,7 +209,7 @@ class Reconciler:
         self._live.remove(name)
         self._record_changes(name, before, ModelState())
 
-    def _follow_listing(self, listing: Listing, retried: set[str]) -> None:
+    def _follow_listing(self, listing: FolderScan, retried: set[str]) -> None:
         settled = self._settled.update(listing)
         if self._is_first_listing:
             self._expect(self._expected.names() or set(listing.models))

@@ -132,7 +132,7 @@ def test_unreadable_file_is_named(tmp_path, path) -> None:
     with pytest.raises(InvalidKeyFile, match="Is a directory"):
         KeyFile(tmp_path)
     path.write_bytes(b"#" * (MAX_FILE_BYTES + 1))
-    with pytest.raises(InvalidKeyFile, match=f"at most {MAX_FILE_BYTES} are taken"):
+    with pytest.raises(InvalidKeyFile, match=f"the limit is {MAX_FILE_BYTES}"):
         KeyFile(path)
     assert open_keys("") is None
 

@@ -41,7 +41,7 @@ INFER_COUNTS = (
 def infer(model: Model, operation: str) -> dict[str, Any]:
     """``infer`` of one version of a model."""
     inputs = [f"{name} [rows, {len(held)}]" for name, held in graph_inputs(model).items()]
-    examples = [{"inputs": _example_inputs(model, golden.row)} for golden in model.golden[:3]]
+    examples = [{"inputs": _example_inputs(model, golden.row)} for golden in model.golden_rows[:3]]
     return {
         "operationId": operation,
         "summary": f"Infer with model {model.name}, version {model.version}",

@@ -71,7 +71,7 @@ def pages_blueprint(live: LiveModels) -> Blueprint:
 
 def _shown(model: Model) -> dict[str, Any]:
     """What the page shows of a model: plain values."""
-    example = model.golden[0].row if model.golden else {}
+    example = model.golden_rows[0].row if model.golden_rows else {}
     features = [
         {
             "name": feature.name,
@@ -81,7 +81,7 @@ def _shown(model: Model) -> dict[str, Any]:
             "range": (
                 None
                 if feature.minimum is None or feature.maximum is None
-                else (feature.shown(feature.minimum), feature.shown(feature.maximum))
+                else (feature.format_value(feature.minimum), feature.format_value(feature.maximum))
             ),
             "categories": sorted(feature.categories, key=lambda c: -feature.categories[c]),
             "example": _text(example.get(feature.name)),

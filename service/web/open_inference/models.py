@@ -19,7 +19,7 @@ from pigeonhole import __version__
 
 from ...errors import UnknownVersion
 from ...model.artifact import Model
-from ...model.session import Tensor
+from ...model.session import GraphInput
 from ...model.signature import Kind
 from ...serving.live_models import LiveModels, ModelState
 from ...serving.statistics import Statistics
@@ -180,14 +180,14 @@ def _graph_inputs(model: Model) -> list[_Described]:
     return [_graph_input(tensor) for tensor in model.session.inputs]
 
 
-def _graph_input(tensor: Tensor) -> _Described:
+def _graph_input(tensor: GraphInput) -> _Described:
     shape = [ANY] if tensor.flat else [ANY, tensor.columns]
     return _Described(tensor.name, GRAPH_DATATYPES[np.dtype(tensor.dtype)], shape)
 
 
 def _feature_inputs(model: Model) -> list[_Described]:
     """The features of a file that names them; one that is called as an input means the input."""
-    if not model.described:
+    if not model.has_metadata:
         return []
     taken = {tensor.name for tensor in model.session.inputs}
     return [

@@ -114,7 +114,7 @@ def _not_ready(answer: dict[str, Any]) -> Response:
 def _feature(feature: Feature) -> dict[str, Any]:
     """A feature as callers need it: what is not known of it is left out."""
     facts = {
-        name: feature.readable(value) if isinstance(value, float) else value
+        name: feature.json_value(value) if isinstance(value, float) else value
         for name, value in msgspec.structs.asdict(feature).items()
     }
     return {name: value for name, value in facts.items() if value not in (None, {})}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pigeonhole.service.model.repository import Listing, ModelFolder
+from pigeonhole.service.model.repository import FolderScan, ModelFolder
 from pigeonhole.service.serving.live_models import ModelState
 from pigeonhole.service.serving.load_plan import Action, SettledFiles, plan_loads
 
@@ -63,6 +63,6 @@ def test_action_follows_from_the_file_and_the_state(state, is_settled, action) -
 
 def test_file_is_settled_when_two_listings_agree() -> None:
     files = SettledFiles()
-    assert files.update(Listing({"a": folder(1, stamp=OLD)})) == {path(1)}  # the first listing
-    assert files.update(Listing({"a": folder(1, 2, stamp=NEW)})) == set()
-    assert files.update(Listing({"a": folder(1, 2, stamp=NEW)})) == {path(1), path(2)}
+    assert files.update(FolderScan({"a": folder(1, stamp=OLD)})) == {path(1)}  # the first listing
+    assert files.update(FolderScan({"a": folder(1, 2, stamp=NEW)})) == set()
+    assert files.update(FolderScan({"a": folder(1, 2, stamp=NEW)})) == {path(1), path(2)}

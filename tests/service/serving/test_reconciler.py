@@ -30,7 +30,10 @@ from pigeonhole.service.serving.reconciler import Load, Reconciler
 from pigeonhole.service.serving.shared_state import SharedState
 
 BAD = {"pigeonhole": "99"}
-BAD_REASON = "the file has format version 99, this service reads 1"
+BAD_REASON = (
+    "the file has format 99; this service reads format 1: "
+    "upgrade the service, or fit the model again"
+)
 
 
 @pytest.fixture
@@ -111,7 +114,7 @@ def test_new_version_goes_live_and_the_old_one_retires(serving, write_model, log
     assert serving.sample("pigeonhole_model_live", "bodymass", "2") == 1
     assert log()[1:] == [("model live", "bodymass", 2), ("model retired", "bodymass", 1)]
     # A request that holds the old version finishes with it.
-    assert old.forms.from_rows([], 1) is not None
+    assert old.row_types.from_rows([], 1) is not None
     assert old.session is not serving.live.find("bodymass").session
 
 
@@ -501,7 +504,7 @@ def test_unloaded_model_is_unknown_until_it_is_loaded_again(serving, write_model
     serving.refresh()
     serving.reconciler.unload("bodymass")
     serving.refresh(2)
-    with pytest.raises(UnknownModel, match="there are: other"):
+    with pytest.raises(UnknownModel, match="known models: other"):
         serving.live.find("bodymass")
     assert list(serving.live.states) == ["other"]
     assert serving.live.unloaded == {"bodymass": (1,)}
@@ -577,7 +580,7 @@ def test_unknown_model_can_be_neither_loaded_nor_unloaded(serving, write_model) 
     serving.refresh()
     with pytest.raises(LoadFailed, match="failed to load 'dogs': no such model in the folder"):
         serving.reconciler.load("dogs")
-    with pytest.raises(UnknownModel, match="there are: bodymass"):
+    with pytest.raises(UnknownModel, match="known models: bodymass"):
         serving.reconciler.unload("dogs")
 
 
@@ -657,7 +660,7 @@ def test_folder_of_a_single_model_is_swapped_and_kept_like_any_other(tmp_path, w
     reconciler = Reconciler(live, repository, load_file, slot, Metrics(slot))
     reconciler.refresh()
     assert not live.is_ready
-    missing = {"mine": [repository.look().models["mine"].problem]}
+    missing = {"mine": [repository.scan().models["mine"].problem]}
     assert live.problems() == missing
     digests = []
     for bias in (0.0, 1.0):
