@@ -18,7 +18,8 @@ from .model.artifact import Model, load_model
 from .model.repository import Repository
 from .serving.batcher import Running, RunPool
 from .serving.live_models import LiveModels
-from .serving.metrics import Metrics, MetricsCollector
+from .serving.metrics import Metrics
+from .serving.metrics_collector import MetricsCollector
 from .serving.predictor import Predictor
 from .serving.process_metrics import ProcessMetrics
 from .serving.reconciler import Reconciler

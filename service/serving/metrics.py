@@ -1,8 +1,4 @@
-"""Every metric: its name, labels and help, how a worker counts it, and how a scrape reads it.
-
-Names have one prefix and base units. Label values come from small fixed sets: routes, live models,
-classes and features. They never come from a client.
-"""
+"""How one worker counts: events become values in the shared map."""
 
 from __future__ import annotations
 
@@ -10,30 +6,37 @@ import time
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import msgspec
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
 
 from ..model.artifact import Model
-from .connection_share import connection_counts
-from .metric_store import COUNTER, GAUGE, MetricStore, WorkerMetrics
-from .observation import Observation
-from .shared_state import SharedState, WorkerSlot
-
-BUCKETS_S = (
-    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
-    *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+from .metric_specs import (
+    BUCKETS_S,
+    CONNECTIONS_LIMIT,
+    DURATION,
+    HISTOGRAM,
+    IN_FLIGHT,
+    MODEL_LIVE,
+    MODEL_LOAD_SECONDS,
+    MODEL_LOADS,
+    MODEL_REJECTED,
+    OUT_OF_RANGE,
+    PREDICTIONS,
+    QUEUE_SECONDS,
+    REQUESTS,
+    ROWS,
+    RUN_SECONDS,
+    RUNS,
+    WAITING,
+    WAITING_LIMIT,
+    WORKER_READY,
+    WORKER_STARTS,
+    MetricSpec,
 )
-"""Upper bounds in seconds: a response of one row takes some 100 us, the slowest ones 10 s."""
-
-HISTOGRAM = "histogram"
+from .metric_store import COUNTER, MetricStore, WorkerMetrics
+from .observation import Observation
+from .shared_state import WorkerSlot
 
 FIRST_ERROR = 400
 """The lowest HTTP status of an error."""
@@ -41,171 +44,6 @@ FIRST_ERROR = 400
 UNKNOWN_ROUTE = "unknown"
 """The route label of requests that match no route."""
 
-
-@dataclass(frozen=True)
-class MetricSpec:
-    """One metric.
-
-    Attributes:
-        metric: the name.
-        kind: ``COUNTER``, ``GAUGE`` or ``HISTOGRAM``.
-        labels: the label names.
-        help: one sentence for the metrics page.
-        combine: function that makes one value of the workers' values.
-        detail: whether the metric may have so many series that they must leave room for others.
-    """
-
-    metric: str
-    kind: str
-    labels: tuple[str, ...]
-    help: str
-    combine: Callable[[Sequence[float]], float] = sum
-    detail: bool = False
-
-
-_VERSION = ("model", "version")
-
-REQUESTS = MetricSpec(
-    "pigeonhole_requests_total",
-    COUNTER,
-    ("route", "model", "version", "code"),
-    "HTTP requests answered.",
-)
-DURATION = MetricSpec(
-    "pigeonhole_request_duration_seconds",
-    HISTOGRAM,
-    ("route", "model", "version"),
-    "Time from the complete request body to the response.",
-)
-IN_FLIGHT = MetricSpec(
-    "pigeonhole_requests_in_flight",
-    GAUGE,
-    (),
-    "Predictions in flight, except those that run at once on the event loop.",
-)
-WAITING = MetricSpec("pigeonhole_calls_waiting", GAUGE, (), "Calls queued for a heavy model.")
-RUNS = MetricSpec(
-    "pigeonhole_model_runs_total",
-    COUNTER,
-    _VERSION,
-    "Runs of a model; a batch of calls is one run.",
-)
-RUN_SECONDS = MetricSpec(
-    "pigeonhole_model_run_seconds_total", COUNTER, _VERSION, "Time spent in runs of a model."
-)
-QUEUE_SECONDS = MetricSpec(
-    "pigeonhole_queue_seconds_total",
-    COUNTER,
-    _VERSION,
-    "Time that calls waited in the queue of a heavy model.",
-)
-ROWS = MetricSpec("pigeonhole_rows_total", COUNTER, _VERSION, "Rows predicted.")
-PREDICTIONS = MetricSpec(
-    "pigeonhole_predictions_total",
-    COUNTER,
-    (*_VERSION, "label"),
-    "Rows by predicted label.",
-    detail=True,
-)
-OUT_OF_RANGE = MetricSpec(
-    "pigeonhole_unusual_values_total",
-    COUNTER,
-    (*_VERSION, "feature"),
-    "Values outside the training range, as warned of in responses.",
-    detail=True,
-)
-MODEL_LIVE = MetricSpec(
-    "pigeonhole_model_live", GAUGE, _VERSION, "Workers that serve this version."
-)
-MODEL_REJECTED = MetricSpec(
-    "pigeonhole_model_rejected", GAUGE, _VERSION, "Workers that reject this version."
-)
-MODEL_LOAD_SECONDS = MetricSpec(
-    "pigeonhole_model_load_seconds",
-    GAUGE,
-    _VERSION,
-    "Longest time that a worker took to load and check this version.",
-    max,
-)
-MODEL_LOADS = MetricSpec(
-    "pigeonhole_model_loads_total",
-    COUNTER,
-    ("model", "outcome"),
-    "Load attempts by outcome: live or rejected.",
-)
-WORKER_STARTS = MetricSpec("pigeonhole_worker_starts_total", COUNTER, (), "Workers started.")
-WORKER_READY = MetricSpec("pigeonhole_workers_ready", GAUGE, (), "Workers that are ready.")
-CONNECTIONS = MetricSpec("pigeonhole_connections", GAUGE, (), "Open connections.")
-WORKERS = MetricSpec("pigeonhole_workers", GAUGE, (), "Living workers.")
-SERIES_REJECTED = MetricSpec(
-    "pigeonhole_series_refused",
-    GAUGE,
-    (),
-    "Series without room in the shared memory; above 0, some values are missing.",
-)
-CONNECTIONS_LIMIT = MetricSpec(
-    "pigeonhole_connections_limit", GAUGE, (), "Most connections that all workers hold open."
-)
-WAITING_LIMIT = MetricSpec(
-    "pigeonhole_calls_waiting_limit",
-    GAUGE,
-    (),
-    "Most calls that may wait for heavy models in all workers.",
-)
-CPU = MetricSpec(
-    "process_cpu_seconds_total",
-    COUNTER,
-    (),
-    "Processor time of all processes, including workers that have ended.",
-    max,
-)
-MEMORY = MetricSpec(
-    "process_resident_memory_bytes",
-    GAUGE,
-    (),
-    "Resident memory of all processes; shared pages count once.",
-)
-OPEN_FDS = MetricSpec("process_open_fds", GAUGE, (), "Open file descriptors of all processes.")
-MAX_FDS = MetricSpec(
-    "process_max_fds", GAUGE, (), "Most file descriptors that all processes may open."
-)
-START_TIME = MetricSpec(
-    "process_start_time_seconds", GAUGE, (), "Start of the service, in seconds since 1970."
-)
-CORES = MetricSpec(
-    "pigeonhole_cores", GAUGE, (), "Cores that the service may use; can be a fraction."
-)
-MODELS_DISK_AVAILABLE = MetricSpec(
-    "pigeonhole_models_filesystem_avail_bytes",
-    GAUGE,
-    (),
-    "Free space on the file system of the model folder.",
-)
-MODELS_DISK_SIZE = MetricSpec(
-    "pigeonhole_models_filesystem_size_bytes",
-    GAUGE,
-    (),
-    "Size of the file system of the model folder.",
-)
-BUILD = MetricSpec(
-    "pigeonhole_build_info", GAUGE, ("version",), "Version of the service; always 1."
-)
-
-STORED = (
-    *(REQUESTS, DURATION, IN_FLIGHT, WAITING),
-    *(RUNS, RUN_SECONDS, QUEUE_SECONDS, ROWS, PREDICTIONS, OUT_OF_RANGE),
-    *(MODEL_LIVE, MODEL_REJECTED, MODEL_LOAD_SECONDS, MODEL_LOADS, WORKER_STARTS, WORKER_READY),
-    *(CONNECTIONS_LIMIT, WAITING_LIMIT, CPU),
-)
-"""Metrics that the workers write into the shared map."""
-
-MEASURED = (
-    *(MEMORY, OPEN_FDS, MAX_FDS, START_TIME, CORES),
-    *(MODELS_DISK_AVAILABLE, MODELS_DISK_SIZE),
-)
-"""Metrics that are measured at the scrape. A metric that can't be measured has no sample."""
-
-METRICS = (*STORED, *MEASURED, CONNECTIONS, WORKERS, SERIES_REJECTED, BUILD)
 
 REQUEST_TIMES = "request_times"
 """A series per version for `statistics`; not on the metrics page."""
@@ -263,8 +101,7 @@ class Metrics:
     def request_ended(
         self,
         route: str,
-        model: str,
-        version: int | None,
+        model: Model | None,
         code: int,
         seconds: float,
         reading_s: float = 0.0,
@@ -274,14 +111,14 @@ class Metrics:
 
         Args:
             route: the route's name, or ``UNKNOWN_ROUTE``.
-            model: the model's name; empty without a live model.
-            version: its version; None without a live model.
+            model: the live model of the request, or None.
             code: the HTTP status.
             seconds: the request's duration.
             reading_s: the part of it spent parsing rows.
             writing_s: the part of it spent encoding the response.
         """
-        self._finished.append(((route, model, version, code), seconds, reading_s, writing_s))
+        key = (route, model.name, model.version, code) if model else (route, "", None, code)
+        self._finished.append((key, seconds, reading_s, writing_s))
 
     def model_ran(self, model: str, version: int, seconds: float, waited_s: float) -> None:
         """Count a run of a model.
@@ -430,68 +267,3 @@ class Metrics:
         if spec.kind == HISTOGRAM:
             return self._store.series(COUNTER, spec.metric, labels, len(BUCKETS_S) + 2)
         return self._store.series(spec.kind, spec.metric, labels, detail=spec.detail)
-
-
-class MetricsCollector:
-    """Reads every metric for a scrape, summed over all workers (prometheus_client's Collector).
-
-    Args:
-        shared: the shared map.
-        version: the service's version.
-        measure: returns the `MEASURED` metrics.
-    """
-
-    def __init__(
-        self,
-        shared: SharedState,
-        version: str,
-        measure: Callable[[], Mapping[MetricSpec, float]] = dict,
-    ) -> None:
-        self._shared, self._version, self._measure = shared, version, measure
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric once, including metrics without a series."""
-        measured = self._measure()
-        store = MetricStore(self._shared)
-        stored: dict[str, dict[tuple[str, ...], list[tuple[float, ...]]]] = defaultdict(
-            lambda: defaultdict(list)
-        )
-        for series in store.read():
-            stored[series.metric][series.labels].append(series.values)
-        for spec in STORED:
-            yield _family(spec, stored[spec.metric])
-        for spec in MEASURED:
-            yield _family(spec, {(): [(measured[spec],)]} if spec in measured else {})
-        single: list[tuple[MetricSpec, tuple[str, ...], float]] = [
-            (CONNECTIONS, (), sum(connection_counts(self._shared))),
-            (WORKERS, (), self._shared.workers_alive()),
-            (SERIES_REJECTED, (), store.rejected()),
-            (BUILD, (self._version,), 1),
-        ]
-        for spec, labels, value in single:
-            yield _family(spec, {labels: [(float(value),)]})
-
-
-def _family(spec: MetricSpec, series: dict[tuple[str, ...], list[tuple[float, ...]]]) -> Metric:
-    """Return one metric with its samples; ``series`` holds each worker's values by labels."""
-    if spec.kind == HISTOGRAM:
-        return _histogram(spec, series)
-    make_family = CounterMetricFamily if spec.kind == COUNTER else GaugeMetricFamily
-    family = make_family(spec.metric, spec.help, labels=spec.labels)
-    for labels, workers in sorted(series.items()):
-        family.add_metric(labels, spec.combine([value for (value,) in workers]))
-    return family
-
-
-def _histogram(
-    spec: MetricSpec, series: dict[tuple[str, ...], list[tuple[float, ...]]]
-) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(spec.metric, spec.help, labels=spec.labels)
-    for labels, workers in sorted(series.items()):
-        *counts, total_s = (sum(values) for values in zip(*workers, strict=True))
-        buckets, cumulative = [], 0.0
-        for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), counts, strict=True):
-            cumulative += count
-            buckets.append((bound, cumulative))
-        family.add_metric(labels, buckets, total_s)
-    return family

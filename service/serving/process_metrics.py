@@ -12,8 +12,7 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
-from .metric_store import WorkerMetrics
-from .metrics import (
+from .metric_specs import (
     CORES,
     CPU,
     MAX_FDS,
@@ -24,6 +23,7 @@ from .metrics import (
     START_TIME,
     MetricSpec,
 )
+from .metric_store import WorkerMetrics
 from .process_list import ProcessList
 from .shared_state import WorkerSlot
 

@@ -9,21 +9,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .metric_specs import DURATION, QUEUE_SECONDS, REQUESTS, ROWS, RUN_SECONDS, RUNS
 from .metric_store import MetricStore
-from .metrics import (
-    DURATION,
-    FAILED_S,
-    FIRST_ERROR,
-    LAST_MS,
-    QUEUE_SECONDS,
-    READING_S,
-    REQUEST_TIMES,
-    REQUESTS,
-    ROWS,
-    RUN_SECONDS,
-    RUNS,
-    WRITING_S,
-)
+from .metrics import FAILED_S, FIRST_ERROR, LAST_MS, READING_S, REQUEST_TIMES, WRITING_S
 from .shared_state import SharedState
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pigeonhole.service.app import Service
-from pigeonhole.service.serving.metrics import METRICS
+from pigeonhole.service.serving.metric_specs import METRICS
 from pigeonhole.service.settings import PREFIX, flag_of
 from pigeonhole.service.settings import Settings as ServiceSettings
 from pigeonhole.service.web.errors import HTTP_CODES, INTERNAL_CODE, NOT_READY, TABLE

@@ -96,7 +96,7 @@ LIBRARIES: dict[str, set[str]] = {
     "httptools": {"service.web.http.connection"},
     "onnxruntime": {"service.model.session", "trainer.export.parity"},
     "onnx": {"trainer.graph", "trainer.export"},
-    "prometheus_client": {"service.serving.metrics", "service.web.monitoring.exposition"},
+    "prometheus_client": {"service.serving.metrics_collector", "service.web.monitoring.exposition"},
     "opentelemetry": {"service.web.monitoring.spans"},
     "pyarrow": {"trainer.data", "service.web.rows.arrow_format", "service.web.rows.table_results"},
     "sklearn": {"trainer.evaluation"},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pigeonhole.service.serving.metrics import BUCKETS_S
+from pigeonhole.service.serving.metric_specs import BUCKETS_S
 from pigeonhole.service.web.handlers.inference_routes import inference_paths
 from tests.deploy.expressions import NotThereError, labels_of, rules
 

@@ -74,7 +74,7 @@ def make_http_app(
         seconds = time.perf_counter() - g.started
         if not g.get("counted", False):
             route = request.endpoint.rpartition(".")[2] if request.endpoint else UNKNOWN_ROUTE
-            metrics.request_ended(route, "", None, response.status_code, seconds)
+            metrics.request_ended(route, None, response.status_code, seconds)
         metrics.flush()
         if request_log is not None:
             _note(request_log, response)

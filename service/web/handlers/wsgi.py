@@ -114,7 +114,7 @@ class WsgiHandler:
 
     def _count(self, status: int, identity: str, request: Request | None) -> None:
         """Count and note what the application never sees, as of no route."""
-        self._metrics.request_ended(UNKNOWN_ROUTE, "", None, status, 0.0)
+        self._metrics.request_ended(UNKNOWN_ROUTE, None, status, 0.0)
         self._metrics.flush()
         if self._request_log is None:
             return

@@ -252,8 +252,7 @@ class InferenceRoute:
         call.status, call.encode_seconds = status, now - encode_started
         self.metrics.request_ended(
             self.name,
-            model.name if model else "",
-            model.version if model else None,
+            model,
             status,
             now - call.started,
             call.decode_seconds,

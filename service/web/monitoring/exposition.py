@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from ...serving.metrics import MetricsCollector
+from ...serving.metrics_collector import MetricsCollector
 
 
 def exposition_blueprint(collector: MetricsCollector) -> Blueprint:

@@ -12,7 +12,7 @@ import yaml
 
 from deploy.kubernetes.prometheus_rule import RULES, WRITTEN, prometheus_rule
 from pigeonhole.service.api_keys import METRICS as METRICS_SCOPE
-from pigeonhole.service.serving.metrics import METRICS
+from pigeonhole.service.serving.metric_specs import METRICS
 from pigeonhole.service.web.auth import SCOPES_OF_VIEWS
 from tests.deploy.kubernetes.manifests import Manifests
 from tests.deploy.kubernetes.test_objects import means

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pigeonhole.service.model.artifact import Model, load_model
 from pigeonhole.service.model.repository import Repository
 from pigeonhole.service.serving.live_models import LiveModels
-from pigeonhole.service.serving.metrics import Metrics, MetricsCollector
+from pigeonhole.service.serving.metrics import Metrics
+from pigeonhole.service.serving.metrics_collector import MetricsCollector
 from pigeonhole.service.serving.reconciler import Reconciler
 from pigeonhole.service.serving.shared_state import SharedState
 from tests.service.serving.child_processes import Children

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -10,10 +12,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from pigeonhole.service.model.artifact import Model, load_model
 from pigeonhole.service.model.columns import Columns
 from pigeonhole.service.model.training_range import OutOfRange
-from pigeonhole.service.serving.metrics import BUCKETS_S, METRICS, Metrics, MetricsCollector
+from pigeonhole.service.serving.metric_specs import BUCKETS_S, METRICS
+from pigeonhole.service.serving.metrics import Metrics
+from pigeonhole.service.serving.metrics_collector import MetricsCollector
 from pigeonhole.service.serving.observation import Observation
 from pigeonhole.service.serving.shared_state import METRICS as METRICS_TABLE
 from pigeonhole.service.serving.shared_state import SharedState
+
+
+class Version(NamedTuple):
+    """The part of a model that identifies its requests."""
+
+    name: str
+    version: int
 
 
 @pytest.fixture
@@ -30,7 +41,7 @@ def exposition(shared: SharedState) -> str:
 @pytest.mark.parametrize("used", [False, True])
 def test_scrape_has_every_metric_with_its_kind_and_help(shared, used) -> None:
     if used:
-        Metrics(shared.worker(0)).request_ended("predict", "m", "1", 200, 0.1)
+        Metrics(shared.worker(0)).request_ended("predict", Version("m", 1), 200, 0.1)
     families = {f.name: f for f in text_string_to_metric_families(exposition(shared))}
     assert len(families) == len(METRICS)
     for spec in METRICS:
@@ -51,8 +62,8 @@ def test_names_and_help_follow_the_conventions() -> None:
 def test_requests_are_counted_by_route_model_version_and_code(shared, scrape) -> None:
     metrics = Metrics(shared.worker(0))
     for code in (200, 200, 400):
-        metrics.request_ended("predict", "m", 1, code, 0.01)
-    metrics.request_ended("predict", "", None, 404, 0.01)
+        metrics.request_ended("predict", Version("m", 1), code, 0.01)
+    metrics.request_ended("predict", None, 404, 0.01)
     metrics.flush()
     samples = scrape(shared)
     total = "pigeonhole_requests_total"
@@ -66,7 +77,7 @@ def test_requests_are_counted_by_route_model_version_and_code(shared, scrape) ->
 def test_repeated_flush_counts_each_request_once(shared, scrape) -> None:
     metrics = Metrics(shared.worker(0))
     for _ in range(2):
-        metrics.request_ended("predict", "m", 1, 200, 0.01)
+        metrics.request_ended("predict", Version("m", 1), 200, 0.01)
         metrics.flush()
         metrics.flush()
     assert scrape(shared)["pigeonhole_requests_total", "predict", "m", "1", "200"] == 2
@@ -85,7 +96,7 @@ def test_durations_are_cumulative_buckets_with_count_and_sum(shared, scrape) -> 
     durations = [0.0, 0.0001, 0.00011, 0.3, 10.0, 10.5, 1000.0]
     for index, seconds in enumerate(durations):
         metrics = Metrics(shared.worker(index % 2))
-        metrics.request_ended("predict", "m", 1, 200 + index, seconds)
+        metrics.request_ended("predict", Version("m", 1), 200 + index, seconds)
         metrics.flush()
     samples = scrape(shared)
     name = "pigeonhole_request_duration_seconds"
@@ -196,21 +207,21 @@ def test_scrape_has_the_version_of_the_service(shared, scrape) -> None:
 @pytest.mark.parametrize("label", ['a"b', "a\\b", "a\nb", "é日", "{x}", ""])
 def test_any_label_text_survives_a_scrape(shared, scrape, label) -> None:
     metrics = Metrics(shared.worker(0))
-    metrics.request_ended("predict", label, 1, 200, 0.1)
+    metrics.request_ended("predict", Version(label, 1), 200, 0.1)
     metrics.flush()
     assert scrape(shared)["pigeonhole_requests_total", "predict", label, "1", "200"] == 1
 
 
 def test_full_map_rejects_new_series_counts_them_and_stops_nothing(shared, scrape, model) -> None:
     metrics = Metrics(shared.worker(0))
-    metrics.request_ended("predict", "m", 1, 200, 0.1)
+    metrics.request_ended("predict", Version("m", 1), 200, 0.1)
     long = "x" * 10_000
     for number in range(METRICS_TABLE.key_bytes // 10_000):
-        metrics.request_ended("predict", f"{long}{number}", 1, 200, 0.1)
+        metrics.request_ended("predict", Version(f"{long}{number}", 1), 200, 0.1)
     metrics.flush()
     rejected = scrape(shared)["pigeonhole_series_refused",]
     assert rejected > 0
-    metrics.request_ended("predict", "m", 1, 200, 0.1)
+    metrics.request_ended("predict", Version("m", 1), 200, 0.1)
     metrics.flush()
     metrics.model_rejected(long, 1)
     samples = scrape(shared)

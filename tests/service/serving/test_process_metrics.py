@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pigeonhole.service.serving.metric_store import MetricStore, WorkerMetrics
-from pigeonhole.service.serving.metrics import (
+from pigeonhole.service.serving.metric_specs import (
     CORES,
     CPU,
     MAX_FDS,
@@ -22,8 +21,9 @@ from pigeonhole.service.serving.metrics import (
     MODELS_DISK_SIZE,
     OPEN_FDS,
     START_TIME,
-    Metrics,
 )
+from pigeonhole.service.serving.metric_store import MetricStore, WorkerMetrics
+from pigeonhole.service.serving.metrics import Metrics
 from pigeonhole.service.serving.process_list import ProcessList
 from pigeonhole.service.serving.process_metrics import PAGE_BYTES, TICKS_PER_S, ProcessMetrics
 from pigeonhole.service.serving.shared_state import SharedState

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,23 +16,30 @@ from pigeonhole.service.serving.predictor import Predictor
 from pigeonhole.service.serving.statistics import Statistics, read_statistics
 
 
+class Version(NamedTuple):
+    """The part of a model that identifies its requests."""
+
+    name: str
+    version: int
+
+
 @pytest.fixture
 def workers(shared) -> list[Metrics]:
     return [Metrics(shared.worker(slot)) for slot in range(2)]
 
 
 def test_request_without_a_model_has_no_statistics(shared, workers) -> None:
-    workers[0].request_ended("infer", "", None, 404, 0.1)
+    workers[0].request_ended("infer", None, 404, 0.1)
     workers[0].flush()
     assert read_statistics(shared) == {}
 
 
 def test_requests_are_summed_over_workers_and_routes_by_outcome(shared, workers) -> None:
     for metrics in workers:
-        metrics.request_ended("infer", "m", 1, 200, 0.5, 0.125, 0.25)
-        metrics.request_ended("predict", "m", 1, 200, 1.5, 0.25, 0.125)
-        metrics.request_ended("infer", "m", 1, 400, 2.0, 0.0, 0.5)
-        metrics.request_ended("infer", "m", 2, 503, 4.0)
+        metrics.request_ended("infer", Version("m", 1), 200, 0.5, 0.125, 0.25)
+        metrics.request_ended("predict", Version("m", 1), 200, 1.5, 0.25, 0.125)
+        metrics.request_ended("infer", Version("m", 1), 400, 2.0, 0.0, 0.5)
+        metrics.request_ended("infer", Version("m", 2), 503, 4.0)
         metrics.flush()
     found = read_statistics(shared)
     assert set(found) == {("m", 1), ("m", 2)}
@@ -45,12 +53,12 @@ def test_requests_are_summed_over_workers_and_routes_by_outcome(shared, workers)
 def test_last_request_is_the_newest_of_any_worker(shared, workers) -> None:
     before = int(time.time() * 1000)
     for metrics in workers:
-        metrics.request_ended("infer", "m", 1, 200, 0.1)
+        metrics.request_ended("infer", Version("m", 1), 200, 0.1)
         metrics.flush()
         time.sleep(0.005)
     middle = int(time.time() * 1000)
     assert before <= read_statistics(shared)["m", 1].last_ms <= middle
-    workers[0].request_ended("infer", "m", 1, 400, 0.1)
+    workers[0].request_ended("infer", Version("m", 1), 400, 0.1)
     workers[0].flush()
     assert middle <= read_statistics(shared)["m", 1].last_ms <= int(time.time() * 1000)
 
@@ -63,7 +71,7 @@ def test_runs_are_summed_with_run_and_queue_time(shared, workers) -> None:
 
 
 def test_work_of_an_ended_worker_counts(shared, workers) -> None:
-    workers[1].request_ended("infer", "m", 1, 200, 0.5)
+    workers[1].request_ended("infer", Version("m", 1), 200, 0.5)
     workers[1].flush()
     workers[1].model_ran("m", 1, 0.5, 0.0)
     shared.release(1)

@@ -24,7 +24,8 @@ from pigeonhole.service.model.columns import Columns
 from pigeonhole.service.model.repository import Repository
 from pigeonhole.service.serving.batcher import RunPool
 from pigeonhole.service.serving.live_models import LiveModels
-from pigeonhole.service.serving.metrics import Metrics, MetricsCollector
+from pigeonhole.service.serving.metrics import Metrics
+from pigeonhole.service.serving.metrics_collector import MetricsCollector
 from pigeonhole.service.serving.observation import Observation
 from pigeonhole.service.serving.predictor import Predictor
 from pigeonhole.service.serving.reconciler import Reconciler

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from werkzeug.exceptions import RequestTimeout
 
-from pigeonhole.service.serving.metrics import UNKNOWN_ROUTE, Metrics, MetricsCollector
+from pigeonhole.service.serving.metrics import UNKNOWN_ROUTE, Metrics
+from pigeonhole.service.serving.metrics_collector import MetricsCollector
 from pigeonhole.service.serving.shared_state import SharedState
 from pigeonhole.service.web.auth import Authenticator
 from pigeonhole.service.web.handlers.flask_app import make_http_app
