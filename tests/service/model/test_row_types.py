@@ -19,9 +19,7 @@ from pigeonhole.service.model.validation import columns_from_values, rows_from_c
 MAX_ROWS = 100
 
 # The fixture is a signature, which no example changes.
-examples = settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+examples = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 SURROGATES = st.text(st.characters(exclude_categories=()), max_size=4)
 """Any text, halves of surrogate pairs included."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeonhole.service.errors import (
@@ -234,7 +234,6 @@ def test_call_larger_than_the_limit_runs_alone(pool: RunPool) -> None:
     assert echo.runs == [[1], [2, 3, 4, 5], [6]]
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 7), min_size=1, max_size=40),
     threads=st.integers(1, 3),
@@ -262,7 +261,6 @@ def test_callers_in_many_threads_get_their_own_rows_back(
     assert all(len(run) <= max(max_rows, *sizes) for run in echo.runs)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 5), min_size=2, max_size=30),
     share_bad=st.floats(0, 1),
@@ -634,7 +632,6 @@ def test_running_call_can_not_be_cancelled(pool: RunPool) -> None:
     blocked.release()
 
 
-@settings(max_examples=30, deadline=None)
 @given(cancelled=st.lists(st.booleans(), min_size=1, max_size=30))
 def test_call_is_either_cancelled_or_finished_exactly_once(
     cancelled: Sequence[bool],

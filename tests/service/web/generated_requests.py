@@ -64,7 +64,7 @@ def config() -> schemathesis.Config:
 def ask(
     operation: Any,
     mode: GenerationMode,
-    examples: int,
+    examples: int | None = None,
     *,
     answered: bool = False,
     busy: Callable[[str], bool] = lambda path: path.endswith("/ready"),
@@ -74,12 +74,15 @@ def ask(
     Args:
         operation: of schemathesis.
         mode: whether they are to fit.
-        examples: how many.
+        examples: how many; the profile's number if None.
         answered: whether JSON must be answered 200.
         busy: paths that may be unavailable.
     """
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples or settings.default.max_examples,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def send(case: Any) -> None:
         if answered:
@@ -91,3 +94,8 @@ def ask(
             assert answer.status_code == 200, answer.text
 
     send()
+
+
+def can_be_wrong(operation: Any) -> bool:
+    """Return whether schemathesis can make a wrong request: the names in paths are a fixed list."""
+    return bool(operation.body or operation.headers or operation.query)

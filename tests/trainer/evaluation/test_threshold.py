@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeonhole.trainer.errors import SettingError
@@ -57,7 +57,6 @@ tables = st.lists(st.tuples(st.booleans(), edges), min_size=1, max_size=30)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "recall@0.5", "recall@0.9"])
-@settings(max_examples=60, deadline=None)
 @given(table=tables)
 def test_no_other_threshold_is_better(metric: str, table) -> None:
     positive = np.array([hit for hit, _ in table])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeonhole.trainer.errors import TrainingError
@@ -246,7 +246,6 @@ def test_a_validation_loss_that_is_no_number_ends_the_fit_too(rng) -> None:
         network.fit(x, y, epochs=2, batch_size=4, rng=rng, validation_data=far)
 
 
-@settings(max_examples=30, deadline=None)
 @given(rows=st.integers(0, 40), batch_size=st.integers(1, 50))
 def test_a_prediction_is_the_same_in_parts_of_any_size(rows: int, batch_size: int) -> None:
     network = every_kind()

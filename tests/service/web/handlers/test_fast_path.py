@@ -11,6 +11,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import current_thread
 from typing import Any
@@ -119,7 +120,9 @@ def models(tmp_path_factory, write_model) -> Path:
     return folder
 
 
+@cache
 def loaded(path: Path, name: str, version: int) -> Model:
+    # The checks of the heavy model at load time take half a second, so the tests share it.
     return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
 

@@ -561,8 +561,6 @@ SNIPPETS = [
 ]
 INPUT = st.lists(st.sampled_from(SNIPPETS) | st.binary(max_size=20), max_size=12)
 USUAL = settings(
-    max_examples=120,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

@@ -9,7 +9,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeonhole.service.app import Service
@@ -444,7 +444,6 @@ SCALARS = (
 VALUES = SCALARS | st.just([]) | st.just({})
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     rows=st.lists(st.tuples(*[VALUES] * 5), max_size=4)
     | st.lists(

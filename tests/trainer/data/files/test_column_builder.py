@@ -33,9 +33,6 @@ plain = [whole, fixed, floats, codes, commas, thousands]
 
 BLOCK_BYTES = 2**8
 
-EXAMPLES = 60
-"""Each cleans two whole tables: these two tests are the ones that take seconds."""
-
 
 @st.composite
 def columns(draw, rows: int) -> list[str]:
@@ -84,22 +81,14 @@ def outcome(table: Table) -> list:
     ]
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
-    max_examples=EXAMPLES,
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=tables())
 def test_a_table_is_understood_as_if_all_of_it_were_text(write, text):
     path = write(text)
     assert outcome(read_table(path, ["y"], BLOCK_BYTES)) == outcome(read_table(path))
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
-    max_examples=EXAMPLES,
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=tables(), other=tables())
 def test_a_table_is_encoded_by_the_schema_of_another_as_if_all_of_it_were_text(write, text, other):
     try:
