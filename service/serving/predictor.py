@@ -23,7 +23,7 @@ QUICK_S = 0.001
 costs some 50 us, and other calls wait no longer for the run than for a large response."""
 
 BATCH_ROWS = 256
-"""Most rows of a batch: beyond that, more rows in one run are no cheaper."""
+"""Most rows of a batch: beyond that, a row costs the same in a batch as alone."""
 
 
 class Predictor:

@@ -71,9 +71,9 @@ def test_check_rejects_a_folder_without_models(tmp_path) -> None:
 
 
 def test_check_rejects_a_missing_default_model(models) -> None:
-    result = run("check", "--models", models, "--default-model", "nobody")
+    result = run("check", "--models", models, "--default-model", "absent")
     assert result.exit_code == 2
-    assert "the default model 'nobody' does not exist" in result.stderr
+    assert "the default model 'absent' does not exist" in result.stderr
 
 
 def test_check_rejects_an_invalid_serving_toml(models) -> None:
