@@ -1,4 +1,4 @@
-"""Columns: the rows of a request in the form that a graph takes, whatever protocol they came by."""
+"""Rows and predictions as arrays, the same for every protocol."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy.typing as npt
 
 
 class Columns(msgspec.Struct, frozen=True, eq=False):
-    """Rows as two arrays, their columns in the order of the signature.
+    """Decoded rows as two arrays, with columns in the order of the signature.
 
     Attributes:
-        numbers: float64 (rows, numbers); NaN is missing; booleans are 1 and 0, datetimes seconds
-            since 1970-01-01T00:00:00 UTC.
-        categories: str objects (rows, categories); the empty text is missing.
+        numbers: float64 (rows, numbers). Missing is NaN, true is 1, false is 0, a datetime is
+            seconds since 1970-01-01T00:00:00 UTC.
+        categories: str objects (rows, categories). Missing is the empty text.
     """
 
     numbers: npt.NDArray[np.float64]
     categories: npt.NDArray[Any]
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return len(self.numbers)
 
 
 class Prediction(msgspec.Struct, frozen=True, eq=False):
-    """What a model says of each row.
+    """The label and the class probabilities of each row.
 
     Attributes:
-        labels: the class names, (rows,).
+        labels: class names, (rows,).
         probabilities: float32 (rows, classes), in the order of the signature's classes.
     """
 
@@ -40,7 +40,7 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
 
 
 def concatenate(parts: Sequence[Columns]) -> Columns:
-    """All rows, one call's after the other's."""
+    """Return the rows of several calls one after the other."""
     return Columns(
         np.concatenate([columns.numbers for columns in parts]),
         np.concatenate([columns.categories for columns in parts]),
@@ -48,11 +48,16 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
 
 
 def split_by_call(prediction: Prediction, parts: Sequence[Columns]) -> list[Prediction]:
-    """What is said of all rows, dealt to the calls that they came from."""
-    own, start = [], 0
+    """Return the prediction of each call.
+
+    Args:
+        prediction: the prediction of all rows.
+        parts: the rows of each call, as passed to `concatenate`.
+    """
+    split, start = [], 0
     labels, probabilities = prediction.labels, prediction.probabilities
     for columns in parts:
         end = start + len(columns)
-        own.append(Prediction(labels[start:end], probabilities[start:end]))
+        split.append(Prediction(labels[start:end], probabilities[start:end]))
         start = end
-    return own
+    return split

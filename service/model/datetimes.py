@@ -1,7 +1,7 @@
-"""Dates and times: from a caller's text to seconds since 1970, and back for people to read.
+"""Convert datetimes from text to seconds since 1970, and back.
 
-ISO 8601 is always understood, and one further pattern where a feature names it. Nothing is guessed:
-what fits neither is refused, for 01/02/2024 means two different days.
+ISO 8601 text is always valid. A feature may name one further format. Other texts are rejected rather
+than guessed, because 01/02/2024 can mean two days.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ ISO = re.compile(
     r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?",
     re.ASCII,
 )
-"""What is taken of ISO 8601. Python reads more: 20240501, weeks, and in later releases 24:00."""
+"""The accepted part of ISO 8601. Python reads more: 20240501, weeks, and in later releases 24:00."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""Where the seconds are counted from, and the day that a time without a date belongs to."""
+"""Second 0, and the date of a time without a date."""
 
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-"""The moments that can be shown: the years 1 to 9999."""
+"""The range of `to_text`: years 1 to 9999."""
 
 EXAMPLE = datetime(2024, 12, 31, 13, 45, 30, tzinfo=UTC)
-"""Shown in a feature's own format: its day can be no month."""
+"""The example in a feature's own format. Its day, 31, can't be read as a month."""
 
 _PARTS = {
     "%Y": r"(?P<year>\d{4})",
@@ -41,29 +41,29 @@ _TIMES = ("%H:%M", "%H:%M:%S")
 
 
 def _pattern(format_: str) -> re.Pattern[str]:
-    spelled = re.escape(format_)  # which leaves percent signs as they are
+    pattern = re.escape(format_)  # does not change percent signs
     for part, digits in _PARTS.items():
-        spelled = spelled.replace(part, digits)
-    return re.compile(spelled, re.ASCII)
+        pattern = pattern.replace(part, digits)
+    return re.compile(pattern, re.ASCII)
 
 
 FORMATS: Mapping[str, re.Pattern[str]] = {
     format_: _pattern(format_)
     for format_ in (*_DATES, *(f"{day} {hour}" for day in _DATES for hour in _TIMES), *_TIMES)
 }
-"""The formats that a feature may name, in strptime's letters: the contract's list."""
+"""The formats that a feature may name, in the notation of strptime, with their patterns."""
 
 
 def to_seconds(text: str, format_: str | None = None) -> float:
-    """Seconds since 1970-01-01T00:00:00 UTC.
+    """Return the seconds from 1970-01-01T00:00:00 UTC to a datetime.
 
     Args:
-        text: ISO 8601, or in that format. Without an offset it is UTC, a time without a date is one
-            of 1970-01-01, and what is finer than microseconds is cut off.
+        text: ISO 8601, or in the format. Without an offset it is UTC. A time without a date is on
+            1970-01-01. Digits beyond microseconds are cut off.
         format_: one of ``FORMATS``, or None.
 
     Raises:
-        ValueError: for any other text, and for days and times that there are not.
+        ValueError: the text is in another format, or the date or time does not exist.
     """
     if ISO.fullmatch(text):
         moment = datetime.fromisoformat(text)
@@ -81,36 +81,40 @@ def to_seconds(text: str, format_: str | None = None) -> float:
             tzinfo=UTC,
         )
     else:
-        raise ValueError("no date or time")
+        raise ValueError("not a date or time")
     return (moment - EPOCH).total_seconds()
 
 
 def to_text(seconds: float, format_: str | None = None) -> str:
-    """Seconds since 1970 as the shortest ISO 8601 in UTC: ``2024-05-01``, ``2024-05-01T13:45``.
+    """Return seconds since 1970 as the shortest ISO 8601 text in UTC.
 
-    A time without a date is written in its own format, ``13:45``. What lies before the year 1 or
-    after the year 9999 is shown as ``FIRST`` or ``LAST``.
+    Examples are ``2024-05-01`` and ``2024-05-01T13:45``. With a format of times, a time on
+    1970-01-01 is written in that format: ``13:45``.
+
+    Args:
+        seconds: values outside the years 1 to 9999 are clipped to ``FIRST`` or ``LAST``.
+        format_: the feature's format.
     """
     try:
         moment = EPOCH + timedelta(seconds=seconds)
     except OverflowError:
         moment = FIRST if seconds < 0 else LAST
-    moment = moment.replace(tzinfo=None)  # UTC goes without saying
+    moment = moment.replace(tzinfo=None)  # so that isoformat leaves +00:00 out
     if format_ in _TIMES and moment.date() == EPOCH.date():
         return moment.strftime(format_)
     if moment.time() == time.min:
         return moment.date().isoformat()
-    whole = not moment.second and not moment.microsecond
-    return moment.isoformat(timespec="minutes" if whole else "auto")
+    has_seconds = moment.second or moment.microsecond
+    return moment.isoformat(timespec="auto" if has_seconds else "minutes")
 
 
 def example(format_: str | None) -> str:
-    """A text in that format, or in ISO 8601."""
+    """Return an example in a format, or in ISO 8601."""
     return "2024-05-01T13:45" if format_ is None else EXAMPLE.strftime(format_)
 
 
-def expected(format_: str | None) -> str:
-    """What a caller is asked for, in words, with examples."""
+def describe_format(format_: str | None) -> str:
+    """Return in words which texts are valid, with two examples."""
     if format_ is None:
         return f"a date such as 2024-05-01 or {example(None)}"
     text = example(format_)

@@ -1,19 +1,19 @@
-"""The class names of a file made elsewhere, read from its graph.
+"""Find the class names of a model file without metadata in its ONNX graph.
 
-Where an exporter leaves the ZipMap out, the probabilities are a plain matrix, and the names of its
-columns stand inside the graph alone: at the node that the label comes from. So the way goes from
-the label output backwards, until something holds a list of names:
+Without a ZipMap, the probabilities are a plain matrix. The names of its columns are then only in the
+node that the label comes from. So the search starts at the label output and follows the nodes
+backwards until one of them holds a list of names:
 
 - a classifier node, in its ``classlabels_`` attributes, or
-- a node that picks from a constant list by place, which is how converters write most others.
+- a node that picks from a constant list by index, as most converters write it.
 
-Anything else ends the way, and no name is found. Where one classifier node gives both label and
-probabilities, its names are those of the columns by what the operator means. All else is a claim of
-the file: whoever takes it holds it against what the graph answers.
+The search ends without names at any other node. The names are certain if one classifier node returns
+both label and probabilities, because the operator defines their order. Otherwise the caller must
+compare the names with the graph's answers.
 
-onnxruntime tells nothing of nodes, and the service has no other reader of ONNX, so this one takes
-the few fields that it needs from the protobuf bytes. It looks at a bounded number of fields, and
-copies nothing but names. Where it can't read on, it finds nothing: to refuse a file is not its part.
+onnxruntime does not give access to nodes, and the service does not depend on ``onnx``. So this module
+parses the few protobuf fields that it needs. It reads a bounded number of fields and copies only
+names. If it can't parse a file, it returns no names, and leaves rejecting the file to others.
 """
 
 from __future__ import annotations
@@ -24,46 +24,46 @@ from dataclasses import dataclass
 import numpy as np
 
 FIELD_LIMIT = 200_000
-"""Fields and numbers that are looked at in one file, which takes some tenths of a second. Ensembles
-of hundreds of members have tens of thousands; what a member learned isn't looked at."""
+"""Limit of fields and numbers read from one file, which takes some tenths of a second. Ensembles of
+hundreds of members have tens of thousands, because learned parameters are not read."""
 
 ML = "ai.onnx.ml"
 
-CLASSIFIERS = {
+CLASSIFIER_OPERATORS = {
     (ML, name) for name in ("LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier")
 }
-"""Their first result is the label, and one of their attributes names the columns of the second."""
+"""Operators whose first output is the label. An attribute names the columns of the second output."""
 
 CLASS_LABELS = ("classlabels_strings", "classlabels_ints", "classlabels_int64s")
 
-PICKING = {(ML, "ArrayFeatureExtractor"), ("", "Gather")}
-"""Their first input is a list, their second the places of what they pick from it."""
+PICK_OPERATORS = {(ML, "ArrayFeatureExtractor"), ("", "Gather")}
+"""Operators whose first input is a list, and whose second input is the indices to pick from it."""
 
-PASSING = {
+RESHAPE_OPERATORS = {
     ("", name)
     for name in ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 }
-"""They give their first input in another form."""
+"""Operators that return their first input in another type or shape."""
 
-UNMOVED = {("", name) for name in ("Cast", "Identity")}
-"""Of those, what leaves every column where it is."""
+COLUMN_PRESERVING = {("", name) for name in ("Cast", "Identity")}
+"""Reshape operators that keep the order of columns."""
 
 CONSTANT = ("", "Constant")
 
-# Wire types of protobuf. Groups, of which ONNX has none, are not read.
+# Wire types of protobuf, except groups, which ONNX does not use.
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
 
 VARINT_BITS = 64
 
-LAST_OF_VARINT = 0x80
-"""Each byte of a number is at least this, but for the last one."""
+CONTINUATION_BIT = 0x80
+"""Set in every byte of a varint except the last one."""
 
 TEXT_BYTES = 64
-"""So many bytes of text count as one field more, which bounds what names may take to some MB."""
+"""Bytes of text that count as one field. This limits the memory of names to a few MB."""
 
-# Numbers of fields, as in onnx.proto.
+# Field numbers of onnx.proto.
 MODEL_GRAPH = 7
 GRAPH_NODE, GRAPH_INITIALIZER = 1, 5
 NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 1, 2, 4, 5, 7
@@ -71,27 +71,26 @@ ATTRIBUTE_NAME, ATTRIBUTE_TENSOR, ATTRIBUTE_INTS, ATTRIBUTE_STRINGS = 1, 5, 8, 9
 TENSOR_DIMS, TENSOR_TYPE, TENSOR_STRINGS, TENSOR_NAME, TENSOR_RAW = 1, 2, 6, 8, 9
 
 STRING = 8
-"""The element type of tensors of text."""
+"""Element type of tensors of strings."""
 
-WHOLE_NUMBERS = {6: (5, "<i4"), 7: (7, "<i8")}
-"""By element type: the field of its values, and what the raw bytes that may stand instead hold."""
+INTEGERS = {6: (5, "<i4"), 7: (7, "<i8")}
+"""By element type: the field of its values, and the numpy type of raw bytes used instead."""
 
 Value = int | memoryview
 Message = dict[int, list[Value]]
 
 
 class UnreadableGraph(Exception):
-    """Bytes that are no ONNX model, say something twice, or hold more than is looked at."""
+    """Bytes are not an ONNX model, repeat a single-valued field, or exceed the limit."""
 
 
 @dataclass(frozen=True)
 class ClassNames:
-    """What a graph's label is chosen from.
+    """The class names found in a graph.
 
     Attributes:
-        names: in the order of their places, whole numbers as their digits; empty where they can't
-            be told.
-        certain: whether they are surely the names of the probabilities' columns, in this order.
+        names: in the order of their indices, with integers as digits; empty if none were found.
+        certain: whether they surely name the columns of the probabilities in this order.
     """
 
     names: tuple[str, ...] = ()
@@ -99,50 +98,52 @@ class ClassNames:
 
 
 def find_class_names(content: bytes, label: str, probabilities: str) -> ClassNames:
-    """Find the names of a graph's classes.
+    """Return the class names in a graph.
 
     Args:
-        content: the bytes of the file, whatever they are.
-        label: the output of the graph that is the label.
-        probabilities: the output that is the probabilities.
+        content: the bytes of the file.
+        label: the graph's output of labels.
+        probabilities: the graph's output of probabilities.
     """
     try:
-        names, certain = _Reader().names(memoryview(content), label, probabilities)
+        names, certain = _Reader().find_names(memoryview(content), label, probabilities)
     except (UnreadableGraph, UnicodeDecodeError):
         return ClassNames()
     return ClassNames(tuple(names), certain and bool(names))
 
 
 class _Reader:
-    """Reads one file, and counts what it looks at."""
+    """Parses one file and counts the fields that it reads."""
 
     def __init__(self) -> None:
-        self._left = FIELD_LIMIT
+        self._remaining = FIELD_LIMIT
 
-    def names(self, model: memoryview, label: str, scores: str) -> tuple[list[str], bool]:
-        """The names behind the label, and whether the scores come from where it comes from."""
+    def find_names(
+        self, model: memoryview, label: str, probabilities: str
+    ) -> tuple[list[str], bool]:
+        """Return the names behind the label, and whether one node returns both outputs."""
         graph = self._message(_view(_only(self._message(model), MODEL_GRAPH)))
-        wanted, picked = label, False
-        # A node stands after those that it takes from, so once through them is the whole way.
+        is_picked = False
+        # Nodes are in topological order, so one pass in reverse follows the whole path.
         for value in reversed(graph.get(GRAPH_NODE, [])):
             node = self._message(_view(value))
             outputs = self._texts(node.get(NODE_OUTPUT, []))
-            if wanted not in outputs and scores not in outputs:
+            if label not in outputs and probabilities not in outputs:
                 continue
             inputs = self._texts(node.get(NODE_INPUT, []))
             operator = (self._text(node, NODE_DOMAIN), self._text(node, NODE_OPERATOR))
-            if scores in outputs and operator in UNMOVED and inputs:
-                scores = inputs[0]
-            if wanted not in outputs:
+            if probabilities in outputs and operator in COLUMN_PRESERVING and inputs:
+                probabilities = inputs[0]
+            if label not in outputs:
                 continue
-            if picked:
+            if is_picked:
                 return (self._constant(node) if operator == CONSTANT else []), False
-            if operator in CLASSIFIERS and wanted == outputs[0]:
-                return self._class_labels(node), scores in outputs[1:]
-            if operator not in PASSING | PICKING or not inputs:
+            if operator in CLASSIFIER_OPERATORS and label == outputs[0]:
+                return self._class_labels(node), probabilities in outputs[1:]
+            if operator not in RESHAPE_OPERATORS | PICK_OPERATORS or not inputs:
                 return [], False
-            wanted, picked = inputs[0], operator in PICKING
-        return (self._initializer(graph, wanted) if picked else []), False
+            label, is_picked = inputs[0], operator in PICK_OPERATORS
+        return (self._initializer(graph, label) if is_picked else []), False
 
     def _class_labels(self, node: Message) -> list[str]:
         lists = []
@@ -150,8 +151,8 @@ class _Reader:
             for attribute in self._named(node, NODE_ATTRIBUTE, ATTRIBUTE_NAME, name):
                 lists.append(self._texts(attribute.get(ATTRIBUTE_STRINGS, [])))
                 lists.append(self._digits(attribute.get(ATTRIBUTE_INTS, [])))
-        there = [names for names in lists if names]
-        return there[0] if len(there) == 1 else []
+        non_empty = [names for names in lists if names]
+        return non_empty[0] if len(non_empty) == 1 else []
 
     def _constant(self, node: Message) -> list[str]:
         values = self._named(node, NODE_ATTRIBUTE, ATTRIBUTE_NAME, "value")
@@ -163,18 +164,18 @@ class _Reader:
         return self._list(tensors[0]) if len(tensors) == 1 else []
 
     def _list(self, tensor: Message) -> list[str]:
-        """What a tensor of one row holds; nothing of another shape, or values kept elsewhere."""
+        """Return the values of a tensor with one row; empty for other shapes and external data."""
         element_type = _only(tensor, TENSOR_TYPE)
         if element_type == STRING:
             names = self._texts(tensor.get(TENSOR_STRINGS, []))
-        elif element_type in WHOLE_NUMBERS:
-            field, raw = WHOLE_NUMBERS[element_type]
+        elif element_type in INTEGERS:
+            field, raw = INTEGERS[element_type]
             names = self._digits(tensor.get(field, []))
             for value in tensor.get(TENSOR_RAW, []):
                 names += self._raw_digits(_view(value), np.dtype(raw))
         else:
             return []
-        dims = self._whole_numbers(tensor.get(TENSOR_DIMS, []))
+        dims = self._integers(tensor.get(TENSOR_DIMS, []))
         if not dims or dims[-1] != len(names) or any(size != 1 for size in dims[:-1]):
             return []
         return names
@@ -186,19 +187,19 @@ class _Reader:
         return [str(number) for number in np.frombuffer(raw, dtype).tolist()]
 
     def _digits(self, values: list[Value]) -> list[str]:
-        return [str(number) for number in self._whole_numbers(values)]
+        return [str(number) for number in self._integers(values)]
 
-    def _whole_numbers(self, values: list[Value]) -> list[int]:
-        """Repeated whole numbers, each in a field of its own or many in one."""
+    def _integers(self, values: list[Value]) -> list[int]:
+        """Return a repeated integer field, packed or not."""
         numbers = []
         for value in values:
             if isinstance(value, int):
                 numbers.append(value)
                 continue
-            place = 0
-            while place < len(value):
+            position = 0
+            while position < len(value):
                 self._count(1)
-                number, place = _varint(value, place)
+                number, position = _varint(value, position)
                 numbers.append(number)
         half = 1 << (VARINT_BITS - 1)
         return [number - 2 * half if number >= half else number for number in numbers]
@@ -212,10 +213,10 @@ class _Reader:
         return [str(view, "utf-8") for view in views]
 
     def _named(self, message: Message, field: int, name_field: int, name: str) -> list[Message]:
-        """Those of the repeated messages in this field that have this name."""
+        """Return the messages in a repeated field that have this name."""
         named = []
         for value in message.get(field, []):
-            # No further than to the name: what follows may be the weights of a whole network.
+            # Read up to the name only, because the weights of a network may follow.
             found = next((v for f, v in self._fields(_view(value)) if f == name_field), None)
             if found is not None and bytes(_view(found)[: len(name) + 1]) == name.encode():
                 named.append(self._message(_view(value)))
@@ -228,48 +229,49 @@ class _Reader:
         return message
 
     def _fields(self, content: memoryview) -> Iterator[tuple[int, Value]]:
-        """Number and value of each field, from left to right; those of fixed size are left out."""
-        place = 0
-        while place < len(content):
+        """Yield number and value of each field in order, except fields of fixed size."""
+        position = 0
+        while position < len(content):
             self._count(1)
-            key, place = _varint(content, place)
+            key, position = _varint(content, position)
             field, wire_type = key >> 3, key & 7
             if wire_type == VARINT:
-                value, place = _varint(content, place)
+                value, position = _varint(content, position)
                 yield field, value
             elif wire_type == LENGTH:
-                size, place = _varint(content, place)
-                if size > len(content) - place:
+                size, position = _varint(content, position)
+                if size > len(content) - position:
                     raise UnreadableGraph
-                yield field, content[place : place + size]
-                place += size
+                yield field, content[position : position + size]
+                position += size
             elif wire_type in FIXED_BYTES:
-                place += FIXED_BYTES[wire_type]
+                position += FIXED_BYTES[wire_type]
             else:
                 raise UnreadableGraph
 
-    def _count(self, more: int) -> None:
-        self._left -= more
-        if self._left < 0:
+    def _count(self, fields: int) -> None:
+        """Count fields that are read."""
+        self._remaining -= fields
+        if self._remaining < 0:
             raise UnreadableGraph
 
 
-def _varint(content: memoryview, place: int) -> tuple[int, int]:
-    """An unsigned number of at most 64 bits, 7 in a byte, and the place after it."""
+def _varint(content: memoryview, position: int) -> tuple[int, int]:
+    """Return an unsigned integer of at most 64 bits, 7 in a byte, and the position after it."""
     number = 0
     for shift in range(0, VARINT_BITS, 7):
-        if place >= len(content):
+        if position >= len(content):
             raise UnreadableGraph
-        byte = content[place]
-        place += 1
+        byte = content[position]
+        position += 1
         number |= (byte & 0x7F) << shift
-        if byte < LAST_OF_VARINT:
-            return number & ((1 << VARINT_BITS) - 1), place
+        if not byte & CONTINUATION_BIT:
+            return number & ((1 << VARINT_BITS) - 1), position
     raise UnreadableGraph
 
 
 def _only(message: Message, field: int) -> Value:
-    """The value of a field that must stand there once: of several, readers differ in what counts."""
+    """Return the value of a single-valued field; reject repeats, which parsers read differently."""
     values = message.get(field, [])
     if len(values) != 1:
         raise UnreadableGraph

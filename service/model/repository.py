@@ -1,16 +1,16 @@
-"""The model folder: which names and versions lie there, and which of them are meant to be live.
+"""The model folder: the models and versions on disk, and which versions should be live.
 
     <folder>/<name>/<version>/model.onnx
     <folder>/<name>/serving.toml            optional: ``live = [2, 3]``
 
-Where one model alone is served the folder is that model's own, with versions or with a bare file, as
-it comes from a store of models that has its own notion of versions:
+A folder may also hold a single model, with versions or as one file. Model stores with versions of
+their own deliver a model so:
 
     <folder>/<version>/model.onnx
-    <folder>/model.onnx                     version 1; so is a lone file of another name
+    <folder>/model.onnx                     version 1; or the only ``.onnx`` file of any name
     <folder>/serving.toml                   optional
 
-Only names and sizes are read here; what is in a file is ``artifact``'s business.
+This module reads names and sizes. `artifact` reads the files.
 """
 
 from __future__ import annotations
@@ -24,32 +24,33 @@ from pathlib import Path
 from ..files import digest_path, read_file
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""A model's name: it stands in paths, metric labels and logs, so it is kept plain."""
+"""Valid model names. They appear in paths, metric labels and logs."""
 
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
-"""A version's folder: a positive whole number."""
+"""Valid names of a version's folder: positive integers."""
 
 FILE = "model.onnx"
 
-BARE = 1
-"""The version that a file has which lies in no version's folder."""
+BARE_FILE_VERSION = 1
+"""The version of a model file outside a version's folder."""
 
 Stamp = tuple[int, ...]
-"""What changes when a file or its digest does: device, inode, size, time of last change (ns)."""
+"""Device, inode, size and modification time (ns) of a model file and of its digest file. A change
+of either file changes the stamp."""
 
 SERVING_BYTES = 64 * 1024
-"""Largest ``serving.toml`` that is read."""
+"""Size limit of ``serving.toml``."""
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What lies in one model's folder.
+    """The versions of one model on disk.
 
     Attributes:
-        versions: each version's file with its stamp.
-        live: the versions that ``serving.toml`` asks for; None where it leaves the choice open,
-            and then the newest that can be loaded is live.
-        problem: why ``serving.toml`` can't be followed, or what else is wrong.
+        versions: each version's file and stamp.
+        live: the versions in ``serving.toml``. None if it does not name any: then the newest
+            version that loads is live.
+        problem: why the folder or ``serving.toml`` can't be read, if so.
     """
 
     versions: Mapping[int, tuple[Path, Stamp]]
@@ -59,12 +60,12 @@ class ModelFolder:
 
 @dataclass(frozen=True)
 class FolderScan:
-    """The whole model folder at one moment.
+    """The contents of the model folder at one moment.
 
     Attributes:
-        models: each model under its name.
-        problem: why the folder could not be read; ``models`` says nothing then.
-        ignored: folders passed over, with the reason.
+        models: the models by name.
+        problem: why the folder can't be read, if so; ``models`` is then empty.
+        ignored: the reason for each ignored subfolder, by name.
     """
 
     models: Mapping[str, ModelFolder]
@@ -73,15 +74,15 @@ class FolderScan:
 
 
 class Repository:
-    """Where each version of each model lies: the only one who knows how the folder is laid out.
+    """The model folder. Only this class knows its layout.
 
     Args:
         folder: the model folder.
-        only: the name of the one model whose folder it is; empty where it is many models'.
+        only: the name of the folder's single model; empty for a folder of many models.
 
     Attributes:
-        folder: the same.
-        expected: what lies in such a folder, for people.
+        folder: the model folder.
+        expected: the expected layout, in words.
     """
 
     def __init__(self, folder: Path, only: str = "") -> None:
@@ -90,13 +91,13 @@ class Repository:
         self.expected = f"{layout} in {folder}"
 
     def scan(self) -> FolderScan:
-        """What lies there now. Never raises: what can't be read is said in the listing.
+        """Return the current contents of the folder. Problems are part of the result.
 
-        The one model of a folder of its own is always listed, if need be with nothing but a problem.
+        The scan of a single model's folder always holds that model, if only with a problem.
         """
-        return self._own_folder() if self._only else self._many()
+        return self._scan_single() if self._only else self._scan_many()
 
-    def _many(self) -> FolderScan:
+    def _scan_many(self) -> FolderScan:
         models: dict[str, ModelFolder] = {}
         ignored: dict[str, str] = {}
         try:
@@ -108,37 +109,37 @@ class Repository:
             if entry.name.startswith("."):
                 continue
             if not NAME.fullmatch(entry.name):
-                ignored[entry.name] = f"no model's name: {NAME.pattern} is asked for"
+                ignored[entry.name] = f"not a valid model name, expected {NAME.pattern}"
                 continue
             model = _model_folder(entry)
             if model.versions or model.problem:
                 models[entry.name] = model
-            elif not any(entry.glob(".new-*")):  # a first version is being published
-                ignored[entry.name] = f"holds no <version>/{FILE}"
+            elif not any(entry.glob(".new-*")):  # the trainer is publishing the first version
+                ignored[entry.name] = f"no <version>/{FILE} in it"
         return FolderScan(models, ignored=ignored)
 
-    def _own_folder(self) -> FolderScan:
+    def _scan_single(self) -> FolderScan:
         model = _model_folder(self.folder)
         ignored: dict[str, str] = {}
         if model.problem:
             model = replace(model, problem=f"{self.folder}: {model.problem}")
         elif stamp := _stamp(self.folder / FILE):
-            ignored = {str(v): f"{FILE} stands beside it" for v in sorted(model.versions)}
-            model = replace(model, versions={BARE: (self.folder / FILE, stamp)})
+            ignored = {str(v): f"{FILE} beside it takes precedence" for v in sorted(model.versions)}
+            model = replace(model, versions={BARE_FILE_VERSION: (self.folder / FILE, stamp)})
         elif not model.versions:
-            model = self._bare(model)
+            model = self._find_bare_file(model)
         return FolderScan({self._only: model}, ignored=ignored)
 
-    def _bare(self, model: ModelFolder) -> ModelFolder:
-        """The model as a lone file of any name, or why there is none."""
+    def _find_bare_file(self, model: ModelFolder) -> ModelFolder:
+        """Return the model with the only ``.onnx`` file as its version, or with a problem."""
         files = sorted(path for path in self.folder.glob("[!.]*.onnx") if _is_file(path))
         if len(files) > 1:
             names = ", ".join(f"'{path.name}'" for path in files)
-            problem = f"{self.folder} holds {names}, and none is called {FILE}"
+            problem = f"{self.folder} holds {names}: rename one of them to {FILE}"
             return replace(model, problem=problem)
         if not files or not (stamp := _stamp(files[0])):
-            return replace(model, problem=f"there is no {self.expected}")
-        return replace(model, versions={BARE: (files[0], stamp)})
+            return replace(model, problem=f"no model found, expected {self.expected}")
+        return replace(model, versions={BARE_FILE_VERSION: (files[0], stamp)})
 
 
 def _model_folder(folder: Path) -> ModelFolder:
@@ -157,7 +158,7 @@ def _model_folder(folder: Path) -> ModelFolder:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is a file; a link to where nobody may look is none."""
+    """Return whether a path is a file; False for a link to a folder without permission."""
     try:
         return path.is_file()
     except OSError:
@@ -165,7 +166,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _stamp(path: Path) -> Stamp | None:
-    """None where there is no file."""
+    """Return the stamp of a model file; None if there is no file."""
     stamp: Stamp = ()
     for file in (path, digest_path(path)):
         try:
@@ -177,6 +178,11 @@ def _stamp(path: Path) -> Stamp | None:
 
 
 def _live_versions(path: Path) -> tuple[int, ...] | None:
+    """Return the versions that a ``serving.toml`` lists; None if it lists none.
+
+    Raises:
+        ValueError: the file can't be read or is invalid.
+    """
     try:
         settings = tomllib.loads(read_file(path, SERVING_BYTES).decode("utf-8"))
     except FileNotFoundError:
@@ -190,10 +196,10 @@ def _live_versions(path: Path) -> tuple[int, ...] | None:
     live = settings.get("live")
     if live is None:
         return None
-    if (
-        not isinstance(live, list)
-        or not live
-        or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in live)
-    ):
+    if not (isinstance(live, list) and live and all(map(_is_version, live))):
         raise ValueError(f"live is {live!r}, expected a list of versions such as [2, 3]")
     return tuple(sorted(set(live)))
+
+
+def _is_version(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -1,7 +1,7 @@
-"""What a row must look like: the features in order, and the classes that come back.
+"""The signature of a model: its features and its classes, in order.
 
-A signature is read from the model file's metadata. It is the one source for validation, the
-OpenAPI document, the pages and every protocol.
+It comes from the model file's metadata. Validation, the OpenAPI document, the pages and every
+protocol are derived from it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from . import datetimes
 from .threshold import Threshold
 
 EXACT_WHOLE = 2.0**53
-"""Up to here doubles hold every whole number, so digits say no more than is known."""
+"""Limit of integers as doubles. Below it, a double's digits are exact."""
 
 LONG_WHOLE = 1e6
-"""From here on ``g`` would write numbers with an exponent."""
+"""From this number on, the format ``g`` writes an exponent."""
 
 
 class Kind(StrEnum):
-    """What a feature's values are.
+    """The kind of a feature's values.
 
-    Numbers, booleans and datetimes travel in the ``numbers`` tensor (booleans as 1 and 0, datetimes
-    as seconds since 1970-01-01T00:00:00 UTC), categories in the ``categories`` tensor.
+    Numbers, booleans (1 and 0) and datetimes (seconds since 1970-01-01T00:00:00 UTC) are columns of
+    the graph's input ``numbers``, categories are columns of ``categories``.
     """
 
     NUMBER = "number"
@@ -38,18 +38,18 @@ class Kind(StrEnum):
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One column that a model asks for.
+    """A feature of a model: one column of its rows.
 
     Attributes:
-        name: as callers name it.
+        name: the name in requests.
         kind: number, boolean, datetime or category.
-        required: whether leaving it out, or null, is an error.
-        unit: for people, such as ``cm``.
-        minimum: smallest value seen in training, of datetimes in seconds; None where unknown.
-        maximum: largest value seen in training, of datetimes in seconds; None where unknown.
-        categories: each category seen in training with its count; empty where unknown.
-        default: what the graph puts where a number is missing, for people.
-        format: how a datetime may be written besides ISO 8601, one of ``datetimes.FORMATS``.
+        required: whether a missing value is an error.
+        unit: such as ``cm``; for people.
+        minimum: smallest value in training, of datetimes in seconds; None if unknown.
+        maximum: largest value in training, of datetimes in seconds; None if unknown.
+        categories: counts in training by category; empty if unknown.
+        default: the value that the graph uses for a missing number; for people.
+        format: format of datetimes besides ISO 8601, one of ``datetimes.FORMATS``.
     """
 
     name: str
@@ -63,10 +63,10 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     format: str | None = None
 
     def seconds(self, text: str) -> float:
-        """The seconds since 1970 that a text means for this datetime; NaN where it is blank.
+        """Return a datetime's text as seconds since 1970; NaN for blank text.
 
         Raises:
-            ValueError: for a text that is no datetime, and a blank one where it is required.
+            ValueError: the text is not a datetime, or is blank and a value is required.
         """
         text = text.strip()
         if not text and not self.required:
@@ -74,15 +74,16 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return datetimes.to_seconds(text, self.format)
 
     def json_value(self, value: float) -> float | str:
-        """A value of the ``numbers`` tensor as an answer tells it: a datetime as text."""
+        """Return a value of the ``numbers`` array as responses hold it: a datetime as text."""
         return datetimes.to_text(value, self.format) if self.kind is Kind.DATETIME else value
 
     def format_value(self, value: float) -> str:
-        """The same for people to read."""
-        readable = self.json_value(value)
-        if isinstance(readable, str):
-            return readable
-        return f"{readable:.0f}" if LONG_WHOLE <= abs(readable) < EXACT_WHOLE else f"{readable:g}"
+        """Return a value of the ``numbers`` array as text for people."""
+        json_value = self.json_value(value)
+        if isinstance(json_value, str):
+            return json_value
+        is_long = LONG_WHOLE <= abs(json_value) < EXACT_WHOLE
+        return f"{json_value:.0f}" if is_long else f"{json_value:g}"
 
 
 class _SignatureMetadata(msgspec.Struct):
@@ -94,16 +95,16 @@ class _SignatureMetadata(msgspec.Struct):
 
 
 class Signature:
-    """The features of a model, in order, and its classes, in order.
+    """The features and the classes of a model, in order.
 
     Args:
-        features: at least one, with names all different.
-        classes: the class names in the order of the probabilities, all different.
-        threshold: how two classes are decided between; None for the likelier one.
+        features: at least one, with unique names.
+        classes: at least one unique class name, in the order of the probabilities.
+        threshold: the decision threshold; None for the most probable class.
 
     Raises:
-        ModelRejected: for names that repeat, no features or no classes, an unknown format of a
-            datetime, or a threshold that can't decide between the classes.
+        ModelRejected: names are repeated or missing, a datetime's format is unknown, or the
+            threshold does not fit the classes.
     """
 
     def __init__(
@@ -114,30 +115,19 @@ class Signature:
     ) -> None:
         self.features, self.classes = tuple(features), tuple(classes)
         self.threshold = threshold
-        for what, names in (
-            ("feature", [feature.name for feature in self.features]),
-            ("class", list(self.classes)),
-        ):
-            if not names:
-                raise ModelRejected(f"the signature has no {what}")
-            if repeated := {name for name in names if names.count(name) > 1}:
-                raise ModelRejected(f"the signature names {what} {min(repeated)!r} twice")
+        _check_unique_names("feature", [feature.name for feature in self.features])
+        _check_unique_names("class", self.classes)
         for feature in self.features:
-            known = feature.format is None or feature.format in datetimes.FORMATS
-            if feature.kind is Kind.DATETIME and not known:
-                raise ModelRejected(
-                    f"feature {feature.name!r} has format {feature.format!r}, "
-                    f"expected one of {', '.join(datetimes.FORMATS)}"
-                )
+            _check_format(feature)
         if threshold is not None:
             threshold.check(self.classes)
 
     @classmethod
     def from_metadata(cls, text: str) -> Signature:
-        """The signature in a model file's metadata.
+        """Return the signature in a model file's metadata.
 
         Raises:
-            ModelRejected: when the text is not what the contract says.
+            ModelRejected: the text does not follow the contract.
         """
         try:
             metadata = msgspec.json.decode(text, type=_SignatureMetadata)
@@ -147,30 +137,30 @@ class Signature:
 
     @cached_property
     def numbers(self) -> tuple[Feature, ...]:
-        """The features of the ``numbers`` tensor, in the order of its columns."""
+        """The features of the ``numbers`` array, in the order of its columns."""
         return tuple(f for f in self.features if f.kind is not Kind.CATEGORY)
 
     @cached_property
     def categories(self) -> tuple[Feature, ...]:
-        """The features of the ``categories`` tensor, in the order of its columns."""
+        """The features of the ``categories`` array, in the order of its columns."""
         return tuple(f for f in self.features if f.kind is Kind.CATEGORY)
 
     @cached_property
     def threshold_json(self) -> msgspec.Raw:
-        """The threshold, or null, as JSON: made once, for it stands in every answer."""
+        """The threshold, or null, encoded once because every response holds it."""
         return msgspec.Raw(msgspec.json.encode(self.threshold))
 
     @cached_property
     def by_name(self) -> dict[str, Feature]:
-        """Each feature under its name."""
+        """The features by name."""
         return {feature.name: feature for feature in self.features}
 
 
 def category_text(value: str | bool | float) -> str:
-    """The one spelling of a category: the rule of the contract, the same in trainer and service.
+    """Return a category as text, by the contract's rule for trainer and service.
 
-    Text is trimmed; booleans are ``true`` and ``false``; whole numbers are their digits (3.0 is
-    ``3``); other numbers are the shortest text that reads back as the same number.
+    Text is trimmed. Booleans are ``true`` and ``false``. Integers are their digits (3.0 is ``3``).
+    Other numbers are the shortest text that reads back as the same number.
     """
     if isinstance(value, str):
         return value.strip()
@@ -179,3 +169,21 @@ def category_text(value: str | bool | float) -> str:
     if not isinstance(value, int) and value.is_integer() and abs(value) < EXACT_WHOLE:
         return str(int(value))
     return repr(value)
+
+
+def _check_unique_names(noun: str, names: Sequence[str]) -> None:
+    if not names:
+        raise ModelRejected(f"the signature has no {noun}, expected at least one")
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ModelRejected(
+            f"the signature names {noun} {min(repeated)!r} twice, expected unique names"
+        )
+
+
+def _check_format(feature: Feature) -> None:
+    is_known = feature.format is None or feature.format in datetimes.FORMATS
+    if feature.kind is Kind.DATETIME and not is_known:
+        raise ModelRejected(
+            f"feature {feature.name!r} has format {feature.format!r}, "
+            f"expected one of {', '.join(datetimes.FORMATS)}"
+        )

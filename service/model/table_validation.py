@@ -1,8 +1,8 @@
-"""Tables to Columns: whole columns at once, and every problem found and named.
+"""Convert tables to `Columns`, and find every problem in them.
 
-A column is an array of numbers, or plain values of which each different one is looked at once. So a
-table takes a fraction of the time that its rows would one by one, with the same words for what is
-wrong.
+CSV, npy and Arrow bodies hold columns. A column is converted as a whole: an array of numbers at
+once, and other values once per distinct value. This takes a fraction of the time of `validation`,
+which converts row by row, and reports problems in the same words.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from .validation import (
 
 @dataclass(frozen=True, slots=True)
 class DictionaryColumn:
-    """A column of plain values.
+    """A dictionary-encoded column of plain values.
 
     Attributes:
         keys: one for each row.
-        values: what each key means: a number, a boolean, a text, or None where it is missing.
+        values: the value of each key: a number, a boolean, a text, or None if missing.
     """
 
     keys: Sequence[Any]
@@ -43,123 +43,128 @@ class DictionaryColumn:
 
     @classmethod
     def of(cls, values: Sequence[Any]) -> DictionaryColumn:
-        """A column of values of one type, or None, that stand for themselves."""
+        """Return a column of values of one type, or None, that are their own keys."""
         return cls(values, {value: value for value in values})
 
 
 Numbers = npt.NDArray[np.float64]
 
 Table = Mapping[str, DictionaryColumn | Numbers]
-"""Columns by the names of their features; in arrays NaN is missing, and datetimes are seconds."""
+"""Columns by feature name. In arrays, missing is NaN, and datetimes are seconds since 1970."""
 
 
 def columns_from_table(
     signature: Signature, table: Table, rows: int, missing: str = "null"
 ) -> Columns:
-    """A table as Columns.
+    """Return a table as `Columns`.
 
     Args:
-        signature: what the rows must look like.
-        table: a column for each required feature and any other, each of so many rows, an array
-            where the feature is no category.
-        rows: how many.
-        missing: how a missing number was written, in words.
+        signature: the features of the rows.
+        table: a column for each required feature, and optionally for others. Categories must be
+            dictionary-encoded.
+        rows: length of each column.
+        missing: how the body writes a missing number, for problems.
 
     Raises:
-        InvalidRows: with every problem found, up to ``PROBLEM_LIMIT``, in row order.
+        InvalidRows: with every problem in row order, up to ``PROBLEM_LIMIT``.
     """
     numbers = np.full((rows, len(signature.numbers)), np.nan)
     categories = np.full((rows, len(signature.categories)), "", dtype=object)
-    places = _places(signature)
-    found: list[Problem] = []
-    unchecked: list[tuple[Feature, Numbers]] = []
+    positions = _positions(signature)
+    problems: list[Problem] = []
+    arrays: list[tuple[Feature, Numbers]] = []
     for feature in signature.features:
         column = table.get(feature.name)
         if column is None:
             continue
-        of_kind: npt.NDArray[Any] = categories if feature.kind is Kind.CATEGORY else numbers
+        target: npt.NDArray[Any] = categories if feature.kind is Kind.CATEGORY else numbers
+        target = target[:, positions[feature.name]]
         if isinstance(column, DictionaryColumn):
-            wrong = _take_values(feature, column, of_kind[:, places[feature.name]])
-            found += islice(wrong, PROBLEM_LIMIT + 1)
+            problems += islice(_store_values(feature, column, target), PROBLEM_LIMIT + 1)
         else:
-            of_kind[:, places[feature.name]] = column
-            unchecked.append((feature, column))
-    if not _are_plain(signature, numbers):
-        for feature, column in unchecked:
-            found += islice(_wrong_numbers(feature, column, missing), PROBLEM_LIMIT + 1)
-    if found:
-        order = {feature.name: place for place, feature in enumerate(signature.features)}
-        found.sort(key=lambda problem: (problem.row, order[str(problem.feature)]))
-        raise invalid_rows(found)
+            target[:] = column
+            arrays.append((feature, column))
+    if not _are_valid(signature, numbers):
+        for feature, column in arrays:
+            problems += islice(_number_problems(feature, column, missing), PROBLEM_LIMIT + 1)
+    if problems:
+        order = {feature.name: index for index, feature in enumerate(signature.features)}
+        problems.sort(key=lambda problem: (problem.row, order[str(problem.feature)]))
+        raise invalid_rows(problems)
     return Columns(numbers, categories)
 
 
 def columns_from_matrix(signature: Signature, matrix: Numbers, missing: str) -> Columns:
-    """An array (rows, features) in signature order as Columns, of a model without categories.
+    """Return an array (rows, features) in signature order as `Columns`.
+
+    Args:
+        signature: the features of the rows, without categories.
+        matrix: the array.
+        missing: how the body writes a missing number, for problems.
 
     Raises:
         InvalidRows: as `columns_from_table`.
     """
-    if _are_plain(signature, matrix):
+    if _are_valid(signature, matrix):
         return Columns(np.ascontiguousarray(matrix), np.empty((len(matrix), 0), dtype=object))
-    table = {feature.name: matrix[:, at] for at, feature in enumerate(signature.features)}
+    table = {feature.name: matrix[:, i] for i, feature in enumerate(signature.features)}
     return columns_from_table(signature, table, len(matrix), missing)
 
 
-def _are_plain(signature: Signature, numbers: Numbers) -> bool:
-    """Whether nothing can be wrong with them; nearly always that is all to know."""
-    only_numbers = all(feature.kind is not Kind.BOOLEAN for feature in signature.numbers)
-    return only_numbers and bool(np.isfinite(numbers).all())
+def _are_valid(signature: Signature, numbers: Numbers) -> bool:
+    """Return whether numbers are valid without a further check, as they nearly always are."""
+    has_booleans = any(feature.kind is Kind.BOOLEAN for feature in signature.numbers)
+    return not has_booleans and bool(np.isfinite(numbers).all())
 
 
-def _places(signature: Signature) -> dict[str, int]:
-    """Where each feature stands among those of its tensor."""
+def _positions(signature: Signature) -> dict[str, int]:
+    """Return each feature's column in the ``numbers`` or ``categories`` array."""
     return {
-        feature.name: place
+        feature.name: index
         for features in (signature.numbers, signature.categories)
-        for place, feature in enumerate(features)
+        for index, feature in enumerate(features)
     }
 
 
-def _take_values(
+def _store_values(
     feature: Feature, column: DictionaryColumn, target: npt.NDArray[Any]
 ) -> Iterable[Problem]:
-    """Put a column where it belongs, or say what is wrong with it."""
-    taken: dict[Any, float | str] = {}
-    wrong: dict[Any, str] = {}
+    """Convert a column into the target; return its problems, in which case nothing is stored."""
+    converted: dict[Any, float | str] = {}
+    mismatches: dict[Any, str] = {}
     for key, value in column.values.items():
         expected = mismatch(feature, value)
         if expected is None:
-            taken[key] = convert(feature, value)
+            converted[key] = convert(feature, value)
         else:
-            wrong[key] = expected
-    if not wrong:
-        target[:] = np.array([taken[key] for key in column.keys], dtype=target.dtype)
+            mismatches[key] = expected
+    if not mismatches:
+        target[:] = np.array([converted[key] for key in column.keys], dtype=target.dtype)
         return ()
     return (
-        Problem(row, feature.name, None, wrong[key], describe(column.values[key]))
+        Problem(row, feature.name, None, mismatches[key], describe(column.values[key]))
         for row, key in enumerate(column.keys)
-        if key in wrong
+        if key in mismatches
     )
 
 
-def _wrong_numbers(feature: Feature, column: Numbers, missing: str) -> Iterator[Problem]:
-    """What is infinite, missing and required, or no boolean."""
+def _number_problems(feature: Feature, column: Numbers, missing: str) -> Iterator[Problem]:
+    """Yield a problem for each value that is infinite, missing but required, or not a boolean."""
     finite = np.isfinite(column)
-    good = finite
+    valid = finite
     if feature.kind is Kind.BOOLEAN:
-        good = (column == 0) | (column == 1)
+        valid = (column == 0) | (column == 1)
     if not feature.required:
-        good = good | np.isnan(column)
-    if good.all():
+        valid = valid | np.isnan(column)
+    if valid.all():
         return
     expected = describe_expected(feature)
     if feature.kind is Kind.DATETIME:
         expected = "seconds since 1970-01-01T00:00:00 UTC"
-    for row in np.flatnonzero(~good).tolist():
+    for row in np.flatnonzero(~valid).tolist():
         value = float(column[row])
         if math.isnan(value):
             yield Problem(row, feature.name, None, expected, missing)
         else:
-            beyond = "" if finite[row] else " within the range of doubles"
-            yield Problem(row, feature.name, None, expected + beyond, describe(value))
+            in_range = "" if finite[row] else " within the range of doubles"
+            yield Problem(row, feature.name, None, expected + in_range, describe(value))

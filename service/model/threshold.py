@@ -1,4 +1,4 @@
-"""The decision threshold of a model with two classes: from which probability on it says which."""
+"""The decision threshold of a model with two classes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy.typing as npt
 from ..errors import ModelRejected
 
 TWO = 2
-"""Classes that there must be: with more, not reaching a threshold would name none of the others."""
+"""Number of classes. With more, a row below the threshold would not have a label."""
 
 
 class Threshold(msgspec.Struct, frozen=True, kw_only=True):
-    """The label is ``positive`` where its probability is at least ``value``, else the other class.
+    """The label is ``positive`` if its probability is at least ``value``, else the other class.
 
     Attributes:
-        positive: the class that is decided on; in JSON its key is ``class``.
-        value: 0 to 1.
-        metric: what the value was chosen for, such as ``f1``; for people.
+        positive: the class with the threshold; its JSON key is ``class``.
+        value: the threshold, 0 to 1.
+        metric: the metric that the value was chosen for, such as ``f1``; for people.
     """
 
     positive: str = msgspec.field(name="class")
@@ -28,30 +28,32 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     metric: str
 
     def check(self, classes: Sequence[str]) -> None:
-        """Hold it against the classes.
+        """Check the threshold against the classes.
 
         Raises:
-            ModelRejected: when it can't decide between them.
+            ModelRejected: there are not two classes, or the class or the value is invalid.
         """
         if len(classes) != TWO:
             raise ModelRejected(
-                f"the signature has a threshold and {len(classes)} classes, expected two"
+                f"the signature has a threshold and {len(classes)} classes, expected two classes"
             )
         if self.positive not in classes:
             names = " or ".join(map(repr, classes))
-            raise ModelRejected(f"the threshold is of class {self.positive!r}, expected {names}")
+            raise ModelRejected(
+                f"the threshold is for class {self.positive!r}, expected class {names}"
+            )
         if not 0 <= self.value <= 1:
             raise ModelRejected(f"the threshold is {self.value}, expected 0 to 1")
 
     def labels(self, probabilities: npt.NDArray[np.float32], classes: Sequence[str]) -> list[str]:
-        """The class of each row.
+        """Return the label of each row.
 
         Args:
             probabilities: (rows, 2), in the order of the classes.
-            classes: both of them.
+            classes: the two classes.
         """
-        place = classes.index(self.positive)
-        # As doubles, which is what a caller reads of both and may compare himself.
-        reached = probabilities[:, place] >= np.float64(self.value)
-        chosen = (classes[1 - place], self.positive)
-        return [chosen[row] for row in reached.tolist()]
+        positive = classes.index(self.positive)
+        # Compared as doubles, because clients read both figures as doubles and may compare them.
+        reached = probabilities[:, positive] >= np.float64(self.value)
+        labels = (classes[1 - positive], self.positive)
+        return [labels[row] for row in reached.tolist()]

@@ -1,12 +1,14 @@
-"""Values that a model was never shown: answered all the same, and named in the answer.
+"""Values outside the training range. The service answers them with a warning.
 
-A height in metres sent to a model trained in centimetres should not pass silently.
+A height in meters sent to a model trained in centimeters should not pass silently.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,21 +17,22 @@ from .columns import Columns
 from .signature import Signature
 
 WARNING_LIMIT = 20
-"""Warnings in one answer at most."""
+"""Limit of warnings in one response."""
 
-CATEGORIES_SHOWN = 20
-"""Known categories that a warning lists at most."""
+CATEGORY_LIMIT = 20
+"""Limit of known categories in one warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfRange:
-    """One value outside what training saw.
+    """One value outside the training range.
 
     Attributes:
         row: index of the row in the request, from 0.
-        feature: the feature's name.
-        value: what was sent; a datetime as text.
-        seen: [smallest, largest] seen in training, or the categories seen (the commonest first).
+        feature: name of the feature.
+        value: the value in the request; a datetime as text.
+        seen: [smallest, largest] value in training, or the categories in training, the most
+            frequent first.
     """
 
     row: int
@@ -39,7 +42,7 @@ class OutOfRange:
 
 
 class RangeCheck:
-    """The ranges and categories of one signature, ready to compare rows with."""
+    """The training ranges and categories of one signature, as arrays and sets for comparison."""
 
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
@@ -54,38 +57,44 @@ class RangeCheck:
         ]
 
     def out_of_range(self, columns: Columns) -> list[OutOfRange]:
-        """The values outside what training saw, in row order, at most ``WARNING_LIMIT``."""
-        if len(columns) == 1 and self._is_usual(columns):
+        """Return the values outside the training range in row order, up to ``WARNING_LIMIT``."""
+        if len(columns) == 1 and self._contains(columns):
             return []
-        found: list[OutOfRange] = []
-        numbers = columns.numbers  # NaN compares false: missing is never out of range
+        found = [*self._numbers_outside(columns), *self._unknown_categories(columns)]
+        found.sort(key=lambda warning: warning.row)
+        return found[:WARNING_LIMIT]
+
+    def _numbers_outside(self, columns: Columns) -> Iterator[OutOfRange]:
+        numbers = columns.numbers  # comparisons with NaN are false: missing is never out of range
         outside = (numbers < self._minimum) | (numbers > self._maximum)
-        if np.count_nonzero(outside):
-            for row, index in np.argwhere(outside)[:WARNING_LIMIT].tolist():
-                feature = self._signature.numbers[index]
-                limits = (feature.minimum, feature.maximum)
-                seen = [None if limit is None else feature.json_value(limit) for limit in limits]
-                value = feature.json_value(float(numbers[row, index]))
-                found.append(OutOfRange(row, feature.name, value, seen))
+        if not np.count_nonzero(outside):
+            return
+        for row, index in np.argwhere(outside)[:WARNING_LIMIT].tolist():
+            feature = self._signature.numbers[index]
+            limits = (feature.minimum, feature.maximum)
+            yield OutOfRange(
+                row,
+                feature.name,
+                feature.json_value(float(numbers[row, index])),
+                [None if limit is None else feature.json_value(limit) for limit in limits],
+            )
+
+    def _unknown_categories(self, columns: Columns) -> Iterator[OutOfRange]:
         for index, known in self._known:
             values = columns.categories[:, index]
             if known.issuperset(values):
                 continue
             feature = self._signature.categories[index]
-            commonest = sorted(feature.categories, key=lambda c: -feature.categories[c])
+            by_frequency = sorted(feature.categories, key=lambda c: -feature.categories[c])
             rows = (row for row, value in enumerate(values) if value not in known)
-            for row, _ in zip(rows, range(WARNING_LIMIT), strict=False):
-                found.append(
-                    OutOfRange(row, feature.name, values[row], commonest[:CATEGORIES_SHOWN])
-                )
-        found.sort(key=lambda warned: warned.row)
-        return found[:WARNING_LIMIT]
+            for row in islice(rows, WARNING_LIMIT):
+                yield OutOfRange(row, feature.name, values[row], by_frequency[:CATEGORY_LIMIT])
 
-    def _is_usual(self, columns: Columns) -> bool:
-        """Whether a single row has nothing to tell of: plain Python is quicker with so little."""
+    def _contains(self, columns: Columns) -> bool:
+        """Return whether a single row is within the range; for one row, faster than numpy."""
         (numbers,) = columns.numbers.tolist()
         for value, (minimum, maximum) in zip(numbers, self._limits, strict=True):
-            if value < minimum or value > maximum:  # NaN is neither
+            if value < minimum or value > maximum:  # both are false for NaN
                 return False
         if self._known:
             (texts,) = columns.categories.tolist()

@@ -295,7 +295,7 @@ def test_a_golden_row_at_the_threshold_may_fall_either_way_and_no_other(
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        (thresholded(0.5, "fat"), "of class 'fat', expected 'underweight' or 'overweight'"),
+        (thresholded(0.5, "fat"), "for class 'fat', expected class 'underweight' or 'overweight'"),
         (thresholded(1.5), "the threshold is 1.5, expected 0 to 1"),
         (thresholded("0.5"), r"Expected `float`, got `str` - at `\$.threshold.value`"),
         (thresholded(0.5, metric=None), r"Expected `str`, got `null` - at `\$.threshold.metric`"),

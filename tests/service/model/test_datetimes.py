@@ -1,5 +1,3 @@
-"""Dates and times: which texts are taken, what they mean, and how they are shown."""
-
 from __future__ import annotations
 
 import math
@@ -12,8 +10,8 @@ from hypothesis import strategies as st
 from pigeonhole.service.model.datetimes import (
     EPOCH,
     FORMATS,
+    describe_format,
     example,
-    expected,
     to_seconds,
     to_text,
 )
@@ -23,7 +21,7 @@ DAY = 86_400
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
-def test_the_formats_are_those_of_the_contract() -> None:
+def test_formats_are_those_of_the_contract() -> None:
     dates = ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d"]
     times = ["%H:%M", "%H:%M:%S"]
     assert set(FORMATS) == {*dates, *times, *(f"{d} {t}" for d in dates for t in times)}
@@ -51,7 +49,7 @@ def test_the_formats_are_those_of_the_contract() -> None:
         ("9999-12-31T23:59:59", 253402300799),
     ],
 )
-def test_iso_8601_is_understood_whatever_the_format(text: str, seconds: float) -> None:
+def test_iso_8601_is_read_with_any_format(text: str, seconds: float) -> None:
     assert to_seconds(text) == seconds
     assert to_seconds(text, "%d/%m/%Y") == seconds
 
@@ -72,7 +70,7 @@ def test_iso_8601_is_understood_whatever_the_format(text: str, seconds: float) -
         *(" 2024-05-01", "\u0662\u0660\u0662\u0664-05-01", "2024\u201005\u201001", "2024-05-01\0"),
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_text_that_is_not_iso_8601_is_rejected(text: str) -> None:
     with pytest.raises(ValueError):
         to_seconds(text)
 
@@ -93,7 +91,7 @@ def test_anything_else_is_refused(text: str) -> None:
         ("%H:%M:%S", "13:45:07", "1970-01-01T13:45:07"),
     ],
 )
-def test_a_format_is_read_as_it_says(format_: str, text: str, iso: str) -> None:
+def test_text_is_read_by_its_format(format_: str, text: str, iso: str) -> None:
     assert to_seconds(text, format_) == to_seconds(iso)
 
 
@@ -120,29 +118,29 @@ def test_a_format_is_read_as_it_says(format_: str, text: str, iso: str) -> None:
         ("%H:%M", "\u0661\u0663:45"),
     ],
 )
-def test_what_a_format_does_not_say_is_refused(format_: str, text: str) -> None:
+def test_text_that_does_not_match_its_format_is_rejected(format_: str, text: str) -> None:
     with pytest.raises(ValueError):
         to_seconds(text, format_)
 
 
 @given(st.datetimes(timezones=OFFSETS), st.sampled_from(["T", " "]))
-def test_whatever_isoformat_writes_reads_back_exactly(moment: datetime, separator: str) -> None:
+def test_isoformat_reads_back_exactly(moment: datetime, separator: str) -> None:
     exact = (moment - EPOCH) / timedelta(seconds=1)
     assert to_seconds(moment.isoformat(separator)) == exact
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.sampled_from(list(FORMATS)))
-def test_a_format_reads_what_strftime_writes_in_it(moment: datetime, format_: str) -> None:
-    # strftime does not fill the years before 1000 on every system.
+def test_strftime_in_each_format_reads_back_exactly(moment: datetime, format_: str) -> None:
+    # Some systems write years before 1000 with fewer than four digits.
     text = moment.strftime(format_.replace("%Y", f"{moment.year:04}"))
     read = datetime.strptime(text, format_).replace(tzinfo=UTC)
     if "%Y" not in format_:
-        read = read.replace(year=1970)  # strptime takes 1900
+        read = read.replace(year=1970)  # strptime uses 1900
     assert to_seconds(text, format_) == (read - EPOCH).total_seconds()
 
 
 @given(st.text() | st.from_regex(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:+Z-]*)?\Z"))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_or_rejected(text: str) -> None:
     try:
         seconds = to_seconds(text, "%d/%m/%Y")
     except ValueError:
@@ -165,7 +163,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         (math.inf, "9999-12-31T23:59:59.999999"),
     ],
 )
-def test_seconds_are_shown_as_the_shortest_iso_text(seconds: float, text: str) -> None:
+def test_seconds_become_the_shortest_iso_text(seconds: float, text: str) -> None:
     assert to_text(seconds) == text
     assert to_text(seconds, "%d/%m/%Y") == text
 
@@ -180,19 +178,19 @@ def test_seconds_are_shown_as_the_shortest_iso_text(seconds: float, text: str) -
         (-1, "%H:%M", "1969-12-31T23:59:59"),
     ],
 )
-def test_a_time_of_day_is_shown_without_the_day(seconds: float, format_: str, text: str) -> None:
+def test_time_of_day_is_written_without_the_day(seconds: float, format_: str, text: str) -> None:
     assert to_text(seconds, format_) == text
 
 
 @given(st.integers(-(10**16), 10**16))
-def test_what_is_shown_reads_back_as_the_same_microsecond(microseconds: int) -> None:
+def test_text_of_seconds_reads_back_as_the_same_microsecond(microseconds: int) -> None:
     seconds = microseconds / 10**6
     assert to_seconds(to_text(seconds)) == pytest.approx(seconds, abs=1e-6, rel=0)
 
 
 @pytest.mark.parametrize("format_", [None, *FORMATS])
-def test_the_examples_of_what_is_expected_are_taken(format_: str | None) -> None:
-    words = expected(format_)
+def test_examples_of_each_format_are_valid(format_: str | None) -> None:
+    words = describe_format(format_)
     assert words.startswith(("a date such as ", "a time such as "))
     first, second = words.partition(" such as ")[2].split(" or ")
     assert to_seconds(example(format_), format_)

@@ -9,13 +9,13 @@ from onnx import TensorProto, helper, numpy_helper
 from pigeonhole.service.model.onnx_class_names import FIELD_LIMIT, ClassNames, find_class_names
 
 ML = "ai.onnx.ml"
-NOTHING = ClassNames()
+NO_NAMES = ClassNames()
 
 TWO = {"classlabels_strings": ["no", "yes"]}
 
 
 def model(*nodes, **constants) -> bytes:
-    """A graph's bytes: it is never run, so nothing is declared and few inputs are there."""
+    """Return a graph's bytes. It is never run, so it does not declare inputs and outputs."""
     tensors = [
         value if isinstance(value, TensorProto) else numpy_helper.from_array(value, name)
         for name, value in constants.items()
@@ -50,12 +50,12 @@ def found(content: bytes, label: str = "label", probabilities: str = "p") -> Cla
         ("TreeEnsembleClassifier", {"classlabels_strings": ["", "ä"]}, ("", "ä")),
     ],
 )
-def test_a_classifier_names_its_classes_and_their_columns(operator, attributes, names) -> None:
+def test_classifier_node_names_the_classes_in_column_order(operator, attributes, names) -> None:
     assert found(model(classifier(operator, **attributes))) == ClassNames(names, certain=True)
 
 
-def test_names_are_certain_only_where_the_probabilities_come_from_the_same_node_unmoved() -> None:
-    forms = [
+def test_names_are_certain_only_if_the_same_node_returns_the_probabilities() -> None:
+    nodes = [
         classifier(**TWO),
         node("Identity", ["p"], "same"),
         node("Cast", ["same"], "double", to=TensorProto.DOUBLE),
@@ -64,13 +64,17 @@ def test_names_are_certain_only_where_the_probabilities_come_from_the_same_node_
         node("Softmax", ["x"], "other"),
     ]
     certain = {
-        output: found(model(*forms), probabilities=output).certain
+        output: found(model(*nodes), probabilities=output).certain
         for output in ("p", "same", "double", "turned", "normal", "other", "label", "none")
     }
-    assert [output for output, sure in certain.items() if sure] == ["p", "same", "double"]
+    assert [output for output, is_certain in certain.items() if is_certain] == [
+        "p",
+        "same",
+        "double",
+    ]
 
 
-def test_forms_between_the_classifier_and_the_output_change_no_name() -> None:
+def test_reshape_nodes_before_the_output_do_not_change_names() -> None:
     content = model(
         classifier(label="first", **TWO),
         node("Cast", ["first"], "second", to=TensorProto.STRING),
@@ -80,7 +84,7 @@ def test_forms_between_the_classifier_and_the_output_change_no_name() -> None:
     assert found(content).names == ("no", "yes")
 
 
-def test_of_an_ensemble_only_what_gives_the_label_is_asked() -> None:
+def test_only_nodes_before_the_label_give_names() -> None:
     content = model(
         classifier(label="inner", classlabels_strings=["x", "y"]),
         node("ArgMax", ["p"], "place"),
@@ -103,7 +107,7 @@ def test_of_an_ensemble_only_what_gives_the_label_is_asked() -> None:
     ],
     ids=["text", "row", "int64", "int32", "listed int64", "listed int32"],
 )
-def test_a_constant_list_is_read_wherever_it_stands(names, expected) -> None:
+def test_names_are_read_from_an_initializer_or_a_constant_node(names, expected) -> None:
     assert found(model(pick(), names=names)).names == expected
     tensor = names if isinstance(names, TensorProto) else numpy_helper.from_array(names, "t")
     assert found(model(node("Constant", [], "names", value=tensor), pick())).names == expected
@@ -144,24 +148,24 @@ def no_utf8() -> TensorProto:
         model(classifier(**TWO))[:-3],
     ],
 )
-def test_where_names_cannot_be_told_for_sure_there_are_none(content) -> None:
-    assert found(content) == NOTHING
+def test_ambiguous_or_invalid_graph_gives_no_names(content) -> None:
+    assert found(content) == NO_NAMES
 
 
-def test_nodes_that_take_from_one_another_in_a_circle_have_an_end() -> None:
+def test_cycle_of_nodes_is_read_once() -> None:
     circle = [node("Identity", ["a"], "label"), node("Identity", ["label"], "a")]
-    assert found(model(*circle)) == NOTHING
-    assert found(model(*reversed(circle))) == NOTHING
+    assert found(model(*circle)) == NO_NAMES
+    assert found(model(*reversed(circle))) == NO_NAMES
 
 
-def test_what_a_classifier_learned_is_not_looked_at() -> None:
+def test_learned_parameters_are_not_read() -> None:
     learned = {"coefficients": [0.5] * (FIELD_LIMIT + 1)}
     named = {"operator": "LinearClassifier", **TWO}
     assert found(model(classifier(**learned, **named))).names == ("no", "yes")
 
 
 def field(number: int, content: bytes) -> bytes:
-    """A protobuf field of so many bytes, below 2 MB."""
+    """Return a protobuf field with bytes, below 2 MB."""
     size = len(content)
     low, middle, high = size & 127 | 128, size >> 7 & 127 | 128, size >> 14
     return bytes([number << 3 | 2, low, middle, high]) + content
@@ -176,20 +180,20 @@ def field(number: int, content: bytes) -> bytes:
     ],
     ids=["nodes", "fields of nodes", "unknown"],
 )
-def test_no_more_of_a_file_is_looked_at_than_the_limit(more) -> None:
+def test_file_over_the_field_limit_gives_no_names(more) -> None:
     graph = helper.make_graph([classifier(**TWO)], "g", [], []).SerializeToString()
     assert found(field(7, graph)).names == ("no", "yes")
-    assert found(field(7, graph + more)) == NOTHING
+    assert found(field(7, graph + more)) == NO_NAMES
 
 
-def test_lists_and_texts_count_too() -> None:
+def test_lists_and_texts_count_towards_the_limit() -> None:
     assert found(model(pick(), names=np.arange(FIELD_LIMIT // 2))).names[-1] == "99999"
-    assert found(model(pick(), names=np.arange(FIELD_LIMIT + 1))) == NOTHING
-    assert found(model(classifier(classlabels_ints=[0] * (FIELD_LIMIT + 1)))) == NOTHING
-    assert found(model(classifier(classlabels_strings=["a" * 64 * FIELD_LIMIT, "b"]))) == NOTHING
+    assert found(model(pick(), names=np.arange(FIELD_LIMIT + 1))) == NO_NAMES
+    assert found(model(classifier(classlabels_ints=[0] * (FIELD_LIMIT + 1)))) == NO_NAMES
+    assert found(model(classifier(classlabels_strings=["a" * 64 * FIELD_LIMIT, "b"]))) == NO_NAMES
 
 
-WHOLE = [
+VALID = [
     model(classifier(**TWO)),
     model(node("ArgMax", ["p"], "place"), pick(), names=np.array([7, 8])),
     model(node("Constant", [], "names", value=no_utf8()), pick()),
@@ -197,14 +201,14 @@ WHOLE = [
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_to_an_end(content) -> None:
-    assert found(content) == NOTHING
+def test_random_bytes_give_no_names(content) -> None:
+    assert found(content) == NO_NAMES
     assert isinstance(found(field(7, content)), ClassNames)
     assert isinstance(found(field(7, field(1, content))), ClassNames)
 
 
-@given(st.sampled_from(WHOLE), st.data())
-def test_a_damaged_file_is_read_to_an_end(content, data) -> None:
+@given(st.sampled_from(VALID), st.data())
+def test_damaged_file_does_not_raise(content, data) -> None:
     start = data.draw(st.integers(0, len(content)))
     stop = data.draw(st.integers(start, min(start + 8, len(content))))
     damaged = content[:start] + data.draw(st.binary(max_size=8)) + content[stop:]

@@ -16,132 +16,132 @@ def publish(folder: Path, name: str, version: str, content: str = "onnx") -> Pat
     return path
 
 
-def listed(folder: Path, only: str = "") -> FolderScan:
+def scan(folder: Path, only: str = "") -> FolderScan:
     return Repository(folder, only).scan()
 
 
-def only(folder: Path) -> ModelFolder:
-    (model,) = listed(folder).models.values()
+def only_model(folder: Path) -> ModelFolder:
+    (model,) = scan(folder).models.values()
     return model
 
 
-def test_names_and_versions_are_read_from_the_folders(tmp_path: Path) -> None:
+def test_scan_finds_names_and_versions(tmp_path: Path) -> None:
     paths = [publish(tmp_path, *where) for where in (("a", "1"), ("a", "12"), ("B-2.x_y", "7"))]
-    listing = listed(tmp_path)
+    found = scan(tmp_path)
     assert {
         (name, version): path
-        for name, model in listing.models.items()
+        for name, model in found.models.items()
         for version, (path, _) in model.versions.items()
     } == {("a", 1): paths[0], ("a", 12): paths[1], ("B-2.x_y", 7): paths[2]}
-    assert listing.problem is None
-    assert not listing.ignored
-    assert all(m.live is None and m.problem is None for m in listing.models.values())
+    assert found.problem is None
+    assert not found.ignored
+    assert all(m.live is None and m.problem is None for m in found.models.values())
 
 
 @pytest.mark.parametrize(
     "version", ["0", "01", "-1", "1.0", "v1", "latest", "", "\uff11", "1" * 19]
 )
-def test_what_is_no_positive_whole_number_is_no_version(tmp_path: Path, version) -> None:
+def test_version_folder_is_a_positive_integer(tmp_path: Path, version) -> None:
     publish(tmp_path, "a", "1")
     publish(tmp_path, "a", version or "x")
-    assert set(only(tmp_path).versions) == {1}
+    assert set(only_model(tmp_path).versions) == {1}
 
 
 @pytest.mark.parametrize("name", ["-a", "_a", "a b", "ä", "a" * 101, "a\n"])
-def test_a_folder_that_can_be_no_model_is_passed_over_with_the_reason(tmp_path: Path, name) -> None:
+def test_folder_with_an_invalid_name_is_ignored_with_the_reason(tmp_path: Path, name) -> None:
     publish(tmp_path, name, "1")
     publish(tmp_path, "a" * 100, "1")
-    listing = listed(tmp_path)
-    assert list(listing.models) == ["a" * 100]
-    assert "no model's name" in listing.ignored[name]
+    found = scan(tmp_path)
+    assert list(found.models) == ["a" * 100]
+    assert "not a valid model name, expected [A-Za-z0-9]" in found.ignored[name]
 
 
-def test_a_folder_without_a_version_is_passed_over_with_the_reason(tmp_path: Path) -> None:
+def test_folder_without_a_version_is_ignored_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "empty" / "1").mkdir(parents=True)
-    listing = listed(tmp_path)
-    assert not listing.models
-    assert listing.ignored == {"empty": "holds no <version>/model.onnx"}
+    found = scan(tmp_path)
+    assert not found.models
+    assert found.ignored == {"empty": "no <version>/model.onnx in it"}
 
 
-def test_a_model_whose_first_version_is_being_published_is_passed_over_without_a_word(
+def test_model_with_an_unfinished_first_version_is_skipped_silently(
     tmp_path: Path,
 ) -> None:
     publish(tmp_path, "a", ".new-1")
-    assert listed(tmp_path) == FolderScan({})
+    assert scan(tmp_path) == FolderScan({})
 
 
-def test_dot_folders_and_files_are_passed_over_without_a_word(tmp_path: Path) -> None:
+def test_dot_folders_and_files_are_skipped_silently(tmp_path: Path) -> None:
     publish(tmp_path, ".cache", "1")
     publish(tmp_path, "a", "1")
     publish(tmp_path, "a", ".new-2")
     (tmp_path / "README.md").write_text("about the models")
-    listing = listed(tmp_path)
-    assert list(listing.models) == ["a"]
-    assert set(only(tmp_path).versions) == {1}
-    assert not listing.ignored
+    found = scan(tmp_path)
+    assert list(found.models) == ["a"]
+    assert set(only_model(tmp_path).versions) == {1}
+    assert not found.ignored
 
 
-def test_versions_and_models_may_be_links(tmp_path: Path) -> None:
+def test_models_and_versions_may_be_symbolic_links(tmp_path: Path) -> None:
     aside = publish(tmp_path / "aside", "a", "1")
     folder = tmp_path / "models"
     (folder / "a").mkdir(parents=True)
     (folder / "a" / "5").symlink_to(aside.parent)
     (folder / "b").symlink_to(aside.parent.parent)
     (folder / "c").symlink_to(tmp_path / "nothing")
-    models = listed(folder).models
+    models = scan(folder).models
     assert {name: set(model.versions) for name, model in models.items()} == {"a": {5}, "b": {1}}
 
 
-def test_the_stamp_changes_with_the_file_and_with_its_digest(tmp_path: Path) -> None:
+def test_stamp_changes_with_the_file_and_with_its_digest(tmp_path: Path) -> None:
     path = publish(tmp_path, "a", "1")
-    stamps = [only(tmp_path).versions[1][1]]
-    assert only(tmp_path).versions[1][1] == stamps[0]
+    stamps = [only_model(tmp_path).versions[1][1]]
+    assert only_model(tmp_path).versions[1][1] == stamps[0]
     path.write_text("onnx, longer")
-    stamps.append(only(tmp_path).versions[1][1])
+    stamps.append(only_model(tmp_path).versions[1][1])
     os.utime(path, ns=(0, 0))
-    stamps.append(only(tmp_path).versions[1][1])
+    stamps.append(only_model(tmp_path).versions[1][1])
     shutil.copy2(path, tmp_path / "copy")
     (tmp_path / "copy").rename(path)
-    stamps.append(only(tmp_path).versions[1][1])
+    stamps.append(only_model(tmp_path).versions[1][1])
     beside = path.with_name("model.onnx.sha256")
     beside.write_text("0")
-    stamps.append(only(tmp_path).versions[1][1])
+    stamps.append(only_model(tmp_path).versions[1][1])
     os.utime(beside, ns=(0, 0))
-    stamps.append(only(tmp_path).versions[1][1])
+    stamps.append(only_model(tmp_path).versions[1][1])
     assert len(set(stamps)) == 6
 
 
-def test_a_missing_folder_is_a_problem_and_no_exception(tmp_path: Path) -> None:
-    listing = listed(tmp_path / "nothing")
-    assert not listing.models
-    assert "nothing can't be read: No such file" in (listing.problem or "")
+def test_missing_folder_is_reported_as_a_problem(tmp_path: Path) -> None:
+    found = scan(tmp_path / "nothing")
+    assert not found.models
+    assert "nothing can't be read: No such file" in (found.problem or "")
 
 
-def test_a_file_in_the_place_of_the_folder_is_a_problem(tmp_path: Path) -> None:
+def test_file_in_place_of_the_folder_is_reported_as_a_problem(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
-    assert "Not a directory" in (listed(tmp_path / "models").problem or "")
+    assert "Not a directory" in (scan(tmp_path / "models").problem or "")
 
 
-def test_a_model_that_cannot_be_read_is_that_models_problem_alone(unprivileged: Path) -> None:
+def test_unreadable_model_does_not_affect_other_models(unprivileged: Path) -> None:
     publish(unprivileged, "a", "1")
     publish(unprivileged, "b", "1")
     (unprivileged / "a").chmod(0)
-    listing = listed(unprivileged)
-    assert listing.models["a"].problem == "can't be read: Permission denied"
-    assert set(listing.models["b"].versions) == {1}
+    found = scan(unprivileged)
+    assert found.models["a"].problem == "can't be read: Permission denied"
+    assert set(found.models["b"].versions) == {1}
 
 
-def test_other_files_beside_the_model_are_nobodys_business(tmp_path: Path) -> None:
+def test_other_files_in_a_version_are_ignored(tmp_path: Path) -> None:
     publish(tmp_path, "a", "1")
-    before = only(tmp_path)
+    before = only_model(tmp_path)
     (tmp_path / "a" / "1" / "report.html").write_text("<!doctype html>")
-    assert only(tmp_path) == before
+    assert only_model(tmp_path) == before
     publish(tmp_path, "b", "1")
     (tmp_path / "b" / "2").mkdir()
     (tmp_path / "b" / "2" / "report.html").write_text("<!doctype html>")
-    listing = listed(tmp_path)
-    assert set(listing.models["b"].versions) == {1}
-    assert listing.ignored == {}
+    found = scan(tmp_path)
+    assert set(found.models["b"].versions) == {1}
+    assert found.ignored == {}
 
 
 @pytest.mark.parametrize(
@@ -149,15 +149,15 @@ def test_other_files_beside_the_model_are_nobodys_business(tmp_path: Path) -> No
     [
         ("live = [2, 3]", (2, 3)),
         ("live = [3, 2, 3]", (2, 3)),
-        ("live = [9]  # not there yet", (9,)),
+        ("live = [9]  # not published yet", (9,)),
         ("", None),
         ("# all comments", None),
     ],
 )
-def test_serving_toml_says_which_versions_are_to_be_live(tmp_path: Path, text, live) -> None:
+def test_serving_toml_selects_the_live_versions(tmp_path: Path, text, live) -> None:
     publish(tmp_path, "a", "1")
     (tmp_path / "a" / "serving.toml").write_text(text)
-    model = only(tmp_path)
+    model = only_model(tmp_path)
     assert (model.live, model.problem) == (live, None)
 
 
@@ -177,13 +177,13 @@ def test_serving_toml_says_which_versions_are_to_be_live(tmp_path: Path, text, l
         (b"#" * (SERVING_BYTES + 1), f"the limit is {SERVING_BYTES}"),
     ],
 )
-def test_a_serving_toml_that_cannot_be_followed_is_the_models_problem(
+def test_invalid_serving_toml_is_reported_as_the_models_problem(
     tmp_path: Path, text, problem
 ) -> None:
     publish(tmp_path, "a", "1")
     publish(tmp_path, "b", "1")
     (tmp_path / "a" / "serving.toml").write_bytes(text)
-    models = listed(tmp_path).models
+    models = scan(tmp_path).models
     assert models["a"].problem is not None
     assert models["a"].problem.startswith("serving.toml: ")
     assert problem in models["a"].problem
@@ -192,98 +192,100 @@ def test_a_serving_toml_that_cannot_be_followed_is_the_models_problem(
 
 
 @pytest.mark.timeout(10)
-def test_a_serving_toml_that_is_no_file_is_a_problem_and_is_not_waited_for(tmp_path: Path) -> None:
+def test_serving_toml_that_is_not_a_file_is_reported_at_once(tmp_path: Path) -> None:
     publish(tmp_path, "a", "1")
     publish(tmp_path, "b", "1")
     os.mkfifo(tmp_path / "a" / "serving.toml")
     (tmp_path / "b" / "serving.toml").mkdir()
-    models = listed(tmp_path).models
+    models = scan(tmp_path).models
     assert models["a"].problem == "serving.toml: can't be read: it is not a regular file"
     assert models["b"].problem == "serving.toml: can't be read: Is a directory"
 
 
-# A folder of one model alone
+# Folders of a single model
 
 
-def own(folder: Path) -> tuple[dict[int, str], str | None]:
-    """The versions of the one model whose folder it is, each with its file, and the problem."""
-    (model,) = (listing := listed(folder, "mine")).models.values()
-    assert set(listing.models) == {"mine"}
-    assert listing.problem is None
+def scan_single(folder: Path) -> tuple[dict[int, str], str | None]:
+    """Return a single model's file by version, and its problem."""
+    (model,) = (found := scan(folder, "mine")).models.values()
+    assert set(found.models) == {"mine"}
+    assert found.problem is None
     files = {v: str(path.relative_to(folder)) for v, (path, _) in model.versions.items()}
     return files, model.problem
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "resnet-50.onnx", "a b.onnx"])
-def test_a_bare_file_is_version_1_whatever_its_name(tmp_path: Path, name: str) -> None:
+def test_bare_file_of_any_name_is_version_1(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("onnx")
     (tmp_path / "README.md").write_text("about the model")
     (tmp_path / ".hidden.onnx").write_text("onnx")
     (tmp_path / "folder.onnx").mkdir()
-    assert own(tmp_path) == ({1: name}, None)
+    assert scan_single(tmp_path) == ({1: name}, None)
 
 
-def test_a_link_that_leads_where_nobody_may_look_is_no_file(unprivileged: Path) -> None:
-    secret, own_folder = unprivileged / "secret", unprivileged / "own"
-    for folder in (secret, own_folder):
+def test_link_into_a_folder_without_permission_is_not_a_file(unprivileged: Path) -> None:
+    secret, single = unprivileged / "secret", unprivileged / "scan_single"
+    for folder in (secret, single):
         folder.mkdir()
     (secret / "my.onnx").write_text("onnx")
-    (own_folder / "my.onnx").symlink_to(secret / "my.onnx")
-    assert own(own_folder) == ({1: "my.onnx"}, None)
+    (single / "my.onnx").symlink_to(secret / "my.onnx")
+    assert scan_single(single) == ({1: "my.onnx"}, None)
     secret.chmod(0)
-    said = f"there is no model.onnx or <version>/model.onnx in {own_folder}"
-    assert own(own_folder) == ({}, said)
+    problem = f"no model found, expected model.onnx or <version>/model.onnx in {single}"
+    assert scan_single(single) == ({}, problem)
 
 
-def test_the_file_of_that_name_goes_before_others(tmp_path: Path) -> None:
+def test_model_onnx_takes_precedence_over_other_files(tmp_path: Path) -> None:
     for name in ("a.onnx", "model.onnx", "z.onnx"):
         (tmp_path / name).write_text("onnx")
-    assert own(tmp_path) == ({1: "model.onnx"}, None)
+    assert scan_single(tmp_path) == ({1: "model.onnx"}, None)
 
 
-def test_versions_in_folders_are_versions(tmp_path: Path) -> None:
+def test_single_models_folder_may_hold_versions(tmp_path: Path) -> None:
     for version in ("1", "12", "x"):
         publish(tmp_path, ".", version)
     (tmp_path / "old.onnx").write_text("onnx")
-    assert own(tmp_path) == ({1: "1/model.onnx", 12: "12/model.onnx"}, None)
+    assert scan_single(tmp_path) == ({1: "1/model.onnx", 12: "12/model.onnx"}, None)
 
 
-def test_a_bare_file_goes_before_versions_and_they_are_said_to_be_passed_over(
+def test_bare_file_takes_precedence_over_versions_which_are_reported(
     tmp_path: Path,
 ) -> None:
     publish(tmp_path, ".", "7")
     (tmp_path / "model.onnx").write_text("onnx")
-    assert own(tmp_path) == ({1: "model.onnx"}, None)
-    assert listed(tmp_path, "mine").ignored == {"7": "model.onnx stands beside it"}
+    assert scan_single(tmp_path) == ({1: "model.onnx"}, None)
+    assert scan(tmp_path, "mine").ignored == {"7": "model.onnx beside it takes precedence"}
 
 
-def test_of_several_files_none_is_guessed_at(tmp_path: Path) -> None:
+def test_several_bare_files_are_reported_as_a_problem(tmp_path: Path) -> None:
     for name in ("b.onnx", "a.onnx"):
         (tmp_path / name).write_text("onnx")
-    versions, problem = own(tmp_path)
+    versions, problem = scan_single(tmp_path)
     assert versions == {}
-    assert problem == f"{tmp_path} holds 'a.onnx', 'b.onnx', and none is called model.onnx"
+    assert problem == f"{tmp_path} holds 'a.onnx', 'b.onnx': rename one of them to model.onnx"
 
 
-def test_a_folder_without_a_file_is_the_models_problem_and_named(tmp_path: Path) -> None:
-    said = f"there is no model.onnx or <version>/model.onnx in {tmp_path}"
-    assert own(tmp_path) == ({}, said)
+def test_single_models_folder_without_a_model_is_reported(tmp_path: Path) -> None:
+    problem = f"no model found, expected model.onnx or <version>/model.onnx in {tmp_path}"
+    assert scan_single(tmp_path) == ({}, problem)
     gone = tmp_path / "gone"
-    assert own(gone) == ({}, f"{gone}: can't be read: No such file or directory")
+    assert scan_single(gone) == ({}, f"{gone}: can't be read: No such file or directory")
 
 
-def test_serving_toml_counts_in_a_folder_of_one_model_too(tmp_path: Path) -> None:
+def test_serving_toml_applies_to_a_single_models_folder(tmp_path: Path) -> None:
     for version in ("1", "2"):
         publish(tmp_path, ".", version)
     (tmp_path / "serving.toml").write_text("live = [1]")
-    assert listed(tmp_path, "mine").models["mine"].live == (1,)
+    assert scan(tmp_path, "mine").models["mine"].live == (1,)
     (tmp_path / "serving.toml").write_text("live = 1")
-    assert (own(tmp_path)[1] or "").startswith(f"{tmp_path}: serving.toml: live is 1, expected")
+    assert (scan_single(tmp_path)[1] or "").startswith(
+        f"{tmp_path}: serving.toml: live is 1, expected"
+    )
 
 
-def test_the_stamp_of_a_bare_file_changes_with_its_digest(tmp_path: Path) -> None:
+def test_stamp_of_a_bare_file_changes_with_its_digest(tmp_path: Path) -> None:
     (tmp_path / "my.onnx").write_text("onnx")
-    before = listed(tmp_path, "mine")
-    assert listed(tmp_path, "mine") == before
+    before = scan(tmp_path, "mine")
+    assert scan(tmp_path, "mine") == before
     (tmp_path / "my.onnx.sha256").write_text("0")
-    assert listed(tmp_path, "mine") != before
+    assert scan(tmp_path, "mine") != before

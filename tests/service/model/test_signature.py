@@ -19,7 +19,7 @@ def metadata(**entries) -> str:
     return json.dumps({"features": [HEIGHT], "classes": ["no", "yes"], **entries})
 
 
-def test_everything_in_the_metadata_is_read() -> None:
+def test_every_entry_of_the_metadata_is_read() -> None:
     signature = Signature.from_metadata(
         metadata(
             features=[
@@ -57,16 +57,16 @@ def test_everything_in_the_metadata_is_read() -> None:
     assert signature.threshold == Threshold(positive="yes", value=0.37, metric="f1")
 
 
-def test_a_signature_needs_no_threshold() -> None:
+def test_threshold_is_optional() -> None:
     assert Signature.from_metadata(metadata()).threshold is None
 
 
-def test_entries_of_later_contracts_are_passed_over() -> None:
+def test_unknown_keys_are_ignored() -> None:
     text = metadata(features=[{**HEIGHT, "color_of_chart": "red"}], costs=[0, 1])
     assert Signature.from_metadata(text).features == (Feature(name="height", kind=Kind.NUMBER),)
 
 
-def test_booleans_and_datetimes_go_with_the_numbers_and_the_order_is_kept() -> None:
+def test_booleans_and_datetimes_are_numbers_in_signature_order() -> None:
     kinds = {
         "a": Kind.CATEGORY,
         "b": Kind.BOOLEAN,
@@ -82,10 +82,13 @@ def test_booleans_and_datetimes_go_with_the_numbers_and_the_order_is_kept() -> N
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (metadata(features=[HEIGHT, HEIGHT]), "names feature 'height' twice"),
+        (
+            metadata(features=[HEIGHT, HEIGHT]),
+            "names feature 'height' twice, expected unique names",
+        ),
         (metadata(classes=["a", "b", "a"]), "names class 'a' twice"),
-        (metadata(features=[]), "has no feature"),
-        (metadata(classes=[]), "has no class"),
+        (metadata(features=[]), "has no feature, expected at least one"),
+        (metadata(classes=[]), "has no class, expected at least one"),
         (metadata(features=[{"name": "a", "kind": "color"}]), r"'color' - at `\$.features\[0\]"),
         (metadata(features=[{"kind": "number"}]), "missing required field `name`"),
         (metadata(features=[{**HEIGHT, "minimum": "low"}]), "Expected `float | null`, got `str`"),
@@ -99,17 +102,17 @@ def test_booleans_and_datetimes_go_with_the_numbers_and_the_order_is_kept() -> N
         ),
         (
             metadata(threshold={"class": "maybe", "value": 0.5, "metric": "f1"}),
-            "the threshold is of class 'maybe', expected 'no' or 'yes'",
+            "the threshold is for class 'maybe', expected class 'no' or 'yes'",
         ),
         (
             metadata(
                 threshold={"class": "a", "value": 0.5, "metric": "f1"}, classes=["a", "b", "c"]
             ),
-            "has a threshold and 3 classes, expected two",
+            "has a threshold and 3 classes, expected two classes",
         ),
         (
             metadata(threshold={"class": "a", "value": 0.5, "metric": "f1"}, classes=["a"]),
-            "has a threshold and 1 classes, expected two",
+            "has a threshold and 1 classes, expected two classes",
         ),
         (
             metadata(threshold={"class": "yes", "value": 1.01, "metric": "f1"}),
@@ -127,33 +130,33 @@ def test_booleans_and_datetimes_go_with_the_numbers_and_the_order_is_kept() -> N
         ('{"features": [{"name": "\\ud800", "kind": "number"}], "classes": ["a"]}', "surrogate"),
     ],
 )
-def test_a_signature_that_breaks_the_contract_is_refused_with_a_reason(text, reason) -> None:
+def test_signature_that_breaks_the_contract_is_rejected_with_the_reason(text, reason) -> None:
     with pytest.raises(ModelRejected, match=reason):
         Signature.from_metadata(text)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_every_format_of_the_contract_is_known(format_: str) -> None:
+def test_every_format_of_the_contract_is_accepted(format_: str) -> None:
     feature = {"name": "seen", "kind": "datetime", "format": format_}
     (read,) = Signature.from_metadata(metadata(features=[feature])).features
     assert read.format == format_
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_a_threshold_may_be_at_either_end(value: float) -> None:
+def test_threshold_may_be_0_or_1(value: float) -> None:
     threshold = {"class": "no", "value": value, "metric": "recall at precision 0.9"}
     signature = Signature.from_metadata(metadata(threshold=threshold))
     assert signature.threshold is not None
     assert signature.threshold.value == value
 
 
-def test_a_blank_text_is_a_missing_datetime_where_one_may_be_missing() -> None:
+def test_blank_text_is_a_missing_datetime_if_the_feature_is_optional() -> None:
     assert math.isnan(Feature(name="a", kind=Kind.DATETIME, required=False).seconds(" "))
-    with pytest.raises(ValueError, match="no date or time"):
+    with pytest.raises(ValueError, match="not a date or time"):
         Feature(name="a", kind=Kind.DATETIME).seconds(" ")
 
 
-def test_numbers_are_told_as_numbers_and_datetimes_as_texts() -> None:
+def test_number_is_shown_as_a_number_and_datetime_as_text() -> None:
     number, datetime = (Feature(name="a", kind=kind) for kind in (Kind.NUMBER, Kind.DATETIME))
     assert (number.json_value(86400.0), number.format_value(86400.0)) == (86400.0, "86400")
     assert datetime.json_value(86400.0) == datetime.format_value(86400.0) == "1970-01-02"
@@ -183,16 +186,16 @@ def test_numbers_are_told_as_numbers_and_datetimes_as_texts() -> None:
         (1e300, "1e+300"),
     ],
 )
-def test_a_category_has_one_spelling(value, text) -> None:
+def test_category_has_one_spelling(value, text) -> None:
     assert category_text(value) == text
 
 
 @given(st.text() | st.booleans() | st.integers() | st.floats(allow_nan=False))
-def test_a_spelled_category_is_spelled_the_same_again(value) -> None:
+def test_category_text_does_not_change_its_own_result(value) -> None:
     once = category_text(value)
     assert category_text(once) == once
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_spelled_number_reads_back_as_the_same_number(value) -> None:
+def test_category_text_of_a_number_reads_back_as_the_same_number(value) -> None:
     assert float(category_text(value)) == value

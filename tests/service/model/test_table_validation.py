@@ -1,5 +1,3 @@
-"""Tables to Columns: arrays and plain values side by side, and every problem in its row."""
-
 from __future__ import annotations
 
 import numpy as np
@@ -13,7 +11,7 @@ from pigeonhole.service.model.table_validation import (
 )
 
 
-def test_arrays_and_plain_values_stand_side_by_side(mixed_signature) -> None:
+def test_table_may_mix_arrays_and_plain_values(mixed_signature) -> None:
     table = {
         "shape": DictionaryColumn([0, 1, 0], {0: "round", 1: None}),
         "size/cm": np.array([1.0, 2.0, 3.0]),
@@ -25,7 +23,7 @@ def test_arrays_and_plain_values_stand_side_by_side(mixed_signature) -> None:
     assert columns.categories.tolist() == [["1", "round"], ["2.5", ""], ["red", "round"]]
 
 
-def test_problems_stand_in_the_order_of_rows_and_then_of_features(mixed_signature) -> None:
+def test_problems_are_in_order_of_rows_and_then_of_features(mixed_signature) -> None:
     table = {
         "age": np.array([1.0, np.inf, np.nan]),
         "member": np.array([0.0, 0.5, 1.0]),
@@ -34,8 +32,8 @@ def test_problems_stand_in_the_order_of_rows_and_then_of_features(mixed_signatur
     }
     with pytest.raises(InvalidRows) as caught:
         columns_from_table(mixed_signature, table, 3, missing="NaN")
-    told = [(p.row, p.feature, p.got) for p in caught.value.problems]
-    assert told == [
+    got = [(p.row, p.feature, p.got) for p in caught.value.problems]
+    assert got == [
         (1, "age", "a larger number"),
         (1, "member", "number 0.5"),
         (2, "color", "null"),
@@ -44,7 +42,7 @@ def test_problems_stand_in_the_order_of_rows_and_then_of_features(mixed_signatur
     assert not caught.value.truncated
 
 
-def test_no_more_problems_are_told_than_the_limit_and_none_before_them_is_left_out(
+def test_first_problems_are_reported_up_to_the_limit(
     mixed_signature,
 ) -> None:
     rows = 1000
@@ -61,13 +59,13 @@ def test_no_more_problems_are_told_than_the_limit_and_none_before_them_is_left_o
     assert caught.value.truncated
 
 
-def test_a_matrix_has_its_columns_in_signature_order(dated_signature) -> None:
+def test_matrix_has_its_columns_in_signature_order(dated_signature) -> None:
     features = [f for f in dated_signature.features if f.name != "color"]
     signature = type(dated_signature)(features, dated_signature.classes)
     matrix = np.array([[1.0, 2.0, np.nan, 4.0]])
     np.testing.assert_array_equal(columns_from_matrix(signature, matrix, "NaN").numbers, matrix)
     with pytest.raises(InvalidRows) as caught:
         columns_from_matrix(signature, np.array([[np.nan, -np.inf, np.nan, 4.0]]), "NaN")
-    told = [(p.feature, p.expected, p.got) for p in caught.value.problems]
+    got = [(p.feature, p.expected, p.got) for p in caught.value.problems]
     seconds = "seconds since 1970-01-01T00:00:00 UTC within the range of doubles"
-    assert told == [("size", "number", "NaN"), ("seen", seconds, "a larger number")]
+    assert got == [("size", "number", "NaN"), ("seen", seconds, "a larger number")]

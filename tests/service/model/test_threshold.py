@@ -1,5 +1,3 @@
-"""The decision threshold: from which probability on a class is the answer."""
-
 from __future__ import annotations
 
 import numpy as np
@@ -16,22 +14,22 @@ def labels(positive: str, value: float, *yes: float) -> list[str]:
     return Threshold(positive=positive, value=value, metric="f1").labels(probabilities, CLASSES)
 
 
-def test_a_class_is_the_label_from_its_threshold_on() -> None:
+def test_class_is_the_label_from_its_threshold_on() -> None:
     assert labels("yes", 0.25, 0.1, 0.25, 0.4, 0.9) == ["no", "yes", "yes", "yes"]
     assert labels("no", 0.75, 0.1, 0.25, 0.4, 0.9) == ["no", "no", "yes", "yes"]
 
 
-def test_at_the_ends_a_class_is_always_or_only_surely_said() -> None:
+def test_threshold_may_be_0_or_1() -> None:
     assert labels("yes", 0, 0, 1) == ["yes", "yes"]
     assert labels("yes", 1, 0, 0.999, 1) == ["no", "no", "yes"]
 
 
-def test_zero_rows_get_no_labels() -> None:
+def test_zero_rows_get_zero_labels() -> None:
     assert labels("yes", 0.5) == []
 
 
 @given(st.floats(0, 1), st.lists(st.floats(0, 1, width=32)))
-def test_whoever_compares_the_figures_himself_finds_the_same(value, yes) -> None:
-    # A probability is sent as the double that the float32 is, so the rule is about doubles.
+def test_client_that_compares_the_probability_gets_the_same_label(value, yes) -> None:
+    # Responses hold float32 probabilities as doubles, so the rule compares doubles.
     for probability, label in zip(yes, labels("yes", value, *yes), strict=True):
         assert (label == "yes") == (probability >= value)

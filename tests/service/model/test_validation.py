@@ -20,7 +20,7 @@ from pigeonhole.service.model.validation import (
     truncate,
 )
 
-GOOD = {"age": 30, "member": True, "color": "red", "size/cm": 2.5, "shape": "round"}
+VALID = {"age": 30, "member": True, "color": "red", "size/cm": 2.5, "shape": "round"}
 
 
 def problems(signature: Signature, *rows) -> tuple[Problem, ...]:
@@ -36,19 +36,19 @@ def column_problems(signature: Signature, columns) -> tuple[Problem, ...]:
     return caught.value.problems
 
 
-def test_good_rows_become_columns_in_the_order_of_the_signature(mixed_signature) -> None:
+def test_valid_rows_become_columns_in_signature_order(mixed_signature) -> None:
     listed = [None, 0, " blue ", 9, ""]
-    columns = columns_from_values(mixed_signature, [GOOD, listed])
+    columns = columns_from_values(mixed_signature, [VALID, listed])
     np.testing.assert_array_equal(columns.numbers, [[30, 1, 2.5], [np.nan, 0, 9]])
     assert columns.numbers.dtype == np.float64
     assert columns.categories.tolist() == [["red", "round"], ["blue", ""]]
 
 
-def test_every_problem_of_every_row_is_told_at_once(mixed_signature) -> None:
+def test_all_problems_of_all_rows_are_reported(mixed_signature) -> None:
     found = problems(
         mixed_signature,
-        {**GOOD, "age": "old", "member": 2},
-        GOOD,
+        {**VALID, "age": "old", "member": 2},
+        VALID,
         {"member": None, "colour": "red", "size/cm": [1]},
         [1, 2],
         "row",
@@ -65,7 +65,7 @@ def test_every_problem_of_every_row_is_told_at_once(mixed_signature) -> None:
     )
 
 
-def test_a_missing_feature_is_named_and_an_optional_one_is_not_missed(mixed_signature) -> None:
+def test_missing_feature_is_reported_unless_it_is_optional(mixed_signature) -> None:
     assert problems(mixed_signature, {"member": True, "color": "red"}) == (
         Problem(0, "size/cm", "/instances/0/size~1cm", "number", "nothing"),
     )
@@ -93,10 +93,10 @@ def test_a_missing_feature_is_named_and_an_optional_one_is_not_missed(mixed_sign
         ("color", "a\ud800", "text without lone surrogates", 'string "a?"'),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_told_with_what_was_expected(
+def test_value_of_the_wrong_kind_is_reported_with_the_expected_kind(
     mixed_signature, feature, value, expected, got
 ) -> None:
-    (problem,) = problems(mixed_signature, {**GOOD, feature: value})
+    (problem,) = problems(mixed_signature, {**VALID, feature: value})
     assert (problem.feature, problem.expected, problem.got) == (feature, expected, got)
 
 
@@ -104,15 +104,15 @@ def test_a_value_of_the_wrong_kind_is_told_with_what_was_expected(
     ("value", "text"),
     [(7, "7"), (7.0, "7"), (7.5, "7.5"), (True, "true"), (10**30, "1" + "0" * 30)],
 )
-def test_a_category_may_come_as_a_number_or_boolean(mixed_signature, value, text) -> None:
-    columns = columns_from_values(mixed_signature, [{**GOOD, "color": value}])
+def test_category_may_be_a_number_or_boolean(mixed_signature, value, text) -> None:
+    columns = columns_from_values(mixed_signature, [{**VALID, "color": value}])
     assert columns.categories[0].tolist() == [text, "round"]
 
 
 DATED = {"size": 1, "seen": "2024-05-01"}
 
 
-def test_texts_of_datetimes_become_seconds_and_blanks_are_missing(dated_signature) -> None:
+def test_datetimes_become_seconds_and_blank_ones_are_missing(dated_signature) -> None:
     named = {**DATED, "seen": " 2024-05-01T13:45+02:00\t", "paid": "1/5/2024 9:05", "opens": "8:30"}
     listed = [2, "2024-05-01", None, " ", None]
     columns = columns_from_values(dated_signature, [named, listed])
@@ -139,7 +139,7 @@ def test_texts_of_datetimes_become_seconds_and_blanks_are_missing(dated_signatur
         ("opens", 8, "a time such as 13:45 or 1970-01-01T13:45", "number 8"),
     ],
 )
-def test_what_is_no_datetime_is_told_with_an_example(
+def test_invalid_datetime_is_reported_with_an_example(
     dated_signature, feature, value, expected, got
 ) -> None:
     (problem,) = problems(dated_signature, {**DATED, feature: value})
@@ -147,14 +147,14 @@ def test_what_is_no_datetime_is_told_with_an_example(
     assert problem.got.endswith(got)
 
 
-def test_a_missing_datetime_is_asked_for_with_an_example(dated_signature) -> None:
+def test_missing_datetime_is_reported_with_an_example(dated_signature) -> None:
     (problem,) = problems(dated_signature, {"size": 1})
     assert (problem.feature, problem.got) == ("seen", "nothing")
     assert problem.expected == "a date such as 2024-05-01 or 2024-05-01T13:45"
 
 
-def test_problems_beyond_the_cap_are_cut_and_that_is_said(mixed_signature) -> None:
-    bad = {**GOOD, "age": "old", "member": "?"}
+def test_problems_beyond_the_limit_are_truncated_and_counted_as_at_least(mixed_signature) -> None:
+    bad = {**VALID, "age": "old", "member": "?"}
     rows = [bad] * PROBLEM_LIMIT
     with pytest.raises(InvalidRows, match=r"at least 20 problems in at least 10 rows") as caught:
         columns_from_values(mixed_signature, rows)
@@ -162,7 +162,7 @@ def test_problems_beyond_the_cap_are_cut_and_that_is_said(mixed_signature) -> No
     assert [p.row for p in caught.value.problems] == [i // 2 for i in range(PROBLEM_LIMIT)]
 
 
-def test_a_row_of_very_many_or_very_long_unknown_names_is_answered_swiftly(mixed_signature) -> None:
+def test_row_with_many_or_very_long_unknown_names_is_rejected_quickly(mixed_signature) -> None:
     many = {f"size{i}": 1 for i in range(50_000)}
     long = {"size" * 1_000_000: 1}
     started = time.perf_counter()
@@ -175,42 +175,42 @@ def test_a_row_of_very_many_or_very_long_unknown_names_is_answered_swiftly(mixed
     assert time.perf_counter() - started < 0.5
 
 
-def test_long_and_unwritable_texts_are_shortened_and_made_writable(mixed_signature) -> None:
+def test_long_text_is_truncated_and_lone_surrogates_are_replaced(mixed_signature) -> None:
     long = "\ud800" + "x" * 10_000
-    found = problems(mixed_signature, {**GOOD, "age": long, long: 1}, {**GOOD, "age": [long]})
+    found = problems(mixed_signature, {**VALID, "age": long, long: 1}, {**VALID, "age": [long]})
     for problem in found:
-        said = f"{problem.feature}{problem.pointer}{problem.expected}{problem.got}"
-        assert len(said.encode("utf-8")) < 500
+        text = f"{problem.feature}{problem.pointer}{problem.expected}{problem.got}"
+        assert len(text.encode("utf-8")) < 500
     assert found[0].got == f'string "?{"x" * (SHOWN_CHARACTERS - 2)}…"'
 
 
-def test_text_is_shortened_only_when_it_is_longer_than_shown() -> None:
+def test_text_is_truncated_only_above_the_limit() -> None:
     assert truncate("x" * SHOWN_CHARACTERS) == "x" * SHOWN_CHARACTERS
     assert truncate("x" * (SHOWN_CHARACTERS + 1)) == "x" * (SHOWN_CHARACTERS - 1) + "…"
 
 
 @pytest.mark.parametrize("name", ["plain", "a/b", "a~b", "~1", "/", "", "é", "a b"], ids=repr)
-def test_a_pointer_leads_back_to_the_name(name) -> None:
+def test_pointer_token_reads_back_as_the_name(name) -> None:
     token = pointer_token(name)
     assert "/" not in token
     assert token.replace("~1", "/").replace("~0", "~") == name
 
 
-def test_pointers_follow_the_form_of_the_body() -> None:
+def test_pointers_follow_the_layout_of_the_body() -> None:
     assert locate_by_row("/instances")(3, "a/b~") == "/instances/3/a~1b~0"
     assert locate_by_row("/instances")(3, None) == "/instances/3"
     assert locate_by_column("/inputs")(3, "a/b~") == "/inputs/a~1b~0/3"
     assert locate_by_column("/inputs")(3, None) == "/inputs"
 
 
-def test_values_of_a_list_are_pointed_to_by_position(mixed_signature) -> None:
+def test_pointer_into_a_list_is_the_position(mixed_signature) -> None:
     (problem,) = problems(mixed_signature, [30, True, None, 2.5, None])
     assert (problem.feature, problem.pointer) == ("color", "/instances/0/2")
 
 
-def test_rows_without_a_json_body_have_no_pointer(mixed_signature) -> None:
+def test_problem_without_a_json_body_has_no_pointer(mixed_signature) -> None:
     with pytest.raises(InvalidRows) as caught:
-        columns_from_values(mixed_signature, [{**GOOD, "age": "old"}])
+        columns_from_values(mixed_signature, [{**VALID, "age": "old"}])
     assert caught.value.problems[0].pointer is None
 
 
@@ -226,7 +226,7 @@ def test_rows_without_a_json_body_have_no_pointer(mixed_signature) -> None:
         ('say "hi"', 'string "say \\"hi\\""'),
     ],
 )
-def test_a_json_value_is_described_in_words(value, words) -> None:
+def test_json_value_is_described_in_words(value, words) -> None:
     assert describe(value) == words
 
 
@@ -238,7 +238,7 @@ def test_columns_become_rows(mixed_signature) -> None:
     ]
 
 
-def test_every_problem_with_the_columns_themselves_is_told_at_once(mixed_signature) -> None:
+def test_all_problems_of_columns_are_reported(mixed_signature) -> None:
     columns = {"age": 30, "member": [True, False, True], "colour": ["red"], "size/cm": [1]}
     assert column_problems(mixed_signature, columns) == (
         Problem(0, "age", "/inputs/age", "a list of values", "number 30"),
@@ -247,36 +247,36 @@ def test_every_problem_with_the_columns_themselves_is_told_at_once(mixed_signatu
     )
 
 
-@pytest.mark.parametrize("stranger", [5, None, [], [1], [1, 2], [1, 2, 3]], ids=json.dumps)
-def test_an_unknown_column_is_refused_whatever_it_holds(mixed_signature, stranger) -> None:
+@pytest.mark.parametrize("values", [5, None, [], [1], [1, 2], [1, 2, 3]], ids=json.dumps)
+def test_unknown_column_is_rejected_with_any_content(mixed_signature, values) -> None:
     good = {"member": [1, 0], "color": ["red", "blue"], "size/cm": [1, 2]}
-    assert column_problems(mixed_signature, {**good, "zzz": stranger}) == (
+    assert column_problems(mixed_signature, {**good, "zzz": values}) == (
         Problem(0, "zzz", "/inputs/zzz", "a known feature", "zzz"),
     )
 
 
-def test_a_missing_column_is_named_even_where_no_column_has_a_row(mixed_signature) -> None:
+def test_missing_column_is_reported_for_zero_rows_too(mixed_signature) -> None:
     named = [p.feature for p in column_problems(mixed_signature, {})]
     assert named == ["member", "color", "size/cm"]
     (problem,) = column_problems(mixed_signature, {"member": [], "color": []})
     assert (problem.pointer, problem.got) == ("/inputs/size~1cm", "nothing")
 
 
-def test_a_required_column_may_not_be_null(mixed_signature) -> None:
+def test_null_for_a_required_column_is_reported(mixed_signature) -> None:
     columns = {"member": [1], "color": ["red"], "size/cm": None}
     (problem,) = column_problems(mixed_signature, columns)
     assert (problem.feature, problem.got) == ("size/cm", "null")
 
 
-def test_zero_rows_are_no_problem() -> None:
+def test_zero_rows_are_valid() -> None:
     signature = Signature([Feature(name="a", kind=Kind.NUMBER)], ["x"])
     assert len(columns_from_values(signature, [])) == 0
     assert rows_from_columns(signature, {"a": []}, "/inputs") == []
 
 
-def test_more_unknown_names_than_are_told_are_said_to_be_more(mixed_signature) -> None:
+def test_unknown_names_beyond_the_limit_are_truncated(mixed_signature) -> None:
     row = {f"x{index}": 1 for index in range(PROBLEM_LIMIT + 5)}
     with pytest.raises(InvalidRows) as caught:
-        columns_from_values(mixed_signature, [{**row, **GOOD}])
+        columns_from_values(mixed_signature, [{**row, **VALID}])
     assert len(caught.value.problems) == PROBLEM_LIMIT
     assert caught.value.truncated

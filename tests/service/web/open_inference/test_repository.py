@@ -91,7 +91,7 @@ def test_a_model_in_a_folder_of_its_own_is_loaded_unloaded_and_counted_as_any_ot
         assert client.post("/v2/models/mine/infer", json=TENSORS).status_code == 200
         (folder / "other.onnx").unlink()
         service.reconciler.unload("mine")
-        with pytest.raises(LoadFailed, match=f"there is no model.onnx .* in {folder}"):
+        with pytest.raises(LoadFailed, match=f"no model found, expected model.onnx .* in {folder}"):
             service.reconciler.load("mine")
     finally:
         service.close()
