@@ -173,7 +173,7 @@ def check(**flags: str | None) -> None:
     listing = repository.scan()
     if listing.problem:
         _reject(f"{listing.problem}.")
-    problems = [] if listing.models else [f"Error: no {repository.expected}."]
+    problems = [] if listing.models else [f"Error: no model found, expected {repository.expected}."]
     for name, reason in listing.ignored.items():
         click.echo(f"{name}: ignored: {reason}")
     for name, folder in listing.models.items():

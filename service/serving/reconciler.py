@@ -191,7 +191,7 @@ class Reconciler:
         self._versions_on_disk = {n: tuple(sorted(m.versions)) for n, m in listing.models.items()}
         self._set_unloaded(set(self._live.unloaded))
         is_empty = not listing.models and not self._live.unloaded
-        missing = [f"no {self._repository.expected}"] if is_empty else []
+        missing = [f"no model found, expected {self._repository.expected}"] if is_empty else []
         self._live.folder_reports = (*self._ignored_folders, *missing)
 
     def _set_unloaded(self, names: set[str]) -> None:

@@ -64,7 +64,10 @@ def test_check_rejects_a_bad_model_and_reports_the_good_ones(models, write_model
 def test_check_rejects_a_folder_without_models(tmp_path) -> None:
     result = run("check", "--models", tmp_path)
     assert result.exit_code == 2
-    assert result.stderr == f"Error: no <name>/<version>/model.onnx in {tmp_path}.\n"
+    assert (
+        result.stderr
+        == f"Error: no model found, expected <name>/<version>/model.onnx in {tmp_path}.\n"
+    )
     result = run("check", "--models", tmp_path / "none")
     assert result.exit_code == 2
     assert "can't be read: No such file or directory" in result.stderr
@@ -102,7 +105,7 @@ def test_check_reports_a_single_model_in_its_own_folder(tmp_path, write_model) -
     result = run("check", *flags)
     assert result.exit_code == 2
     assert result.stderr.startswith("mine: ")
-    assert f"no model.onnx or <version>/model.onnx in {tmp_path}" in result.stderr
+    assert f"expected model.onnx or <version>/model.onnx in {tmp_path}" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["serve", "check"])

@@ -30,6 +30,7 @@ from pigeonhole.service.serving.reconciler import Load, Reconciler
 from pigeonhole.service.serving.shared_state import SharedState
 
 BAD = {"pigeonhole": "99"}
+EMPTY = "no model found, expected <name>/<version>/model.onnx in {}"
 BAD_REASON = (
     "the file has format 99; this service reads format 1: "
     "upgrade the service, or fit the model again"
@@ -264,7 +265,7 @@ def test_removed_model_is_retired(serving, write_model, log) -> None:
 def test_worker_on_an_empty_folder_is_not_ready_and_reports_why(serving) -> None:
     serving.refresh()
     assert not serving.live.is_ready
-    assert serving.live.problems() == {"": [f"no <name>/<version>/model.onnx in {serving.folder}"]}
+    assert serving.live.problems() == {"": [EMPTY.format(serving.folder)]}
 
 
 def test_unreadable_folder_changes_nothing(serving, write_model, log) -> None:

@@ -30,7 +30,7 @@ def test_without_a_model_it_is_live_but_not_ready(start, tmp_path, failed, path:
     answer = failed(start().get(path), 503, "not_ready")
     assert (answer["ready"], answer["live"], answer["models"]) == (False, True, {})
     (problem,) = answer["problems"]
-    assert problem.startswith("no <name>/<version>/model.onnx in ")
+    assert problem.startswith("no model found, expected <name>/<version>/model.onnx in ")
     assert problem in answer["error"]
 
 
