@@ -42,7 +42,7 @@ QUALITY = 82
 
 START_S = 30
 
-LINE = 64
+LINE = 82
 """Characters of a line in the terminal."""
 
 PAGE = """<!doctype html><meta charset="utf-8"><style>
@@ -57,7 +57,7 @@ figcaption {{ padding: 9px 16px; color: var(--soft); border-bottom: 1px solid va
   font-size: 14px }}
 img {{ width: 100% }}
 pre {{ padding: 16px; color: var(--ink); white-space: pre-wrap; overflow-wrap: anywhere;
-  font: 14.5px/1.55 "DejaVu Sans Mono", monospace }}
+  font: 13px/1.5 "DejaVu Sans Mono", monospace }}
 b {{ font-weight: 600 }} .key {{ color: var(--key) }} .text {{ color: var(--text) }}
 .number {{ color: var(--number) }} .prompt {{ color: var(--soft) }}
 </style><figure><figcaption>models/animals/1/report.html</figcaption><img src="{picture}"></figure>

@@ -1,4 +1,4 @@
-"""Whatever a user can set, meet or ask for is documented where he would look for it."""
+"""Every setting, metric, error code and route is documented."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def first_cells(document: str) -> str:
     return "\n".join("|".join(line.split("|")[1:3]) for line in document.splitlines())
 
 
-def test_every_setting_of_the_service_is_in_the_readme_with_its_default(read) -> None:
-    rows = [line for line in read("README.md").splitlines() if line.startswith("| `PIGEONHOLE_")]
+def test_every_setting_of_the_service_is_documented_with_its_default_and_help(read) -> None:
+    rows = [
+        line for line in read("docs/settings.md").splitlines() if line.startswith("| `PIGEONHOLE_")
+    ]
     documented = {line.split("|")[1].strip(" `"): line for line in rows}
     assert set(documented) == {PREFIX + s.name.upper() for s in fields(ServiceSettings)}
     for setting in fields(ServiceSettings):
@@ -41,6 +43,7 @@ def test_every_setting_of_the_service_is_in_the_readme_with_its_default(read) ->
         if setting.name == "workers":
             shown = "cores granted"
         assert line.split("|")[3].strip(" `") == str(shown), line
+        assert line.split("|")[4].strip().replace("`", "") == setting.metadata["help"], line
 
 
 def test_every_setting_of_the_trainer_is_documented_with_its_default(read) -> None:
