@@ -1,4 +1,4 @@
-"""Graphs that were made elsewhere: small ONNX files built node by node, without metadata."""
+"""Fixtures that write small ONNX files without metadata, and load them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WriteGraph = Callable[..., Path]
 
 @pytest.fixture
 def load() -> Load:
-    """Loads a model file as the service does."""
+    """Return a function that loads a model file as the service does."""
 
     def load(path: Path, max_bytes: int = 2**20) -> Model:
         return load_model(path, name="m", version=1, threads=1, max_bytes=max_bytes)
@@ -27,7 +27,7 @@ def load() -> Load:
 
 @pytest.fixture
 def write_graph(tmp_path: Path) -> WriteGraph:
-    """Writes a graph as ``foreign.onnx``: see `tests.tiny_models.write_foreign_model`."""
+    """Return `tests.tiny_models.write_foreign_model` for the path ``foreign.onnx``."""
 
     def write(*graph: Any, **more: Any) -> Path:
         return write_foreign_model(tmp_path / "foreign.onnx", *graph, **more)

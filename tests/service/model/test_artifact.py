@@ -32,7 +32,7 @@ def signature(*features, classes=("underweight", "overweight")) -> dict[str, str
     return {"signature": json.dumps({"features": features, "classes": classes})}
 
 
-def thresholded(value, positive="overweight", **changes) -> dict[str, str]:
+def with_threshold(value, positive="overweight", **changes) -> dict[str, str]:
     threshold = {"class": positive, "value": value, "metric": "f1"} | changes
     features, classes = [HEIGHT, WEIGHT], ["underweight", "overweight"]
     return {
@@ -49,7 +49,7 @@ def golden(**changes) -> dict[str, str]:
     return {"golden": json.dumps([row | changes])}
 
 
-def test_a_good_file_is_loaded_with_everything_it_says(load, write_model, tmp_path: Path) -> None:
+def test_valid_file_is_loaded_with_its_metadata(load, write_model, tmp_path: Path) -> None:
     path = write_model(tmp_path)
     model = load(path)
     assert (model.name, model.version, model.has_metadata) == ("m", 1, True)
@@ -59,7 +59,7 @@ def test_a_good_file_is_loaded_with_everything_it_says(load, write_model, tmp_pa
     assert 0 < model.run_seconds < model.load_seconds
 
 
-def test_a_run_of_more_rows_is_expected_to_take_longer(load, write_model, tmp_path: Path) -> None:
+def test_expected_time_grows_with_the_rows(load, write_model, tmp_path: Path) -> None:
     model = load(write_model(tmp_path))
     assert model.expected_seconds(0) == model.expected_seconds(1) == model.run_seconds
     assert model.expected_seconds(1) <= model.expected_seconds(100)
@@ -68,7 +68,7 @@ def test_a_run_of_more_rows_is_expected_to_take_longer(load, write_model, tmp_pa
 
 
 class Recording(Session):
-    """A session that sleeps in each run, and remembers how many rows each had."""
+    """A session that sleeps in each run and records its number of rows."""
 
     def __init__(self, graph: Graph, signature: Signature, seconds: float) -> None:
         super().__init__(graph, signature)
@@ -83,9 +83,7 @@ class Recording(Session):
 @pytest.mark.parametrize(
     ("seconds", "rows"), [(0, range(3, WARM_UP_ROWS + 1)), (WARM_UP_SECONDS, [2])]
 )
-def test_a_slow_model_is_warmed_up_with_two_rows_at_most(
-    write_model, tmp_path, seconds, rows
-) -> None:
+def test_slow_model_is_warmed_up_with_two_rows(write_model, tmp_path, seconds, rows) -> None:
     graph = Graph(write_model(tmp_path).read_bytes(), 1)
     signature = Signature.from_metadata(graph.metadata["signature"])
     session = Recording(graph, signature, seconds)
@@ -95,22 +93,22 @@ def test_a_slow_model_is_warmed_up_with_two_rows_at_most(
     assert max(session.rows) in rows
 
 
-def test_a_file_needs_no_digest_beside_it(load, write_model, tmp_path: Path) -> None:
+def test_digest_file_is_optional(load, write_model, tmp_path: Path) -> None:
     path = write_model(tmp_path)
     path.with_name("model.onnx.sha256").unlink()
     assert load(path).has_metadata
 
 
-def test_a_digest_may_stand_alone_and_in_capitals(load, write_model, tmp_path: Path) -> None:
+def test_digest_file_may_hold_only_the_digest_in_capitals(
+    load, write_model, tmp_path: Path
+) -> None:
     path = write_model(tmp_path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest().upper()
     path.with_name("model.onnx.sha256").write_text(digest)
     assert load(path).digest == digest.lower()
 
 
-def test_a_file_of_just_the_largest_size_is_loaded_and_no_larger_one(
-    load, write_model, tmp_path: Path
-) -> None:
+def test_file_over_the_size_limit_is_rejected(load, write_model, tmp_path: Path) -> None:
     path = write_model(tmp_path)
     size = path.stat().st_size
     assert load(path, max_bytes=size)
@@ -119,7 +117,7 @@ def test_a_file_of_just_the_largest_size_is_loaded_and_no_larger_one(
 
 
 @pytest.mark.parametrize(
-    ("spoil", "reason"),
+    ("damage", "reason"),
     [
         (lambda path: path.write_bytes(b""), "onnxruntime can't open the file"),
         (lambda path: path.write_bytes(b"no model"), "onnxruntime can't open the file"),
@@ -137,18 +135,18 @@ def test_a_file_of_just_the_largest_size_is_loaded_and_no_larger_one(
     ids=["empty", "text", "cut", "random", "absent", "folder", "pipe", "device", "loop"],
 )
 @pytest.mark.timeout(20)
-def test_what_is_no_whole_model_file_is_refused(
-    load, write_model, tmp_path: Path, spoil, reason
+def test_broken_model_file_is_rejected_in_one_line(
+    load, write_model, tmp_path: Path, damage, reason
 ) -> None:
     path = write_model(tmp_path)
     path.with_name("model.onnx.sha256").unlink()
-    spoil(path)
+    damage(path)
     with pytest.raises(ModelRejected, match=reason) as caught:
         load(path)
     assert "\n" not in caught.value.reason
 
 
-def test_a_file_without_permission_is_refused(load, write_model, unprivileged: Path) -> None:
+def test_file_without_read_permission_is_rejected(load, write_model, unprivileged: Path) -> None:
     path = write_model(unprivileged)
     load(path)
     path.chmod(0)
@@ -157,7 +155,7 @@ def test_a_file_without_permission_is_refused(load, write_model, unprivileged: P
 
 
 @pytest.mark.parametrize(
-    ("spoil", "reason"),
+    ("damage", "reason"),
     [
         (lambda path: path.write_text("0" * 64), "but model.onnx.sha256 says '0000"),
         (lambda path: path.write_text(""), "but model.onnx.sha256 says ''"),
@@ -169,11 +167,11 @@ def test_a_file_without_permission_is_refused(load, write_model, unprivileged: P
     ids=["wrong", "empty", "binary", "large", "folder", "pipe"],
 )
 @pytest.mark.timeout(20)
-def test_a_file_whose_digest_cannot_be_held_against_it_is_refused(
-    load, write_model, tmp_path: Path, spoil, reason
+def test_file_with_a_wrong_or_broken_digest_file_is_rejected(
+    load, write_model, tmp_path: Path, damage, reason
 ) -> None:
     path = write_model(tmp_path)
-    spoil(path.with_name("model.onnx.sha256"))
+    damage(path.with_name("model.onnx.sha256"))
     with pytest.raises(ModelRejected, match=reason):
         load(path)
 
@@ -223,7 +221,7 @@ def test_a_file_whose_digest_cannot_be_held_against_it_is_refused(
         ),
     ],
 )
-def test_a_file_that_is_not_what_it_says_is_refused(
+def test_file_that_contradicts_its_metadata_is_rejected(
     load, write_model, tmp_path: Path, metadata, reason
 ) -> None:
     with pytest.raises(ModelRejected, match=reason):
@@ -231,21 +229,19 @@ def test_a_file_that_is_not_what_it_says_is_refused(
 
 
 @pytest.mark.parametrize("label", ["underweight", "overweight"])
-def test_a_golden_row_between_two_classes_may_fall_either_way(
+def test_golden_row_on_the_border_may_get_either_label(
     load, write_model, tmp_path: Path, label
 ) -> None:
-    # The file answers one half to both; what is stated may be a rounding away to either side.
+    # The model answers 0.5 for both classes. The golden probabilities differ within the tolerance.
     for version, more in enumerate((0, 0.00008, -0.00008), 1):
-        stated = golden(
+        metadata = golden(
             label=label, probabilities={"underweight": 0.5 + more, "overweight": 0.5 - more}
         )
-        model = load(write_model(tmp_path, version=version, metadata=stated))
+        model = load(write_model(tmp_path, version=version, metadata=metadata))
         assert model.golden_rows[0].label == label
 
 
-def test_a_golden_probability_may_be_a_rounding_away_and_no_more(
-    load, write_model, tmp_path: Path
-) -> None:
+def test_golden_probability_may_differ_by_the_tolerance(load, write_model, tmp_path: Path) -> None:
     near = golden(probabilities={"underweight": 0.50005, "overweight": 0.49995})
     far = golden(probabilities={"underweight": 0.5002, "overweight": 0.4998})
     assert load(write_model(tmp_path, version=1, metadata=near))
@@ -253,8 +249,8 @@ def test_a_golden_probability_may_be_a_rounding_away_and_no_more(
         load(write_model(tmp_path, version=2, metadata=far))
 
 
-def overweight(probability: float, label: str) -> dict[str, str]:
-    """A golden row that the small model answers with this probability of overweight."""
+def golden_overweight(probability: float, label: str) -> dict[str, str]:
+    """Return a golden row for which the small model gives overweight this probability."""
     weight = 65 + 5 * math.log(probability / (1 - probability))
     return golden(
         row={"height_cm": 172, "weight_kg": weight},
@@ -263,10 +259,12 @@ def overweight(probability: float, label: str) -> dict[str, str]:
     )
 
 
-def test_golden_rows_are_held_against_the_threshold(load, write_model, tmp_path: Path) -> None:
-    said = {1: ("overweight", 0.2), 2: ("underweight", 0.9)}
-    for version, (label, value) in said.items():
-        metadata = thresholded(value) | overweight(0.5 if label == "overweight" else 0.8, label)
+def test_golden_labels_follow_the_threshold(load, write_model, tmp_path: Path) -> None:
+    cases = {1: ("overweight", 0.2), 2: ("underweight", 0.9)}
+    for version, (label, value) in cases.items():
+        metadata = with_threshold(value) | golden_overweight(
+            0.5 if label == "overweight" else 0.8, label
+        )
         model = load(write_model(tmp_path, version=version, metadata=metadata))
         assert model.golden_rows[0].label == label
         assert model.signature.threshold is not None
@@ -275,45 +273,51 @@ def test_golden_rows_are_held_against_the_threshold(load, write_model, tmp_path:
             write_model(
                 tmp_path,
                 version=3,
-                metadata=thresholded(0.2) | overweight(0.4, "underweight"),
+                metadata=with_threshold(0.2) | golden_overweight(0.4, "underweight"),
             )
         )
 
 
 @pytest.mark.parametrize("label", ["underweight", "overweight"])
-def test_a_golden_row_at_the_threshold_may_fall_either_way_and_no_other(
+def test_golden_row_at_the_threshold_may_get_either_label(
     load, write_model, tmp_path: Path, label
 ) -> None:
-    metadata = overweight(0.3, label)
+    metadata = golden_overweight(0.3, label)
     for version, value in enumerate((0.29995, 0.3, 0.30005), 1):
-        assert load(write_model(tmp_path, version=version, metadata=thresholded(value) | metadata))
+        assert load(
+            write_model(tmp_path, version=version, metadata=with_threshold(value) | metadata)
+        )
     beyond = 0.2998 if label == "underweight" else 0.3002
     with pytest.raises(ModelRejected, match=f"expected '{label}'"):
-        load(write_model(tmp_path, version=4, metadata=thresholded(beyond) | metadata))
+        load(write_model(tmp_path, version=4, metadata=with_threshold(beyond) | metadata))
 
 
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        (thresholded(0.5, "fat"), "for class 'fat', expected class 'underweight' or 'overweight'"),
-        (thresholded(1.5), "the threshold is 1.5, expected 0 to 1"),
-        (thresholded("0.5"), r"Expected `float`, got `str` - at `\$.threshold.value`"),
-        (thresholded(0.5, metric=None), r"Expected `str`, got `null` - at `\$.threshold.metric`"),
+        (
+            with_threshold(0.5, "fat"),
+            "for class 'fat', expected class 'underweight' or 'overweight'",
+        ),
+        (with_threshold(1.5), "the threshold is 1.5, expected 0 to 1"),
+        (with_threshold("0.5"), r"Expected `float`, got `str` - at `\$.threshold.value`"),
+        (
+            with_threshold(0.5, metric=None),
+            r"Expected `str`, got `null` - at `\$.threshold.metric`",
+        ),
     ],
 )
-def test_a_threshold_that_cannot_decide_is_refused(
-    load, write_model, tmp_path: Path, metadata, reason
-) -> None:
+def test_invalid_threshold_is_rejected(load, write_model, tmp_path: Path, metadata, reason) -> None:
     with pytest.raises(ModelRejected, match=reason):
         load(write_model(tmp_path, metadata=metadata))
 
 
-def test_golden_rows_hold_datetimes_as_texts(load, write_dated_model, tmp_path: Path) -> None:
+def test_golden_rows_hold_datetimes_as_text(load, write_dated_model, tmp_path: Path) -> None:
     model = load(write_dated_model(tmp_path))
     assert [g.row["seen"] for g in model.golden_rows] == ["2024-04-03", "2024-03-30"]
 
 
-def test_a_model_goes_on_answering_when_its_file_is_gone(load, write_model, tmp_path: Path) -> None:
+def test_loaded_model_does_not_need_its_file(load, write_model, tmp_path: Path) -> None:
     model = load(write_model(tmp_path))
     shutil.rmtree(tmp_path / "bodymass")
     columns = model.row_types.from_rows([model.row_types.object_row(f0=172.0, f1=95.0)], 1)
@@ -334,17 +338,17 @@ MIXING = {
 }
 
 
-@pytest.mark.parametrize("mixed", MIXING)
-def test_a_file_that_mixes_rows_is_found_out(load, write_graph, mixed: str) -> None:
+@pytest.mark.parametrize("mixing", MIXING)
+def test_graph_that_mixes_rows_is_detected(load, write_graph, mixing: str) -> None:
     path = write_graph(
-        [*MIXING[mixed], ("Softmax", ["rows"], "p", {"axis": 1})],
+        [*MIXING[mixing], ("Softmax", ["rows"], "p", {"axis": 1})],
         {"x": (onnx.TensorProto.FLOAT, ["N", 2])},
         {"p": (onnx.TensorProto.FLOAT, ["N", 2])},
         {"kernel": np.array([[1, 0], [0, 2]], np.float32), "zero": np.array([0])},
     )
-    assert load(path).rows_are_independent is (mixed == "none")
+    assert load(path).rows_are_independent is (mixing == "none")
 
 
-def test_models_of_our_own_do_not_mix_rows(load, write_model, write_mixed_model, tmp_path) -> None:
+def test_trained_models_do_not_mix_rows(load, write_model, write_mixed_model, tmp_path) -> None:
     for path in (write_model(tmp_path), write_mixed_model(tmp_path)):
         assert load(path).rows_are_independent

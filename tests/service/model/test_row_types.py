@@ -18,13 +18,13 @@ from pigeonhole.service.model.validation import columns_from_values, rows_from_c
 
 MAX_ROWS = 100
 
-# The fixture is a signature, which no example changes.
+# Examples do not change the fixture, which is a signature.
 examples = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-SURROGATES = st.text(st.characters(exclude_categories=()), max_size=4)
-"""Any text, halves of surrogate pairs included."""
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=4)
+"""Any text, with lone surrogates too."""
 
-FITTING: dict[str, st.SearchStrategy[Any]] = {
+VALID: dict[str, st.SearchStrategy[Any]] = {
     "age": st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(),
     "member": st.booleans() | st.sampled_from([0, 1]),
     "color": st.sampled_from(["red", " blue\n", "x"]) | st.booleans() | st.floats(-1e6, 1e6),
@@ -37,53 +37,53 @@ ANYTHING: st.SearchStrategy[Any] = (
     | st.booleans()
     | st.integers(-2, 2)
     | st.sampled_from([0.0, -0.0, 1.0, 2**63 - 1, 1e308, "", " ", "1.5", "true", [], {}, [1]])
-    | SURROGATES
+    | ANY_TEXT
 )
 
 
 @st.composite
-def mostly(draw: st.DrawFn, usual: st.SearchStrategy[Any], other: st.SearchStrategy[Any]) -> Any:
-    """One time in thirty the other, so that whole rows fit often enough."""
-    return draw(other if draw(st.integers(0, 29)) == 17 else usual)
+def usually(draw: st.DrawFn, first: st.SearchStrategy[Any], other: st.SearchStrategy[Any]) -> Any:
+    """Draw from the other strategy once in thirty times, so that many whole rows are valid."""
+    return draw(other if draw(st.integers(0, 29)) == 17 else first)
 
 
 def values(name: str) -> st.SearchStrategy[Any]:
-    return mostly(FITTING[name], ANYTHING)
+    return usually(VALID[name], ANYTHING)
 
 
-NAMED = st.builds(
+OBJECT_ROWS = st.builds(
     lambda row, left_out, extra: {n: v for n, v in row.items() if n not in left_out} | extra,
-    st.fixed_dictionaries({name: values(name) for name in FITTING}),
-    mostly(st.sets(st.sampled_from(["age", "shape"])), st.sets(st.sampled_from([*FITTING]))),
-    mostly(st.just({}), st.dictionaries(SURROGATES, ANYTHING, max_size=2)),
+    st.fixed_dictionaries({name: values(name) for name in VALID}),
+    usually(st.sets(st.sampled_from(["age", "shape"])), st.sets(st.sampled_from([*VALID]))),
+    usually(st.just({}), st.dictionaries(ANY_TEXT, ANYTHING, max_size=2)),
 )
 
-LISTED = st.builds(
+ARRAY_ROWS = st.builds(
     lambda row, length: [*row, None][:length],
-    st.tuples(*[values(name) for name in FITTING]),
-    mostly(st.just(5), st.sampled_from([0, 4, 6])),
+    st.tuples(*[values(name) for name in VALID]),
+    usually(st.just(5), st.sampled_from([0, 4, 6])),
 )
 
 
 @st.composite
-def by_columns(draw: st.DrawFn) -> dict[str, Any]:
+def column_bodies(draw: st.DrawFn) -> dict[str, Any]:
     n = draw(st.integers(0, 3))
     columns: dict[str, Any] = {}
-    for name, fitting in FITTING.items():
+    for name, valid in VALID.items():
         odd = st.sampled_from(["absent", "null", "ragged", "single"])
-        match draw(mostly(st.just("good"), odd)):
+        match draw(usually(st.just("good"), odd)):
             case "good":
                 columns[name] = draw(st.lists(values(name), min_size=n, max_size=n))
             case "null":
                 columns[name] = None
             case "ragged":
-                columns[name] = draw(st.lists(fitting, max_size=4))
+                columns[name] = draw(st.lists(valid, max_size=4))
             case "single":
                 columns[name] = draw(values(name))
-    return columns | draw(mostly(st.just({}), st.dictionaries(SURROGATES, ANYTHING, max_size=1)))
+    return columns | draw(usually(st.just({}), st.dictionaries(ANY_TEXT, ANYTHING, max_size=1)))
 
 
-def quick_rows(row_types: RowTypes, kind: type[msgspec.Struct], text: str) -> Columns | None:
+def fast_rows(row_types: RowTypes, kind: type[msgspec.Struct], text: str) -> Columns | None:
     try:
         rows = msgspec.json.decode(text, type=list[kind])
     except msgspec.MsgspecError:
@@ -91,7 +91,7 @@ def quick_rows(row_types: RowTypes, kind: type[msgspec.Struct], text: str) -> Co
     return row_types.from_rows(rows, MAX_ROWS)
 
 
-def quick_columns(row_types: RowTypes, text: str) -> Columns | None:
+def fast_columns(row_types: RowTypes, text: str) -> Columns | None:
     try:
         columns = msgspec.json.decode(text, type=row_types.columns)
     except msgspec.MsgspecError:
@@ -99,14 +99,14 @@ def quick_columns(row_types: RowTypes, text: str) -> Columns | None:
     return row_types.from_columns(columns, MAX_ROWS)
 
 
-def thorough_rows(signature: Signature, text: str) -> Columns | None:
+def slow_rows(signature: Signature, text: str) -> Columns | None:
     try:
         return columns_from_values(signature, json.loads(text))
     except InvalidRows:
         return None
 
 
-def thorough_columns(signature: Signature, text: str) -> Columns | None:
+def slow_columns(signature: Signature, text: str) -> Columns | None:
     try:
         rows = rows_from_columns(signature, json.loads(text), "")
         return columns_from_values(signature, rows)
@@ -114,110 +114,106 @@ def thorough_columns(signature: Signature, text: str) -> Columns | None:
         return None
 
 
-def assert_same(quick: Columns | None, thorough: Columns | None) -> None:
-    assert (quick is None) == (thorough is None)
-    if quick is None or thorough is None:
+def assert_same(fast: Columns | None, slow: Columns | None) -> None:
+    assert (fast is None) == (slow is None)
+    if fast is None or slow is None:
         return
-    np.testing.assert_array_equal(quick.numbers, thorough.numbers)
-    assert quick.numbers.dtype == thorough.numbers.dtype == np.float64
-    assert quick.numbers.shape == thorough.numbers.shape
-    assert quick.categories.tolist() == thorough.categories.tolist()
-    assert quick.categories.shape == thorough.categories.shape
-    assert quick.categories.dtype == thorough.categories.dtype == object
+    np.testing.assert_array_equal(fast.numbers, slow.numbers)
+    assert fast.numbers.dtype == slow.numbers.dtype == np.float64
+    assert fast.numbers.shape == slow.numbers.shape
+    assert fast.categories.tolist() == slow.categories.tolist()
+    assert fast.categories.shape == slow.categories.shape
+    assert fast.categories.dtype == slow.categories.dtype == object
 
 
 @examples
-@given(rows=st.lists(NAMED, max_size=3))
-def test_named_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, rows) -> None:
+@given(rows=st.lists(OBJECT_ROWS, max_size=3))
+def test_object_rows_give_the_same_as_validation(mixed_signature, rows) -> None:
     row_types, text = RowTypes(mixed_signature), json.dumps(rows)
-    assert_same(
-        quick_rows(row_types, row_types.object_row, text), thorough_rows(mixed_signature, text)
-    )
+    assert_same(fast_rows(row_types, row_types.object_row, text), slow_rows(mixed_signature, text))
 
 
 @examples
-@given(rows=st.lists(LISTED, max_size=3))
-def test_listed_rows_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, rows) -> None:
+@given(rows=st.lists(ARRAY_ROWS, max_size=3))
+def test_array_rows_give_the_same_as_validation(mixed_signature, rows) -> None:
     row_types, text = RowTypes(mixed_signature), json.dumps(rows)
-    assert_same(
-        quick_rows(row_types, row_types.array_row, text), thorough_rows(mixed_signature, text)
-    )
+    assert_same(fast_rows(row_types, row_types.array_row, text), slow_rows(mixed_signature, text))
 
 
 @examples
-@given(columns=by_columns())
-def test_columns_mean_the_same_to_the_quick_and_the_thorough_way(mixed_signature, columns) -> None:
-    # The thorough way also reads columns of lists, [[1], [2]], which the quick way leaves to it.
+@given(columns=column_bodies())
+def test_columns_give_the_same_as_validation(mixed_signature, columns) -> None:
+    # The slow way also reads columns of lists, [[1], [2]], which the fast way leaves to it.
     lists = [values for values in columns.values() if isinstance(values, list)]
     assume(not any(values and all(isinstance(v, list) for v in values) for values in lists))
     row_types, text = RowTypes(mixed_signature), json.dumps(columns)
-    assert_same(quick_columns(row_types, text), thorough_columns(mixed_signature, text))
+    assert_same(fast_columns(row_types, text), slow_columns(mixed_signature, text))
 
 
 @examples
 @given(rows=st.lists(st.tuples(values("age"), values("member"), values("size/cm")), max_size=3))
-def test_rows_without_categories_mean_the_same_to_every_form_and_way(rows) -> None:
+def test_rows_without_categories_give_the_same_as_validation(rows) -> None:
     kinds = {"age": Kind.NUMBER, "member": Kind.BOOLEAN, "size/cm": Kind.NUMBER}
     signature = Signature(
         [Feature(name=n, kind=kind, required=n != "age") for n, kind in kinds.items()], ["x"]
     )
     row_types = RowTypes(signature)
-    named = json.dumps([dict(zip(kinds, row, strict=True)) for row in rows])
+    objects = json.dumps([dict(zip(kinds, row, strict=True)) for row in rows])
     columns = json.dumps({name: [row[i] for row in rows] for i, name in enumerate(kinds)})
-    thorough = thorough_rows(signature, named)
-    assert_same(quick_rows(row_types, row_types.object_row, named), thorough)
-    assert_same(quick_rows(row_types, row_types.array_row, json.dumps(rows)), thorough)
-    assert_same(quick_columns(row_types, columns), thorough)
+    slow = slow_rows(signature, objects)
+    assert_same(fast_rows(row_types, row_types.object_row, objects), slow)
+    assert_same(fast_rows(row_types, row_types.array_row, json.dumps(rows)), slow)
+    assert_same(fast_columns(row_types, columns), slow)
 
 
-MOMENTS = st.datetimes(timezones=st.none() | st.just(UTC)).map(datetime.isoformat)
+DATETIMES = st.datetimes(timezones=st.none() | st.just(UTC)).map(datetime.isoformat)
 
-NO_MOMENTS = ANYTHING | st.sampled_from(["2024-02-30", "24:00", "20240501", "31/12/2024", "5/1"])
+NOT_DATETIMES = ANYTHING | st.sampled_from(["2024-02-30", "24:00", "20240501", "31/12/2024", "5/1"])
 
 DATED: dict[str, st.SearchStrategy[Any]] = {
     "size": st.floats(allow_nan=False, allow_infinity=False),
-    "seen": mostly(MOMENTS | st.dates().map(str), NO_MOMENTS),
+    "seen": usually(DATETIMES | st.dates().map(str), NOT_DATETIMES),
     "color": st.none() | st.just("red"),
-    "paid": mostly(MOMENTS | st.sampled_from([None, "", " 1/5/2024 9:05"]), NO_MOMENTS),
-    "opens": mostly(st.sampled_from([None, " ", "8:30", "2024-05-01 08:30Z"]), NO_MOMENTS),
+    "paid": usually(DATETIMES | st.sampled_from([None, "", " 1/5/2024 9:05"]), NOT_DATETIMES),
+    "opens": usually(st.sampled_from([None, " ", "8:30", "2024-05-01 08:30Z"]), NOT_DATETIMES),
 }
 
 
 @examples
 @given(rows=st.lists(st.tuples(*DATED.values()), max_size=3))
-def test_datetimes_mean_the_same_to_every_form_and_way(dated_signature, rows) -> None:
+def test_datetimes_give_the_same_as_validation(dated_signature, rows) -> None:
     row_types = RowTypes(dated_signature)
-    named = json.dumps([dict(zip(DATED, row, strict=True)) for row in rows])
-    listed = json.dumps(rows)
+    objects = json.dumps([dict(zip(DATED, row, strict=True)) for row in rows])
+    arrays = json.dumps(rows)
     columns = json.dumps({name: [row[i] for row in rows] for i, name in enumerate(DATED)})
-    thorough = thorough_rows(dated_signature, named)
-    assert_same(quick_rows(row_types, row_types.object_row, named), thorough)
-    assert_same(quick_rows(row_types, row_types.array_row, listed), thorough)
-    assert_same(quick_columns(row_types, columns), thorough)
+    slow = slow_rows(dated_signature, objects)
+    assert_same(fast_rows(row_types, row_types.object_row, objects), slow)
+    assert_same(fast_rows(row_types, row_types.array_row, arrays), slow)
+    assert_same(fast_columns(row_types, columns), slow)
 
 
-def test_datetimes_are_read_the_quick_way(dated_signature) -> None:
+def test_datetimes_become_seconds(dated_signature) -> None:
     row_types = RowTypes(dated_signature)
     text = '[{"size": 1, "seen": "2024-05-01", "opens": "08:30"}]'
-    columns = quick_rows(row_types, row_types.object_row, text)
+    columns = fast_rows(row_types, row_types.object_row, text)
     assert columns is not None
     np.testing.assert_array_equal(columns.numbers, [[1, 1714521600, np.nan, 30600]])
 
 
 @pytest.mark.parametrize("seen", ["yesterday", "2024-02-30", "", " "])
-def test_a_text_that_is_no_datetime_is_left_to_the_thorough_way(dated_signature, seen) -> None:
+def test_invalid_datetime_is_left_to_validation(dated_signature, seen) -> None:
     row_types = RowTypes(dated_signature)
     row = {"size": 1, "seen": seen}
-    assert quick_rows(row_types, row_types.object_row, json.dumps([row])) is None
-    assert quick_columns(row_types, json.dumps({name: [v] for name, v in row.items()})) is None
-    assert thorough_rows(dated_signature, json.dumps([row])) is None
+    assert fast_rows(row_types, row_types.object_row, json.dumps([row])) is None
+    assert fast_columns(row_types, json.dumps({name: [v] for name, v in row.items()})) is None
+    assert slow_rows(dated_signature, json.dumps([row])) is None
 
 
-def test_a_datetime_alone_still_gives_whole_columns() -> None:
+def test_single_datetime_becomes_a_column() -> None:
     row_types = RowTypes(Signature([Feature(name="seen", kind=Kind.DATETIME)], ["x"]))
     for got in (
-        quick_rows(row_types, row_types.object_row, '[{"seen": "1970-01-02"}]'),
-        quick_columns(row_types, '{"seen": ["1970-01-02"]}'),
+        fast_rows(row_types, row_types.object_row, '[{"seen": "1970-01-02"}]'),
+        fast_columns(row_types, '{"seen": ["1970-01-02"]}'),
     ):
         assert got is not None
         assert got.numbers.tolist() == [[86400]]
@@ -225,48 +221,48 @@ def test_a_datetime_alone_still_gives_whole_columns() -> None:
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 400, "1" + "0" * 309])
 @pytest.mark.parametrize("name", ["age", "member", "color"])
-def test_a_number_beyond_doubles_is_refused_by_both_ways(mixed_signature, name, number) -> None:
+def test_number_beyond_doubles_is_rejected_here_and_by_validation(
+    mixed_signature, name, number
+) -> None:
     row_types = RowTypes(mixed_signature)
     row = {"member": "true", "color": '"red"', "size/cm": "2"} | {name: number}
     pairs = ",".join(f'"{n}":{v}' for n, v in row.items())
     text = f"[{{{pairs}}}]"
-    assert quick_rows(row_types, row_types.object_row, text) is None
-    assert thorough_rows(mixed_signature, text) is None
+    assert fast_rows(row_types, row_types.object_row, text) is None
+    assert slow_rows(mixed_signature, text) is None
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
-def test_a_category_longer_than_64_bits_is_left_to_the_thorough_way(
-    mixed_signature, number
-) -> None:
+def test_category_beyond_64_bits_is_left_to_validation(mixed_signature, number) -> None:
     row_types = RowTypes(mixed_signature)
     text = json.dumps([{"member": True, "color": number, "size/cm": 2}])
-    assert quick_rows(row_types, row_types.object_row, text) is None
-    thorough = thorough_rows(mixed_signature, text)
-    assert thorough is not None
-    assert thorough.categories[0, 0] == str(number)
+    assert fast_rows(row_types, row_types.object_row, text) is None
+    slow = slow_rows(mixed_signature, text)
+    assert slow is not None
+    assert slow.categories[0, 0] == str(number)
 
 
-def test_missing_and_null_are_the_same_and_blank_is_missing(mixed_signature) -> None:
+def test_missing_null_and_blank_values_give_the_same(mixed_signature) -> None:
     row_types = RowTypes(mixed_signature)
     rows = (
         '[{"member":true,"color":"red","size/cm":2},'
         '{"age":null,"member":1,"color":" red ","size/cm":2.0,"shape":" "}]'
     )
-    columns = quick_rows(row_types, row_types.object_row, rows)
+    columns = fast_rows(row_types, row_types.object_row, rows)
     assert columns is not None
     np.testing.assert_array_equal(columns.numbers, [[np.nan, 1, 2]] * 2)
     assert columns.categories.tolist() == [["red", ""]] * 2
 
 
-def test_a_blank_required_category_is_left_to_the_thorough_way(mixed_signature) -> None:
+def test_blank_required_category_is_left_to_validation(mixed_signature) -> None:
     row_types = RowTypes(mixed_signature)
     text = '[{"member":true,"color":"red","size/cm":2},{"member":true,"color":" ","size/cm":2}]'
-    assert quick_rows(row_types, row_types.object_row, text) is None
+    assert fast_rows(row_types, row_types.object_row, text) is None
     columns = '{"member":[true],"color":[""],"size/cm":[2]}'
-    assert quick_columns(row_types, columns) is None
+    assert fast_columns(row_types, columns) is None
 
 
-def test_features_need_not_be_named_like_identifiers() -> None:
+def test_feature_names_need_not_be_identifiers() -> None:
     names = ["", "a b", "a/b", "~", "class", "f1", "ümläut", "日本", "'", "{x}", "a\u2028b"]
     signature = Signature([Feature(name=n, kind=Kind.NUMBER) for n in names], ["x"])
     row_types = RowTypes(signature)
@@ -274,34 +270,34 @@ def test_features_need_not_be_named_like_identifiers() -> None:
     row = json.dumps([dict(zip(names, numbers, strict=True))], ensure_ascii=False)
     columns = json.dumps({n: [v] for n, v in zip(names, numbers, strict=True)})
     for got in (
-        quick_rows(row_types, row_types.object_row, row),
-        quick_rows(row_types, row_types.array_row, json.dumps([numbers])),
-        quick_columns(row_types, columns),
+        fast_rows(row_types, row_types.object_row, row),
+        fast_rows(row_types, row_types.array_row, json.dumps([numbers])),
+        fast_columns(row_types, columns),
     ):
         assert got is not None
         assert got.numbers.tolist() == [numbers]
 
 
 @pytest.mark.parametrize("kinds", [[Kind.NUMBER], [Kind.CATEGORY], [Kind.NUMBER, Kind.CATEGORY]])
-def test_a_single_feature_of_a_kind_still_gives_whole_columns(kinds) -> None:
+def test_single_feature_of_a_kind_becomes_a_column(kinds) -> None:
     signature = Signature([Feature(name=kind.value, kind=kind) for kind in kinds], ["x"])
     row_types = RowTypes(signature)
     row = {kind.value: 1.5 if kind is Kind.NUMBER else "red" for kind in kinds}
     text = json.dumps([row, row])
-    assert_same(quick_rows(row_types, row_types.object_row, text), thorough_rows(signature, text))
+    assert_same(fast_rows(row_types, row_types.object_row, text), slow_rows(signature, text))
     text = json.dumps({name: [value] * 2 for name, value in row.items()})
-    assert_same(quick_columns(row_types, text), thorough_columns(signature, text))
+    assert_same(fast_columns(row_types, text), slow_columns(signature, text))
 
 
-def test_no_column_at_all_is_zero_rows_where_every_feature_is_optional() -> None:
+def test_body_without_columns_is_zero_rows_if_all_features_are_optional() -> None:
     signature = Signature([Feature(name="a", kind=Kind.NUMBER, required=False)], ["x"])
     for text in ("{}", '{"a":null}', '{"a":[]}'):
-        quick = quick_columns(RowTypes(signature), text)
-        assert quick is not None
-        assert_same(quick, thorough_columns(signature, text))
+        fast = fast_columns(RowTypes(signature), text)
+        assert fast is not None
+        assert_same(fast, slow_columns(signature, text))
 
 
-def test_just_the_limit_of_rows_is_taken(mixed_signature) -> None:
+def test_rows_up_to_the_limit_are_accepted(mixed_signature) -> None:
     row_types = RowTypes(mixed_signature)
     row = row_types.object_row(f1=True, f2="red", f3=2.0)
     assert len(row_types.from_rows([row] * 7, 7) or ()) == 7
@@ -309,23 +305,23 @@ def test_just_the_limit_of_rows_is_taken(mixed_signature) -> None:
     assert len(row_types.from_columns(columns, 7) or ()) == 7
 
 
-def test_too_many_rows_are_refused_before_any_is_looked_at(mixed_signature) -> None:
+def test_too_many_rows_are_rejected_before_any_is_read(mixed_signature) -> None:
     row_types = RowTypes(mixed_signature)
-    untouchable: list[Any] = [object()] * 8  # has no field to read
+    unreadable: list[Any] = [object()] * 8  # without fields
     with pytest.raises(TooManyRows) as caught:
-        row_types.from_rows(untouchable, 7)
+        row_types.from_rows(unreadable, 7)
     assert (caught.value.limit, caught.value.got) == (7, 8)
-    columns = row_types.columns(f1=untouchable, f2=untouchable, f3=untouchable)
+    columns = row_types.columns(f1=unreadable, f2=unreadable, f3=unreadable)
     with pytest.raises(TooManyRows):
         row_types.from_columns(columns, 7)
 
 
 @pytest.mark.parametrize("name", ['the "height"', "a\\b", "a\nb", ""])
-def test_a_name_that_msgspec_cannot_hold_is_left_to_the_thorough_way(name) -> None:
+def test_name_with_escaped_characters_is_left_to_validation(name) -> None:
     signature = Signature([Feature(name=name, kind=Kind.NUMBER)], ["no", "yes"])
     row_types = RowTypes(signature)
     for text in (json.dumps([{name: 1.5}]), json.dumps([{name: "high"}])):
-        quick = quick_rows(row_types, row_types.object_row, text)
-        assert quick is None or name == ""
+        fast = fast_rows(row_types, row_types.object_row, text)
+        assert fast is None or name == ""
     assert columns_from_values(signature, [{name: 1.5}]).numbers.tolist() == [[1.5]]
-    assert quick_rows(row_types, row_types.array_row, "[[1.5]]") is not None
+    assert fast_rows(row_types, row_types.array_row, "[[1.5]]") is not None

@@ -45,7 +45,7 @@ def signature_of(n: int, **kwargs) -> Signature:
     return Signature(features, ["a", "b"])
 
 
-def test_a_row_is_answered_with_the_formula_that_was_exported(load, write_model, tmp_path) -> None:
+def test_run_returns_the_probabilities_of_the_exported_formula(load, write_model, tmp_path) -> None:
     session = load(write_model(tmp_path)).session
     prediction = session.run(columns([[172, 95], [172, 40]]))
     assert prediction.labels == ["overweight", "underweight"]
@@ -55,13 +55,13 @@ def test_a_row_is_answered_with_the_formula_that_was_exported(load, write_model,
     assert prediction.probabilities.dtype == np.float32
 
 
-def test_zero_rows_get_zero_answers(load, write_model, tmp_path) -> None:
+def test_zero_rows_get_zero_predictions(load, write_model, tmp_path) -> None:
     prediction = load(write_model(tmp_path)).session.run(columns(np.empty((0, 2))))
     assert prediction.labels == []
     assert prediction.probabilities.shape == (0, 2)
 
 
-def test_zero_rows_never_reach_a_graph_that_cannot_take_them(load, write_graph) -> None:
+def test_zero_rows_do_not_reach_the_graph(load, write_graph) -> None:
     path = write_graph(
         [
             ("Gather", ["x", "first"], "row", {"axis": 0}),
@@ -78,7 +78,7 @@ def test_zero_rows_never_reach_a_graph_that_cannot_take_them(load, write_graph) 
     assert session.run(columns(np.empty((0, 2)))).probabilities.shape == (0, 2)
 
 
-def test_of_classes_that_are_equally_likely_the_first_is_the_label(load, write_graph) -> None:
+def test_label_is_the_first_of_equally_probable_classes(load, write_graph) -> None:
     table = np.array([[0.4, 0.2, 0.4], [0.2, 0.4, 0.4]], np.float32)
     path = write_graph(
         [("Gather", ["table", "x"], "p")],
@@ -105,7 +105,7 @@ def test_of_classes_that_are_equally_likely_the_first_is_the_label(load, write_g
         ),
     ],
 )
-def test_a_graph_whose_own_label_is_not_the_likeliest_class_is_refused(
+def test_graph_whose_label_is_not_the_most_probable_class_is_rejected(
     load, write_graph, label, shape, reason
 ) -> None:
     answer = dict(zip("ab", softmax(1, 1), strict=True))
@@ -126,7 +126,7 @@ def test_a_graph_whose_own_label_is_not_the_likeliest_class_is_refused(
 
 
 @pytest.mark.parametrize("element_type", [F, D])
-def test_a_bare_file_has_its_features_named_and_its_classes_numbered(
+def test_file_without_metadata_gets_named_features_and_numbered_classes(
     load, write_graph, element_type
 ) -> None:
     constants = {"kernel": KERNEL if element_type == F else KERNEL.astype(np.float64)}
@@ -146,7 +146,7 @@ def test_a_bare_file_has_its_features_named_and_its_classes_numbered(
     assert prediction.probabilities.dtype == np.float32
 
 
-def test_a_graph_with_one_input_per_feature_gets_each_its_own_column(load, write_graph) -> None:
+def test_graph_with_an_input_per_feature_gets_one_column_each(load, write_graph) -> None:
     path = write_graph(
         [("Concat", ["height", "weight"], "x", {"axis": 1}), *LINEAR],
         {"height": (F, ["N", 1]), "weight": (F, ["N", 1])},
@@ -159,7 +159,7 @@ def test_a_graph_with_one_input_per_feature_gets_each_its_own_column(load, write
     np.testing.assert_allclose(prediction.probabilities, [softmax(1, 0.5)], rtol=1e-5)
 
 
-def test_flat_inputs_are_fed_flat(load, write_graph) -> None:
+def test_flat_inputs_get_flat_arrays(load, write_graph) -> None:
     path = write_graph(
         [
             ("Unsqueeze", ["height", "axis"], "h"),
@@ -177,7 +177,7 @@ def test_flat_inputs_are_fed_flat(load, write_graph) -> None:
     )
 
 
-def test_text_and_numbers_may_stand_in_turns_among_the_inputs(load, write_graph) -> None:
+def test_inputs_of_text_and_numbers_may_alternate(load, write_graph) -> None:
     encode = {"domain": "ai.onnx.ml", "keys_strings": ["x", "red"], "default_float": 0.0}
     path = write_graph(
         [
@@ -209,7 +209,7 @@ def test_text_and_numbers_may_stand_in_turns_among_the_inputs(load, write_graph)
     )
 
 
-def test_whole_number_inputs_are_fed_whole_numbers(load, write_graph) -> None:
+def test_integer_inputs_get_integers(load, write_graph) -> None:
     table = np.array([[1, 0], [0.25, 0.75], [0, 1]], np.float32)
     path = write_graph(
         [("Gather", ["table", "x"], "p")],
@@ -225,7 +225,9 @@ def test_whole_number_inputs_are_fed_whole_numbers(load, write_graph) -> None:
     ("element_type", "limit"),
     [(I32, 2**31 - 1), (I32, -(2**31)), (I64, 2**53), (I64, -(2**63)), (B, True)],
 )
-def test_the_limits_of_a_narrow_type_arrive_whole(load, write_graph, element_type, limit) -> None:
+def test_limits_of_a_narrow_type_reach_the_graph_unchanged(
+    load, write_graph, element_type, limit
+) -> None:
     types = {I32: np.int32, I64: np.int64, B: np.bool_}
     path = write_graph(
         [
@@ -243,7 +245,7 @@ def test_the_limits_of_a_narrow_type_arrive_whole(load, write_graph, element_typ
 
 @pytest.mark.parametrize("element_type", [F, D, I64, I32, B])
 @pytest.mark.parametrize("value", [1e300, -1e300, 3.5e38, -3.5e38, 9.3e18, 1e-320])
-def test_a_huge_value_is_answered_with_finite_numbers_or_refused(
+def test_huge_value_gets_finite_probabilities_or_is_rejected(
     load, write_graph, element_type, value
 ) -> None:
     path = write_graph(
@@ -261,7 +263,7 @@ def test_a_huge_value_is_answered_with_finite_numbers_or_refused(
         assert np.isfinite(prediction.probabilities).all()
 
 
-def test_of_many_rows_those_without_an_answer_are_named(load, write_graph) -> None:
+def test_rows_without_finite_probabilities_are_reported_by_number(load, write_graph) -> None:
     path = write_graph(LINEAR, {"x": (F, ["N", 2])}, {"p": (F, ["N", 2])}, {"kernel": KERNEL})
     session = load(path).session
     with pytest.raises(InvalidRows) as caught:
@@ -270,9 +272,7 @@ def test_of_many_rows_those_without_an_answer_are_named(load, write_graph) -> No
 
 
 @pytest.mark.parametrize("infinities", [[math.inf, -math.inf], [math.nan, 0.5], [math.inf, 0]])
-def test_an_answer_that_is_no_number_is_refused_whatever_it_sums_to(
-    load, write_graph, infinities
-) -> None:
+def test_infinite_or_nan_probabilities_are_rejected(load, write_graph, infinities) -> None:
     table = np.array([[0.5, 0.5], infinities], np.float32)
     path = write_graph(
         [("Gather", ["table", "x"], "p")],
@@ -285,7 +285,7 @@ def test_an_answer_that_is_no_number_is_refused_whatever_it_sums_to(
         session.run(columns([[1]]))
 
 
-def test_what_onnxruntime_says_stays_out_of_the_message_and_in_the_cause(load, write_graph) -> None:
+def test_message_of_onnxruntime_is_only_in_the_cause(load, write_graph) -> None:
     table = np.array([[1, 0]], np.float32)
     path = write_graph(
         [("Gather", ["table", "x"], "p")],
@@ -300,8 +300,8 @@ def test_what_onnxruntime_says_stays_out_of_the_message_and_in_the_cause(load, w
     assert "77" in str(caught.value.__cause__)
 
 
-def test_an_answer_of_another_shape_is_a_failure_and_not_mixed_up(load, write_graph) -> None:
-    # One answer to one row or none, but one row of answers to two rows as well.
+def test_output_of_the_wrong_shape_is_a_failure(load, write_graph) -> None:
+    # One row of probabilities for one row, and also for two rows.
     path = write_graph(
         [
             ("ReduceMax", ["x", "axis"], "z", {"keepdims": 1}),
@@ -336,7 +336,7 @@ def half():
 
 
 def zipmap(labels: dict, key_type: int) -> tuple:
-    """The list of mappings that scikit-learn's converter makes of probabilities, and its type."""
+    """Return the ZipMap node that scikit-learn's converter appends, and the type of its output."""
     value_type = helper.make_tensor_type_proto(F, [])
     kind = helper.make_sequence_type_proto(helper.make_map_type_proto(key_type, value_type))
     return ("ZipMap", ["p"], "mapped", {"domain": "ai.onnx.ml", **labels}), kind
@@ -349,9 +349,7 @@ def zipmap(labels: dict, key_type: int) -> tuple:
         ({"classlabels_int64s": [7, 12]}, I64, ("7", "12")),
     ],
 )
-def test_mappings_of_class_to_probability_name_the_classes(
-    load, write_graph, labels, key_type, classes
-) -> None:
+def test_zipmap_names_the_classes(load, write_graph, labels, key_type, classes) -> None:
     node, kind = zipmap(labels, key_type)
     path = write_graph([*LINEAR, node], {"x": (F, ["N", 2])}, {"mapped": kind}, {"kernel": KERNEL})
     model = load(path)
@@ -364,7 +362,7 @@ def test_mappings_of_class_to_probability_name_the_classes(
     assert model.session.run(columns(np.empty((0, 2)))).probabilities.shape == (0, 2)
 
 
-def test_mappings_name_the_classes_whatever_the_graph_says_beside(load, write_graph) -> None:
+def test_zipmap_takes_precedence_over_the_label_output(load, write_graph) -> None:
     node, kind = zipmap({"classlabels_strings": ["no", "yes"]}, S)
     label = ("ArgMin", ["p"], "label", {"axis": 1, "keepdims": 0})
     path = write_graph(
@@ -382,7 +380,7 @@ X_AND_P = ({"x": (F, ["N", 2])}, {"p": (F, ["N", 2])})
 
 
 def classifier(label: str = "label", probabilities: str = "p", **attributes) -> tuple:
-    """The same formula in one node, as scikit-learn's converter writes it."""
+    """Return the same formula as one node, as scikit-learn's converter writes it."""
     attributes |= {
         "domain": "ai.onnx.ml",
         "coefficients": KERNEL.T.ravel().tolist(),
@@ -400,8 +398,8 @@ def classifier(label: str = "label", probabilities: str = "p", **attributes) -> 
         ({"classlabels_ints": [0, 1]}, I64, ("0", "1")),
     ],
 )
-@pytest.mark.parametrize("label", ["label", "output_label", "what"])
-def test_a_classifier_without_mappings_names_the_classes_itself(
+@pytest.mark.parametrize("label", ["label", "output_label", "other"])
+def test_classifier_node_without_zipmap_names_the_classes(
     load, write_graph, names, kind, classes, label
 ) -> None:
     inputs, outputs = X_AND_P
@@ -431,7 +429,7 @@ def test_a_classifier_without_mappings_names_the_classes_itself(
     ],
     ids=["Gather", "ArrayFeatureExtractor"],
 )
-def test_a_list_from_which_the_label_is_picked_names_the_classes(
+def test_list_that_the_label_is_picked_from_names_the_classes(
     load, write_graph, pick, classes, kind
 ) -> None:
     inputs, outputs = X_AND_P
@@ -447,8 +445,8 @@ def test_a_list_from_which_the_label_is_picked_names_the_classes(
 
 
 @pytest.mark.parametrize("last", [0, 1])
-def test_labels_that_are_places_leave_the_classes_numbered(load, write_graph, last) -> None:
-    # Of classes that are equally likely, as in a row of zeros, the graph may say either.
+def test_labels_that_are_indices_leave_the_classes_numbered(load, write_graph, last) -> None:
+    # For equally probable classes, as in a row of zeros, the graph may return either label.
     place = ("ArgMax", ["p"], "label", {"axis": 1, "keepdims": 0, "select_last_index": last})
     inputs, outputs = X_AND_P
     path = write_graph(
@@ -460,9 +458,9 @@ def test_labels_that_are_places_leave_the_classes_numbered(load, write_graph, la
 
 
 @pytest.mark.parametrize(
-    ("label", "kind", "says"),
+    ("label", "kind", "reason"),
     [
-        # The names stand where they are not looked for.
+        # The names are in a node that the service does not read.
         (
             [
                 PLACE,
@@ -483,7 +481,7 @@ def test_labels_that_are_places_leave_the_classes_numbered(load, write_graph, la
         # More names than classes, and one name twice.
         ([PLACE, ("Gather", ["three", "place"], "label")], S, "'a' for .* called '0'"),
         ([PLACE, ("Gather", ["same", "place"], "label")], S, "'a' for .* called '0'"),
-        # Names of which another one is the likeliest.
+        # The label is the least probable class.
         (
             [
                 ("ArgMin", ["p"], "place", {"axis": 1, "keepdims": 0}),
@@ -497,13 +495,13 @@ def test_labels_that_are_places_leave_the_classes_numbered(load, write_graph, la
             I64,
             "'[01]' for .* called '[01]'",
         ),
-        # A number of its own way of counting.
+        # Labels that count from one.
         ([PLACE, ("Add", ["place", "one"], "label")], I64, "'1' for .* called '0'"),
     ],
     ids=["elsewhere", "more", "twice", "other", "least likely", "from one"],
 )
-def test_a_graph_whose_labels_are_called_otherwise_than_its_classes_is_refused(
-    load, write_graph, label, kind, says
+def test_graph_whose_labels_contradict_the_class_names_is_rejected(
+    load, write_graph, label, kind, reason
 ) -> None:
     inputs, outputs = X_AND_P
     constants = {
@@ -520,12 +518,12 @@ def test_a_graph_whose_labels_are_called_otherwise_than_its_classes_is_refused(
         {"kernel": KERNEL} | {name: a for name, a in constants.items() if name in used},
     )
     with pytest.raises(
-        ModelRejected, match=rf"output 'label' is {says}: export the model with a ZipM"
+        ModelRejected, match=rf"output 'label' is {reason}: export the model with a ZipM"
     ):
         load(path)
 
 
-def test_names_are_not_taken_for_columns_in_another_order(load, write_graph) -> None:
+def test_names_for_columns_in_another_order_are_rejected(load, write_graph) -> None:
     inputs, outputs = X_AND_P
     path = write_graph(
         [
@@ -540,10 +538,8 @@ def test_names_are_not_taken_for_columns_in_another_order(load, write_graph) -> 
         load(path)
 
 
-def test_a_classifier_that_votes_for_another_than_the_likeliest_class_keeps_its_names(
-    load, write_graph
-) -> None:
-    # Support vector machines do so far from what they learned from; here one does everywhere.
+def test_classifier_that_votes_for_a_less_probable_class_keeps_its_names(load, write_graph) -> None:
+    # Support vector machines do so far from their training rows. This one does so everywhere.
     machine = {
         "domain": "ai.onnx.ml",
         "classlabels_strings": ["no", "yes"],
@@ -555,7 +551,7 @@ def test_a_classifier_that_votes_for_another_than_the_likeliest_class_keeps_its_
         "rho": [0.0],
     }
     inputs, outputs = X_AND_P
-    labels, likeliest = [], []
+    labels, most_probable = [], []
     for slope in (-1.0, 1.0):
         machine |= {"prob_a": [slope], "prob_b": [0.0]}
         path = write_graph(
@@ -566,22 +562,22 @@ def test_a_classifier_that_votes_for_another_than_the_likeliest_class_keeps_its_
         model = load(path)
         assert model.signature.classes == ("no", "yes")
         rows = columns([[2, 0], [-2, 0]])
-        likeliest.append(model.session.run(rows).labels)
+        most_probable.append(model.session.run(rows).labels)
         (graph_labels,) = model.session.run_outputs(["label"], rows)
         labels.append(graph_labels.tolist())
     assert labels[0] == labels[1]
-    assert sorted(likeliest) == [["no", "yes"], ["yes", "no"]]
+    assert sorted(most_probable) == [["no", "yes"], ["yes", "no"]]
 
 
-def test_an_output_with_several_numbers_a_row_is_no_label(load, write_graph) -> None:
+def test_output_with_several_values_per_row_is_not_a_label(load, write_graph) -> None:
     inputs, outputs = X_AND_P
     path = write_graph(
         [
-            classifier("said", classlabels_ints=[3, 4]),
+            classifier("votes", classlabels_ints=[3, 4]),
             ("Cast", ["x"], "leaves", {"to": I64}),
         ],
         inputs,
-        {"leaves": (I64, ["N", 2])} | outputs | {"said": (I64, ["N"])},
+        {"leaves": (I64, ["N", 2])} | outputs | {"votes": (I64, ["N"])},
     )
     assert load(path).signature.classes == ("3", "4")
     alone = write_graph(
@@ -593,7 +589,7 @@ def test_an_output_with_several_numbers_a_row_is_no_label(load, write_graph) -> 
     assert load(alone).signature.classes == ("0", "1")
 
 
-def test_rows_that_a_graph_cannot_take_say_nothing_against_its_names(load, write_graph) -> None:
+def test_probe_rows_that_the_graph_rejects_do_not_disprove_names(load, write_graph) -> None:
     table = np.array([[0.4, 0.6], [0.7, 0.3]], np.float32)
     path = write_graph(
         [("Gather", ["table", "x"], "p"), PLACE, ("Gather", ["names", "place"], "label")],
@@ -606,9 +602,7 @@ def test_rows_that_a_graph_cannot_take_say_nothing_against_its_names(load, write
 
 @pytest.mark.parametrize("value", [0.01, 0.5, 0.99])
 @pytest.mark.parametrize("positive", [0, 1])
-def test_a_threshold_decides_whatever_the_graphs_label_says(
-    load, write_model, tmp_path, positive, value
-) -> None:
+def test_threshold_decides_the_label(load, write_model, tmp_path, positive, value) -> None:
     features = [{"name": name, "kind": "number"} for name in ("height_cm", "weight_kg")]
     classes = ["underweight", "overweight"]
     threshold = {"class": classes[positive], "value": value, "metric": "accuracy"}
@@ -628,7 +622,7 @@ def test_a_threshold_decides_whatever_the_graphs_label_says(
     assert prediction.labels == [classes[positive if r else 1 - positive] for r in reached]
 
 
-def test_a_threshold_decides_where_the_graph_has_no_label(load, write_graph) -> None:
+def test_threshold_decides_for_a_graph_without_a_label(load, write_graph) -> None:
     features = [{"name": name, "kind": "number"} for name in ("x", "y")]
     row = {"row": {"x": 0, "y": 0}, "label": "b", "probabilities": {"a": 0.5, "b": 0.5}}
     threshold = {"class": "b", "value": 0.2, "metric": "recall at precision 0.9"}
@@ -646,7 +640,7 @@ def test_a_threshold_decides_where_the_graph_has_no_label(load, write_graph) -> 
     assert session.run(columns(np.empty((0, 2)))).labels == []
 
 
-def test_a_file_that_lost_its_metadata_still_answers_with_the_names_in_its_graph(
+def test_file_that_lost_its_metadata_gets_the_class_names_of_its_graph(
     load, write_model, tmp_path
 ) -> None:
     bare = dict.fromkeys(["pigeonhole", "signature", "golden"])
@@ -659,7 +653,7 @@ def test_a_file_that_lost_its_metadata_still_answers_with_the_names_in_its_graph
     ]
 
 
-def test_probabilities_are_found_by_name_or_else_by_type(load, write_graph) -> None:
+def test_output_called_probabilities_takes_precedence(load, write_graph) -> None:
     nodes = [
         *LINEAR,
         ("Neg", ["p"], "scores"),
@@ -685,7 +679,7 @@ def test_probabilities_are_found_by_name_or_else_by_type(load, write_graph) -> N
         (F, [], r"'x' has shape \[\]"),
     ],
 )
-def test_an_input_that_cannot_be_fed_is_refused(
+def test_input_of_unsupported_type_or_shape_is_rejected(
     load, write_graph, element_type, shape, reason
 ) -> None:
     path = write_graph(
@@ -740,9 +734,7 @@ def test_an_input_that_cannot_be_fed_is_refused(
         ),
     ],
 )
-def test_a_graph_that_answers_no_probabilities_is_refused(
-    load, write_graph, nodes, outputs, reason
-) -> None:
+def test_graph_without_probabilities_is_rejected(load, write_graph, nodes, outputs, reason) -> None:
     constants = {"axis": np.array([1]), "rows": np.array([0]), "four": np.array([2, 2])}
     used = {name for node in nodes for name in node[1]}
     constants = {name: value for name, value in constants.items() if name in used}
@@ -751,7 +743,7 @@ def test_a_graph_that_answers_no_probabilities_is_refused(
     assert "\n" not in caught.value.reason
 
 
-def test_a_signature_of_another_width_than_the_inputs_is_refused(write_graph) -> None:
+def test_signature_whose_width_differs_from_the_inputs_is_rejected(write_graph) -> None:
     path = write_graph(LINEAR, {"x": (F, ["N", 2])}, {"p": (F, ["N", 2])}, {"kernel": KERNEL})
     graph = Graph(path.read_bytes(), 1)
     for n in (1, 3):
@@ -763,9 +755,7 @@ def test_a_signature_of_another_width_than_the_inputs_is_refused(write_graph) ->
 
 
 @pytest.mark.parametrize("element_type", [I64, I32, B])
-def test_a_feature_that_may_be_missing_needs_an_input_that_can_say_so(
-    write_graph, element_type
-) -> None:
+def test_optional_feature_needs_a_float_input(write_graph, element_type) -> None:
     path = write_graph(
         [("Cast", ["x"], "floats", {"to": F}), ("MatMul", ["floats", "kernel"], "z"), SOFTMAX],
         {"x": (element_type, ["N", 2])},
@@ -777,7 +767,7 @@ def test_a_feature_that_may_be_missing_needs_an_input_that_can_say_so(
         Session(graph, signature_of(2, required=False))
 
 
-def test_missing_stays_missing_in_a_narrower_float(write_graph) -> None:
+def test_missing_value_stays_nan_in_float32(write_graph) -> None:
     path = write_graph(
         [
             ("IsNaN", ["x"], "missing"),
