@@ -1,4 +1,4 @@
-"""The two programs agree: what the trainer writes is what the service reads, rule by rule."""
+"""Trainer and service follow the same contract: the service reads what the trainer writes."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ SCALARS = st.one_of(
 )
 
 
-def test_both_accept_the_same_names_and_versions() -> None:
+def test_trainer_and_service_accept_the_same_names_and_versions() -> None:
     assert publish.NAME.pattern == repository.NAME.pattern
     assert publish.VERSION.pattern == repository.VERSION.pattern
 
 
-def test_both_take_the_same_cells_for_missing() -> None:
+def test_trainer_and_service_treat_the_same_cells_as_missing() -> None:
     assert frozenset(text.MISSING) == csv_format.MISSING
 
 
 @given(SCALARS)
-def test_both_spell_a_category_alike(value: str | bool | float) -> None:
+def test_trainer_and_service_write_categories_alike(value: str | bool | float) -> None:
     assert text.category_text(value) == signature.category_text(value)
 
 
 @pytest.fixture(scope="module")
 def mixed_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 rows with every kind of column, gaps among them, and classes that follow from them."""
+    """A table of 400 rows with columns of each kind, missing values, and learnable classes."""
     rng = np.random.default_rng(5)
     lines = ["age,member,color,city name,plan"]
     for _ in range(400):
@@ -55,17 +55,17 @@ def mixed_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         color = rng.choice(["red", "blue", "green"])
         city = rng.choice(["Łódź", "São Paulo", 'the "big" one', ""])
         plan = "gold" if age + 10 * member + 8 * (color == "red") > 48 else "basic"
-        shown_age = "" if rng.random() < 0.1 else f"{age:.1f}"
-        quoted = '"' + str(city).replace('"', '""') + '"'
-        lines.append(f"{shown_age},{str(bool(member)).lower()},{color},{quoted},{plan}")
+        age_text = "" if rng.random() < 0.1 else f"{age:.1f}"
+        city_text = '"' + str(city).replace('"', '""') + '"'
+        lines.append(f"{age_text},{str(bool(member)).lower()},{color},{city_text},{plan}")
     path = tmp_path_factory.mktemp("mixed") / "plans.csv"
     path.write_text("\n".join(lines), "utf-8")
     return path
 
 
 @pytest.fixture(scope="module")
-def trained(mixed_table: Path) -> Path:
-    """The file that the trainer makes of it."""
+def mixed_file(mixed_table: Path) -> Path:
+    """The model file of that table."""
     folder = mixed_table.parent / "models"
     flags = {"table": str(mixed_table), "target": "plan", "name": "plans", "models": str(folder)}
     run = train(Settings.read({**flags, "epochs": "30"}), progress=io.StringIO())
@@ -78,8 +78,8 @@ def load(path: Path) -> artifact.Model:
     return artifact.load_model(path, name="plans", version=1, threads=1, max_bytes=10**8)
 
 
-def test_the_service_loads_what_the_trainer_wrote(trained: Path) -> None:
-    model = load(trained)
+def test_service_loads_the_trainers_file(mixed_file: Path) -> None:
+    model = load(mixed_file)
     assert model.has_metadata
     assert model.signature.classes == ("basic", "gold")
     kinds = {f.name: (f.kind.value, f.required) for f in model.signature.features}
@@ -91,8 +91,8 @@ def test_the_service_loads_what_the_trainer_wrote(trained: Path) -> None:
     }
 
 
-def test_the_service_reads_rows_as_the_trainer_did(trained: Path, mixed_table: Path) -> None:
-    model = load(trained)
+def test_service_predicts_as_the_trainer_did(mixed_file: Path, mixed_table: Path) -> None:
+    model = load(mixed_file)
     lines = mixed_table.read_text("utf-8").splitlines()
     body = "\n".join(line.rsplit(",", 1)[0] for line in lines)
     columns = csv_format.read_csv(body, model.signature)
@@ -104,13 +104,15 @@ def test_the_service_reads_rows_as_the_trainer_did(trained: Path, mixed_table: P
     examples = clean(read_table(str(mixed_table)), "plan").examples
     np.testing.assert_array_equal(columns.numbers, examples.numbers)
     assert columns.categories.tolist() == examples.categories.tolist()
-    labels, probabilities = ExportedModel(trained.read_bytes()).run(examples)
+    labels, probabilities = ExportedModel(mixed_file.read_bytes()).run(examples)
     assert served.labels == labels.tolist()
     np.testing.assert_array_equal(served.probabilities, probabilities)
 
 
-def test_the_metadata_has_every_entry_of_the_contract(trained: Path) -> None:
-    metadata = {k: json.loads(v) for k, v in ExportedModel(trained.read_bytes()).metadata.items()}
+def test_metadata_has_each_entry_of_the_contract(mixed_file: Path) -> None:
+    metadata = {
+        k: json.loads(v) for k, v in ExportedModel(mixed_file.read_bytes()).metadata.items()
+    }
     assert set(metadata) == {
         *("pigeonhole", "signature", "golden", "evaluation", "reference", "training"),
     }
@@ -120,14 +122,16 @@ def test_the_metadata_has_every_entry_of_the_contract(trained: Path) -> None:
     assert sum(metadata["reference"]["classes"].values()) == pytest.approx(1)
 
 
-def test_golden_rows_are_nobodys(trained: Path, mixed_table: Path) -> None:
-    golden = json.loads(ExportedModel(trained.read_bytes()).metadata["golden"])
+def test_last_golden_row_has_every_optional_value_missing(
+    mixed_file: Path, mixed_table: Path
+) -> None:
+    golden = json.loads(ExportedModel(mixed_file.read_bytes()).metadata["golden"])
     assert golden[-1]["row"] == {k: golden[-1]["row"][k] for k in ("member", "color")}
 
 
 @pytest.fixture(scope="module")
-def careful_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 rows with dates in a format of their own, of which one class is rarer."""
+def dated_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 400 rows with datetimes in two formats."""
     rng = np.random.default_rng(6)
     start = datetime(2023, 1, 1, tzinfo=UTC)
     lines = ["joined,opened,age,left"]
@@ -137,29 +141,29 @@ def careful_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
         joined = "" if rng.random() < 0.1 else (start + timedelta(days=day)).strftime("%d.%m.%Y")
         opened = (start + timedelta(minutes=int(rng.integers(0, 10**6)))).isoformat()
         lines.append(f"{joined},{opened},{age:.1f},{left}")
-    path = tmp_path_factory.mktemp("careful") / "left.csv"
+    path = tmp_path_factory.mktemp("dated") / "left.csv"
     path.write_text("\n".join(lines), "utf-8")
     return path
 
 
 @pytest.fixture(scope="module")
-def careful(careful_table: Path) -> Path:
-    """The file that the trainer makes of it, with a threshold."""
-    folder = careful_table.parent / "models"
-    flags = {"table": str(careful_table), "target": "left", "name": "left", "models": str(folder)}
+def dated_file(dated_table: Path) -> Path:
+    """The model file of that table, with a threshold."""
+    folder = dated_table.parent / "models"
+    flags = {"table": str(dated_table), "target": "left", "name": "left", "models": str(folder)}
     flags |= {"threshold": "f1", "positive": "yes"}
     run = train(Settings.read({**flags, "epochs": "20"}), progress=io.StringIO())
     assert run is not None
     return run.path
 
 
-def test_the_service_decides_by_the_threshold_as_the_graph_does(careful, careful_table) -> None:
-    model = load(careful)
+def test_service_applies_the_threshold_as_the_graph_does(dated_file, dated_table) -> None:
+    model = load(dated_file)
     threshold = model.signature.threshold
     assert threshold is not None
     assert (threshold.positive, threshold.metric) == ("yes", "f1")
     assert 0 < threshold.value < 1
-    lines = careful_table.read_text("utf-8").splitlines()
+    lines = dated_table.read_text("utf-8").splitlines()
     body = "\n".join(line.rpartition(",")[0] for line in lines)
     columns = csv_format.read_csv(body, model.signature)
     served = model.session.run(columns)
@@ -167,16 +171,16 @@ def test_the_service_decides_by_the_threshold_as_the_graph_does(careful, careful
     from pigeonhole.trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
     from pigeonhole.trainer.data.table import read_table  # noqa: PLC0415
 
-    examples = clean(read_table(str(careful_table)), "left").examples
+    examples = clean(read_table(str(dated_table)), "left").examples
     np.testing.assert_array_equal(columns.numbers, examples.numbers)
-    labels, probabilities = ExportedModel(careful.read_bytes()).run(examples)
+    labels, probabilities = ExportedModel(dated_file.read_bytes()).run(examples)
     assert served.labels == labels.tolist()
     np.testing.assert_array_equal(served.probabilities, probabilities)
     assert {"yes", "no"} == set(served.labels)
 
 
-def test_the_service_reads_datetimes_by_the_trainers_signature(careful) -> None:
-    signature = load(careful).signature
+def test_service_reads_datetimes_by_the_trainers_signature(dated_file) -> None:
+    signature = load(dated_file).signature
     joined, opened = signature.by_name["joined"], signature.by_name["opened"]
     assert (joined.kind.value, joined.format, joined.required) == ("datetime", "%d.%m.%Y", False)
     assert (opened.kind.value, opened.format, opened.required) == ("datetime", None, True)
@@ -184,13 +188,15 @@ def test_the_service_reads_datetimes_by_the_trainers_signature(careful) -> None:
     assert joined.minimum >= joined.seconds("2023-01-01")
 
 
-def test_golden_rows_hold_datetimes_as_text_that_the_service_reads(careful) -> None:
-    model = load(careful)
+def test_golden_rows_hold_datetimes_that_the_service_reads(dated_file) -> None:
+    model = load(dated_file)
     for golden in model.golden_rows:
         assert math.isfinite(model.signature.by_name["opened"].seconds(golden.row["opened"]))
 
 
-def test_a_parquet_table_trains_the_same_as_its_csv(mixed_table: Path, tmp_path: Path) -> None:
+def test_parquet_table_gives_the_same_examples_as_its_csv(
+    mixed_table: Path, tmp_path: Path
+) -> None:
     import pyarrow.csv  # noqa: PLC0415
     import pyarrow.parquet  # noqa: PLC0415
 
@@ -206,5 +212,5 @@ def test_a_parquet_table_trains_the_same_as_its_csv(mixed_table: Path, tmp_path:
     assert from_csv.examples.categories.tolist() == from_parquet.examples.categories.tolist()
 
 
-def test_the_service_knows_no_setting_of_the_trainers_folder() -> None:
+def test_trainer_and_service_have_the_same_default_model_folder() -> None:
     assert str(ServiceSettings().models) == Settings.models

@@ -1,4 +1,4 @@
-"""Trainer and service read the same texts as dates and times, and as the same trained_datetimes."""
+"""Trainer and service read the same texts as the same datetimes."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pigeonhole.service.model import datetimes
 from pigeonhole.trainer.data.cells import datetimes as trained_datetimes
 
 EXACT = st.datetimes(
-    datetime(1900, 1, 1),  # noqa: DTZ001 - the zone is drawn apart
+    datetime(1900, 1, 1),  # noqa: DTZ001 - the zone is drawn separately
     datetime(2200, 1, 1),  # noqa: DTZ001
     timezones=st.none()
     | st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes))),
 )
-"""Moments whose every microsecond is a double of its own."""
+"""Datetimes for which each microsecond is a distinct double."""
 
 FORMATS = st.sampled_from([None, *datetimes.FORMATS])
 
-NEARLY = st.from_regex(
+SIMILAR = st.from_regex(
     r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}([T ][0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2})?Z?)?",
     fullmatch=True,
 ) | st.from_regex(r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2})?", fullmatch=True)
-"""What may be a date or a time, or look like one."""
+"""Texts that are or resemble a date or a time."""
 
 
 def read_by_both(texts: list[str], format_: str | None) -> tuple[list[float], list[float]]:
-    """What the service and the trainer make of them; NaN where they refuse one."""
+    """Return the seconds that service and trainer read; NaN for rejected texts."""
 
     def served(text: str) -> float:
         try:
@@ -45,25 +45,27 @@ def read_by_both(texts: list[str], format_: str | None) -> tuple[list[float], li
     ).values.tolist()
 
 
-def test_both_know_the_same_formats() -> None:
+def test_trainer_and_service_have_the_same_formats() -> None:
     assert set(trained_datetimes.FORMATS) == set(datetimes.FORMATS)
 
 
 @given(st.lists(EXACT, min_size=1, max_size=20), st.sampled_from(["T", " "]), FORMATS)
-def test_both_read_iso_8601_as_the_same_doubles(dates, separator: str, format_) -> None:
+def test_trainer_and_service_read_iso_8601_as_the_same_seconds(
+    dates, separator: str, format_
+) -> None:
     served, trained = read_by_both([date.isoformat(separator) for date in dates], format_)
     assert served == trained
 
 
 @given(st.lists(EXACT, min_size=1, max_size=20), st.sampled_from(list(datetimes.FORMATS)))
-def test_both_read_each_format_as_the_same_doubles(dates, format_: str) -> None:
+def test_trainer_and_service_read_each_format_as_the_same_seconds(dates, format_: str) -> None:
     served, trained = read_by_both([date.strftime(format_) for date in dates], format_)
     assert served == trained
     assert not np.isnan(served).any()
 
 
-@given(st.lists(NEARLY, min_size=1, max_size=20), FORMATS)
-def test_both_refuse_the_same_texts(texts, format_) -> None:
+@given(st.lists(SIMILAR, min_size=1, max_size=20), FORMATS)
+def test_trainer_and_service_reject_the_same_texts(texts, format_) -> None:
     np.testing.assert_array_equal(*read_by_both(texts, format_))
 
 
@@ -76,12 +78,12 @@ def test_both_refuse_the_same_texts(texts, format_) -> None:
         *("0001-01-01T00:00+23:59", "2024-05-01Z", "2024-05-01T13", "2024-05-01T13:45+0200", ""),
     ],
 )
-def test_both_draw_the_line_at_the_same_place(text: str) -> None:
+def test_trainer_and_service_agree_on_borderline_texts(text: str) -> None:
     np.testing.assert_array_equal(*read_by_both([text], None))
 
 
 @given(EXACT)
-def test_what_the_trainer_writes_reads_back_in_the_service(date: datetime) -> None:
+def test_service_reads_the_trainers_datetimes(date: datetime) -> None:
     aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     seconds = (aware - datetimes.EPOCH).total_seconds()
     assert datetimes.to_seconds(trained_datetimes.moment_text(seconds)) == seconds
