@@ -35,21 +35,30 @@ WriteModel = Callable[..., Path]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for xdist: a file shares its services, and Docker tests share their images.
+    """Group tests for xdist, slow groups first; mark the tests that need a program.
 
-    Docker tests come first and slow tests second: Docker tests mostly wait, and others run meanwhile.
-    Tests that use the fixture ``program`` get the marker of that name.
+    A file shares its services; Docker tests share images, and tests of clients share services.
+    Docker tests come first because they mostly wait, and others run meanwhile.
     """
     for item in items:
         if "program" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.program)
-        group = "docker" if _uses_docker(item) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: (not _uses_docker(item), item.get_closest_marker("slow") is None))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(
+        key=lambda item: (
+            _group(item) not in ("compose", "docker"),
+            item.get_closest_marker("slow") is None,
+        )
+    )
 
 
-def _uses_docker(item: pytest.Item) -> bool:
-    return "docker" in getattr(item, "fixturenames", ())
+def _group(item: pytest.Item) -> str:
+    fixtures = getattr(item, "fixturenames", ())
+    for name in ("compose", "docker"):
+        if name in fixtures:
+            return name
+    folder = item.path.parent
+    return "clients" if folder.name == "clients" else str(item.path)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,10 +1,11 @@
 """Runs the passes of the suite one after the other, also after a failed one, and sums them up.
 
-python -m tests.passes [parallel] [bare] [with-programs] [alone] [thorough] [chaos]
+python -m tests.passes [parallel] [bare] [with-programs] [quick] [alone] [thorough] [chaos]
 
     parallel       all tests except those that need the machine for themselves
     bare           the same without the programs that only tests need: tests that need one must skip
     with-programs  the tests that skipped in bare
+    quick          tests that start no service and no container
     alone          tests of memory, latency and throughput, one at a time
     thorough       long forms of tests, and property-based tests with many examples
     chaos          restarts, kills and drains under long load
@@ -58,6 +59,7 @@ PASSES = {
     "parallel": Pass(f"not alone and {NOT_BY_DEFAULT}"),
     # -rfE: without a line for each skipped test.
     "bare": Pass(f"not alone and {NOT_BY_DEFAULT}", (*IN_PARALLEL, "-rfE"), {"CI": ""}),
+    "quick": Pass(f"not slow and not alone and {NOT_BY_DEFAULT}"),
     "with-programs": Pass(f"program and not alone and {NOT_BY_DEFAULT}"),
     "alone": Pass(f"alone and {NOT_BY_DEFAULT}", ()),
     "thorough": Pass(

@@ -1,4 +1,4 @@
-"""One row by every protocol and both doors: the same bits; a wrong one: the same problems."""
+"""The same rows by every protocol and both handlers: the same bits, or the same problems."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.clients.client_programs import HANDLERS
 from tests.clients.forms import FORMS, Asked, Row
 from tests.running_service import RunningService
 
 pytestmark = pytest.mark.slow
 
+HANDLERS = {"everything": ("fast", "flask")}
+"""Handlers by model, if not only fast: tests/service/web/handlers/test_same_answers.py compares them."""
+
 MODELS = ("bodymass", "animals", "everything", "mixed", "dated", "single")
 
 
 def rows_of(model: str) -> list[dict[str, Any]]:
-    """Rows of a model with all the digits that doubles have, and with what may be missing."""
-    chance = random.Random(model)  # noqa: S311 - rows are no secrets
+    """Return rows of a model: doubles with all their digits, and missing values."""
+    chance = random.Random(model)  # noqa: S311 - rows need no secret numbers
 
     def between(low: float, high: float) -> float:
         return chance.uniform(low, high)
@@ -70,7 +72,7 @@ def rows_of(model: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def default_server(serving) -> Callable[[str, str], RunningService]:
-    """Gives the server of a door whose default model is this one."""
+    """Returns the service with a handler and a default model."""
     return lambda handler, model: serving(
         "--handler", handler, "--default-model", model, "--workers", "1"
     )
@@ -80,90 +82,91 @@ CLIENT = httpx.Client(timeout=30)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def closed() -> Iterator[None]:
+def closed_client() -> Iterator[None]:
     yield
     CLIENT.close()
 
 
-def asked_of(address: str, model: str) -> Asked:
-    told = CLIENT.get(f"{address}/v1/models/{model}").json()
-    features = [(feature["name"], feature["kind"]) for feature in told["features"]]
-    return Asked(model, features, told["classes"])
+def model_at(address: str, name: str) -> Asked:
+    """Return a model as its metadata describe it."""
+    metadata = CLIENT.get(f"{address}/v1/models/{name}").json()
+    features = [(feature["name"], feature["kind"]) for feature in metadata["features"]]
+    return Asked(name, features, metadata["classes"])
 
 
-def answer(address: str, form: str, asked: Asked, rows: Sequence[Row]) -> httpx.Response:
-    sent = FORMS[form].write(asked, rows)
+def send(address: str, form: str, model: Asked, rows: Sequence[Row]) -> httpx.Response:
+    sent = FORMS[form].write(model, rows)
     headers = dict(sent.headers)
     if (accept := FORMS[form].accept) is not None:
         headers["Accept"] = accept
     return CLIENT.post(address + sent.path, content=sent.content, headers=headers)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_one_row_has_the_same_bits_by_every_protocol_and_door(default_server, model: str) -> None:
-    rows = rows_of(model)
+@pytest.mark.parametrize("name", MODELS)
+def test_one_row_has_the_same_bits_by_every_protocol_and_handler(default_server, name: str) -> None:
+    rows = rows_of(name)
     expected = None
-    for handler in HANDLERS:
-        address = default_server(handler, model).address
-        asked = asked_of(address, model)
-        for name, form in FORMS.items():
-            if not form.takes(asked):
+    for handler in HANDLERS.get(name, ("fast",)):
+        address = default_server(handler, name).address
+        model = model_at(address, name)
+        for form_name, form in FORMS.items():
+            if not form.takes(model):
                 continue
-            got = answer(address, name, asked, rows)
-            assert got.status_code == 200, f"{handler}, {name}: {got.text}"
-            found = form.read(got, asked)
+            response = send(address, form_name, model, rows)
+            assert response.status_code == 200, f"{handler}, {form_name}: {response.text}"
+            result = form.read(response, model)
             if expected is None:
-                expected = found
+                expected = result
                 assert len(set(expected.labels)) > 1
-            assert found.probabilities.tobytes() == expected.probabilities.tobytes(), name
-            assert found.labels is None or found.labels == expected.labels, name
-            # Each row alone, too: what stands beside it changes nothing.
-            alone = form.read(answer(address, name, asked, rows[3:4]), asked)
-            assert alone.probabilities.tobytes() == expected.probabilities[3:4].tobytes(), name
+            assert result.probabilities.tobytes() == expected.probabilities.tobytes(), form_name
+            assert result.labels is None or result.labels == expected.labels, form_name
+            # The other rows of a request change nothing.
+            alone = form.read(send(address, form_name, model, rows[3:4]), model)
+            assert alone.probabilities.tobytes() == expected.probabilities[3:4].tobytes(), form_name
 
 
-WRONG_EVERYWHERE = {
+MISSING = {
     "bodymass": (1, "weight_kg", {"weight_kg": None}),
     "animals": (1, "mass_kg", {"mass_kg": None}),
     "everything": (1, "income", {"income": None}),
     "dated": (1, "size", {"size": None}),
 }
-"""A number that is missing where it must not be, which every form can say."""
+"""A missing required number, which every form can express: (row, feature, change of the row)."""
 
 
-def problems_in(form: str, got: httpx.Response) -> list[dict[str, Any]]:
-    """The problems of a refused request, or of the refused line of a stream."""
+def problems_in(form: str, response: httpx.Response) -> list[dict[str, Any]]:
+    """Return the problems of a rejected request, or of the rejected lines of a stream."""
     if "ndjson" in form or "lines" in form:
-        assert got.status_code == 200, got.text
-        lines = [json.loads(line) for line in got.text.splitlines()]
+        assert response.status_code == 200, response.text
+        lines = [json.loads(line) for line in response.text.splitlines()]
         return [problem for line in lines for problem in line.get("problems", [])]
-    assert got.status_code == 400, got.text
-    body = got.json()
-    assert got.headers["Content-Type"] == "application/json"
+    assert response.status_code == 400, response.text
+    body = response.json()
+    assert response.headers["Content-Type"] == "application/json"
     assert body["code"] == "invalid_rows", body
     return body["problems"]
 
 
-@pytest.mark.parametrize("model", WRONG_EVERYWHERE)
-def test_what_is_missing_is_named_alike_by_every_protocol_and_door(
-    default_server, model: str
+@pytest.mark.parametrize("name", MISSING)
+def test_missing_value_is_the_same_problem_by_every_protocol_and_handler(
+    default_server, name: str
 ) -> None:
-    row, feature, changed = WRONG_EVERYWHERE[model]
-    rows = rows_of(model)[:3]
-    rows[row] = rows[row] | changed
-    for handler in HANDLERS:
-        address = default_server(handler, model).address
-        asked = asked_of(address, model)
-        for name, form in FORMS.items():
-            if not form.takes(asked):
+    row, feature, change = MISSING[name]
+    rows = rows_of(name)[:3]
+    rows[row] = rows[row] | change
+    for handler in HANDLERS.get(name, ("fast",)):
+        address = default_server(handler, name).address
+        model = model_at(address, name)
+        for form_name, form in FORMS.items():
+            if not form.takes(model):
                 continue
-            (problem,) = problems_in(name, answer(address, name, asked, rows))
-            said = {key: problem[key] for key in ("row", "feature", "expected")}
-            assert said == {"row": row, "feature": feature, "expected": "number"}, name
-            assert problem["got"] in ("null", "nothing", "NaN", "a missing value"), name
+            (problem,) = problems_in(form_name, send(address, form_name, model, rows))
+            facts = {key: problem[key] for key in ("row", "feature", "expected")}
+            assert facts == {"row": row, "feature": feature, "expected": "number"}, form_name
+            assert problem["got"] in ("null", "nothing", "NaN", "a missing value"), form_name
 
 
-IN_JSON = [
+JSON_FORMS = [
     name
     for name in FORMS
     if not any(word in name for word in ("csv", "npy", "arrow", "v2", "gzip"))
@@ -182,58 +185,57 @@ WRONG_VALUES = {
 }
 
 
-def test_wrong_values_are_named_alike_by_every_form_of_json(default_server) -> None:
+def test_wrong_values_are_the_same_problems_by_every_form_of_json(default_server) -> None:
     rows = rows_of("everything")[:3]
     rows[2] = rows[2] | WRONG_VALUES
     expected = None
-    for handler in HANDLERS:
+    for handler in HANDLERS["everything"]:
         address = default_server(handler, "everything").address
-        asked = asked_of(address, "everything")
-        for name in IN_JSON:
-            problems = problems_in(name, answer(address, name, asked, rows))
-            found = sorted(
+        model = model_at(address, "everything")
+        for form in JSON_FORMS:
+            problems = sorted(
                 (problem["row"], problem["feature"], problem["expected"], problem["got"])
-                for problem in problems
+                for problem in problems_in(form, send(address, form, model, rows))
             )
-            expected = expected or found
-            assert found == expected, name
+            expected = expected or problems
+            assert problems == expected, form
     assert [feature for _, feature, _, _ in expected] == sorted(WRONG_VALUES)
 
 
-def test_an_unknown_feature_is_named_alike_wherever_features_have_names(default_server) -> None:
-    named = [
-        "objects",
-        "columns",
-        "csv",
-        "ndjson objects",
-        "npy by names",
-        "arrow",
-        "classify",
-        "invocations split",
-        "invocations records",
-        "invocations inputs",
-        "invocations csv",
-    ]
+NAMED_FORMS = (
+    "objects",
+    "columns",
+    "csv",
+    "ndjson objects",
+    "npy by names",
+    "arrow",
+    "classify",
+    "invocations split",
+    "invocations records",
+    "invocations inputs",
+    "invocations csv",
+)
+"""Forms in which features have names."""
+
+
+def test_unknown_feature_is_the_same_problem_by_every_form_with_names(default_server) -> None:
     rows = rows_of("bodymass")[:2]
-    for handler in HANDLERS:
-        address = default_server(handler, "bodymass").address
-        asked = asked_of(address, "bodymass")
-        misspelled = Asked(
-            asked.name, [*asked.features[:1], ("wieght_kg", "number")], asked.classes
-        )
-        renamed = [{"height_cm": row["height_cm"], "wieght_kg": row["weight_kg"]} for row in rows]
-        for name in named:
-            problems = problems_in(name, answer(address, name, misspelled, renamed))
-            said = {(problem["feature"], problem.get("did_you_mean")) for problem in problems}
-            assert ("wieght_kg", "weight_kg") in said, name
-            # That the other is missing goes without saying.
-            assert {feature for feature, _ in said} == {"wieght_kg"}, name
+    address = default_server("fast", "bodymass").address
+    model = model_at(address, "bodymass")
+    misspelled = Asked(model.name, [*model.features[:1], ("wieght_kg", "number")], model.classes)
+    renamed = [{"height_cm": row["height_cm"], "wieght_kg": row["weight_kg"]} for row in rows]
+    for form in NAMED_FORMS:
+        problems = problems_in(form, send(address, form, misspelled, renamed))
+        names = {(problem["feature"], problem.get("did_you_mean")) for problem in problems}
+        assert ("wieght_kg", "weight_kg") in names, form
+        # A misspelled feature is not reported as missing, too.
+        assert {feature for feature, _ in names} == {"wieght_kg"}, form
 
 
-def test_probabilities_are_float32_and_add_up(default_server) -> None:
-    """The reference itself is what it is said to be."""
+def test_probabilities_are_float32_and_add_up_to_one(default_server) -> None:
     address = default_server("fast", "animals").address
-    asked = asked_of(address, "animals")
-    got = FORMS["v2 bytes"].read(answer(address, "v2 bytes", asked, rows_of("animals")), asked)
-    assert got.probabilities.dtype == np.float32
-    np.testing.assert_allclose(got.probabilities.sum(axis=1), 1, rtol=1e-6)
+    model = model_at(address, "animals")
+    rows = rows_of("animals")
+    result = FORMS["v2 bytes"].read(send(address, "v2 bytes", model, rows), model)
+    assert result.probabilities.dtype == np.float32
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-6)

@@ -19,7 +19,7 @@ from tests.deploy.composed import (
 from tests.deploy.containers import ANSWER_S
 from tests.deploy.load import Load
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

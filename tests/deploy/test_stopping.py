@@ -16,7 +16,7 @@ from tests.deploy.composed import until
 from tests.deploy.containers import HARDENED
 from tests.deploy.load import Load
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 
 STOP_S = 45
 

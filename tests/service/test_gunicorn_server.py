@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pigeonhole.service.gunicorn_server import GunicornServer
 from pigeonhole.service.settings import Settings
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 
 BODY = b'{"instances": [[172, 95]]}'
 QUICK = ("--workers", "2", "--drain-seconds", "0.1")

@@ -19,10 +19,13 @@ import pytest
 from tests.running_service import RunningService
 from tests.tiny_models import write_heavy_model
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 
 BODY = b'{"instances": [[172, 95]]}'
 CLIENTS = 12
+times = pytest.mark.parametrize("times", [1, pytest.param(50, marks=pytest.mark.chaos)])
+"""How often a test replaces its workers or its service."""
+
 FLAGS = ("--workers", "2", "--drain-seconds", "0.3", "--graceful-seconds", "10")
 
 
@@ -107,9 +110,10 @@ def replace_workers(server, gone: list[int], signal_them: Callable[[], None]) ->
     server.until(lambda: not set(gone) & set(server.workers()))
 
 
-def test_stop_under_load_fails_no_request(serve, tmp_path, write_model) -> None:
+@times
+def test_stop_under_load_fails_no_request(serve, tmp_path, write_model, times: int) -> None:
     write_model(tmp_path)
-    for _ in range(2):
+    for _ in range(times):
         server = serve(tmp_path, *FLAGS)
         with Load(server.port) as load:
             assert server.stop() == 0
@@ -118,9 +122,10 @@ def test_stop_under_load_fails_no_request(serve, tmp_path, write_model) -> None:
         assert load.answered >= 100
 
 
-def test_new_generation_of_workers_fails_no_request(server) -> None:
+@times
+def test_new_generation_of_workers_fails_no_request(server, times: int) -> None:
     with Load(server.port) as load:
-        for _ in range(2):
+        for _ in range(times):
             old = server.workers()
             replace_workers(server, old, lambda: os.kill(server.process.pid, signal.SIGHUP))
             load.until_more()
@@ -160,9 +165,10 @@ def test_old_workers_stay_until_the_new_ones_accept_connections(
     assert load.failures == []
 
 
-def test_workers_ended_one_by_one_fail_no_request(server) -> None:
+@times
+def test_workers_ended_one_by_one_fail_no_request(server, times: int) -> None:
     with Load(server.port) as load:
-        for _ in range(2):
+        for _ in range(times):
             victim = server.workers()[0]
             replace_workers(server, [victim], lambda victim=victim: os.kill(victim, signal.SIGTERM))
             load.until_more()
@@ -211,11 +217,12 @@ def upgrade(server, old: int) -> int:
     return new
 
 
-def test_new_service_on_the_same_socket_fails_no_request(server) -> None:
+@times
+def test_new_service_on_the_same_socket_fails_no_request(server, times: int) -> None:
     parent = server.process.pid
     with Load(server.port) as load:
         try:
-            for _ in range(2):
+            for _ in range(times):
                 parent = upgrade(server, parent)
                 load.until_more()
         finally:

@@ -14,7 +14,7 @@ import pytest
 
 from pigeonhole.service.api_keys import SCOPES, new_key
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 
 BODY = b'{"instances": [[172, 95]]}'
 

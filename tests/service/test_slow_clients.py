@@ -18,7 +18,7 @@ import pytest
 
 from tests.tiny_models import write_heavy_model
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 
 BODY = b'{"instances": [[172, 95]]}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"

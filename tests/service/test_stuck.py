@@ -12,7 +12,7 @@ import pytest
 
 from tests.tiny_models import LARGEST, write_heavy_model
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.slow
 
 QUICK = "/v1/models/bodymass:predict", {"instances": [[172, 95]]}
 HEAVY = "/v1/models/heavy:predict", {"instances": [[1]]}

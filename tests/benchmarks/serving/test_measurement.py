@@ -54,7 +54,7 @@ def test_what_is_kept_of_a_failure_names_no_folder_of_this_machine():
     assert portable("GET /predict 12 rows/s") == "GET /predict 12 rows/s"
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_our_service_is_compared_measured_and_stopped(bodymass):
     # Takes seconds: it is a real service under a real load.
     turn = take_turn(SERVERS[0], bodymass, [LOAD], 1)
@@ -67,7 +67,7 @@ def test_our_service_is_compared_measured_and_stopped(bodymass):
     assert measured.memory_bytes > 20e6
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_a_wrong_answer_is_no_measurement(bodymass):
     other = Model("small", bodymass.file, [{"height_cm": 180.0, "weight_kg": 50.0}])
     constant = replace(next(each for each in SERVERS if each.constant), constant=False)

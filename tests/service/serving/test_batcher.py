@@ -711,7 +711,7 @@ begun.wait()
 """
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_stuck_run_does_not_keep_the_process_from_ending(repository: Path) -> None:
     subprocess.run([sys.executable, "-c", STUCK], cwd=repository, timeout=60, check=True)
 

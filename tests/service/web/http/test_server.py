@@ -116,9 +116,9 @@ def test_who_takes_nothing_of_an_answer_in_pieces_is_cut_off_and_no_more_are_mad
         assert tiny.handler.pieces_made < 200
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_who_takes_an_answer_in_pieces_slowly_but_steadily_gets_all_of_it(start_tiny) -> None:
-    tiny = start_tiny(write_s=0.5, idle_s=0.5)
+    tiny = start_tiny(write_s=1.0, idle_s=1.0)
     with small_reader(tiny) as connection:
         connection.sendall(GET.replace(b"/echo", b"/pieces=150x100000"))
         received, began = 0, time.monotonic()
@@ -143,12 +143,12 @@ def test_who_leaves_the_end_of_its_answers_is_cut_off_too(start_tiny) -> None:
         tiny.until(lambda: not tiny.server.connections)
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.parametrize("half_close", [False, True])
 def test_who_takes_an_answer_slowly_but_steadily_gets_all_of_it(
     start_tiny, half_close: bool
 ) -> None:
-    tiny = start_tiny(write_s=0.5, linger_s=0.5, idle_s=1.5)
+    tiny = start_tiny(write_s=1.5, linger_s=1.5, idle_s=2.0)
     with small_reader(tiny) as connection:
         connection.sendall(LARGE)
         if half_close:
@@ -175,7 +175,7 @@ def test_who_never_closes_is_closed_on(start_tiny) -> None:
         tiny.until(lambda: not tiny.server.connections)
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_hundreds_of_slow_clients_hold_nobody_up_and_are_all_cut_off(start_tiny, answers) -> None:
     tiny = start_tiny(head_s=1.0, body_s=1.0, write_s=1.0, idle_s=1.0, linger_s=0.3)
     starts = [b"", GET[:30], HEAD % 100 + b"abc", GET + GET[:9], LARGE, b"nonsense\r\n\r\n"]
@@ -465,9 +465,10 @@ def with_clients(tiny, act: Callable[[list[Client]], None]) -> None:
     assert [client.lost for client in clients] == [[], [], []]
 
 
-@pytest.mark.alone
-def test_the_last_to_stop_loses_nobody_who_has_connected(start_tiny) -> None:
-    for _ in range(20):
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [4, pytest.param(100, marks=pytest.mark.chaos)])
+def test_the_last_to_stop_loses_nobody_who_has_connected(start_tiny, times: int) -> None:
+    for _ in range(times):
         tiny = start_tiny()
 
         def stop(clients: list[Client], tiny=tiny) -> None:
@@ -481,9 +482,10 @@ def test_the_last_to_stop_loses_nobody_who_has_connected(start_tiny) -> None:
         assert tiny.listener.fileno() == -1
 
 
-@pytest.mark.alone
-def test_nobody_notices_when_one_of_two_stops(start_tiny) -> None:
-    for _ in range(10):
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [4, pytest.param(100, marks=pytest.mark.chaos)])
+def test_nobody_notices_when_one_of_two_stops(start_tiny, times: int) -> None:
+    for _ in range(times):
         first, second = start_two(start_tiny)
 
         def stop(clients: list[Client], first=first) -> None:

@@ -196,7 +196,7 @@ WEB = httpx.Client(trust_env=False, timeout=30, limits=httpx.Limits(max_keepaliv
 """Each request on a connection of its own, so that any worker may answer."""
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.parametrize("handler", ["fast", "flask"])
 def test_commands_hold_for_all_workers_at_once_and_for_those_that_come_later(
     serve, models: Path, tmp_path: Path, write_model, handler: str
@@ -218,7 +218,7 @@ def test_commands_hold_for_all_workers_at_once_and_for_those_that_come_later(
         url = f"{server.address}/v2/repository/models/{name}/{verb}"
         return WEB.post(url, headers=headers).status_code
 
-    for _ in range(5):
+    for _ in range(2):
         assert command("unload") == 200
         assert statuses("/v2/models/other/ready") == {404}
         assert statuses("/health/ready") == {200}
