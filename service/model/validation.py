@@ -51,7 +51,7 @@ def invalid_rows(problems: Sequence[Problem]) -> InvalidRows:
 
 
 class _Problems:
-    """Collects problems up to one more than the limit, which shows that there are more."""
+    """Collects problems up to one more than the limit; the last one marks truncation."""
 
     def __init__(self) -> None:
         self._problems: list[Problem] = []

@@ -148,7 +148,7 @@ def _decision(model: Model) -> str:
 
 
 def _example_rows(model: Model) -> list[Mapping[str, Any]]:
-    return [golden.row for golden in model.golden[:3]]
+    return [golden.row for golden in model.golden_rows[:3]]
 
 
 def _listed(model: Model) -> dict[str, Any]:
@@ -245,7 +245,9 @@ def _datetime_schema(feature: Feature) -> dict[str, Any]:
     limits = [limit for limit in (feature.minimum, feature.maximum) if limit is not None]
     whole_days = bool(limits) and all(limit % SECONDS_A_DAY == 0 for limit in limits)
     formats = "ISO 8601" if feature.format is None else f"{feature.format} or ISO 8601"
-    said = [f"Expected is {datetimes.expected(feature.format)} ({formats}, UTC without an offset)."]
+    said = [
+        f"Expected is {datetimes.describe_format(feature.format)} ({formats}, UTC without an offset)."
+    ]
     if seen := _seen(feature):
         said.append(seen)
     return {
@@ -259,7 +261,7 @@ def _seen(feature: Feature) -> str:
     """The range that training saw, as a sentence; empty where it is not known."""
     if feature.minimum is None or feature.maximum is None:
         return ""
-    low, high = map(feature.shown, (feature.minimum, feature.maximum))
+    low, high = map(feature.format_value, (feature.minimum, feature.maximum))
     unit = f" {feature.unit}" if feature.unit else ""
     return f"Seen in training: {low} to {high}{unit}."
 

@@ -27,7 +27,7 @@ from ...model.validation import (
     COMPARED_CHARACTERS,
     PROBLEM_LIMIT,
     describe,
-    expected_of,
+    describe_expected,
     invalid_rows,
     truncate,
 )
@@ -226,7 +226,9 @@ class InputSpec:
                     f"{shape[0]} rows, but there are {rows} in the inputs before", "shape"
                 )
             if form.dated is not None and not tensor.is_text:
-                tensor.refuse(f"expected BYTES that hold {expected_of(form.dated)}", "datatype")
+                tensor.refuse(
+                    f"expected BYTES that hold {describe_expected(form.dated)}", "datatype"
+                )
             if form.dated is None and not form.holds_text and tensor.is_text:
                 tensor.refuse("expected numbers, got BYTES", "datatype")
         return rows
@@ -257,7 +259,9 @@ class _Checks:
                 for row in np.flatnonzero(blank)[: PROBLEM_LIMIT + 1].tolist():
                     _, pointer = _whence(sent, feature, row)
                     found.append(
-                        Problem(row, feature.name, pointer, expected_of(feature), describe(""))
+                        Problem(
+                            row, feature.name, pointer, describe_expected(feature), describe("")
+                        )
                     )
         return found
 
@@ -372,7 +376,9 @@ def _seconds(
         except ValueError:
             seconds[row] = 0  # so that it is not said to be missing as well
             place = tensor.pointer(row, 0, 1)
-            found.append(Problem(row, feature.name, place, expected_of(feature), describe(text)))
+            found.append(
+                Problem(row, feature.name, place, describe_expected(feature), describe(text))
+            )
             if len(found) > PROBLEM_LIMIT:
                 break
     return seconds, found
@@ -386,7 +392,7 @@ def _whence(sent: Sent, feature: Feature, row: int) -> tuple[Tensor, str]:
 
 def _number_problem(sent: Sent, feature: Feature, row: int, value: float) -> Problem:
     tensor, pointer = _whence(sent, feature, row)
-    expected = expected_of(feature)
+    expected = describe_expected(feature)
     if feature.kind is Kind.DATETIME and not tensor.is_text:
         expected = SECONDS
     return Problem(row, feature.name, pointer, expected, _number_got(tensor, value))

@@ -27,11 +27,11 @@ from ...model.row_types import check_row_count
 from ...model.training_range import OutOfRange
 from ...model.validation import (
     PROBLEM_LIMIT,
-    by_row,
     columns_from_values,
     describe,
-    escaped,
     invalid_rows,
+    locate_by_row,
+    pointer_token,
     truncate,
 )
 from ..errors import JSON
@@ -126,7 +126,7 @@ class ClassifyProtocol:
             examples = forms.examples.decode(request.examples)
         except DECODE_ERRORS:
             return None
-        return model.forms.from_rows(examples, self._max_rows)
+        return model.row_types.from_rows(examples, self._max_rows)
 
     def _thorough(self, model: Model, body: bytes, content_type: str) -> Columns:
         """The rows, or an error that names everything wrong with them."""
@@ -156,11 +156,11 @@ class ClassifyProtocol:
             shared | {name: _plain(value) for name, value in example.items()}
             for example in _checked_names(examples, shared)
         ]
-        in_example = by_row(EXAMPLES)
+        in_example = locate_by_row(EXAMPLES)
 
         def locate(row: int, name: str | None) -> str | None:
             if name is not None and name in shared:
-                return f"{CONTEXT}/{escaped(name)}"
+                return f"{CONTEXT}/{pointer_token(name)}"
             return in_example(row, name)
 
         return columns_from_values(model.signature, rows, locate)
@@ -171,7 +171,7 @@ def _forms_of(model: Model) -> _Forms:
     if forms is None:
         signature = model.signature
         forms = model.memo[_Forms] = _Forms(
-            msgspec.json.Decoder(list[model.forms.named]),  # type: ignore[name-defined]
+            msgspec.json.Decoder(list[model.row_types.object_row]),  # type: ignore[name-defined]
             list(signature.classes),
             None if signature.threshold is None else signature.threshold_json,
         )
@@ -200,7 +200,7 @@ def _checked_names(
         for name in example.keys() & context.keys():
             raise InvalidRequest(
                 f"'{truncate(name)}' stands in an example and in the context, which all share",
-                f"{EXAMPLES}/{row}/{escaped(name)}",
+                f"{EXAMPLES}/{row}/{pointer_token(name)}",
             )
     return examples
 

@@ -114,8 +114,8 @@ class WatchedSession:
 def test_quick_and_queued_runs_can_be_reported_as_stuck(predictor, pool) -> None:
     model = predictor.find(None, None)
     session = WatchedSession(model.session, pool)
-    quick = replace(model, session=session, memo={})
-    for watched in (quick, replace(quick, run_seconds=1.0, memo={})):
+    quick = replace(model, session=session)
+    for watched in (quick, replace(quick, run_seconds=1.0)):
         assert predictor.run(watched, columns((172, 95))).prediction.labels == ["overweight"]
     assert session.stuck == [("bodymass", 1)] * 2
     assert pool.stuck(-1) is None

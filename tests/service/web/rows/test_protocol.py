@@ -534,7 +534,7 @@ def test_million_rows_are_rejected_in_bounded_memory(lasting_client, failed, nam
         tracemalloc.stop()
     error = failed(response, 413, "too_many_rows")
     assert error["limit"] == 10_000
-    assert error["error"].startswith("1000001 rows ")
+    assert error["error"].startswith("the request has 1000001 rows, ")
     assert peak_bytes < 130 * 2**20
 
 
