@@ -269,7 +269,7 @@ def _check_widths(inputs: Sequence[GraphInput], signature: Signature) -> None:
     categories = sum(each.columns for each in inputs if each.holds_text)
     if (numbers, categories) != (len(signature.numbers), len(signature.categories)):
         raise ModelRejected(
-            f"the signature has {len(signature.numbers)} number columns and "
+            f"the signature has {len(signature.numbers)} numeric and "
             f"{len(signature.categories)} category columns, but the graph's inputs take "
             f"{numbers} and {categories}"
         )

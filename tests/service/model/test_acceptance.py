@@ -80,10 +80,10 @@ def test_slow_model_is_warmed_up_with_two_rows(write_model, tmp_path, seconds, r
         ({"pigeonhole": ""}, "'pigeonhole' is '', expected a format version"),
         ({"signature": None}, "has metadata 'pigeonhole' but not 'signature', expected both"),
         ({"signature": "{}"}, "metadata 'signature': Object missing required field"),
-        (signature(HEIGHT), "has 1 number columns and 0 category columns, but .* take 2 and 0"),
+        (signature(HEIGHT), "has 1 numeric and 0 category columns, but .* take 2 and 0"),
         (
             signature(HEIGHT, WEIGHT | {"kind": "category"}),
-            "has 1 number columns and 1 category columns, but .* take 2 and 0",
+            "has 1 numeric and 1 category columns, but .* take 2 and 0",
         ),
         (
             signature(HEIGHT, WEIGHT, classes=["a", "b", "c"]),

@@ -435,7 +435,7 @@ def test_signature_whose_width_differs_from_the_inputs_is_rejected(write_graph) 
     graph = Graph(path.read_bytes(), 1)
     for n in (1, 3):
         with pytest.raises(
-            ModelRejected, match=f"has {n} number columns and 0 category columns, but the"
+            ModelRejected, match=f"has {n} numeric and 0 category columns, but the"
         ):
             Session(graph, signature_of(n))
     assert Session(graph, signature_of(2)).run(columns([[1, 1]])).labels == ["a"]
