@@ -10,7 +10,7 @@ from ...model.signature import Kind, category_text
 from ..errors import JSON
 from ..open_inference.models import FEATURE_DATATYPES
 from ..open_inference.protocol import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
-from ..open_inference.tensor import BYTES_ALONE, DATATYPES
+from ..open_inference.datatypes import BINARY_ONLY, DATATYPES
 from ..open_inference.tensor_inputs import graph_inputs
 from .schemas import (
     ANYTHING,
@@ -198,7 +198,7 @@ def _request_schema(max_rows: int) -> dict[str, Any]:
         {
             "name": {**TEXT, "description": "An input of the graph, or a feature."},
             "shape": many(WHOLE, description=f"At most {max_rows} rows."),
-            "datatype": {"enum": [name for name in DATATYPES if name not in BYTES_ALONE]},
+            "datatype": {"enum": [name for name in DATATYPES if name not in BINARY_ONLY]},
             "data": many(
                 {"anyOf": [value, many(value)]},
                 description="As many values as the shape says, flat or nested, row by row.",

@@ -1,4 +1,4 @@
 """The Open Inference Protocol (V2): tensors, metadata, statistics and the model repository.
 
-Must never know another protocol's folder.
+Must not import another protocol's folder.
 """

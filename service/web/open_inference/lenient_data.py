@@ -1,4 +1,4 @@
-"""JSON data that is not of its tensor's datatype: looked at again, to name everything wrong with it."""
+"""JSON data that is not of its tensor's datatype, read again to name every wrong value."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import numpy.typing as npt
 from ...errors import Problem
 from ...model.signature import Feature, Kind, category_text
 from ...model.validation import PROBLEM_LIMIT, describe, mismatch
-from .tensor import Tensor
+from .json_tensor import JsonTensor
 
 SECONDS = "seconds since 1970-01-01T00:00:00 UTC"
-"""What a datetime is in an input of the graph, in words."""
+"""The expected value of a datetime in an input of the graph."""
 
 
 def read_leniently(
-    tensor: Tensor,
+    tensor: JsonTensor,
     features: Sequence[Feature],
     rows: int,
     found: list[Problem],
     *,
     in_seconds: bool,
 ) -> npt.NDArray[Any] | None:
-    """The values of a tensor, (rows, features), with stand-ins that pass for those that won't do.
+    """Return the values of a tensor, (rows, features), with stand-ins for invalid values.
 
     Args:
-        tensor: whose data is not of its datatype.
-        features: those that it holds, side by side.
-        rows: how many there are.
-        found: gets a problem for each value that won't do, up to one more than are told.
+        tensor: with data of another datatype.
+        features: of the tensor, side by side.
+        rows: number of rows.
+        found: gets a problem per invalid value, up to one more than is reported.
         in_seconds: whether datetimes are numbers here.
 
     Returns:
-        None where its features would take all of it: then the datatype alone is wrong.
+        None if the features would accept every value: then only the datatype is wrong.
     """
     width = len(features)
-    values = tensor.plain(rows, width)
+    values = tensor.untyped_values(rows, width)
     if values is None:
         return None
     is_text = features[0].kind is Kind.CATEGORY
@@ -47,9 +47,9 @@ def read_leniently(
     for index, value in enumerate(values):
         row, place = divmod(index, width)
         feature = features[place]
-        expected = _refusal(feature, value, in_seconds=in_seconds)
+        expected = _expected(feature, value, in_seconds=in_seconds)
         if expected is None:
-            block[row, place] = _read(feature, value)
+            block[row, place] = _convert(feature, value)
             continue
         where = tensor.pointer(row, place, width)
         found.append(Problem(row, feature.name, where, expected, describe(value)))
@@ -59,15 +59,15 @@ def read_leniently(
     return block if wrong else None
 
 
-def _refusal(feature: Feature, value: Any, *, in_seconds: bool) -> str | None:
-    """What was expected where a value won't do; None where it will."""
+def _expected(feature: Feature, value: Any, *, in_seconds: bool) -> str | None:
+    """Return what was expected instead of a value; None if the value is valid."""
     if not in_seconds or feature.kind is not Kind.DATETIME:
         return mismatch(feature, value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return None if is_number or (value is None and not feature.required) else SECONDS
 
 
-def _read(feature: Feature, value: Any) -> str | float:
+def _convert(feature: Feature, value: Any) -> str | float:
     if feature.kind is Kind.CATEGORY:
         return "" if value is None else category_text(value)
     if value is None:

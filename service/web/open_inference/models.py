@@ -1,8 +1,7 @@
-"""The Open Inference Protocol (V2) beside inference: what there is, what it takes, what it has done.
+"""Metadata, readiness, configuration and statistics of the Open Inference Protocol (V2).
 
-The published shapes, with Triton's extensions: statistics and the model's configuration. A model's
-tensors are those of its graph and, where the file describes its features, each of these by its own
-name: either way says the same, and one is enough.
+Statistics and configuration are Triton's extensions. Metadata lists the tensors of the graph and, if
+the file describes its features, a tensor per feature. Either way of sending rows is enough.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from ...model.signature import Kind
 from ...serving.live_models import LiveModels, ModelState
 from ...serving.statistics import Statistics
 from ..errors import JSON, NOT_READY
+from .datatypes import BF16, BOOL, BYTES, ELEMENTS
 from .protocol import LABEL, PROBABILITIES
-from .tensor import BF16, BOOL, BYTES, ELEMENTS
 
 NAME = "pigeonhole"
 
@@ -36,16 +35,16 @@ EXTENSIONS = (
     "model_repository",
     "statistics",
 )
-"""What is served of what the protocol leaves open, by Triton's names."""
+"""Supported extensions, by Triton's names."""
 
 PLATFORM = "onnx_onnxv1"
-"""What the models are made for, as the protocol calls it."""
+"""The protocol's name for models in ONNX."""
 
 TRITON_PLATFORM, TRITON_BACKEND = "onnxruntime_onnx", "onnxruntime"
-"""The same, as Triton's configurations call it."""
+"""Triton's names for the same."""
 
 ANY = -1
-"""A dimension of any size."""
+"""A dimension of variable size."""
 
 FP32, FP64 = "FP32", "FP64"
 
@@ -54,7 +53,7 @@ GRAPH_DATATYPES: dict[np.dtype[Any], str] = {
     np.dtype(np.bool_): BOOL,
     np.dtype(np.object_): BYTES,
 }
-"""The protocol's names of what a graph takes."""
+"""Datatypes of a graph's inputs."""
 
 FEATURE_DATATYPES = {
     Kind.NUMBER: FP64,
@@ -62,11 +61,11 @@ FEATURE_DATATYPES = {
     Kind.DATETIME: BYTES,
     Kind.CATEGORY: BYTES,
 }
-"""What a feature is as a tensor of its own; JSON and other widths are taken as well."""
+"""Datatypes of features as tensors of their own; other widths are accepted too."""
 
 
-class _Described(msgspec.Struct, frozen=True):
-    """A tensor as metadata tells of it."""
+class _TensorMetadata(msgspec.Struct, frozen=True):
+    """A tensor in the metadata."""
 
     name: str
     datatype: str
@@ -76,17 +75,17 @@ class _Described(msgspec.Struct, frozen=True):
 def open_inference_models_blueprint(
     live: LiveModels, statistics: Callable[[], Mapping[tuple[str, int], Statistics]], max_rows: int
 ) -> Blueprint:
-    """``GET /v2`` and ``/v2/models`` with what is below it.
+    """Return the blueprint of ``GET /v2`` and of the routes below ``/v2/models``.
 
     Args:
-        live: the models.
-        statistics: gives those of every version, over all workers.
-        max_rows: rows in one request at most.
+        live: the live models.
+        statistics: returns the statistics of every version, over all workers.
+        max_rows: most rows per request.
     """
     blueprint = Blueprint("open_inference_models", __name__)
 
     def get(path: str, view: Callable[..., Response]) -> None:
-        """A path below a model, whose newest version is meant, and below one of its versions."""
+        """Add a path below a model (its newest version) and below each version."""
         for middle in ("", "/versions/<version>"):
             rule = f"/v2/models/<name>{middle}{path}"
             blueprint.add_url_rule(rule, view_func=view, methods=["GET"])
@@ -103,7 +102,7 @@ def open_inference_models_blueprint(
     def all_statistics() -> Response:
         states = sorted(live.states.items())
         versions = [(name, version) for name, state in states for version in sorted(state.live)]
-        return _json(_told(versions, statistics()))
+        return _json(_model_statistics(versions, statistics()))
 
     def model_metadata(name: str, version: str | None = None) -> Response:
         return _json(metadata(live.find(name, version), live.state(name)))
@@ -116,7 +115,7 @@ def open_inference_models_blueprint(
     def model_statistics(name: str, version: str | None = None) -> Response:
         model = live.find(name, version)
         versions = [model.version] if version else sorted(live.state(name).live)
-        return _json(_told([(name, number) for number in versions], statistics()))
+        return _json(_model_statistics([(name, number) for number in versions], statistics()))
 
     def model_config(name: str, version: str | None = None) -> Response:
         return _json(configuration(live.find(name, version), max_rows))
@@ -129,10 +128,10 @@ def open_inference_models_blueprint(
 
 
 def readiness(name: str, version: str | None, state: ModelState) -> dict[str, Any]:
-    """Whether a model, or one version of it, answers; where not, in the shape of a failure too.
+    """Return whether a model, or one version, is live; if not, with the keys of an error.
 
     Raises:
-        UnknownVersion: for a version that nobody wants to be live.
+        UnknownVersion: if the version is neither live nor rejected nor missing.
     """
     if version is None:
         which, is_ready = f"model '{name}'", bool(state.live)
@@ -146,7 +145,7 @@ def readiness(name: str, version: str | None, state: ModelState) -> dict[str, An
 
 
 def metadata(model: Model, state: ModelState) -> dict[str, Any]:
-    """What a version takes and gives, and which versions of it are live."""
+    """Return the inputs and outputs of a version, and the live versions of its model."""
     return {
         "name": model.name,
         "versions": [str(version) for version in sorted(state.live)],
@@ -157,10 +156,10 @@ def metadata(model: Model, state: ModelState) -> dict[str, Any]:
 
 
 def configuration(model: Model, max_rows: int) -> dict[str, Any]:
-    """The same as Triton's clients ask for it: each dimension but that of the rows.
+    """Return the metadata as a Triton configuration: dimensions without that of the rows.
 
-    Features are told to be optional, so that who sends all that must be there sends the graph's
-    tensors alone.
+    Features are optional there, so that clients that send all required inputs send the graph's
+    tensors.
     """
     return {
         "name": model.name,
@@ -168,55 +167,55 @@ def configuration(model: Model, max_rows: int) -> dict[str, Any]:
         "backend": TRITON_BACKEND,
         "max_batch_size": max_rows,
         "input": [
-            *[_configured(tensor) for tensor in _graph_inputs(model)],
-            *[_configured(tensor) | {"optional": True} for tensor in _feature_inputs(model)],
+            *[_triton_tensor(tensor) for tensor in _graph_inputs(model)],
+            *[_triton_tensor(tensor) | {"optional": True} for tensor in _feature_inputs(model)],
         ],
-        "output": [_configured(output) for output in _outputs(model)],
+        "output": [_triton_tensor(output) for output in _outputs(model)],
         "dynamic_batching": {},
     }
 
 
-def _graph_inputs(model: Model) -> list[_Described]:
+def _graph_inputs(model: Model) -> list[_TensorMetadata]:
     return [_graph_input(tensor) for tensor in model.session.inputs]
 
 
-def _graph_input(tensor: GraphInput) -> _Described:
+def _graph_input(tensor: GraphInput) -> _TensorMetadata:
     shape = [ANY] if tensor.flat else [ANY, tensor.columns]
-    return _Described(tensor.name, GRAPH_DATATYPES[np.dtype(tensor.dtype)], shape)
+    return _TensorMetadata(tensor.name, GRAPH_DATATYPES[np.dtype(tensor.dtype)], shape)
 
 
-def _feature_inputs(model: Model) -> list[_Described]:
-    """The features of a file that names them; one that is called as an input means the input."""
+def _feature_inputs(model: Model) -> list[_TensorMetadata]:
+    """Return the features of a file with metadata; the name of an input means the input."""
     if not model.has_metadata:
         return []
-    taken = {tensor.name for tensor in model.session.inputs}
+    names = {tensor.name for tensor in model.session.inputs}
     return [
-        _Described(feature.name, FEATURE_DATATYPES[feature.kind], [ANY])
+        _TensorMetadata(feature.name, FEATURE_DATATYPES[feature.kind], [ANY])
         for feature in model.signature.features
-        if feature.name not in taken
+        if feature.name not in names
     ]
 
 
-def _outputs(model: Model) -> list[_Described]:
+def _outputs(model: Model) -> list[_TensorMetadata]:
     return [
-        _Described(LABEL, BYTES, [ANY]),
-        _Described(PROBABILITIES, FP32, [ANY, len(model.signature.classes)]),
+        _TensorMetadata(LABEL, BYTES, [ANY]),
+        _TensorMetadata(PROBABILITIES, FP32, [ANY, len(model.signature.classes)]),
     ]
 
 
-def _configured(tensor: _Described) -> dict[str, Any]:
-    """A tensor in Triton's words; one without a second dimension has one value a row."""
+def _triton_tensor(tensor: _TensorMetadata) -> dict[str, Any]:
+    """Return a tensor in Triton's terms; without a second dimension it has one value per row."""
     datatype = "STRING" if tensor.datatype == BYTES else tensor.datatype
-    told: dict[str, Any] = {"name": tensor.name, "data_type": f"TYPE_{datatype}"}
+    entry: dict[str, Any] = {"name": tensor.name, "data_type": f"TYPE_{datatype}"}
     if dimensions := tensor.shape[1:]:
-        return told | {"dims": dimensions}
-    return told | {"dims": [1], "reshape": {"shape": []}}
+        return entry | {"dims": dimensions}
+    return entry | {"dims": [1], "reshape": {"shape": []}}
 
 
-def _told(
+def _model_statistics(
     versions: Sequence[tuple[str, int]], statistics: Mapping[tuple[str, int], Statistics]
 ) -> dict[str, Any]:
-    """The statistics of some versions of models, in Triton's shape."""
+    """Return the statistics of versions, in Triton's structure."""
     nothing = Statistics()
     return {
         "model_stats": [
@@ -227,7 +226,7 @@ def _told(
 
 
 def _version_statistics(name: str, version: int, done: Statistics) -> dict[str, Any]:
-    """One version's. Runs are counted as such: several requests may have been answered by one."""
+    """Return the statistics of one version. Several requests may share a run."""
     requests = done.successes
     return {
         "name": name,
@@ -242,7 +241,7 @@ def _version_statistics(name: str, version: int, done: Statistics) -> dict[str, 
             "compute_input": _duration(requests, done.reading_s),
             "compute_infer": _duration(done.runs, done.run_s),
             "compute_output": _duration(requests, done.writing_s),
-            # There is no cache; clients that look for one don't expect it to be left out.
+            # The service has no cache, but clients expect these keys.
             "cache_hit": _duration(0, 0),
             "cache_miss": _duration(0, 0),
         },

@@ -1,11 +1,10 @@
-"""The Open Inference Protocol (V2): tensors in, tensors out, as JSON or as bytes behind it.
+"""Inference by the Open Inference Protocol (V2): tensors as JSON, or as binary data behind it.
 
 {"inputs": [{"name": "numbers", "shape": [1, 2], "datatype": "FP64", "data": [172, 95]}]}
 {"inputs": [{"name": "height_cm", "shape": [1], "datatype": "INT64", "data": [172]}, ...]}
 
-Where a request has the header ``Inference-Header-Content-Length``, its body is so many bytes of JSON
-and then the bytes of those inputs that say ``binary_data_size``, in their order. Answers are written
-the same way for outputs that are asked for as bytes.
+With the header ``Inference-Header-Content-Length`` the body is so many bytes of JSON, then the data
+of each input with ``binary_data_size``, in order. Binary outputs are encoded the same way.
 """
 
 from __future__ import annotations
@@ -20,15 +19,19 @@ import numpy as np
 from ...errors import InvalidRequest, UnreadableBody
 from ...model.artifact import Model
 from ...model.columns import Prediction
+from ...model.per_model import PerModel
 from ...model.validation import truncate
 from ..errors import JSON
 from ..inference.protocol import Decoded, Header, InferenceResult
 from ..reply import Response
-from .tensor import Tensor, decoded, framed
+from .binary_tensor import BinaryTensor, encode_texts
+from .json_tensor import JsonTensor
+from .request_json import decode_request
+from .tensor import RequestTensor
 from .tensor_inputs import InputSpec
 
-ARRAY_GAIN = 16
-"""How much quicker arrays are read than the JSON of as many bytes, at the least."""
+BINARY_SPEEDUP = 16
+"""Binary data is decoded at least so many times faster than JSON of the same size."""
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 
@@ -36,18 +39,18 @@ _LENGTH_KEY = LENGTH_HEADER.lower()
 
 BINARY = "application/octet-stream"
 
-LONGEST_LENGTH = 18
-"""Digits of that header; Python refuses to read numbers of some thousand digits."""
+MAX_LENGTH_DIGITS = 18
+"""Longest value of that header; Python rejects numbers of several thousand digits."""
 
 BASE64 = "base64"
 
 LABEL, PROBABILITIES = "label", "probabilities"
-"""The outputs that there are."""
+"""Names of the outputs."""
 
 MICROSECONDS = 1e-6
 
-LONGEST_S = 1e6
-"""A time limit that is longer is none."""
+MAX_TIMEOUT_S = 1e6
+"""A longer time limit counts as none."""
 
 _Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -67,11 +70,6 @@ class _Input(msgspec.Struct):
     data: msgspec.Raw = _ABSENT
 
 
-def _is_base64(given: _Input) -> bool:
-    """Whether the texts are written as MLServer's Base64Codec does; its other codecs change nothing."""
-    return given.parameters is not None and given.parameters.content_type == BASE64
-
-
 class _OutputParameters(msgspec.Struct):
     binary_data: bool | None = None
     classification: int | None = None
@@ -88,7 +86,7 @@ class _RequestParameters(msgspec.Struct):
 
 
 class _Request(msgspec.Struct):
-    """An infer request. Keys and parameters that are not named here are passed over."""
+    """An infer request. Other keys and parameters are ignored."""
 
     inputs: list[_Input]
     id: str | _Id | None = None
@@ -96,197 +94,228 @@ class _Request(msgspec.Struct):
     outputs: list[_Output] | None = None
 
 
-class _Wanted(msgspec.Struct, frozen=True):
-    """An output as it is asked for: as bytes or not, and of how many of the best classes, if so."""
+class _OutputSpec(msgspec.Struct, frozen=True):
+    """A requested output.
+
+    Attributes:
+        name: of the output.
+        is_binary: whether it is encoded as binary data.
+        top: number of most likely classes to return; 0 for the plain output.
+    """
 
     name: str
-    binary: bool = False
-    best: int = 0
+    is_binary: bool = False
+    top: int = 0
 
 
-class _Form(msgspec.Struct, frozen=True):
-    """What of a request its answer depends on."""
+class _Context(msgspec.Struct, frozen=True):
+    """The parts of a request that its response depends on."""
 
     id: str | int | None
-    outputs: tuple[_Wanted, ...]
+    outputs: tuple[_OutputSpec, ...]
 
 
-EVERY_OUTPUT = (_Wanted(LABEL), _Wanted(PROBABILITIES))
-EVERY_OUTPUT_BINARY = (_Wanted(LABEL, binary=True), _Wanted(PROBABILITIES, binary=True))
+ALL_OUTPUTS = (_OutputSpec(LABEL), _OutputSpec(PROBABILITIES))
+ALL_OUTPUTS_BINARY = (
+    _OutputSpec(LABEL, is_binary=True),
+    _OutputSpec(PROBABILITIES, is_binary=True),
+)
 
 
 class OpenInferenceProtocol:
-    """Decodes tensors and encodes labels and probabilities as tensors; see the module's docstring.
+    """Decodes tensors, and encodes labels and probabilities as tensors.
 
     Args:
-        max_rows: rows in one request at most.
+        max_rows: most rows per request.
     """
 
     def __init__(self, max_rows: int) -> None:
-        self._max_rows = max_rows
+        self._spec_of = PerModel(lambda model: InputSpec(model, max_rows))
         self._decoder = msgspec.json.Decoder(_Request)
         self._encoder = msgspec.json.Encoder()
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
-        """The rows in a body, what is asked of them, and the time that there is for it."""
-        length = _json_bytes(header(_LENGTH_KEY), body)
-        request = self._request(body[:length])
+        """Return the rows of a body, the requested outputs, and the time limit.
+
+        Raises:
+            RequestError: if the body is invalid.
+        """
+        length = _json_length(header(_LENGTH_KEY), body)
+        request = self._decode_request(body[:length])
         tensors = _tensors(request.inputs, memoryview(body)[length:])
-        outputs = _wanted(request)
-        key = InputSpec, self._max_rows
-        forms = model.memo.get(key)
-        if forms is None:
-            forms = model.memo[key] = InputSpec(model, self._max_rows)
-        return Decoded(forms.columns(tensors), _Form(request.id, outputs), _timeout_s(request))
+        context = _Context(request.id, _requested_outputs(request))
+        columns = self._spec_of(model).columns(tensors)
+        return Decoded(columns, context, _timeout_s(request))
 
     def decode_cost(self, header: Header, body: bytes) -> int:
-        """The bytes of its JSON; arrays are taken as they are, for a fraction of the time."""
-        length = _json_bytes(header(_LENGTH_KEY), body)
-        return length + (len(body) - length) // ARRAY_GAIN
+        """Return the size of a JSON body, in bytes, that takes as long to decode as this body."""
+        length = _json_length(header(_LENGTH_KEY), body)
+        return length + (len(body) - length) // BINARY_SPEEDUP
 
-    def encode(self, answered: InferenceResult) -> Response:
-        """The outputs asked for, in that order, and what was unusual in the rows."""
-        form: _Form = answered.context
-        answer: dict[str, Any] = {
-            "model_name": answered.model.name,
-            "model_version": str(answered.model.version),
+    def encode(self, result: InferenceResult) -> Response:
+        """Return the requested outputs in order, with warnings about values out of range."""
+        context: _Context = result.context
+        response: dict[str, Any] = {
+            "model_name": result.model.name,
+            "model_version": str(result.model.version),
         }
-        if form.id is not None:
-            answer["id"] = form.id
-        if answered.out_of_range:
+        if context.id is not None:
+            response["id"] = context.id
+        if result.out_of_range:
             # The protocol's parameters are texts, numbers and booleans.
-            warnings = self._encoder.encode(answered.out_of_range).decode("utf-8")
-            answer["parameters"] = {"warnings": warnings}
+            warnings = self._encoder.encode(result.out_of_range).decode("utf-8")
+            response["parameters"] = {"warnings": warnings}
         outputs: list[dict[str, Any]] = []
         chunks: list[bytes] = []
-        for wanted in form.outputs:
-            output, content = _output(wanted, answered.prediction, answered.model)
+        for spec in context.outputs:
+            output, content = _encode_output(spec, result.prediction, result.model)
             outputs.append(output)
             if content is not None:
                 chunks.append(content)
-        answer["outputs"] = outputs
-        text = self._encoder.encode(answer)
+        response["outputs"] = outputs
+        text = self._encoder.encode(response)
         if not chunks:
             return Response(HTTPStatus.OK, text, JSON)
         headers = ((LENGTH_HEADER, str(len(text))),)
         return Response(HTTPStatus.OK, b"".join((text, *chunks)), BINARY, headers)
 
-    def _request(self, text: bytes) -> _Request:
+    def _decode_request(self, text: bytes) -> _Request:
         if not text:
             raise UnreadableBody("the body is empty")
-        return decoded(self._decoder, text, "infer request")
+        return decode_request(self._decoder, text, "infer request")
 
 
-def _json_bytes(header: str | None, body: bytes) -> int:
-    """How many bytes of a body are JSON, by its header; without it, all of them."""
+def _json_length(header: str | None, body: bytes) -> int:
+    """Return the length of the JSON in a body, in bytes; without the header, all of it."""
     if header is None:
         return len(body)
-    length = header.strip()
-    if length.isascii() and length.isdigit() and len(length) <= LONGEST_LENGTH:
-        count = int(length)
-        if count <= len(body):
-            return count
+    text = header.strip()
+    if text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS:
+        length = int(text)
+        if length <= len(body):
+            return length
     raise InvalidRequest(
-        f"{LENGTH_HEADER} is '{truncate(header)}', expected a whole number from 0 to {len(body)}, "
-        "which is how long the body is"
+        f"{LENGTH_HEADER} is '{truncate(header)}', expected an integer from 0 to {len(body)}, "
+        "the length of the body"
     )
 
 
 def _timeout_s(request: _Request) -> float | None:
-    """The time limit of a request, which it gives in microseconds; 0 is none, as in Triton."""
-    given = request.parameters.timeout if request.parameters else None
-    return given * MICROSECONDS if given and given * MICROSECONDS <= LONGEST_S else None
+    """Return the time limit, which requests give in microseconds; 0 means none, as in Triton."""
+    timeout = request.parameters.timeout if request.parameters else None
+    return timeout * MICROSECONDS if timeout and timeout * MICROSECONDS <= MAX_TIMEOUT_S else None
 
 
-def _tensors(inputs: Sequence[_Input], content: memoryview) -> list[Tensor]:
-    """The inputs of a request, each with its data or its share of the bytes behind the JSON."""
+def _tensors(inputs: Sequence[_Input], content: memoryview) -> list[RequestTensor]:
+    """Return the inputs of a request, each with its JSON data or its part of the binary data."""
     if not inputs:
-        raise InvalidRequest("expected an input at least", "/inputs")
-    tensors = []
+        raise InvalidRequest("expected at least one input", "/inputs")
+    tensors: list[RequestTensor] = []
     at = 0
     for index, given in enumerate(inputs):
         place = f"/inputs/{index}"
         size = given.parameters.binary_data_size if given.parameters else None
-        data = None if given.data in (_ABSENT, _NULL) else given.data
-        named = place, given.name, given.datatype, given.shape
         if size is None:
-            if data is None:
-                raise InvalidRequest(f"input '{truncate(given.name)}' has no data", place)
-            tensors.append(Tensor(*named, data, None, is_base64=_is_base64(given)))
+            tensors.append(_json_tensor(place, given))
             continue
         where = f"{place}/parameters/binary_data_size"
-        if data is not None:
+        if given.data not in (_ABSENT, _NULL):
             raise InvalidRequest(
-                f"input '{truncate(given.name)}' has both data and binary_data_size", where
+                f"input '{truncate(given.name)}' has both data and binary_data_size, "
+                "expected one of them",
+                where,
             )
         end = at + size
         if not at <= end <= len(content):
             raise InvalidRequest(
-                f"input '{truncate(given.name)}' says {size} bytes, there are {len(content) - at} left",
+                f"input '{truncate(given.name)}' has binary_data_size {size}, "
+                f"but only {len(content) - at} bytes are left",
                 where,
             )
-        share = content[at:end]
-        tensors.append(Tensor(*named, None, share))
+        part = content[at:end]
+        tensors.append(BinaryTensor(place, given.name, given.datatype, given.shape, part))
         at = end
     if at != len(content):
-        raise InvalidRequest(f"{len(content) - at} bytes after the last input belong to none")
+        raise InvalidRequest(f"{len(content) - at} bytes after the last input belong to no input")
     return tensors
 
 
-def _wanted(request: _Request) -> tuple[_Wanted, ...]:
-    """The outputs that are asked for, in order; all where none is."""
-    binary = bool(request.parameters and request.parameters.binary_data_output)
+def _json_tensor(place: str, given: _Input) -> JsonTensor:
+    if given.data in (_ABSENT, _NULL):
+        raise InvalidRequest(f"input '{truncate(given.name)}' has no data", place)
+    # MLServer's other codecs do not change the data.
+    is_base64 = given.parameters is not None and given.parameters.content_type == BASE64
+    return JsonTensor(
+        place, given.name, given.datatype, given.shape, given.data, is_base64=is_base64
+    )
+
+
+def _requested_outputs(request: _Request) -> tuple[_OutputSpec, ...]:
+    """Return the requested outputs in order; all outputs if the request names none."""
+    is_binary = bool(request.parameters and request.parameters.binary_data_output)
     if not request.outputs:
-        return EVERY_OUTPUT_BINARY if binary else EVERY_OUTPUT
-    wanted: dict[str, _Wanted] = {}
+        return ALL_OUTPUTS_BINARY if is_binary else ALL_OUTPUTS
+    specs: dict[str, _OutputSpec] = {}
     for index, output in enumerate(request.outputs):
-        name, parameters = output.name, output.parameters or _OutputParameters()
         place = f"/outputs/{index}"
-        if name not in (LABEL, PROBABILITIES):
-            raise InvalidRequest(
-                f"there is no output '{truncate(name)}', expected {LABEL} or {PROBABILITIES}",
-                f"{place}/name",
-            )
-        if name in wanted:
-            raise InvalidRequest(f"output '{name}' is asked for twice", f"{place}/name")
-        best = parameters.classification or 0
-        if best < 0 or (best and name == LABEL):
-            raise InvalidRequest(
-                f"classification of {best} for output '{name}', expected some of {PROBABILITIES}",
-                f"{place}/parameters/classification",
-            )
-        as_bytes = binary if parameters.binary_data is None else parameters.binary_data
-        wanted[name] = _Wanted(name, as_bytes, best)
-    return tuple(wanted.values())
+        if output.name in specs:
+            raise InvalidRequest(f"output '{output.name}' is requested twice", f"{place}/name")
+        specs[output.name] = _output_spec(output, place, is_binary=is_binary)
+    return tuple(specs.values())
 
 
-def _output(
-    wanted: _Wanted, prediction: Prediction, model: Model
+def _output_spec(output: _Output, place: str, *, is_binary: bool) -> _OutputSpec:
+    """Return what is requested of one output.
+
+    Raises:
+        InvalidRequest: if the output does not exist, or the classification is invalid.
+    """
+    name, parameters = output.name, output.parameters or _OutputParameters()
+    if name not in (LABEL, PROBABILITIES):
+        raise InvalidRequest(
+            f"output '{truncate(name)}' does not exist, expected {LABEL} or {PROBABILITIES}",
+            f"{place}/name",
+        )
+    top = parameters.classification or 0
+    if top < 0 or (top and name == LABEL):
+        raise InvalidRequest(
+            f"classification is {top} for output '{name}', expected a positive number "
+            f"for {PROBABILITIES}",
+            f"{place}/parameters/classification",
+        )
+    as_binary = is_binary if parameters.binary_data is None else parameters.binary_data
+    return _OutputSpec(name, as_binary, top)
+
+
+def _encode_output(
+    spec: _OutputSpec, prediction: Prediction, model: Model
 ) -> tuple[dict[str, Any], bytes | None]:
-    """One output as JSON, and its bytes where it is asked for as bytes."""
+    """Return one output as JSON, and its binary data if requested so."""
     probabilities = prediction.probabilities
     shape, datatype = [len(probabilities)], "BYTES"
-    if wanted.best:
-        best = min(wanted.best, len(model.signature.classes))
-        shape, values = [*shape, best], _best(probabilities, model.signature.classes, best)
-    elif wanted.name == LABEL:
+    if spec.top:
+        top = min(spec.top, len(model.signature.classes))
+        shape, values = [*shape, top], _top_classes(probabilities, model.signature.classes, top)
+    elif spec.name == LABEL:
         values = prediction.labels
     else:
         shape, datatype = list(probabilities.shape), "FP32"
-    output: dict[str, Any] = {"name": wanted.name, "datatype": datatype, "shape": shape}
-    if not wanted.binary:
+    output: dict[str, Any] = {"name": spec.name, "datatype": datatype, "shape": shape}
+    if not spec.is_binary:
         output["data"] = probabilities.ravel().tolist() if datatype == "FP32" else values
         return output, None
     content = (
-        probabilities.astype("<f4", copy=False).tobytes() if datatype == "FP32" else framed(values)
+        probabilities.astype("<f4", copy=False).tobytes()
+        if datatype == "FP32"
+        else encode_texts(values)
     )
     output["parameters"] = {"binary_data_size": len(content)}
     return output, content
 
 
-def _best(probabilities: Any, classes: Sequence[str], best: int) -> list[str]:
-    """The ``best`` likeliest classes of each row as ``score:index:label``, of equals the first."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :best]
+def _top_classes(probabilities: Any, classes: Sequence[str], top: int) -> list[str]:
+    """Return the most likely classes of each row as ``score:index:label``; of equals, the first."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     scores = np.take_along_axis(probabilities, order, axis=1)
     return [
         f"{score}:{index}:{classes[index]}"

@@ -53,9 +53,9 @@ def test_the_index_tells_of_every_version_and_its_state(start, models, write_mod
     ready = [("bodymass", "1", "READY", ""), ("other", "7", "READY", "")]
     assert index(client) == [
         ready[0],
-        ("bodymass", "2", "UNAVAILABLE", "the file was refused"),
+        ("bodymass", "2", "UNAVAILABLE", "the file was rejected"),
         ready[1],
-        ("other", "10", "UNAVAILABLE", "it is not there"),
+        ("other", "10", "UNAVAILABLE", "the version does not exist"),
     ]
     assert index(client, b'{"ready": false}') == index(client, b"{}") == index(client)
     assert index(client, b'{"ready": true, "repository_name": ""}') == ready
@@ -63,7 +63,7 @@ def test_the_index_tells_of_every_version_and_its_state(start, models, write_mod
 
 def test_the_index_tells_of_a_model_whose_folder_can_not_be_used(start, models) -> None:
     (models / "bodymass" / "serving.toml").write_text("live = 1")
-    unusable = ("", "UNAVAILABLE", "its folder can't be used")
+    unusable = ("", "UNAVAILABLE", "the folder can't be used")
     assert index(start(models=models)) == [("bodymass", *unusable)]
     client = start(models=models / "nothing", model_name="mine")
     assert index(client) == [("mine", *unusable)]
@@ -165,7 +165,9 @@ def test_a_refused_file_is_told_and_what_was_live_stays(admin, client, models, w
     write_model(models, version=2, digest="0" * 64)
     answer = admin.post(LOAD)
     assert (answer.status_code, answer.json["code"]) == (400, "load_failed")
-    assert "failed to load 'bodymass': version 2 was rejected: model.onnx has" in answer.json["error"]
+    assert (
+        "failed to load 'bodymass': version 2 was rejected: model.onnx has" in answer.json["error"]
+    )
     assert client.get("/v2/models/bodymass").json["versions"] == ["1"]
     (models / "bodymass" / "2" / "model.onnx.sha256").unlink()
     assert admin.post(LOAD).status_code == 200

@@ -13,26 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pigeonhole.service.errors import InvalidRequest, UnreadableBody
-from pigeonhole.service.web.open_inference.tensor import (
+from pigeonhole.service.web.open_inference.binary_tensor import BinaryTensor, encode_texts
+from pigeonhole.service.web.open_inference.datatypes import (
     BF16,
     BOOL,
     DATATYPES,
     ELEMENTS,
-    WHOLE,
-    Tensor,
-    framed,
+    INTEGERS,
 )
+from pigeonhole.service.web.open_inference.json_tensor import JsonTensor
 
-"""The machine may be busy: that an answer comes late says nothing of it."""
 
-
-def of_json(datatype: str, shape: list[int], data) -> Tensor:
+def of_json(datatype: str, shape: list[int], data) -> JsonTensor:
     raw = msgspec.Raw(data if isinstance(data, bytes) else json.dumps(data).encode())
-    return Tensor("/inputs/0", "x", datatype, shape, raw, None)
+    return JsonTensor("/inputs/0", "x", datatype, shape, raw)
 
 
-def of_bytes(datatype: str, shape: list[int], content: bytes) -> Tensor:
-    return Tensor("/inputs/0", "x", datatype, shape, None, memoryview(content))
+def of_bytes(datatype: str, shape: list[int], content: bytes) -> BinaryTensor:
+    return BinaryTensor("/inputs/0", "x", datatype, shape, memoryview(content))
 
 
 FORMS = {
@@ -88,7 +86,7 @@ def test_doubles_are_not_copied_unless_they_begin_between_two() -> None:
     content = np.arange(5.0).tobytes()
     aligned = of_bytes("FP64", [2, 2], content[:32]).numbers(2, 2)
     assert not aligned.flags.owndata
-    shifted = Tensor("", "x", "FP64", [2, 2], None, memoryview(content)[3:35]).numbers(2, 2)
+    shifted = BinaryTensor("", "x", "FP64", [2, 2], memoryview(content)[3:35]).numbers(2, 2)
     assert shifted.flags.aligned
     assert shifted.tobytes() == content[3:35]
 
@@ -104,7 +102,7 @@ def test_floats_come_through_bytes_as_they_are(values: list[float], datatype: st
 def test_texts_come_through_bytes_and_json_as_they_are_but_for_blanks(texts: list[str]) -> None:
     expected = [text.strip() for text in texts]
     n = len(texts)
-    assert of_bytes("BYTES", [n], framed(texts)).texts(n, 1) == expected
+    assert of_bytes("BYTES", [n], encode_texts(texts)).texts(n, 1) == expected
     assert of_json("BYTES", [n], texts).texts(n, 1) == expected
 
 
@@ -116,7 +114,7 @@ def test_arbitrary_bytes_are_texts_or_refused(content: bytes, count: int) -> Non
     except InvalidRequest:
         return
     assert len(texts) == count
-    assert len(framed(texts)) <= len(content)  # blanks were cut off
+    assert len(encode_texts(texts)) <= len(content)  # blanks were cut off
 
 
 @pytest.mark.parametrize(
@@ -142,15 +140,15 @@ def test_categories_as_bytes_of_other_datatypes_are_spelled_so_too() -> None:
 
 WRONG = {
     # Datatype, shape, data, the place below the tensor, and what is said.
-    "too few": ("FP64", [2, 2], [1, 2, 3], "/data", "3 values for the shape"),
-    "too many": ("FP64", [2, 2], [1, 2, 3, 4, 5], "/data", "5 values for the shape"),
+    "too few": ("FP64", [2, 2], [1, 2, 3], "/data", "3 values, expected"),
+    "too many": ("FP64", [2, 2], [1, 2, 3, 4, 5], "/data", "5 values, expected"),
     "too few lists": ("FP64", [2, 2], [[1, 2]], "/data", "1 lists"),
     "turned": ("FP64", [3, 2], [[1, 2, 3], [4, 5, 6]], "/data", "2 lists"),
     "a short list": ("FP64", [2, 2], [[1, 2], [3]], "/data/1", "expected a list of 2"),
     "no list": ("FP64", [2, 2], [[1, 2], 3], "/data/1", "expected a list of 2"),
     "nested for a flat shape": ("FP64", [2], [[1], [2]], "/data", "flat list"),
-    "a list among values": ("FP64", [2, 1], [1, [2]], "/data", "side by side"),
-    "a list among texts": ("BYTES", [2, 1], ["a", ["b"]], "/data", "side by side"),
+    "a list among values": ("FP64", [2, 1], [1, [2]], "/data", "mixes values and lists"),
+    "a list among texts": ("BYTES", [2, 1], ["a", ["b"]], "/data", "mixes values and lists"),
     "nested deeply": ("FP64", [1, 1], [[[1]]], "/data/0/0", "array"),
     "a text": ("FP64", [2, 2], [1, 2, "3", 4], "/data/2", "`str`"),
     "a nested text": ("FP64", [2, 2], [[1, 2], ["3", 4]], "/data/1/0", "`str`"),
@@ -160,7 +158,7 @@ WRONG = {
     "beyond doubles": ("FP64", [1], b"[1e400]", "/data/0", "out of range"),
     "a huge whole number": ("INT64", [1], b"[1" + b"0" * 400 + b"]", "/data", ""),
     "a whole number too long to read": ("INT64", [1], b"[" + b"9" * 5000 + b"]", "/data/0", ""),
-    "half": ("INT32", [2], [1, 1.5], "/data", "whole numbers from -2147483648 to 2147483647"),
+    "half": ("INT32", [2], [1, 1.5], "/data", "integers from -2147483648 to 2147483647"),
     "too large": ("INT8", [1], [128], "/data", "from -128 to 127"),
     "too small": ("UINT16", [1], [-1], "/data", "from 0 to 65535"),
     "no list at all": ("FP64", [1], {"a": 1}, "/data", "`object`"),
@@ -190,10 +188,10 @@ WRONG_BYTES = {
     "too many": ("INT64", [2], bytes(24)),
     "none": ("UINT8", [2], b""),
     "a length without its text": ("BYTES", [1], struct.pack("<I", 5) + b"four"),
-    "a length that is cut off": ("BYTES", [1], framed(["a"]) + b"\0\0"),
+    "a length that is cut off": ("BYTES", [1], encode_texts(["a"]) + b"\0\0"),
     "a huge length": ("BYTES", [1], b"\xff\xff\xff\xff"),
-    "too few texts": ("BYTES", [2], framed(["a"])),
-    "too many texts": ("BYTES", [2], framed(["a"] * 3)),
+    "too few texts": ("BYTES", [2], encode_texts(["a"])),
+    "too many texts": ("BYTES", [2], encode_texts(["a"] * 3)),
     "no UTF-8": ("BYTES", [1], struct.pack("<I", 1) + b"\xff"),
 }
 
@@ -227,12 +225,12 @@ def test_half_precision_is_taken_as_bytes_only(datatype: str, content: bytes) ->
     tensor = of_bytes(datatype, [3], content)
     np.testing.assert_array_equal(tensor.numbers(3, 1), [[1.5], [-2], [math.nan]])
     assert tensor.texts(3, 1) == ["1.5", "-2", ""]
-    with pytest.raises(InvalidRequest, match="bytes only"):
+    with pytest.raises(InvalidRequest, match="binary data only"):
         of_json(datatype, [1], [1.5])
 
 
 def test_the_ranges_of_whole_numbers_are_those_of_their_datatypes() -> None:
-    for datatype, limits in WHOLE.items():
+    for datatype, limits in INTEGERS.items():
         data = [int(limits.min), int(limits.max), None, 3.0]
         got = of_json(datatype, [4], data).numbers(4, 1)
         expected = [[float(limits.min)], [float(limits.max)], [math.nan], [3]]

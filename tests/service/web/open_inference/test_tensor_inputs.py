@@ -12,7 +12,9 @@ import pytest
 from pigeonhole.service.errors import InvalidRequest, InvalidRows, TooManyRows
 from pigeonhole.service.model.artifact import Model, load_model
 from pigeonhole.service.model.validation import columns_from_values
-from pigeonhole.service.web.open_inference.tensor import Tensor, framed
+from pigeonhole.service.web.open_inference.binary_tensor import BinaryTensor, encode_texts
+from pigeonhole.service.web.open_inference.json_tensor import JsonTensor
+from pigeonhole.service.web.open_inference.tensor import RequestTensor
 from pigeonhole.service.web.open_inference.tensor_inputs import InputSpec, graph_inputs
 from pigeonhole.trainer.graph import Graph
 
@@ -54,11 +56,11 @@ def dated(tmp_path: Path, write_dated_model) -> Model:
     return load_model(path, name="dated", version=1, threads=1, max_bytes=2**20)
 
 
-def tensor(place: int, name: str, datatype: str, shape: list[int], data) -> Tensor:
+def tensor(place: int, name: str, datatype: str, shape: list[int], data) -> RequestTensor:
     if isinstance(data, bytes):
-        return Tensor(f"/inputs/{place}", name, datatype, shape, None, memoryview(data))
+        return BinaryTensor(f"/inputs/{place}", name, datatype, shape, memoryview(data))
     raw = msgspec.Raw(json.dumps(data).encode())
-    return Tensor(f"/inputs/{place}", name, datatype, shape, raw, None)
+    return JsonTensor(f"/inputs/{place}", name, datatype, shape, raw)
 
 
 def columns_of(model: Model, *tensors: tuple):
@@ -92,7 +94,7 @@ MIXED_FORMS = {
     "another order": (CATEGORIES, NUMBERS),
     "bytes": (
         ("numbers", "FP64", [2, 3], BYTES_OF_NUMBERS),
-        ("categories", "BYTES", [2, 2], framed(["red", "", "blue ", "round"])),
+        ("categories", "BYTES", [2, 2], encode_texts(["red", "", "blue ", "round"])),
     ),
     "each its own": (
         ("age", "INT64", [2], [None, 30]),
@@ -102,7 +104,7 @@ MIXED_FORMS = {
         ("shape", "BYTES", [2], [None, "round"]),
     ),
     "some so and some so": (
-        ("color", "BYTES", [2], framed(["red", "blue"])),
+        ("color", "BYTES", [2], encode_texts(["red", "blue"])),
         NUMBERS,
         ("shape", "BYTES", [2, 1], ["", "round"]),
     ),
@@ -145,7 +147,7 @@ def test_a_datetime_is_text_by_its_name_and_seconds_in_numbers(dated: Model) -> 
         dated,
         ("size", "FP64", [2], [1, 1]),
         ("seen", "BYTES", [2], ["2024-04-03", " 2024-04-03T00:00Z "]),
-        ("paid", "BYTES", [2], framed(["3/4/2024 12:30", "2024-04-03 12:30"])),
+        ("paid", "BYTES", [2], encode_texts(["3/4/2024 12:30", "2024-04-03 12:30"])),
         ("opens", "BYTES", [2, 1], [["09:30"], ["9:30"]]),
     )
     np.testing.assert_array_equal(named.numbers, expected.numbers)
@@ -231,7 +233,7 @@ def test_a_million_unknown_tensors_are_told_in_short(mixed: Model) -> None:
 def test_a_tensor_comes_once(mixed: Model, again: tuple) -> None:
     pointer, said = refusal_of(mixed, NUMBERS, CATEGORIES, again)
     assert pointer == "/inputs/2/name"
-    assert "came before" in said
+    assert "sent twice" in said
 
 
 EVERYTHING = [
@@ -319,14 +321,14 @@ def test_another_shape_is_refused_with_the_one_that_is_taken(mixed, name, shape,
     others = (CATEGORIES,) if name == "numbers" else own[1:]
     pointer, message = refusal_of(mixed, (name, "FP64", shape, [1] * 6), *others)
     assert pointer == "/inputs/0/shape"
-    assert f"expected the shape {said}, got " in message
+    assert f"expected shape {said}, got " in message
     assert len(message) < 150
 
 
 def test_tensors_of_unequally_many_rows_are_refused(mixed: Model) -> None:
     pointer, message = refusal_of(mixed, NUMBERS, ("categories", "BYTES", [1, 2], ["red", ""]))
     assert pointer == "/inputs/1/shape"
-    assert "1 rows, but there are 2" in message
+    assert "got 1 rows, expected 2" in message
 
 
 def test_text_for_numbers_is_refused(mixed: Model) -> None:
