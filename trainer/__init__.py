@@ -1,4 +1,4 @@
-"""The offline trainer: reads a table, fits a multilayer perceptron, writes one ONNX file.
+"""The offline trainer: reads a table, fits a multilayer perceptron and writes one ONNX file.
 
-``run.train`` is the whole run, readable from top to bottom. Never imports the service.
+``run.train`` is the whole run, from top to bottom. The trainer never imports the service.
 """

@@ -1,4 +1,4 @@
-"""The network that the settings describe, for inputs of a layout."""
+"""The network that the settings describe, for inputs of a given layout."""
 
 from __future__ import annotations
 
@@ -33,37 +33,27 @@ def network(
     class_weight: Sequence[float] | None,
     rng: np.random.Generator,
 ) -> Sequential:
-    """A new network: compiled, with its first weights.
+    """Return a new compiled network with its first weights.
 
     Args:
         settings: of the run.
-        layout: of its inputs.
-        classes: outputs.
-        class_weight: of each class in the loss; all 1 where None.
+        layout: of the network's inputs.
+        classes: number of outputs.
+        class_weight: weight of each class in the loss; all 1 where None.
         rng: draws the first weights.
     """
     layers = [*_input_layers(settings, layout), *_hidden_layers(settings)]
-    layers.append(
-        Dense(
-            classes,
-            "softmax",
-            # From zero every class is as likely as any other: no first steps are lost on
-            # unlearning what chance has said.
-            **_manner(settings) | {"kernel_initializer": "zeros", "bias_initializer": "zeros"}
-            if settings.neural_tangent
-            else {},
-        )
-    )
+    layers.append(_output_layer(settings, classes))
     layers[0].input_shape = (layout.size,)
-    made = Sequential(layers)
-    made.compile(
+    built = Sequential(layers)
+    built.compile(
         _optimizer(settings),
         CategoricalCrossentropy(settings.label_smoothing, class_weight),
         settings.schedule,
         settings.regularization,
     )
-    made.build(rng)
-    return made
+    built.build(rng)
+    return built
 
 
 def _input_layers(settings: Settings, layout: InputLayout) -> list[Layer]:
@@ -81,7 +71,7 @@ def _input_layers(settings: Settings, layout: InputLayout) -> list[Layer]:
 def _hidden_layers(settings: Settings) -> list[Layer]:
     layers: list[Layer] = []
     for units in settings.hidden:
-        layers.append(Dense(units, settings.activation, **_manner(settings)))
+        layers.append(Dense(units, settings.activation, **_dense_options(settings)))
         if settings.batch_normalization:
             layers.append(BatchNormalization())
         if settings.dropout:
@@ -89,8 +79,16 @@ def _hidden_layers(settings: Settings) -> list[Layer]:
     return layers
 
 
-def _manner(settings: Settings) -> dict[str, Any]:
-    """How dense layers start and step."""
+def _output_layer(settings: Settings, classes: int) -> Dense:
+    options = _dense_options(settings)
+    if settings.neural_tangent:
+        # Zero weights give every class the same probability, so no step is spent on unlearning.
+        options |= {"kernel_initializer": "zeros", "bias_initializer": "zeros"}
+    return Dense(classes, "softmax", **options)
+
+
+def _dense_options(settings: Settings) -> dict[str, Any]:
+    """Return how dense layers are initialized and which learning rates they have."""
     if not settings.neural_tangent:
         return {}
     return {
@@ -101,11 +99,11 @@ def _manner(settings: Settings) -> dict[str, Any]:
 
 
 def _optimizer(settings: Settings) -> Optimizer:
-    chosen: dict[str, Any] = {"learning_rate": settings.learning_rate}
+    options: dict[str, Any] = {"learning_rate": settings.learning_rate}
     kind = OPTIMIZERS[settings.optimizer]
     if issubclass(kind, Adam):
-        chosen["beta_2"] = settings.beta_2
+        options["beta_2"] = settings.beta_2
     if issubclass(kind, AdamW):
-        chosen["weight_decay"] = settings.weight_decay
-    made: Optimizer = kind(**chosen)
-    return made
+        options["weight_decay"] = settings.weight_decay
+    optimizer: Optimizer = kind(**options)
+    return optimizer

@@ -1,4 +1,4 @@
-"""Cross-validation: every labeled row is scored once by a classifier that has not seen it."""
+"""Cross-validation: scores every labeled row by a classifier that was fitted without its fold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .data.folds import stratified_folds
 from .data.schema import Examples, Schema
 from .errors import SettingError
 from .evaluation.scores import Scores, score
-from .pipeline import fit_classifier
+from .pipeline import TrainingRows, fit_classifier
 from .settings import Settings
 
 
@@ -22,35 +22,38 @@ def cross_validate(
     rng: np.random.Generator,
     stream: TextIO | None = None,
 ) -> list[Scores]:
-    """The scores of as many fits as there are folds, each on the fold it has not seen.
+    """Return the scores of one fit per fold, each on the fold that the fit held out.
 
     Args:
         settings: of the run; ``cv`` is the number of folds.
         schema: of the rows.
-        examples: the rows to deal out.
+        examples: the rows to divide into folds.
         rng: draws folds, first weights and shuffles.
-        stream: where progress is drawn.
+        stream: the terminal of the progress bar.
 
     Raises:
-        TrainerError: as `fit_classifier` does; for more folds than rows.
-        KeyboardInterrupt: by Ctrl-C, for a fit that it cut short says little of a whole one.
+        SettingError: there are more folds than rows.
+        TrainerError: as `fit_classifier`.
+        KeyboardInterrupt: Ctrl-C, because the scores of an interrupted fit are not comparable.
     """
     if settings.cv > len(examples):
-        raise SettingError("--cv", f"is {settings.cv}; there are only {len(examples)} rows to fit")
-    found = []
+        raise SettingError(
+            "--cv", f"is {settings.cv}, expected at most {len(examples)}, the number of rows to fit"
+        )
+    scores = []
     for fold in stratified_folds(examples.labels, settings.cv, rng):
-        seen = examples.take(np.setdiff1d(np.arange(len(examples)), fold))
-        outcome = fit_classifier(settings, schema, seen, 0, rng, stream=stream)
-        if outcome.fitted.interrupted:
+        others = examples.take(np.setdiff1d(np.arange(len(examples)), fold))
+        result = fit_classifier(settings, schema, TrainingRows(others), rng, stream=stream)
+        if result.fitted.interrupted:
             raise KeyboardInterrupt
-        rows = examples.take(fold)
-        probabilities = outcome.classifier.probabilities(rows)
-        found.append(score(rows.labels, probabilities, outcome.classifier.predicted(probabilities)))
-    return found
+        rows, classifier = examples.take(fold), result.classifier
+        probabilities = classifier.probabilities(rows)
+        scores.append(score(rows.labels, probabilities, classifier.predicted(probabilities)))
+    return scores
 
 
 def mean_and_spread(scores: list[Scores]) -> dict[str, tuple[float, float]]:
-    """Each score's mean over the folds, and its standard deviation between them."""
+    """Return each score's mean over the folds and its standard deviation, by name."""
     names = [field.name for field in fields(Scores) if field.name not in ("rows", "confusion")]
-    table = {name: np.array([getattr(line, name) for line in scores]) for name in names}
-    return {name: (float(v.mean()), float(v.std(ddof=1))) for name, v in table.items()}
+    values = {name: np.array([getattr(fold, name) for fold in scores]) for name in names}
+    return {name: (float(v.mean()), float(v.std(ddof=1))) for name, v in values.items()}

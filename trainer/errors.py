@@ -1,31 +1,27 @@
-"""What can go wrong in a training run, in the words of the one who started it.
+"""The errors of a training run.
 
-The tree, each with when it is raised:
-
-    TrainerError           anything that ends a run with one sentence and exit code 2
-      TableError           a table that can't be read or learnt from; knows file, column and row
-      SettingError         a setting that can't be used; knows its name
-      TrainingError        the fit itself failed (a loss that is no number)
-      ExportError          the exported file does not say what the network says
-
-Each carries what it knows as attributes.
+TrainerError           any error that ends a run with one sentence and exit code 2
+TableError           a table can't be read or learned from; knows file, column and row
+SettingError         a setting is invalid; knows its name
+TrainingError        a fit diverged: a loss or weight is not finite
+ExportError          a model file is invalid, can't be written, or differs from the network
 """
 
 from __future__ import annotations
 
 
 class TrainerError(Exception):
-    """A run that can't go on; the message is one sentence for the person who started it."""
+    """An error that ends a run; the message is one sentence for the user."""
 
 
 class TableError(TrainerError):
-    """A table that can't be read, or can't be learnt from.
+    """A table that can't be read or learned from.
 
     Args:
-        message: what is wrong and what to do about it, one sentence.
-        path: the file as the user named it.
-        column: the column's name, where one is to blame.
-        row: the row in the file, where one is to blame; the header is row 1.
+        message: what is wrong and what to do, one sentence.
+        path: the file, as the user named it.
+        column: the column's name, if the error is about one column.
+        row: the row in the file, if the error is about one row; the header is row 1.
     """
 
     def __init__(
@@ -41,7 +37,7 @@ class TableError(TrainerError):
 
 
 class SettingError(TrainerError):
-    """A setting that can't be used; ``setting`` is its name."""
+    """An invalid setting; ``setting`` is its flag, or its place in a settings file."""
 
     def __init__(self, setting: str, message: str) -> None:
         self.setting = setting
@@ -49,8 +45,8 @@ class SettingError(TrainerError):
 
 
 class TrainingError(TrainerError):
-    """A fit that broke down; the message says which setting to lower."""
+    """A fit that diverged; the message says which setting to lower."""
 
 
 class ExportError(TrainerError):
-    """An exported file that disagrees with the network it was made from, or is no valid ONNX."""
+    """A model file that is invalid, can't be read or written, or differs from its network."""

@@ -1,7 +1,7 @@
-"""An ONNX graph under construction: add a node, get the name of its result back.
+"""An ONNX graph under construction: adding a node returns the name of its result.
 
-This is where ``onnx`` enters the trainer. Features and layers write themselves into a ``Graph``
-right below the numpy formula that they repeat, and know nothing else of the format.
+Features and layers write themselves into a ``Graph``, each right below the numpy formula that it
+repeats. They know nothing else of ``onnx``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 IR_VERSION = 10
-"""Pinned: what ``onnx`` writes by default is newer than many installed runtimes can read."""
+"""Pinned, because many installed runtimes can't read the default version of ``onnx``."""
 
 OPSETS = {"": 21, "ai.onnx.ml": 3}
-"""Operator set versions, pinned for the same reason."""
+"""Versions of the operator sets, pinned for the same reason."""
 
 ELEMENT_TYPES = {
     "double": TensorProto.DOUBLE,
@@ -28,7 +28,7 @@ ELEMENT_TYPES = {
 
 
 class Graph:
-    """Nodes, constants, inputs and outputs of one ONNX graph, in the order they were added.
+    """The nodes, constants, inputs and outputs of one ONNX graph, in the order of their addition.
 
     Args:
         name: the graph's name, for viewers.
@@ -49,7 +49,7 @@ class Graph:
         return name
 
     def output(self, value: str, name: str, element_type: str, columns: int | None) -> None:
-        """Make ``value`` an output called ``name`` of shape (N,), or (N, columns) where given."""
+        """Declare ``value`` as the output ``name``, of shape (N,), or (N, columns) if given."""
         shape: list[str | int | None] = ["N"] if columns is None else ["N", columns]
         self._nodes.append(helper.make_node("Identity", [value], [name], name=name))
         self._outputs.append(
@@ -57,26 +57,26 @@ class Graph:
         )
 
     def constant(self, value: np.ndarray[Any, Any] | np.generic, hint: str) -> str:
-        """Store an array in the file and return its name; ``hint`` says what it is."""
-        name = self._fresh(hint)
+        """Store an array in the file and return its name, which starts with ``hint``."""
+        name = self._unique_name(hint)
         self._constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node with one result and return that result's name."""
-        name = self._fresh(operator.lower())
+        """Add a node with one result and return the result's name."""
+        name = self._unique_name(operator.lower())
         self._nodes.append(
             helper.make_node(operator, list(inputs), [name], name=name, domain=domain, **attributes)
         )
         return name
 
     def columns(self, value: str, start: int, stop: int) -> str:
-        """Cut columns ``start`` to ``stop`` of the last axis out, and return their name."""
+        """Slice columns ``start`` to ``stop`` of the last axis and return the result's name."""
         bounds = [self.constant(np.array([bound]), "bound") for bound in (start, stop, -1)]
         return self.add("Slice", value, *bounds)
 
     def model(self, metadata: dict[str, str], producer_version: str) -> onnx.ModelProto:
-        """The finished model, with ``metadata`` as its metadata_props, not yet checked."""
+        """Return the model, with ``metadata`` as its metadata_props; it is not checked yet."""
         graph = helper.make_graph(
             self._nodes, self.name, self._inputs, self._outputs, self._constants
         )
@@ -90,6 +90,6 @@ class Graph:
         helper.set_model_props(model, metadata)
         return model
 
-    def _fresh(self, hint: str) -> str:
+    def _unique_name(self, hint: str) -> str:
         self._counts[hint] += 1
         return f"{hint}_{self._counts[hint]}"

@@ -1,4 +1,4 @@
-"""The whole run, readable from top to bottom: a table in, a published model file out."""
+"""A training run: from a table to a published model file."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ from .data.schema import Examples, Schema
 from .data.stratified import stratified_split, take_subsets
 from .data.table import digest, read_table, release_memory
 from .errors import SettingError, TableError
-from .evaluation.baselines import baseline_answers, rows_compared
-from .evaluation.intervals import Answers
+from .evaluation.baselines import baseline_probabilities, rows_compared
+from .evaluation.intervals import Predictions
 from .evaluation.scores import FEW_ROWS, Scores, score
 from .evaluation.tables import confusion_table, scores_table, spread_table
 from .export import model as model_file
 from .export.parity import ExportedModel, check_parity
 from .export.publish import REPORT, check_writable, newest, publish
 from .fitting.history import History
-from .pipeline import FitResult, Say, fit_classifier
+from .pipeline import FitResult, Print, TrainingRows, fit_classifier
 from .settings import Settings, column_kinds
+
+Spread = dict[str, tuple[float, float]]
+"""Mean and standard deviation over folds, by score."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class Split:
     """The labeled rows of a run.
 
     Attributes:
-        seen: fitted on, and stopped by.
-        validation: how many of them, the last ones, are only for stopping; where 0, parts for that
-            are dealt from all of them.
-        test: scored on.
+        training: the rows to fit to and to validate on.
+        test: the rows to score on; no step of the fit reads them.
     """
 
-    seen: Examples
-    validation: int
+    training: TrainingRows
     test: Examples
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run came to.
+    """A published model.
 
     Attributes:
         path: the published file.
-        scores: of the exported file on the test part.
-        baselines: the baselines' scores on the same rows.
-        history: epoch by epoch; of the first member of an ensemble.
-        findings: what was found in the table and done about it.
+        scores: of the exported file on the test rows.
+        baselines: scores of the baselines on the same rows, by name.
+        history: of the first network's fit.
+        findings: about the tables.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class Trained:
 
 def train(
     settings: Settings,
-    say: Say = lambda _line: None,
+    output: Print = lambda _text: None,
     progress: TextIO | None = None,
     keep_interrupted: Callable[[], bool] = lambda: False,
 ) -> Trained | None:
@@ -82,210 +82,254 @@ def train(
 
     Args:
         settings: of the run.
-        say: told what was found and what came out, a line or a table at a time.
-        progress: where the progress bar goes, standard error where None; there is none where
-            this is no terminal.
-        keep_interrupted: asked after Ctrl-C whether the best network so far is to be published.
+        output: receives the printed output, a line or a table at a time.
+        progress: the stream of the progress bar, standard error where None; the bar is drawn only
+            on a terminal.
+        keep_interrupted: called after Ctrl-C; returns whether to publish the best network so far.
 
     Returns:
-        None where the run was interrupted and its network is not kept.
+        The published model; None if the run was interrupted and its network is not kept.
 
     Raises:
-        TrainerError: for whatever stops the run; nothing is published then.
+        TrainerError: the run failed and nothing was published.
     """
-    check_writable(Path(settings.models), settings.name)
+    name = settings.model_name
+    check_writable(Path(settings.models), name)
+    if not settings.name:
+        output(f"Model name: {name} (from the file name; --name sets another)")
     rng = np.random.default_rng(settings.seed)
     stream = progress or sys.stderr
-    schema, parts, findings = _read(settings, rng, say)
-    spread = _cross_validated(settings, schema, parts, rng, say, stream) if settings.cv else None
-    outcome = fit_classifier(settings, schema, parts.seen, parts.validation, rng, say, stream)
-    history = outcome.fitted.histories[0]
-    if outcome.fitted.interrupted and not keep_interrupted():
+    schema, split, findings = _read(settings, rng, output)
+    spread = None
+    if settings.cv:
+        folds = cross_validate(settings, schema, split.training.examples, rng, stream)
+        spread = mean_and_spread(folds)
+        output(f"\nCross-validation, {len(folds)} folds (mean and standard deviation):")
+        output(spread_table(spread))
+    result = fit_classifier(settings, schema, split.training, rng, output, stream)
+    if result.fitted.interrupted and not keep_interrupted():
         return None
-    exported = _exported(settings, outcome, parts, spread, rng, say)
-    beside = {}
+    exported = _export(settings, result, split, spread, rng)
+    _print_scores(settings, result.classifier, exported, output)
+    extra_files = {}
     if settings.report:
-        beside[REPORT] = _report(settings, outcome, parts, exported, spread, findings).encode()
-    before = newest(Path(settings.models) / settings.name)
-    path = publish(exported.content, Path(settings.models), settings.name, beside)
-    if path.parent == before:
-        say(f"\n{path} is this very model already: the same rows and settings make the same file")
+        report = _report(settings, result, split, exported, spread, findings)
+        extra_files[REPORT] = report.encode()
+    previous = newest(Path(settings.models) / name)
+    path = publish(exported.content, Path(settings.models), name, extra_files)
+    if path.parent == previous:
+        output(f"\nNot published again: {path} has the same content")
     else:
-        say(f"\nPublished {path}")
+        output(f"\nPublished {path}")
+    history = result.fitted.histories[0]
     return Trained(path, exported.scores, exported.baselines, history, tuple(findings))
 
 
 def _read(
-    settings: Settings, rng: np.random.Generator, say: Say
-) -> tuple[Schema, Parts, list[Finding]]:
-    """The tables as examples in parts, with what was found said."""
-    kinds = column_kinds(settings.kind)
-    cleaned = clean(
-        read_table(settings.table, as_text=[settings.target]), settings.target, settings.drop, kinds
-    )
-    schema, findings, rows = cleaned.schema, list(cleaned.findings), cleaned.examples
-    say(
-        f"{settings.table}: {len(rows):,} labeled rows, "
+    settings: Settings, rng: np.random.Generator, output: Print
+) -> tuple[Schema, Split, list[Finding]]:
+    """Read the tables, print the findings and split the rows."""
+    schema, rows, findings = _read_table(settings, output)
+    release_memory()  # of the table's text, so that a large table is in memory once
+    test, findings_of_test = _read_part(settings, "test", schema)
+    validation, findings_of_validation = _read_part(settings, "validation", schema)
+    findings += [*findings_of_test, *findings_of_validation]
+    split = _split(settings, rows, test, validation, rng)
+    for finding in findings:
+        output(f"  - {finding.text}")
+    output(_rows_text(split))
+    return schema, split, findings
+
+
+def _read_table(settings: Settings, output: Print) -> tuple[Schema, Examples, list[Finding]]:
+    """Return the table's schema, rows and findings."""
+    table = read_table(settings.table, as_text=[settings.target])
+    cleaned = clean(table, settings.target, settings.drop, column_kinds(settings.kind))
+    schema = cleaned.schema
+    output(
+        f"{settings.table}: {len(cleaned.examples):,} labeled rows, "
         f"{len(schema.numbers)} numbers and {len(schema.categories)} categories, "
         f"{len(schema.classes)} classes"
     )
-    del cleaned  # a large table is in memory once
-    release_memory()
-    given: dict[str, Examples] = {}
-    for part, path in (("test", settings.test), ("validation", settings.validation)):
-        if path:
-            encoded = encode(read_table(path, as_text=[schema.target]), schema)
-            given[part] = encoded.examples
-            if filecmp.cmp(path, settings.table, shallow=False):
-                raise SettingError(
-                    f"--{part}", f"is {path!r}, which holds the very rows that are learned from"
-                )
-            findings += [
-                dataclasses.replace(finding, text=f"{path}: {finding.text}")
-                for finding in encoded.findings
-            ]
-    if "test" in given:
-        seen, test = rows, given["test"]
-    else:
+    return schema, cleaned.examples, list(cleaned.findings)
+
+
+def _read_part(
+    settings: Settings, part: str, schema: Schema
+) -> tuple[Examples | None, list[Finding]]:
+    """Return the rows and findings of the table that ``--test`` or ``--validation`` names."""
+    path: str = getattr(settings, part)
+    if not path:
+        return None, []
+    encoded = encode(read_table(path, as_text=[schema.target]), schema)
+    if filecmp.cmp(path, settings.table, shallow=False):
+        raise SettingError(
+            f"--{part}", f"is {path!r}, which holds the training rows; expected other rows"
+        )
+    return encoded.examples, [
+        dataclasses.replace(finding, text=f"{path}: {finding.text}") for finding in encoded.findings
+    ]
+
+
+def _split(
+    settings: Settings,
+    rows: Examples,
+    test: Examples | None,
+    validation: Examples | None,
+    rng: np.random.Generator,
+) -> Split:
+    """Split off the test rows, unless they have a table, and append the validation table."""
+    if test is None:
         rest, picked = stratified_split(rows.labels, settings.test_share, rng)
-        seen, test = take_subsets(rows, rest, picked)
-    del rows
+        rows, test = take_subsets(rows, rest, picked)
     if not len(test):
         raise TableError(
-            "no row is left for the test part; give more rows or a table of its own",
+            "no row is left for the test; give more rows or a table with --test",
             path=settings.test or settings.table,
         )
-    if "validation" in given:
-        seen = seen.joined(given["validation"])
-    for finding in findings:
-        say(f"  - {finding.text}")
-    validation = len(given.get("validation", ()))
-    fit = f"{len(seen) - validation:,} to fit"
-    stop = f", {validation:,} to stop by" if validation else " and stop by"
-    say(f"Rows: {fit}{stop}, {len(test):,} to score on")
-    return schema, Parts(seen, validation, test), findings
+    if validation is None:
+        return Split(TrainingRows(rows), test)
+    return Split(TrainingRows(rows.joined(validation), len(validation)), test)
 
 
-def _cross_validated(
-    settings: Settings,
-    schema: Schema,
-    parts: Parts,
-    rng: np.random.Generator,
-    say: Say,
-    stream: TextIO,
-) -> dict[str, tuple[float, float]]:
-    """Each score's mean and spread over folds of all rows but the test rows."""
-    folds = cross_validate(settings, schema, parts.seen, rng, stream)
-    spread = mean_and_spread(folds)
-    say(f"\nCross-validation, {len(folds)} folds (mean and standard deviation):")
-    say(spread_table(spread))
-    return spread
+def _rows_text(split: Split) -> str:
+    validation, test = split.training.validation, len(split.test)
+    training = len(split.training) - validation
+    if validation:
+        return f"Rows: {training:,} for training, {validation:,} for validation, {test:,} for test"
+    return f"Rows: {training:,} for training and validation, {test:,} for test"
 
 
 @dataclass(frozen=True)
 class _Exported:
-    """The file, and what it and the baselines say of the test rows."""
+    """The model file, and what it and the baselines predict for the test rows.
+
+    Attributes:
+        content: the bytes of the file.
+        model: the file as the service runs it.
+        predictions: of the file.
+        scores: of the file.
+        unthresholded: scores of the file without its threshold.
+        baseline_probabilities: probabilities of each baseline.
+        baselines: scores of each baseline.
+        golden: the golden rows.
+    """
 
     content: bytes
     model: ExportedModel
-    answers: Answers
+    predictions: Predictions
     scores: Scores
-    baseline_answers: dict[str, NDArray[np.float64]]
+    unthresholded: Scores
+    baseline_probabilities: dict[str, NDArray[np.float64]]
     baselines: dict[str, Scores]
     golden: list[dict[str, Any]]
 
 
-def _exported(
+def _export(
     settings: Settings,
-    outcome: FitResult,
-    parts: Parts,
-    spread: dict[str, tuple[float, float]] | None,
+    result: FitResult,
+    split: Split,
+    spread: Spread | None,
     rng: np.random.Generator,
-    say: Say,
 ) -> _Exported:
-    """The checked file, and the scores of what it - not the network - says of the test part."""
-    classifier, test = outcome.classifier, parts.test
+    """Export the classifier, compare the file with the network, and score the file."""
+    classifier, test = result.classifier, split.test
     bare = ExportedModel(model_file.export(classifier, {}))
     gap = check_parity(classifier, bare, test)
     _, probabilities = bare.run(test)
-    answers = Answers(probabilities, classifier.predicted(probabilities))
-    scores = score(test.labels, probabilities, answers.predicted)
-    compared = _baseline_answers(classifier, parts, rng)
-    against = {name: score(test.labels, said) for name, said in compared.items()}
-    say(f"\nOn {scores.rows:,} test rows, answered by the exported file:")
-    lines = {settings.name: scores}
-    if classifier.threshold:
-        lines["without the threshold"] = score(test.labels, probabilities)
-    say(scores_table(lines | against))
-    say("")
-    say(confusion_table(scores.confusion, classifier.schema.classes))
-    if better := [name for name, line in against.items() if line.accuracy > scores.accuracy]:
-        say(f"\nMore accurate than the network on these rows: {', '.join(better)}.")
-    if scores.rows < FEW_ROWS:
-        say(f"\nFigures from {counted(scores.rows, 'row')} are a rough guide at best.")
-    learned = outcome.learned
-    golden = model_file.golden_rows(classifier, bare, learned)
+    predictions = Predictions(probabilities, classifier.predicted(probabilities))
+    scores = score(test.labels, probabilities, predictions.predicted)
+    of_baselines = _baseline_probabilities(classifier, split, rng)
+    baselines = {name: score(test.labels, p) for name, p in of_baselines.items()}
+    rows = result.preprocessing_rows
+    golden = model_file.golden_rows(classifier, bare, rows)
     content = model_file.export(
         classifier,
         {
-            "signature": model_file.signature(classifier, learned),
-            "reference": model_file.reference(classifier, learned),
+            "signature": model_file.signature(classifier, rows),
+            "reference": model_file.reference(classifier, rows),
             "evaluation": model_file.evaluation(
-                scores, against, outcome.fitted.temperatures, spread
+                scores, baselines, result.fitted.temperatures, spread
             ),
             "golden": golden,
-            "training": _facts(settings, outcome, parts, gap),
+            "training": _training_facts(settings, result, split, gap),
         },
     )
-    model = ExportedModel(content)  # the very bytes that are published can be opened
-    return _Exported(content, model, answers, scores, compared, against, golden)
+    return _Exported(
+        content=content,
+        model=ExportedModel(content),  # shows that the published bytes load
+        predictions=predictions,
+        scores=scores,
+        unthresholded=score(test.labels, probabilities),
+        baseline_probabilities=of_baselines,
+        baselines=baselines,
+        golden=golden,
+    )
 
 
-def _baseline_answers(
-    classifier: FittedClassifier, parts: Parts, rng: np.random.Generator
+def _baseline_probabilities(
+    classifier: FittedClassifier, split: Split, rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
-    """What simple methods make of the same inputs, but for indices that only a network looks up."""
+    """Return the baselines' probabilities of the test rows, by name.
+
+    The baselines have the network's inputs, except the indices of embeddings. Without any input,
+    only the class shares are left to predict.
+    """
+    training, test = split.training.examples, split.test
     layout = classifier.preprocessor.layout
     inputs, classes = slice(layout.numbers + layout.others), len(classifier.schema.classes)
-    if not inputs.stop:  # there is nothing to compare by
-        shares = np.bincount(parts.seen.labels, minlength=classes) / len(parts.seen)
-        return {"commonest class": np.tile(shares, (len(parts.test), 1))}
-    compared = parts.seen.take(rows_compared(parts.seen.labels, rng))
-    seen, test = (classifier.preprocessor.transform(rows) for rows in (compared, parts.test))
-    return baseline_answers((seen[:, inputs], compared.labels), test[:, inputs], classes, rng)
+    if not inputs.stop:
+        shares = np.bincount(training.labels, minlength=classes) / len(training)
+        return {"commonest class": np.tile(shares, (len(test), 1))}
+    compared = training.take(rows_compared(training.labels, rng))
+    x, test_x = (classifier.preprocessor.transform(rows) for rows in (compared, test))
+    return baseline_probabilities((x[:, inputs], compared.labels), test_x[:, inputs], classes, rng)
+
+
+def _print_scores(
+    settings: Settings, classifier: FittedClassifier, exported: _Exported, output: Print
+) -> None:
+    scores, baselines = exported.scores, exported.baselines
+    lines = {settings.model_name: scores}
+    if classifier.threshold:
+        lines["without the threshold"] = exported.unthresholded
+    output(f"\nScores of the exported file on {counted(scores.rows, 'test row')}:")
+    output(scores_table(lines | baselines))
+    output("")
+    output(confusion_table(scores.confusion, classifier.schema.classes))
+    better = [name for name, line in baselines.items() if line.accuracy > scores.accuracy]
+    if better:
+        output(f"\nMore accurate than the network on these rows: {', '.join(better)}.")
+    if scores.rows < FEW_ROWS:
+        output(f"\nThe scores are rough, because the test has only {counted(scores.rows, 'row')}.")
 
 
 def _report(
     settings: Settings,
-    outcome: FitResult,
-    parts: Parts,
+    result: FitResult,
+    split: Split,
     exported: _Exported,
-    spread: dict[str, tuple[float, float]] | None,
+    spread: Spread | None,
     findings: list[Finding],
 ) -> str:
-    """All of this for people, as one HTML text."""
-    # Matplotlib and Jinja take a while to import: not before there is something to show.
+    """Return the report as HTML."""
+    # Imported here, because Matplotlib and Jinja take a while to import.
     from .report.inputs import DrawnLayer, ReportInputs  # noqa: PLC0415
     from .report.page import report  # noqa: PLC0415
 
-    members = outcome.classifier.network.members
+    members = result.classifier.network.members
     return report(
         ReportInputs(
-            name=settings.name,
+            name=settings.model_name,
             table=Path(settings.table).name,
-            schema=outcome.classifier.schema,
-            test=parts.test,
-            answers=exported.answers,
+            schema=result.classifier.schema,
+            test=split.test,
+            predictions=exported.predictions,
             predict=lambda rows: exported.model.run(rows)[1],
-            rows={
-                "to fit" if parts.validation else "to fit and stop by": len(parts.seen)
-                - parts.validation,
-                **({"to stop by": parts.validation} if parts.validation else {}),
-                "to score on": len(parts.test),
-            },
-            baselines=exported.baseline_answers,
+            row_counts=_row_counts(split),
+            baselines=exported.baseline_probabilities,
             spread=spread,
-            history=outcome.fitted.histories[0],
+            history=result.fitted.histories[0],
             layers=(
                 DrawnLayer("Inputs", members[0].inputs),
                 *(
@@ -296,25 +340,39 @@ def _report(
             ),
             members=len(members),
             findings=findings,
-            temperatures=outcome.fitted.temperatures if settings.calibrate else (),
-            threshold=outcome.classifier.threshold,
+            temperatures=result.fitted.temperatures if settings.calibrate else (),
+            threshold=result.classifier.threshold,
             example=exported.golden[0],
-            settings=_settings(settings, outcome),
+            settings=_effective_settings(settings, result),
         )
     )
 
 
-def _facts(settings: Settings, outcome: FitResult, parts: Parts, gap: float) -> dict[str, Any]:
-    """How the file came about; nothing that changes from one run to the next."""
-    held_out = len(outcome.fitted.labels) // len(outcome.fitted.histories)
+def _row_counts(split: Split) -> dict[str, int]:
+    """Return the number of rows of each part, by the words that follow "100 rows"."""
+    validation = split.training.validation
+    training = len(split.training) - validation
+    fitted = (
+        {"for training": training, "for validation": validation}
+        if validation
+        else {"for training and validation": training}
+    )
+    return {**fitted, "for test": len(split.test)}
+
+
+def _training_facts(
+    settings: Settings, result: FitResult, split: Split, gap: float
+) -> dict[str, Any]:
+    """Return the metadata of the fit; the same run gives the same facts."""
+    validation = len(result.fitted.labels) // len(result.fitted.histories)
     return {
         "rows": {
-            "training": len(parts.seen) - held_out,
-            "validation": held_out,
-            "test": len(parts.test),
+            "training": len(split.training) - validation,
+            "validation": validation,
+            "test": len(split.test),
         },
         "sha256": digest(settings.table),
-        "settings": _settings(settings, outcome),
+        "settings": _effective_settings(settings, result),
         "parity": gap,
         "versions": {
             "pigeonhole": __version__,
@@ -323,10 +381,9 @@ def _facts(settings: Settings, outcome: FitResult, parts: Parts, gap: float) -> 
     }
 
 
-def _settings(settings: Settings, outcome: FitResult) -> dict[str, Any]:
-    """What was set, and chosen where that was left open."""
-    chosen = dataclasses.asdict(settings) | dataclasses.asdict(outcome.plan)
-    # Where the tables lay, what the model is called and who reads of it are no facts of the fit.
+def _effective_settings(settings: Settings, result: FitResult) -> dict[str, Any]:
+    """Return the settings that define the fit, with the automatic values filled in."""
+    effective = dataclasses.asdict(settings) | dataclasses.asdict(result.config)
     for key in ("table", "validation", "test", "models", "name", "report"):
-        del chosen[key]
-    return chosen
+        del effective[key]
+    return effective

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from benchmarks.peers.epochs import Job
-from pigeonhole.trainer.fitting.cores import products_shared
+from pigeonhole.trainer.fitting.cores import blas_threads
 from pigeonhole.trainer.network.layers import Dense
 from pigeonhole.trainer.network.optimizers import OPTIMIZERS
 from pigeonhole.trainer.network.sequential import Sequential
@@ -30,7 +30,7 @@ def network(job: Job) -> Sequential:
 
 def fit(job: Job, model: Sequential, epochs: int) -> list[float]:
     """The seconds of each epoch."""
-    with products_shared(model):
+    with blas_threads(model):
         history = model.fit(
             job.x,
             job.y,

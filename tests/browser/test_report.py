@@ -10,7 +10,7 @@ from selenium import webdriver
 
 from pigeonhole.trainer.data.findings import Finding
 from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
-from pigeonhole.trainer.evaluation.intervals import Answers
+from pigeonhole.trainer.evaluation.intervals import Predictions
 from pigeonhole.trainer.fitting.history import History
 from pigeonhole.trainer.report.inputs import DrawnLayer, ReportInputs
 from pigeonhole.trainer.report.page import report
@@ -22,7 +22,7 @@ CLASSES = ("cat", HOSTILE, "d" * 300)
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a report with everything in it, and names that are hard to place."""
+    """The address of a report with all sections and with awkward names."""
     rng = np.random.default_rng(0)
     features = (
         Feature("height", Kind.NUMBER, required=True),
@@ -40,15 +40,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         return (z / z.sum(axis=1, keepdims=True)).astype(np.float32)
 
     falling = np.linspace(1, 0.2, 30)
-    evidence = ReportInputs(
+    inputs = ReportInputs(
         name="pets",
         table="pets.csv",
         schema=Schema(features, "kind", CLASSES),
         test=test,
-        answers=Answers.likeliest(predict(test)),
+        predictions=Predictions.most_likely(predict(test)),
         predict=predict,
         baselines={"commonest class": np.full((120, 3), 1 / 3)},
-        history=History(falling, falling, 1 - falling, falling, falling, 30, "all epochs"),
+        history=History(falling, falling, 1 - falling, falling, falling, 30, "the epoch limit"),
         layers=(DrawnLayer("Inputs", 4), DrawnLayer("Dense, softmax", 3, rng.normal(size=(4, 3)))),
         findings=(Finding("wide", None, "f" * 400),),
         temperatures=(1.5,),
@@ -56,13 +56,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         settings={"hidden": (256, 256)},
     )
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(report(evidence), "utf-8")
+    path.write_text(report(inputs), "utf-8")
     return path.as_uri()
 
 
 @pytest.fixture(scope="module")
 def browser(program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Chromium without a window, which asks nobody."""
+    """Headless Chromium without background requests."""
     options = webdriver.ChromeOptions()
     options.binary_location = program("chromium", "chromium")
     for flag in (
@@ -79,7 +79,7 @@ def browser(program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdr
 
 
 def show(browser: webdriver.Chrome, page: str, scheme: str, width: int, media: str = "") -> None:
-    """Open the page as a device of this width in CSS pixels shows it."""
+    """Open the page at a width in CSS pixels."""
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
     device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
@@ -90,10 +90,10 @@ def show(browser: webdriver.Chrome, page: str, scheme: str, width: int, media: s
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_nothing_is_wider_than_the_screen_and_nothing_is_complained_about(
+def test_page_fits_the_screen_without_console_messages(
     browser, page: str, scheme: str, width: int
 ) -> None:
-    browser.get_log("browser")  # what earlier tests left
+    browser.get_log("browser")  # discards messages of earlier tests
     show(browser, page, scheme, width)
     assert browser.execute_script("return window.innerWidth") == width
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
@@ -114,9 +114,7 @@ def test_drawings_follow_the_color_scheme(browser, page: str) -> None:
 
 
 @pytest.mark.slow
-def test_text_in_drawings_can_be_read_on_a_phone_and_lies_within_the_screen(
-    browser, page: str
-) -> None:
+def test_text_in_drawings_is_readable_on_a_phone(browser, page: str) -> None:
     show(browser, page, "light", 360)
     texts = browser.execute_script(
         "return [...document.querySelectorAll('svg text')].map(text => {"
@@ -133,7 +131,7 @@ def test_text_in_drawings_can_be_read_on_a_phone_and_lies_within_the_screen(
 
 
 @pytest.mark.slow
-def test_every_region_that_scrolls_can_be_reached_by_the_keyboard(browser, page: str) -> None:
+def test_keyboard_reaches_every_scrolling_region(browser, page: str) -> None:
     show(browser, page, "light", 360)
     unreachable = browser.execute_script(
         "return [...document.querySelectorAll('*')].filter(one =>"
@@ -145,7 +143,7 @@ def test_every_region_that_scrolls_can_be_reached_by_the_keyboard(browser, page:
 
 
 @pytest.mark.slow
-def test_paper_is_white_and_nothing_is_cut_off_on_it(browser, page: str) -> None:
+def test_print_has_a_white_background_and_no_scrolling(browser, page: str) -> None:
     show(browser, page, "dark", 700, media="print")
     ground, cut_off = browser.execute_script(
         "return [getComputedStyle(document.body).backgroundColor,"

@@ -1,4 +1,4 @@
-"""A small table as examples, and settings for a fit of a moment."""
+"""A small table as examples, and settings for a short fit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def schema() -> Schema:
 
 @pytest.fixture
 def examples() -> Callable[..., Examples]:
-    """(rows, seed) -> rows of that schema; light ones are the rarer."""
+    """Makes rows of that schema; the class "light" is the rarer one."""
 
     def make(rows: int, seed: int = 0) -> Examples:
         rng = np.random.default_rng(seed)
@@ -38,11 +38,11 @@ def examples() -> Callable[..., Examples]:
 
 
 @pytest.fixture
-def brief() -> Callable[..., Settings]:
-    """Settings of a small network and few epochs; what differs is given as flags."""
+def settings_for() -> Callable[..., Settings]:
+    """Makes settings of a small network and few epochs, changed by flags."""
 
     def read(**flags: Any) -> Settings:
-        stated = {"table": "t.csv", "target": "size", "name": "m", "hidden": "8", "epochs": "3"}
-        return Settings.read({**stated, **flags})
+        usual = {"table": "t.csv", "target": "size", "name": "m", "hidden": "8", "epochs": "3"}
+        return Settings.read({**usual, **flags})
 
     return read

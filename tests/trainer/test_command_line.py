@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from pigeonhole.trainer.__main__ import main
 from pigeonhole.trainer.settings import Settings, flag_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -44,7 +45,7 @@ def people(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
 
 @pytest.fixture
 def run(repository: Path) -> Run:
-    """Runs ``python -m trainer`` with these arguments, and no terminal."""
+    """Runs ``pigeonhole`` with these arguments, without a terminal."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -65,7 +66,9 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def refused(finished: subprocess.CompletedProcess[str], models: Path, expected: str) -> None:
+def assert_rejected(
+    finished: subprocess.CompletedProcess[str], models: Path, expected: str
+) -> None:
     """Exit code 2, one sentence on standard error, and nothing published."""
     assert finished.returncode == 2
     (line,) = finished.stderr.splitlines()
@@ -74,7 +77,7 @@ def refused(finished: subprocess.CompletedProcess[str], models: Path, expected: 
     assert not models.exists()
 
 
-def test_a_fit_says_what_it_found_fitted_scored_and_published(
+def test_fit_prints_findings_layers_scores_and_path(
     run: Run, people: Path, tmp_path: Path, models: Path
 ) -> None:
     table = tmp_path / "people.csv"
@@ -84,25 +87,27 @@ def test_a_fit_says_what_it_found_fitted_scored_and_published(
         *("--preset", "classic", "--hidden", "", "--epochs", "30", "--drop", "height_cm"),
     )
     assert (fitted.returncode, fitted.stderr) == (0, "")
-    said = fitted.stdout
-    assert f"{table}: 301 labeled rows, 1 numbers and 0 categories, 2 classes\n" in said
-    assert "  - Dropped 1 row without a label in 'bodymass'" in said
-    assert "  - 1 cell missing in 1 row of 301: 'weight_kg' 1.\n" in said
-    assert "Rows: 241 to fit and stop by, 60 to score on\n" in said
-    assert "1  Dense, softmax  (None, 2)           4" in said
-    assert re.search(r"Fitted \d+ epochs in [\d.]+ s, ended by (all epochs|patience)", said)
+    output = fitted.stdout
+    assert f"{table}: 301 labeled rows, 1 numbers and 0 categories, 2 classes\n" in output
+    assert "  - Dropped 1 row without a label in 'bodymass'" in output
+    assert "  - 1 cell missing in 1 row of 301: 'weight_kg' 1.\n" in output
+    assert "Rows: 241 for training and validation, 60 for test\n" in output
+    assert "1  Dense, softmax  (None, 2)           4" in output
+    assert re.search(
+        r"Fitted \d+ epochs in [\d.]+ s, stopped by (the epoch limit|patience);", output
+    )
     for method in ("people", "commonest class", "15 nearest neighbors", "logistic regression"):
-        assert re.search(rf"^{method} +([01]\.\d{{4}} +){{2}}\d+\.\d{{4}}", said, re.MULTILINE)
-    assert re.search(r"^true \\ predicted +overweight +underweight$", said, re.MULTILINE)
+        assert re.search(rf"^{method} +([01]\.\d{{4}} +){{2}}\d+\.\d{{4}}", output, re.MULTILINE)
+    assert re.search(r"^true \\ predicted +overweight +underweight$", output, re.MULTILINE)
     path = models / "people" / "1" / "model.onnx"
     assert "people" in path.with_name("report.html").read_text("utf-8")
-    assert said.endswith(f"\nPublished {path}\n")
+    assert output.endswith(f"\nPublished {path}\n")
     inspected = run("inspect", path)
     assert (inspected.returncode, inspected.stderr) == (0, "")
     assert "Classes: overweight, underweight" in inspected.stdout
 
 
-def test_a_settings_file_is_read_and_a_flag_goes_first(
+def test_flag_overrides_the_settings_file(
     run: Run, people: Path, tmp_path: Path, models: Path
 ) -> None:
     file = tmp_path / "people.toml"
@@ -116,18 +121,18 @@ def test_a_settings_file_is_read_and_a_flag_goes_first(
     assert f"Published {models / 'others' / '1' / 'model.onnx'}" in fitted.stdout
 
 
-def test_flags_of_a_fit_are_told_of_in_what_it_says(run: Run, people: Path, models: Path) -> None:
+def test_output_follows_the_flags(run: Run, people: Path, models: Path) -> None:
     fitted = run(
         *("fit", people, "--target", "bodymass", "--name", "people", "--models", models),
         *("--hidden", "4", "--epochs", "2", "--ensemble", "3", "--cv", "2", "--report", "off"),
         *("--threshold", "f1", "--positive", "underweight", "--kind", "height_cm=category"),
     )
     assert (fitted.returncode, fitted.stderr) == (0, "")
-    said = fitted.stdout
-    assert "1 numbers and 1 categories" in said
-    assert "Cross-validation, 2 folds (mean and standard deviation):" in said
-    assert "(the first of 3 members)" in said
-    assert re.search(r"'underweight' is answered from a probability of [01]\.\d{4} on\.", said)
+    output = fitted.stdout
+    assert "1 numbers and 1 categories" in output
+    assert "Cross-validation, 2 folds (mean and standard deviation):" in output
+    assert "(first of 3 networks)" in output
+    assert re.search(r"predicts 'underweight' from a probability of [01]\.\d{4} on\.", output)
     assert not (models / "people" / "1" / "report.html").exists()
 
 
@@ -147,7 +152,7 @@ def test_flags_of_a_fit_are_told_of_in_what_it_says(run: Run, people: Path, mode
         ("a,y\n1,x\n2,z\n3,x\n4,z\n", ("--test", "none.csv"), "none.csv: there is no such file"),
         ("a,y\n1,x\n2,z\n", ("--dropout", "2"), "--dropout: is '2', expected a number of at"),
         ("a,y\n1,x\n2,z\n", ("--preset", "new"), "--preset: is 'new', expected one of default, cl"),
-        ("a,y\n1,x\n2,z\n", ("--refit", "on"), "--refit: is for one network; say --ensemble 1"),
+        ("a,y\n1,x\n2,z\n", ("--refit", "on"), "--refit: is for one network; add --ensemble 1"),
         ("a,y\n1,x\n2,z\n", ("--cv", "1"), "--cv: is 1, expected 0 for none, or at least 2 folds"),
         ("a,y\n1,x\n2,z\n", ("--kind", "a=text"), "--kind: is 'a=text', expected COLUMN=KIND"),
         ("a,y\n1,x\n2,z\n", ("--name", "a/b"), "--name: is 'a/b', expected a letter or digit"),
@@ -160,7 +165,7 @@ def test_flags_of_a_fit_are_told_of_in_what_it_says(run: Run, people: Path, mode
         "no settings file",
     ],
 )
-def test_what_cannot_be_used_is_named_in_one_sentence(
+def test_invalid_input_is_named_in_one_sentence(
     run: Run,
     tmp_path: Path,
     models: Path,
@@ -172,10 +177,10 @@ def test_what_cannot_be_used_is_named_in_one_sentence(
     if content is not None:
         table.write_bytes(content.encode() if isinstance(content, str) else content)
     stated = ("fit", table, "--target", "y", "--name", "m", "--models", models)
-    refused(run(*stated, *flags), models, expected)
+    assert_rejected(run(*stated, *flags), models, expected)
 
 
-def test_a_model_folder_that_is_a_file_is_named(run: Run, people: Path, tmp_path: Path) -> None:
+def test_model_folder_that_is_a_file_is_rejected(run: Run, people: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     folder.write_text("mine")
     fitted = run(
@@ -183,16 +188,18 @@ def test_a_model_folder_that_is_a_file_is_named(run: Run, people: Path, tmp_path
         *("--epochs", "1"),
     )
     assert fitted.returncode == 2
-    assert fitted.stderr == f"Error: {folder / 'm'} can't be written: {folder} is no folder\n"
+    assert fitted.stderr == f"Error: {folder / 'm'} can't be written: {folder} is not a folder\n"
     assert folder.read_text() == "mine"
 
 
-def test_a_fit_without_a_table_says_what_is_needed(run: Run, models: Path) -> None:
-    refused(run("fit", "--models", models), models, "TABLE: is needed")
+def test_fit_without_a_table_is_rejected(run: Run, models: Path) -> None:
+    assert_rejected(run("fit", "--models", models), models, "TABLE: is required")
 
 
-def test_no_such_model_file_is_one_sentence(run: Run, models: Path) -> None:
-    refused(run("inspect", models), models, f"{models} can't be read: No such file or directory")
+def test_missing_model_file_is_named_in_one_sentence(run: Run, models: Path) -> None:
+    assert_rejected(
+        run("inspect", models), models, f"{models} can't be read: No such file or directory"
+    )
 
 
 def test_help_lists_every_setting_with_its_default(run: Run) -> None:
@@ -210,10 +217,34 @@ def test_help_lists_every_setting_with_its_default(run: Run) -> None:
     assert "[default: off]" in text
 
 
-@pytest.mark.parametrize(("name", "columns"), [("bodymass", 3), ("animals", 9)])
-def test_a_sample_is_a_table_and_the_same_for_the_same_seed(
-    run: Run, name: str, columns: int
+def test_fit_publishes_under_the_tables_file_name_by_default(
+    run: Run, people: Path, models: Path
 ) -> None:
+    flags = ("--preset", "classic", "--hidden", "", "--epochs", "1", "--report", "off")
+    fitted = run("fit", people, "--target", "bodymass", "--models", models, *flags)
+    assert fitted.stdout.startswith("Model name: people (from the file name; --name sets another)")
+    assert f"Published {models / 'people' / '1' / 'model.onnx'}" in fitted.stdout
+
+
+def test_same_fit_again_is_not_published_again(run: Run, people: Path, models: Path) -> None:
+    flags = ("--preset", "classic", "--hidden", "", "--epochs", "1", "--report", "off")
+    first, again = (
+        run("fit", people, "--target", "bodymass", "--models", models, *flags) for _ in range(2)
+    )
+    path = models / "people" / "1" / "model.onnx"
+    assert first.stdout.endswith(f"Published {path}\n")
+    assert again.stdout.endswith(f"Not published again: {path} has the same content\n")
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate", "inspect", "sample"])
+def test_summary_of_a_command_fits_a_line(command: str) -> None:
+    summary = main.commands[command].help.splitlines()[0]
+    assert len(summary) <= 60
+    assert summary.endswith(".")
+
+
+@pytest.mark.parametrize(("name", "columns"), [("bodymass", 3), ("animals", 9)])
+def test_same_seed_gives_the_same_sample(run: Run, name: str, columns: int) -> None:
     first, again = (run("sample", name, "--rows", "50") for _ in range(2))
     assert (first.returncode, first.stderr) == (0, "")
     lines = first.stdout.splitlines()
@@ -223,13 +254,13 @@ def test_a_sample_is_a_table_and_the_same_for_the_same_seed(
     assert first.stdout != run("sample", name, "--rows", "50", "--seed", "1").stdout
 
 
-def test_a_sample_that_there_is_not_is_named(run: Run) -> None:
+def test_unknown_sample_is_rejected(run: Run) -> None:
     sample = run("sample", "unicorns")
     assert sample.returncode == 2
-    assert "no sample is called 'unicorns'; there are bodymass, animals" in sample.stderr
+    assert "unknown sample 'unicorns'; expected one of bodymass, animals" in sample.stderr
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(repository: Path) -> None:
+def test_closed_pipe_prints_no_error(repository: Path) -> None:
     with subprocess.Popen(
         command("sample", "animals", "--rows", "20000"),
         cwd=repository,
@@ -245,10 +276,10 @@ def test_a_reader_that_has_seen_enough_is_no_error(repository: Path) -> None:
 
 @contextmanager
 def endless_fit(table: Path, models: Path, **streams: Any) -> Iterator[subprocess.Popen[str]]:
-    """A fit that goes on until it is interrupted, and is over in any case when this is left."""
+    """Start a fit that runs until it is interrupted; kill it at the end."""
     stated = ("fit", table, "--target", "bodymass", "--name", "people", "--models", models)
     endless = ("--epochs", "100000000", "--patience", "100000000")
-    # Started so as to heed Ctrl-C, even where this process was started so as not to.
+    # The child must react to SIGINT, even if this process was started with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         fit = subprocess.Popen(
@@ -263,11 +294,11 @@ def endless_fit(table: Path, models: Path, **streams: Any) -> Iterator[subproces
             fit.kill()
 
 
-def test_an_interrupted_fit_publishes_nothing(people: Path, repository: Path, models: Path) -> None:
+def test_interrupted_fit_publishes_nothing(people: Path, repository: Path, models: Path) -> None:
     streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with endless_fit(people, models, cwd=repository, **streams) as fit:
         for line in fit.stdout:
-            if "Dense, softmax" in line:  # what is said before the fit
+            if "Dense, softmax" in line:  # printed before the fit
                 break
         fit.send_signal(signal.SIGINT)
         _, errors = fit.communicate(timeout=TIMEOUT_S)
@@ -278,7 +309,7 @@ def test_an_interrupted_fit_publishes_nothing(people: Path, repository: Path, mo
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 130), ("\x04", 130)])
-def test_on_a_terminal_an_interrupted_fit_asks_whether_to_publish(
+def test_interrupted_fit_asks_on_a_terminal_whether_to_publish(
     people: Path, repository: Path, models: Path, answer: str, code: int
 ) -> None:
     ours, theirs = pty.openpty()
@@ -286,21 +317,21 @@ def test_on_a_terminal_an_interrupted_fit_asks_whether_to_publish(
     streams = {"stdin": theirs, "stderr": theirs}
     with endless_fit(people, models, cwd=repository, **streams) as fit:
         os.close(theirs)
-        read_until(ours, "loss=")  # an epoch is over, and there is something to keep
+        read_until(ours, "loss=")  # the first epoch has ended
         fit.send_signal(signal.SIGINT)
         read_until(ours, "[y/N]")
         os.write(ours, answer.encode())
-        said, _ = fit.communicate(timeout=TIMEOUT_S)
+        output, _ = fit.communicate(timeout=TIMEOUT_S)
     os.close(ours)
     assert fit.returncode == code
-    assert "ended by interruption" in said
-    assert ("Published" in said) == models.exists() == (code == 0)
+    assert "stopped by interruption" in output
+    assert ("Published" in output) == models.exists() == (code == 0)
 
 
 def read_until(terminal: int, text: str) -> None:
-    """Read what is shown on a terminal up to this text; fails where nothing more is shown."""
-    shown = ""
-    while text not in shown:
+    """Read from a terminal up to this text; fail if nothing comes for a while."""
+    received = ""
+    while text not in received:
         ready, _, _ = select.select([terminal], [], [], TIMEOUT_S)
-        assert ready, shown
-        shown += os.read(terminal, 1024).decode()
+        assert ready, received
+        received += os.read(terminal, 1024).decode()

@@ -1,4 +1,4 @@
-"""``pigeonhole evaluate``, as a user runs it."""
+"""``pigeonhole evaluate`` as a user runs it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(people: Path) -> Path:
-    stated = {"table": str(people), "target": "bodymass", "name": "people", "preset": "classic"}
+    usual = {"table": str(people), "target": "bodymass", "name": "people", "preset": "classic"}
     flags = {"models": str(people.parent / "models"), "epochs": "2", "hidden": "3"}
-    trained = train(Settings.read({**stated, **flags, "report": "off"}))
+    trained = train(Settings.read({**usual, **flags, "report": "off"}))
     assert trained is not None
     return trained.path
 
@@ -35,40 +35,40 @@ def evaluate(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
 
 
-def test_it_prints_the_scores_beside_those_of_the_fit(model: Path, people: Path) -> None:
+def test_evaluate_prints_the_scores_beside_those_at_export(model: Path, people: Path) -> None:
     ran = evaluate(model, people)
     assert ran.exit_code == 0, ran.output
     lines = ran.output.splitlines()
-    assert lines[0] == f"{people}: 200 labeled rows, answered by {model}"
-    assert [line.split("  ")[0] for line in lines if line.startswith(("this", "when"))] == [
-        *("this table", "when it was made"),
+    assert lines[0] == f"{people}: 200 labeled rows, predicted by {model}"
+    assert [line.split("  ")[0] for line in lines if line.startswith(("this", "at "))] == [
+        *("this table", "at export"),
     ]
     assert any(line.startswith("  95% from") for line in lines)
     assert any(line.startswith("true \\ predicted") for line in lines)
 
 
-def test_it_writes_a_report_of_the_table(model: Path, people: Path, tmp_path: Path) -> None:
+def test_evaluate_writes_a_report(model: Path, people: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     ran = evaluate(model, people, "--report", report)
     assert ran.output.endswith(f"\nWrote {report}\n")
     text = report.read_text("utf-8")
-    assert "On 200 rows of this table it was" in text
-    assert "How is it called?" in text
+    assert "Accuracy on 200 rows of this table: " in text
+    assert '<h2 id="usage-title">Usage</h2>' in text
 
 
-def test_the_target_may_have_another_name(model: Path, people: Path, tmp_path: Path) -> None:
+def test_target_option_names_the_class_column(model: Path, people: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text(people.read_text("utf-8").replace("bodymass", "weight_class"), "utf-8")
     assert "column 'bodymass': there is no such column" in evaluate(model, other).output
     assert evaluate(model, other, "--target", "weight_class").exit_code == 0
 
 
-def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
+def test_invalid_input_prints_one_sentence_and_exits_with_2(
     model: Path, people: Path, tmp_path: Path
 ) -> None:
     no_table, no_folder = tmp_path / "none.csv", tmp_path / "none" / "report.html"
     for arguments, expected in (
-        ((people, people), f"{people} is no ONNX model"),
+        ((people, people), f"{people} is not an ONNX model"),
         ((model, no_table), f"{no_table}: there is no such file"),
         ((model, people, "--report", no_folder), f"{no_folder} can't be written: No such file"),
     ):
@@ -78,10 +78,10 @@ def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
         assert len(ran.stderr.splitlines()) == 1
 
 
-def test_a_report_takes_no_other_files_place(model: Path, people: Path) -> None:
+def test_report_must_be_an_html_file(model: Path, people: Path) -> None:
     before = model.read_bytes(), people.read_bytes()
-    for target in (model, people):
-        ran = evaluate(model, people, "--report", target)
+    for file in (model, people):
+        ran = evaluate(model, people, "--report", file)
         assert ran.exit_code == 2
         assert "--report: is " in ran.output
         assert "expected a name that ends in .html" in ran.output

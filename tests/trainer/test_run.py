@@ -29,7 +29,7 @@ Fit = Callable[..., Trained]
 
 
 def rows_of(count: int, seed: int = 0) -> list[Row]:
-    """Weight, color and class; the class follows from both."""
+    """Return rows of weight, color and class; the class depends on both."""
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(count):
@@ -46,14 +46,14 @@ def write(path: Path, rows: list[Row], header: str = "weight,color,size") -> Pat
 
 @pytest.fixture
 def fit(tmp_path: Path) -> Fit:
-    """Runs the trainer on a table, or on rows, into a folder of the test's own."""
+    """Runs the trainer on a table or on rows, and publishes into a temporary folder."""
 
     def run(table: Path | list[Row], **flags: Any) -> Trained:
         if isinstance(table, list):
             table = write(tmp_path / "table.csv", table)
-        stated = {"table": str(table), "target": "size", "name": "m", "epochs": "4"}
-        stated |= {"models": str(tmp_path / "models"), "hidden": "8", "report": "off"}
-        trained = train(Settings.read({**stated, **flags}))
+        usual = {"table": str(table), "target": "size", "name": "m", "epochs": "4"}
+        usual |= {"models": str(tmp_path / "models"), "hidden": "8", "report": "off"}
+        trained = train(Settings.read({**usual, **flags}))
         assert trained is not None
         return trained
 
@@ -70,7 +70,7 @@ def graph(trained: Trained) -> bytes:
     return model.graph.SerializeToString(deterministic=True)
 
 
-def assert_alike_but_for_the_test_rows(left: Trained, right: Trained) -> None:
+def assert_equal_except_for_the_evaluation(left: Trained, right: Trained) -> None:
     assert graph(left) == graph(right)
     one, two = metadata(left), metadata(right)
     for key in ("signature", "reference", "golden"):
@@ -80,7 +80,7 @@ def assert_alike_but_for_the_test_rows(left: Trained, right: Trained) -> None:
     np.testing.assert_array_equal(left.history.validation_loss, right.history.validation_loss)
 
 
-def test_rows_set_aside_for_the_test_are_never_seen_before(fit: Fit) -> None:
+def test_fit_does_not_see_the_test_rows(fit: Fit) -> None:
     rows = rows_of(200)
     labels = np.array([row[2] == "light" for row in rows]).astype(np.int64)
     _, tested = stratified_split(labels, 0.2, np.random.default_rng(0))
@@ -88,22 +88,22 @@ def test_rows_set_aside_for_the_test_are_never_seen_before(fit: Fit) -> None:
     for place in tested:
         changed[place] = ("1e12", f"never seen {place % 3}", rows[place][2])
     before, after = fit(rows), fit(changed)
-    assert_alike_but_for_the_test_rows(before, after)
+    assert_equal_except_for_the_evaluation(before, after)
     signature = metadata(after)["signature"]["features"]
     assert signature[0]["maximum"] < 1000
     assert set(signature[1]["categories"]) == {"red", "green", "blue"}
 
 
-def test_a_test_table_is_never_seen_before(fit: Fit, tmp_path: Path) -> None:
+def test_fit_does_not_see_the_test_table(fit: Fit, tmp_path: Path) -> None:
     table = write(tmp_path / "table.csv", rows_of(100))
     plain = write(tmp_path / "plain.csv", rows_of(30, seed=1))
     odd = write(tmp_path / "odd.csv", [("-1e300", "never seen", "light"), ("", "", "heavy")])
     runs = [fit(table, test=str(test), name=test.stem) for test in (plain, odd)]
-    assert_alike_but_for_the_test_rows(*runs)
+    assert_equal_except_for_the_evaluation(*runs)
     assert [run.scores.rows for run in runs] == [30, 2]
 
 
-def test_rows_to_stop_by_are_not_fitted_to(fit: Fit, tmp_path: Path) -> None:
+def test_validation_table_is_not_fitted_to(fit: Fit, tmp_path: Path) -> None:
     table = write(tmp_path / "table.csv", rows_of(100))
     odd = write(tmp_path / "odd.csv", [("1e9", "never seen", "light"), ("-1e9", "", "heavy")])
     trained = fit(table, validation=str(odd))
@@ -115,14 +115,16 @@ def test_rows_to_stop_by_are_not_fitted_to(fit: Fit, tmp_path: Path) -> None:
     assert found["reference"]["rows"] == 80
 
 
-def test_with_tables_of_their_own_for_both_every_row_is_fitted_to(fit: Fit, tmp_path: Path) -> None:
+def test_every_row_is_fitted_to_if_test_and_validation_have_tables(
+    fit: Fit, tmp_path: Path
+) -> None:
     paths = [write(tmp_path / f"{n}.csv", rows_of(n, seed=n)) for n in (60, 21, 13)]
     trained = fit(paths[0], validation=str(paths[1]), test=str(paths[2]))
     assert metadata(trained)["training"]["rows"] == {"training": 60, "validation": 21, "test": 13}
     assert trained.scores.rows == 13
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_one_others(fit: Fit) -> None:
+def test_same_seed_gives_the_same_bytes(fit: Fit) -> None:
     rows = rows_of(120)
     flags = {"dropout": "0.2", "batch_normalization": "on"}
     first = fit(rows, name="first", **flags)
@@ -132,15 +134,13 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(fit: Fit) -> 
     assert graph(first) != graph(other)
 
 
-def test_the_scores_said_written_and_computed_from_the_file_are_one(
-    fit: Fit, tmp_path: Path
-) -> None:
+def test_printed_and_recorded_scores_are_those_of_the_file(fit: Fit, tmp_path: Path) -> None:
     table = write(tmp_path / "table.csv", rows_of(150))
     test = write(tmp_path / "test.csv", rows_of(40, seed=2))
-    said: list[str] = []
+    output: list[str] = []
     flags = {"table": str(table), "test": str(test), "target": "size", "name": "m", "epochs": "4"}
     flags |= {"hidden": "8", "report": "off"}
-    trained = train(Settings.read({**flags, "models": str(tmp_path / "models")}), said.append)
+    trained = train(Settings.read({**flags, "models": str(tmp_path / "models")}), output.append)
     assert trained is not None
     schema = clean(read_table(table), "size").schema
     examples = encode(read_table(test), schema).examples
@@ -152,15 +152,15 @@ def test_the_scores_said_written_and_computed_from_the_file_are_one(
     assert written["baselines"].keys() == trained.baselines.keys()
     for name, line in written["baselines"].items():
         assert line == {k: v for k, v in figures(trained.baselines[name]).items() if k in line}
-    assert scores_table({"m": computed, **trained.baselines}) in said
-    assert said[-2] == "\nFigures from 40 rows are a rough guide at best."
+    assert scores_table({"m": computed, **trained.baselines}) in output
+    assert output[-2] == "\nThe scores are rough, because the test has only 40 rows."
 
 
 def figures(scores: Scores) -> dict[str, Any]:
     return vars(scores) | {"confusion": scores.confusion.tolist()}
 
 
-def test_what_was_found_in_a_further_table_is_said_with_its_name(fit: Fit, tmp_path: Path) -> None:
+def test_findings_about_the_test_table_name_the_table(fit: Fit, tmp_path: Path) -> None:
     table = write(tmp_path / "table.csv", rows_of(80))
     test = write(tmp_path / "test.csv", [*rows_of(9, seed=3), ("oops", "red", "light")])
     trained = fit(table, test=str(test))
@@ -168,7 +168,7 @@ def test_what_was_found_in_a_further_table_is_said_with_its_name(fit: Fit, tmp_p
     assert found.text.startswith(f"{test}: Column 'weight'")
 
 
-def test_a_class_of_two_rows_is_fitted_to_and_scored(fit: Fit) -> None:
+def test_class_of_two_rows_is_fitted_and_scored(fit: Fit) -> None:
     rows = [*rows_of(100), ("300", "red", "giant"), ("310", "blue", "giant")]
     trained = fit(rows)
     found = metadata(trained)
@@ -178,16 +178,16 @@ def test_a_class_of_two_rows_is_fitted_to_and_scored(fit: Fit) -> None:
 
 
 @pytest.mark.parametrize("rows", [5, 6, 9])
-def test_a_tiny_table_is_fitted(fit: Fit, rows: int) -> None:
+def test_tiny_table_is_fitted(fit: Fit, rows: int) -> None:
     tiny = [(str(n), "red" if n % 3 else "blue", "ab"[n % 2]) for n in range(rows)]
     trained = fit(tiny)
     assert trained.scores.rows >= 2
     assert metadata(trained)["training"]["rows"]["training"] >= 2
 
 
-def test_a_table_too_small_for_three_parts_is_refused(fit: Fit, tmp_path: Path) -> None:
+def test_table_too_small_for_three_parts_is_rejected(fit: Fit, tmp_path: Path) -> None:
     tiny = [(str(n), "red" if n % 3 else "blue", "ab"[n % 2]) for n in range(4)]
-    with pytest.raises(TableError, match="no row is left to stop by"):
+    with pytest.raises(TableError, match="no row is left for validation"):
         fit(tiny)
     assert not (tmp_path / "models").exists()
     table = write(tmp_path / "stop.csv", tiny[::-1])
@@ -203,7 +203,7 @@ def test_one_column_is_enough(fit: Fit, column: str) -> None:
     assert declared.name == ("numbers" if column == "weight" else "categories")
 
 
-def test_many_classes_are_told_apart(fit: Fit) -> None:
+def test_150_classes_are_fitted(fit: Fit) -> None:
     rows = [(f"{n % 150}.{n // 150}", "red", f"class {n % 150:03}") for n in range(750)]
     trained = fit(rows)
     found = metadata(trained)
@@ -214,7 +214,7 @@ def test_many_classes_are_told_apart(fit: Fit) -> None:
 
 
 def sparse(place_in_test: bool, count: int = 40) -> list[Row]:
-    """Rows of one color, which a single row has: one in the test part, or one to fit to."""
+    """Return rows of which one has a color: a test row or a training row."""
     labels = np.arange(count) % 2
     rest, tested = stratified_split(labels, 0.2, np.random.default_rng(0))
     colored = int((tested if place_in_test else rest)[0])
@@ -224,19 +224,19 @@ def sparse(place_in_test: bool, count: int = 40) -> list[Row]:
     ]
 
 
-def test_a_level_of_test_rows_only_is_no_level(fit: Fit) -> None:
+def test_level_that_only_test_rows_have_is_unknown(fit: Fit) -> None:
     trained = fit(sparse(place_in_test=True))
     color = metadata(trained)["signature"]["features"][1]
     assert color == {"name": "color", "kind": "category", "required": False, "categories": {}}
 
 
-def test_a_table_whose_only_level_is_in_test_rows_is_refused(fit: Fit, tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="no row to fit has any category to learn from"):
+def test_table_whose_only_level_is_in_test_rows_is_rejected(fit: Fit, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="no training row has a category to learn from"):
         fit(sparse(place_in_test=True), drop=["weight"])
     assert not (tmp_path / "models").exists()
 
 
-def test_numbers_of_any_size_are_fitted_to(fit: Fit) -> None:
+def test_numbers_of_any_size_are_fitted(fit: Fit) -> None:
     rng = np.random.default_rng(0)
     for scale, start in ((1e300, 0), (1e-300, 0), (1, 1e15)):
         rows = []
@@ -246,7 +246,7 @@ def test_numbers_of_any_size_are_fitted_to(fit: Fit) -> None:
         assert fit(rows, epochs="20").scores.accuracy == 1
 
 
-def test_a_fit_that_breaks_down_publishes_nothing(fit: Fit, tmp_path: Path) -> None:
+def test_diverging_fit_publishes_nothing(fit: Fit, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="lower the learning rate"):
         fit(
             rows_of(100),
@@ -259,9 +259,9 @@ def test_a_fit_that_breaks_down_publishes_nothing(fit: Fit, tmp_path: Path) -> N
     assert not (tmp_path / "models").exists()
 
 
-def test_the_facts_of_a_run_do_not_say_where_its_files_lay(fit: Fit) -> None:
+def test_metadata_holds_no_paths(fit: Fit) -> None:
     facts = metadata(fit(rows_of(60), batch_size="0"))["training"]
-    assert facts["settings"]["batch_size"] == 16  # what was chosen
+    assert facts["settings"]["batch_size"] == 16  # the automatic value
     assert facts["settings"]["hidden"] == [8]
     assert facts["settings"]["preset"] == "default"
     assert not {"table", "test", "validation", "models", "name"} & set(facts["settings"])
@@ -282,7 +282,7 @@ class Terminal(io.StringIO):
         return len(text)
 
 
-MANNERS = {
+FITS = {
     "members": {"ensemble": "2"},
     "alone": {"ensemble": "1"},
     "refit": {"ensemble": "1", "refit": "on"},
@@ -291,9 +291,9 @@ MANNERS = {
 }
 
 
-@pytest.mark.parametrize("flags", MANNERS.values(), ids=MANNERS)
+@pytest.mark.parametrize("flags", FITS.values(), ids=FITS)
 @pytest.mark.parametrize("keep", [False, True])
-def test_an_interrupted_run_publishes_only_what_is_kept(
+def test_interrupted_run_publishes_only_if_asked_to(
     tmp_path: Path, keep: bool, flags: dict[str, str]
 ) -> None:
     table = write(tmp_path / "table.csv", rows_of(100))
@@ -314,7 +314,7 @@ def test_an_interrupted_run_publishes_only_what_is_kept(
     assert trained.path.exists()
 
 
-def test_an_interrupted_cross_validation_publishes_nothing(tmp_path: Path) -> None:
+def test_interrupted_cross_validation_publishes_nothing(tmp_path: Path) -> None:
     table = write(tmp_path / "table.csv", rows_of(100))
     stated = {"table": str(table), "target": "size", "name": "m", "hidden": "8", "cv": "2"}
     stated |= {"models": str(tmp_path / "models"), "epochs": "1000000", "patience": "1000000"}
@@ -337,15 +337,15 @@ def test_an_interrupted_cross_validation_publishes_nothing(tmp_path: Path) -> No
         {"threshold": "f1", "class_weight": "balanced", "cv": "2"},
     ],
 )
-def test_the_same_seed_gives_the_same_bytes_however_it_is_fitted(
+def test_same_seed_gives_the_same_bytes_in_all_kinds_of_fits(
     fit: Fit, flags: dict[str, str]
 ) -> None:
     first, again = (fit(rows_of(80), name=name, **flags) for name in ("first", "again"))
     assert first.path.read_bytes() == again.path.read_bytes()
 
 
-def test_a_file_with_a_threshold_says_it_and_is_scored_by_it(fit: Fit) -> None:
-    # A threshold that answers nearly every row with its class, whatever the network says.
+def test_threshold_is_in_the_file_and_in_its_scores(fit: Fit) -> None:
+    # This threshold predicts its class for nearly every row.
     trained = fit(rows_of(150), threshold="recall@0", positive="light")
     found = metadata(trained)
     threshold = found["signature"]["threshold"]
@@ -353,18 +353,18 @@ def test_a_file_with_a_threshold_says_it_and_is_scored_by_it(fit: Fit) -> None:
     assert threshold["value"] == float(np.float32(threshold["value"]))
     assert trained.scores.confusion[1, 1] >= trained.scores.confusion[1, 0]
     for line in found["golden"]:
-        said = "light" if line["probabilities"]["light"] >= threshold["value"] else "heavy"
-        assert line["label"] == said
+        expected = "light" if line["probabilities"]["light"] >= threshold["value"] else "heavy"
+        assert line["label"] == expected
 
 
-def test_a_threshold_of_more_than_two_classes_publishes_nothing(fit: Fit, tmp_path: Path) -> None:
+def test_threshold_for_three_classes_publishes_nothing(fit: Fit, tmp_path: Path) -> None:
     rows = [*rows_of(60), *[("300", "red", "giant")] * 5]
-    with pytest.raises(SettingError, match="--threshold: is for two classes; there are 3"):
+    with pytest.raises(SettingError, match="--threshold: is for two classes; this table has 3"):
         fit(rows, threshold="f1")
     assert not (tmp_path / "models").exists()
 
 
-def test_a_cross_validation_stands_in_the_file_and_leaves_the_scores_alone(fit: Fit) -> None:
+def test_cross_validation_is_in_the_file_beside_the_scores(fit: Fit) -> None:
     rows = rows_of(100)
     plain, validated = fit(rows, name="plain"), fit(rows, name="validated", cv="3")
     found = metadata(validated)["evaluation"]
@@ -378,7 +378,7 @@ def test_a_cross_validation_stands_in_the_file_and_leaves_the_scores_alone(fit: 
     assert plain.scores.rows == validated.scores.rows == 20
 
 
-def test_each_members_temperature_stands_in_the_file(fit: Fit) -> None:
+def test_temperature_of_each_member_is_in_the_file(fit: Fit) -> None:
     calibrated, bare = fit(rows_of(80), ensemble="3"), fit(rows_of(80), calibrate="off")
     temperatures = metadata(calibrated)["evaluation"]["temperatures"]
     assert len(temperatures) == 3
@@ -386,15 +386,15 @@ def test_each_members_temperature_stands_in_the_file(fit: Fit) -> None:
     assert metadata(bare)["evaluation"]["temperatures"] == [1.0, 1.0]
 
 
-def test_a_column_of_many_categories_alone_is_fitted(fit: Fit) -> None:
-    # It is embedded: what the baselines are compared on has no inputs at all.
+def test_single_column_of_many_levels_is_fitted(fit: Fit) -> None:
+    # The column is embedded, so the baselines have no inputs.
     rows = [("", f"color {n % 40}", "ab"[n % 40 < 20]) for n in range(400)]
     trained = fit(rows, drop=["weight"], epochs="20", report="on")
     assert trained.scores.accuracy > 0.9
     assert set(trained.baselines) == {"commonest class"}
 
 
-def test_a_report_lies_beside_the_file_unless_it_is_turned_off(fit: Fit) -> None:
+def test_report_is_written_unless_it_is_turned_off(fit: Fit) -> None:
     with_report, without = fit(rows_of(60), name="a", report="on"), fit(rows_of(60), name="b")
     assert (with_report.path.parent / "report.html").exists()
     assert not (without.path.parent / "report.html").exists()
@@ -402,17 +402,19 @@ def test_a_report_lies_beside_the_file_unless_it_is_turned_off(fit: Fit) -> None
 
 
 @pytest.mark.parametrize("part", ["test", "validation"])
-def test_a_part_that_is_the_table_itself_is_refused(fit: Fit, tmp_path: Path, part: str) -> None:
+def test_copy_of_the_training_table_is_rejected_as_part(
+    fit: Fit, tmp_path: Path, part: str
+) -> None:
     copy = write(tmp_path / "copy.csv", rows_of(60))
-    with pytest.raises(SettingError, match=f"--{part}: is .*which holds the very rows"):
+    with pytest.raises(SettingError, match=f"--{part}: is .*which holds the training rows"):
         fit(rows_of(60), **{part: str(copy)})
     assert not (tmp_path / "models").exists()
 
 
-def test_a_threshold_is_scored_beside_the_same_file_without_it(tmp_path: Path) -> None:
+def test_output_has_the_scores_without_the_threshold(tmp_path: Path) -> None:
     table = write(tmp_path / "table.csv", rows_of(120))
-    said: list[str] = []
+    output: list[str] = []
     flags = {"table": str(table), "target": "size", "name": "m", "preset": "classic"}
     flags |= {"epochs": "3", "threshold": "f1", "report": "off"}
-    assert train(Settings.read({**flags, "models": str(tmp_path / "models")}), said.append)
-    assert any("\nwithout the threshold " in text for text in said)
+    assert train(Settings.read({**flags, "models": str(tmp_path / "models")}), output.append)
+    assert any("\nwithout the threshold " in text for text in output)

@@ -11,12 +11,12 @@ from pigeonhole.trainer.errors import SettingError
 from pigeonhole.trainer.presets import PRESETS
 from pigeonhole.trainer.settings import Settings, column_kinds, flag_of
 
-NEEDED = {"table": "t.csv", "target": "y", "name": "m"}
+REQUIRED = {"table": "t.csv", "target": "y", "name": "m"}
 
 
 @pytest.fixture
 def write(tmp_path: Path):
-    """Writes a settings file."""
+    """Writes a settings file and returns its path."""
 
     def write(content: str | bytes) -> Path:
         path = tmp_path / "settings.toml"
@@ -27,17 +27,17 @@ def write(tmp_path: Path):
 
 
 def read(file: Path | None = None, **flags: Any) -> Settings:
-    return Settings.read({**NEEDED, **flags}, file)
+    return Settings.read({**REQUIRED, **flags}, file)
 
 
-def test_a_flag_goes_before_the_file_and_the_file_before_the_default(write) -> None:
+def test_flag_overrides_file_and_file_overrides_default(write) -> None:
     file = write("epochs = 7\npatience = 3\nhidden = [5]")
     settings = read(file, epochs="9", hidden=None, drop=())
     assert (settings.epochs, settings.patience, settings.hidden) == (9, 3, (5,))
     assert settings.seed == Settings.seed == 0
 
 
-def test_a_preset_goes_before_the_defaults_and_after_file_and_flag(write) -> None:
+def test_file_and_flag_override_the_preset(write) -> None:
     classic = PRESETS["classic"]
     file = write('preset = "classic"\nhidden = [5]\nlearning-rate = 0.5')
     settings = read(file, learning_rate="0.25")
@@ -47,18 +47,18 @@ def test_a_preset_goes_before_the_defaults_and_after_file_and_flag(write) -> Non
     assert read(preset="classic").hidden == classic["hidden"] != read().hidden
 
 
-def test_a_preset_that_is_none_is_named_with_those_there_are() -> None:
+def test_unknown_preset_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(SettingError, match="--preset: is 'modern', expected one of default, class"):
         read(preset="modern")
 
 
-def test_a_file_may_hold_everything(write) -> None:
+def test_file_may_hold_all_settings(write) -> None:
     file = write('table = "a.csv"\ntarget = "y"\nname = "m"\ndrop = ["id", "a, b"]')
     settings = Settings.read({"table": None, "drop": ()}, file)
     assert (settings.table, settings.drop) == ("a.csv", ("id", "a, b"))
 
 
-def test_every_type_of_a_file_is_taken(write) -> None:
+def test_toml_types_are_accepted(write) -> None:
     settings = read(
         write(
             "hidden = [64, 32]\nbatch-normalization = true\nlearning_rate = 1\n"
@@ -76,36 +76,36 @@ def test_every_type_of_a_file_is_taken(write) -> None:
 @pytest.mark.parametrize(
     ("text", "units"), [("64,64", (64, 64)), ("3", (3,)), (" 6, 4 ", (6, 4)), ("", ()), (" ", ())]
 )
-def test_hidden_layers_are_units_with_commas_and_nothing_is_none(text: str, units) -> None:
+def test_hidden_layers_are_comma_separated_units(text: str, units) -> None:
     assert read(hidden=text).hidden == units
 
 
 @pytest.mark.parametrize(
     ("stated", "units"), [("[]", ()), ('""', ()), ('"8,4"', (8, 4)), ("8", (8,))]
 )
-def test_a_file_may_state_hidden_layers_in_any_way(write, stated: str, units) -> None:
+def test_hidden_layers_in_a_file_may_be_list_text_or_number(write, stated: str, units) -> None:
     assert read(write(f"hidden = {stated}")).hidden == units
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("on", True), ("TRUE", True), ("off", False), ("False", False)]
 )
-def test_a_switch_is_on_or_off(text: str, value: bool) -> None:
+def test_switch_is_on_or_off(text: str, value: bool) -> None:
     assert read(batch_normalization=text).batch_normalization is value
 
 
 @pytest.mark.parametrize(
     ("setting", "text", "expected"),
     [
-        ("epochs", "-1", "a whole number of at least 0"),
-        ("epochs", "1.5", "a whole number of at least 0"),
-        ("epochs", "many", "a whole number of at least 0"),
-        ("epochs", "", "a whole number of at least 0"),
-        ("patience", "-1", "a whole number of at least 0"),
-        ("ensemble", "0", "a whole number of at least 1 and at most 50"),
-        ("ensemble", "51", "a whole number of at least 1 and at most 50"),
-        ("cv", "51", "a whole number of at least 0 and at most 50"),
-        ("embedding_width", "0", "a whole number of at least 1 and at most 256"),
+        ("epochs", "-1", "an integer of at least 0"),
+        ("epochs", "1.5", "an integer of at least 0"),
+        ("epochs", "many", "an integer of at least 0"),
+        ("epochs", "", "an integer of at least 0"),
+        ("patience", "-1", "an integer of at least 0"),
+        ("ensemble", "0", "an integer of at least 1 and at most 50"),
+        ("ensemble", "51", "an integer of at least 1 and at most 50"),
+        ("cv", "51", "an integer of at least 0 and at most 50"),
+        ("embedding_width", "0", "an integer of at least 1 and at most 256"),
         ("beta_2", "1", "a number of at least 0 and at most 0.99999"),
         ("select", "accuracy", "one of loss, error, calibrated_loss"),
         ("regularization", "linear", "one of constant, cosine"),
@@ -114,11 +114,11 @@ def test_a_switch_is_on_or_off(text: str, value: bool) -> None:
         ("kind", ["zip=text"], "expected COLUMN=KIND with one of number, "),
         ("kind", ["=number"], "expected COLUMN=KIND with one of number, "),
         ("threshold", "F1", "accuracy, f1, or recall at a precision"),
-        ("batch_size", "65537", "a whole number of at least 0 and at most 65536"),
-        ("seed", "-1", "a whole number of at least 0 and at most 4294967296"),
-        ("hidden", "64,0", "a whole number of at least 1 and at most 8192"),
-        ("hidden", "64,,64", "a whole number of at least 1 and at most 8192"),
-        ("hidden", "64x64", "a whole number of at least 1 and at most 8192"),
+        ("batch_size", "65537", "an integer of at least 0 and at most 65536"),
+        ("seed", "-1", "an integer of at least 0 and at most 4294967296"),
+        ("hidden", "64,0", "an integer of at least 1 and at most 8192"),
+        ("hidden", "64,,64", "an integer of at least 1 and at most 8192"),
+        ("hidden", "64x64", "an integer of at least 1 and at most 8192"),
         ("learning_rate", "0", "a number above 0 and at most 100"),
         ("learning_rate", "nan", "a number above 0 and at most 100"),
         ("learning_rate", "inf", "a number above 0 and at most 100"),
@@ -138,7 +138,9 @@ def test_a_switch_is_on_or_off(text: str, value: bool) -> None:
         ("name", "n" * 101, "at most 100 in all"),
     ],
 )
-def test_a_bad_flag_is_named_with_what_is_expected(setting: str, text: str, expected: str) -> None:
+def test_invalid_flag_is_rejected_with_the_expected_value(
+    setting: str, text: str, expected: str
+) -> None:
     with pytest.raises(SettingError) as caught:
         read(**{setting: text})
     assert caught.value.setting == flag_of(setting)
@@ -149,13 +151,13 @@ def test_a_bad_flag_is_named_with_what_is_expected(setting: str, text: str, expe
 @pytest.mark.parametrize(
     ("line", "got", "expected"),
     [
-        ("epochs = 1.0", "1.0", "a whole number"),
-        ("epochs = true", "True", "a whole number"),
-        ("epochs = [1]", "[1]", "a whole number"),
-        ("hidden = [64, 1.5]", "1.5", "a whole number"),
-        ("hidden = [true]", "True", "a whole number"),
-        ("hidden = 0.5", "0.5", "a whole number"),
-        ("hidden = {a = 1}", "{'a': 1}", "a whole number"),
+        ("epochs = 1.0", "1.0", "an integer"),
+        ("epochs = true", "True", "an integer"),
+        ("epochs = [1]", "[1]", "an integer"),
+        ("hidden = [64, 1.5]", "1.5", "an integer"),
+        ("hidden = [true]", "True", "an integer"),
+        ("hidden = 0.5", "0.5", "an integer"),
+        ("hidden = {a = 1}", "{'a': 1}", "an integer"),
         ("dropout = nan", "nan", "a number"),
         ("dropout = 2024-01-01", "datetime.date(2024, 1, 1)", "a number"),
         ("batch_normalization = 1", "1", "on or off"),
@@ -164,7 +166,7 @@ def test_a_bad_flag_is_named_with_what_is_expected(setting: str, text: str, expe
         ("activation = 1", "1", "text"),
     ],
 )
-def test_a_bad_value_in_a_file_is_named_with_the_file(
+def test_invalid_value_in_a_file_is_rejected_with_the_file(
     write, line: str, got: str, expected: str
 ) -> None:
     file = write(line)
@@ -178,49 +180,53 @@ def test_a_bad_value_in_a_file_is_named_with_the_file(
     ("key", "meant"),
     [("epoch", "epochs"), ("learning-rat", "learning_rate"), ("batchsize", "batch_size")],
 )
-def test_an_unknown_key_is_named_with_the_one_that_was_meant(write, key: str, meant: str) -> None:
-    with pytest.raises(SettingError, match=f"no setting is called .*did you mean '{meant}'"):
+def test_unknown_key_is_rejected_with_the_nearest_one(write, key: str, meant: str) -> None:
+    with pytest.raises(SettingError, match=f"unknown setting .*did you mean '{meant}'"):
         read(write(f"{key} = 1"))
 
 
-def test_an_unknown_key_like_no_other_is_named_alone(write) -> None:
-    with pytest.raises(SettingError, match=r"no setting is called 'zzz'$"):
+def test_unknown_key_without_a_near_one_is_rejected(write) -> None:
+    with pytest.raises(SettingError, match=r"unknown setting 'zzz'$"):
         read(write("zzz = 1"))
 
 
 @pytest.mark.parametrize("content", ["epochs = ", "= 1", b"name = '\xff'", "a = 1\na = 2"])
-def test_a_file_that_is_not_toml_is_refused(write, content: str | bytes) -> None:
+def test_file_that_is_not_toml_is_rejected(write, content: str | bytes) -> None:
     with pytest.raises(SettingError, match="is not TOML"):
         read(write(content))
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_unreadable_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="can't be read: No such file"):
         read(tmp_path / "none.toml")
     with pytest.raises(SettingError, match="can't be read: Is a directory"):
         read(tmp_path)
 
 
-@pytest.mark.parametrize("missing", list(NEEDED))
-def test_table_target_and_name_are_needed(missing: str) -> None:
+@pytest.mark.parametrize("missing", ["table", "target"])
+def test_table_and_target_are_required(missing: str) -> None:
     with pytest.raises(
-        SettingError, match="is needed, as a flag or in the settings file"
+        SettingError, match="is required, as an argument or in the settings file"
     ) as caught:
-        Settings.read({**NEEDED, missing: None})
+        Settings.read({**REQUIRED, missing: None})
     assert caught.value.setting == flag_of(missing)
 
 
-def test_weight_decay_is_refused_where_the_optimizer_has_none(write) -> None:
-    with pytest.raises(SettingError, match="--weight-decay: is for the optimizer adamw; adam has"):
+def test_weight_decay_of_an_optimizer_without_it_is_rejected(write) -> None:
+    with pytest.raises(
+        SettingError, match="--weight-decay: is for the optimizer adamw, but --optimizer is adam"
+    ):
         read(weight_decay="0.1", optimizer="adam")
-    with pytest.raises(SettingError, match="--weight-decay: is for the optimizer adamw; adam has"):
+    with pytest.raises(
+        SettingError, match="--weight-decay: is for the optimizer adamw, but --optimizer is adam"
+    ):
         read(write("weight-decay = 0.1"), preset="classic")
     assert read(weight_decay="0", optimizer="sgd").weight_decay == 0
     assert read(weight_decay="0.1", optimizer="adamw").weight_decay == 0.1
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
-def test_another_optimizer_is_fine_with_a_preset_that_decays(optimizer: str) -> None:
+def test_optimizer_without_weight_decay_ignores_that_of_the_preset(optimizer: str) -> None:
     assert PRESETS["default"]["weight_decay"] > 0
     assert read(optimizer=optimizer).weight_decay == 0
 
@@ -228,22 +234,22 @@ def test_another_optimizer_is_fine_with_a_preset_that_decays(optimizer: str) -> 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"refit": "on", "ensemble": "2"}, "--refit: is for one network; say --ensemble 1 as well"),
-        ({"positive": "yes"}, "--positive: is for a threshold; there is no --threshold"),
+        ({"refit": "on", "ensemble": "2"}, "--refit: is for one network; add --ensemble 1"),
+        ({"positive": "yes"}, "--positive: needs --threshold, whose class it names"),
         ({"cv": "1"}, "--cv: is 1, expected 0 for none, or at least 2 folds"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(flags, message: str) -> None:
+def test_contradicting_settings_are_rejected(flags, message: str) -> None:
     with pytest.raises(SettingError, match=message):
         read(**flags)
 
 
-def test_a_kind_is_stated_by_column_which_may_hold_an_equals_sign() -> None:
+def test_column_of_a_kind_may_contain_an_equals_sign() -> None:
     settings = read(kind=("zip=category", "a=b=number"))
     assert column_kinds(settings.kind) == {"zip": Kind.CATEGORY, "a=b": Kind.NUMBER}
 
 
-def test_kinds_stand_in_a_file_as_a_list(write) -> None:
+def test_kinds_in_a_file_are_a_list(write) -> None:
     assert read(write('kind = ["zip=category"]')).kind == ("zip=category",)
 
 
@@ -253,11 +259,26 @@ def test_every_default_is_within_its_own_limits() -> None:
         if isinstance(setting.default, tuple)
         else str(setting.default)
         for setting in fields(Settings)
-        if setting.name not in {*NEEDED, "drop", "kind"}
+        if setting.name not in {*REQUIRED, "drop", "kind"}
     }
     assert read(**defaults) == read()
 
 
 @pytest.mark.parametrize("name", ["a", "0", "bodymass", "v1.2_final-B", "n" * 100])
-def test_names_may_be_what_the_contract_allows(name: str) -> None:
+def test_valid_model_names_are_accepted(name: str) -> None:
     assert read(name=name).name == name
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_model_name_is_made_from_the_tables_file_name(name: str | None) -> None:
+    assert read(table="data/My Sales.csv.gz", name=name).model_name == "my-sales"
+
+
+def test_stated_model_name_overrides_the_file_name() -> None:
+    assert read(table="sales.csv", name="mine").model_name == "mine"
+
+
+@pytest.mark.parametrize("table", ["---.csv", "表.csv"])
+def test_file_name_without_a_valid_character_requires_a_name(table: str) -> None:
+    with pytest.raises(SettingError, match=r"--name: is required, because the file name of"):
+        read(table=table, name=None)

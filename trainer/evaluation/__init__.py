@@ -1,1 +1,1 @@
-"""Scores and baselines: arrays in, arrays out. Never draws, prints or reads files."""
+"""Scores, intervals, curves and baselines: arrays in, arrays out. No drawing, no files."""

@@ -1,4 +1,4 @@
-"""Calibration: whether rows that are answered with a probability of 0.8 are right in 8 of 10 cases."""
+"""Calibration: whether predictions with a probability of 0.8 are right in 8 of 10 cases."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 15
-"""As in Guo et al. 2017, so that figures can be compared with published ones."""
+"""As in Guo et al. 2017, so that errors are comparable with published ones."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Rows by the probability of their likeliest class, in bins of one width from 0 to 1.
+    """Confidence and accuracy of rows, binned by the probability of the most likely class.
 
-    A bin holds its upper edge. All arrays are (bins,); what an empty bin has no value for is NaN.
+    The bins have equal width, from 0 to 1, and include their upper edge. All arrays are (bins,).
 
     Attributes:
-        counts: int64, rows in each bin.
-        confidence: float64, their mean probability.
-        accuracy: float64, the share of them whose likeliest class is right.
+        counts: rows of each bin, int64.
+        confidence: mean probability of the most likely class, float64; NaN in an empty bin.
+        accuracy: share of rows whose most likely class is right, float64; NaN in an empty bin.
     """
 
     counts: NDArray[np.int64]
@@ -29,7 +29,7 @@ class Reliability:
 
     @property
     def expected_calibration_error(self) -> float:
-        """The mean over rows of how far their bin's confidence is from its accuracy."""
+        """The mean over rows of the distance between their bin's confidence and accuracy."""
         filled = self.counts > 0
         gaps = np.abs(self.confidence - self.accuracy)[filled]
         return float(np.average(gaps, weights=self.counts[filled]))
@@ -38,35 +38,35 @@ class Reliability:
 def reliability(
     labels: NDArray[np.int64], probabilities: NDArray[np.floating], bins: int = BINS
 ) -> Reliability:
-    """How sure the answers are, beside how often they are right.
+    """Return confidence and accuracy by bin.
 
     Args:
-        labels: the true class of each row, (rows,); at least one row.
+        labels: true class indices, (rows,); at least one row.
         probabilities: (rows, classes).
-        bins: how many.
+        bins: number of bins.
     """
-    likeliest, places = winners(probabilities, bins)
-    right = likeliest == labels
-    counts = np.bincount(places, minlength=bins)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is what an empty bin has
-        sure = np.bincount(places, probabilities.max(axis=1), minlength=bins) / counts
-        accuracy = np.bincount(places, right, minlength=bins) / counts
-    return Reliability(counts, sure, accuracy)
+    predicted, bin_of_row = most_likely(probabilities, bins)
+    right = predicted == labels
+    counts = np.bincount(bin_of_row, minlength=bins)
+    with np.errstate(invalid="ignore"):  # 0 / 0 in empty bins gives NaN
+        confidence = np.bincount(bin_of_row, probabilities.max(axis=1), minlength=bins) / counts
+        accuracy = np.bincount(bin_of_row, right, minlength=bins) / counts
+    return Reliability(counts, confidence, accuracy)
 
 
-def winners(
+def most_likely(
     probabilities: NDArray[np.floating], bins: int = BINS
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The likeliest class of each row, (rows,), and the bin of its probability, (rows,)."""
-    places = np.ceil(probabilities.max(axis=1).astype(np.float64) * bins).astype(np.int64) - 1
-    return probabilities.argmax(axis=1), places.clip(0, bins - 1)
+    """Return each row's most likely class, (rows,), and the bin of its probability, (rows,)."""
+    bin_of_row = np.ceil(probabilities.max(axis=1).astype(np.float64) * bins).astype(np.int64) - 1
+    return probabilities.argmax(axis=1), bin_of_row.clip(0, bins - 1)
 
 
 def expected_calibration_error(
     labels: NDArray[np.int64], probabilities: NDArray[np.floating]
 ) -> float:
-    """How far, in the mean, probabilities are from being right as often as they say: 0 is best.
+    """Return the mean distance between confidence and accuracy, over `BINS` bins; 0 is best.
 
-    Of the likeliest class, in `BINS` bins of one width (Guo et al. 2017, arXiv:1706.04599).
+    Of the most likely class (Guo et al. 2017, arXiv:1706.04599).
     """
     return reliability(labels, probabilities).expected_calibration_error

@@ -1,8 +1,8 @@
-"""What the answers depend on: one column, or two, taken through their values.
+"""Partial dependence on one feature, and predictions over a grid of two.
 
-Partial dependence (Friedman 2001, Greedy Function Approximation, section 8.2) is the mean answer to
-real rows when one column has the same value in all of them. It may show rows that can't be, where
-columns go together.
+Partial dependence (Friedman 2001, Greedy Function Approximation, section 8.2) is the mean prediction
+for real rows after one feature is set to the same value in all. With correlated features, some of
+these rows may be impossible.
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .importance import Predict, some
+from .importance import Predict, draw_rows
 
 ROWS = 200
-"""Rows in each mean: more move the curve by less than its line's width."""
+"""Most rows of each mean; more move the curve by less than its line's width."""
 
 POINTS = 24
-"""Values of a number at most."""
+"""Most values of a number."""
 
 LEVELS = 10
-"""Categories at most, the commonest ones."""
+"""Most levels of a category, the most frequent ones."""
 
-OUTER = 0.01
-"""Share of the rows at each end that is left out: a curve should not be drawn for one outlier."""
+TAIL = 0.01
+"""Share of the rows at each end that is left out, so that no outlier stretches the curve."""
 
 GRID = 72
-"""Points of a decision map along each side."""
+"""Points along each side of a decision map."""
 
 MARGIN = 0.03
-"""What is added to a map on each side, as a share of its width."""
+"""Space added to each side of a map, as a share of its width."""
 
 HIGHEST = np.finfo(np.float64).max / 4
+"""Limit of a map's values, so that sums of them do not overflow."""
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """The mean answers as one column takes value after value.
+    """The partial dependence on one feature.
 
     Attributes:
-        values: of the column: float64, ascending, or text, the commonest first, (points,).
-        probabilities: the mean of each class's probability, float64 (points, classes).
-        rows: how many rows each mean is over.
-        left_out: how many categories are not among the values.
+        values: of the feature, (points,): float64 ascending, or text, the most frequent first.
+        probabilities: mean probability of each class, float64 (points, classes).
+        rows: rows of each mean.
+        left_out: number of levels that are not among the values.
     """
 
     values: NDArray[Any]
@@ -56,11 +57,11 @@ class Dependence:
 
 @dataclass(frozen=True)
 class DecisionMap:
-    """The answers over a rectangle of two numbers.
+    """The predictions over a grid of two number features.
 
     Attributes:
-        x: values of the first column, float64 (points,).
-        y: values of the second column, float64 (points,).
+        x: values of the first feature, float64 (points,).
+        y: values of the second feature, float64 (points,).
         probabilities: (points of y, points of x, classes).
     """
 
@@ -69,23 +70,23 @@ class DecisionMap:
     probabilities: NDArray[np.floating]
 
     def margins(self, threshold: tuple[int, float] | None = None) -> NDArray[np.float64]:
-        """By how much each class is ahead of all others, (points of y, points of x, classes).
+        """Return each class's lead over the other classes, (points of y, points of x, classes).
 
-        It is above 0 where the class is answered.
+        The lead is above 0 where the class is predicted.
 
         Args:
-            threshold: of two classes, the place of one and from which probability on it is
-                answered, if that is not the likeliest class.
+            threshold: index of a class, and the probability from which it is predicted; the most
+                likely class is predicted where None.
         """
         p = self.probabilities.astype(np.float64)
         if threshold:
-            place, value = threshold
-            ahead = p[:, :, place] - value
-            signs = np.where(np.arange(p.shape[2]) == place, 1, -1)
-            return ahead[:, :, None] * signs
+            index, value = threshold
+            lead = p[:, :, index] - value
+            signs = np.where(np.arange(p.shape[2]) == index, 1, -1)
+            return lead[:, :, None] * signs
         second, first = np.sort(p, axis=2)[:, :, -2:].transpose(2, 0, 1)
-        best = np.where(p == first[:, :, None], second[:, :, None], first[:, :, None])
-        margins: NDArray[np.float64] = p - best
+        best_other = np.where(p == first[:, :, None], second[:, :, None], first[:, :, None])
+        margins: NDArray[np.float64] = p - best_other
         return margins
 
 
@@ -93,76 +94,76 @@ def partial_dependence(
     predict: Predict,
     numbers: NDArray[np.float64],
     categories: NDArray[Any],
-    column: int,
+    index: int,
     rng: np.random.Generator,
 ) -> Dependence:
-    """The dependence on one column.
+    """Return the partial dependence on one feature.
 
     Args:
         predict: the model.
         numbers: (rows, numbers).
         categories: (rows, categories).
-        column: counted through the numbers, then through the categories; known in at least one row.
-        rng: picks the rows, where there are more than are needed.
+        index: of the feature, counted through numbers, then categories; at least one row has a
+            value.
+        rng: draws the rows if there are more than `ROWS`.
     """
-    rows = some(len(numbers), ROWS, rng)
-    which = int(column >= numbers.shape[1])
-    place = column - which * numbers.shape[1]
+    rows = draw_rows(len(numbers), ROWS, rng)
+    kind = int(index >= numbers.shape[1])  # 0 for a number, 1 for a category
+    column = index - kind * numbers.shape[1]
     left_out = 0
-    if which:
-        values, left_out = _commonest(categories[:, place])
+    if kind:
+        values, left_out = _most_frequent(categories[:, column])
     else:
-        values = _range(numbers[:, place])
+        values = _grid_of_numbers(numbers[:, column])
     parts = [np.repeat(part[None, rows], len(values), axis=0) for part in (numbers, categories)]
-    parts[which][:, :, place] = values[:, None]
+    parts[kind][:, :, column] = values[:, None]
     flat = [part.reshape(len(values) * len(rows), part.shape[2]) for part in parts]
-    answers = predict(*flat).astype(np.float64)
-    return Dependence(
-        values, answers.reshape(len(values), len(rows), -1).mean(axis=1), len(rows), left_out
-    )
+    probabilities = predict(*flat).astype(np.float64)
+    means = probabilities.reshape(len(values), len(rows), -1).mean(axis=1)
+    return Dependence(values, means, len(rows), left_out)
 
 
 def decision_map(predict: Predict, numbers: NDArray[np.float64]) -> DecisionMap:
-    """The answers over all that two number columns have been, (rows, 2), but for outliers.
+    """Return the predictions over the range of two number features, without outliers.
 
     Args:
-        predict: a model of two number columns and no others.
-        numbers: real rows, each column with some that are known.
+        predict: a model of two number features.
+        numbers: real rows, (rows, 2), with at least one value in each column.
     """
-    x, y = (_axis(column) for column in numbers.T)
+    x, y = (_map_values(column) for column in numbers.T)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    answers = predict(grid, np.empty((len(grid), 0), dtype=object))
-    return DecisionMap(x, y, answers.reshape(len(y), len(x), -1))
+    probabilities = predict(grid, np.empty((len(grid), 0), dtype=object))
+    return DecisionMap(x, y, probabilities.reshape(len(y), len(x), -1))
 
 
-def _range(column: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values to take a number through: all if they are few, else evenly from end to end."""
+def _grid_of_numbers(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return all distinct values if they are few, otherwise `POINTS` evenly spaced values."""
     known = column[~np.isnan(column)]
-    different = np.unique(known)
-    if len(different) <= POINTS:
-        return different
-    low, high = _quantiles(known, OUTER)
+    distinct = np.unique(known)
+    if len(distinct) <= POINTS:
+        return distinct
+    low, high = _quantiles(known, TAIL)
     if not low < high:
-        return different[[0, -1]]
+        return distinct[[0, -1]]
     return 4 * np.linspace(low / 4, high / 4, POINTS)
 
 
-def _quantiles(known: NDArray[np.float64], outer: float) -> tuple[float, float]:
-    # Of the quarters, which is exact: what lies between two values of 1e308 may overflow.
-    low, high = 4 * np.quantile(known / 4, [outer, 1 - outer])
+def _quantiles(known: NDArray[np.float64], tail: float) -> tuple[float, float]:
+    # Quarters are exact; the difference of two values near 1e308 would overflow.
+    low, high = 4 * np.quantile(known / 4, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _axis(column: NDArray[np.float64]) -> NDArray[np.float64]:
+def _map_values(column: NDArray[np.float64]) -> NDArray[np.float64]:
     known = column[~np.isnan(column)]
-    # 0.2 %: of a map people expect to see nearly all of the points.
-    low, high = (edge / 4 for edge in _quantiles(known, OUTER / 5))
+    # A fifth of the tail of a curve, because a map shows points, and readers expect nearly all.
+    low, high = (edge / 4 for edge in _quantiles(known, TAIL / 5))
     margin = (high - low) * MARGIN or 0.5
     return 4 * np.linspace(low - margin, high + margin, GRID).clip(-HIGHEST, HIGHEST)
 
 
-def _commonest(column: NDArray[Any]) -> tuple[NDArray[Any], int]:
-    """The commonest texts, ties in the order of their letters, and how many others there are."""
+def _most_frequent(column: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Return the most frequent texts, ties in alphabetical order, and the number of the others."""
     counts = Counter(text for text in column.tolist() if text)
     texts = sorted(counts, key=lambda text: (-counts[text], text))
     values = np.empty(min(len(texts), LEVELS), dtype=object)

@@ -1,7 +1,7 @@
-"""Scores of probabilities against the truth: arrays in, named figures out.
+"""Scores of predicted probabilities.
 
-Named and defined as in scikit-learn (``sklearn.metrics``), which is not used here because importing
-it takes longer than fitting a small table.
+Named and defined as in ``sklearn.metrics``. scikit-learn is not used here, because importing it takes
+longer than fitting a small table.
 """
 
 from __future__ import annotations
@@ -14,30 +14,29 @@ from numpy.typing import NDArray
 from .calibration import expected_calibration_error
 
 FEW_ROWS = 100
-"""Below this, all figures are rough."""
+"""Scores from fewer rows are rough."""
 
 SMALLEST = 1e-7
-"""Probabilities are held above this for the log loss, for a hard 0 would make it infinite."""
+"""Lower bound of probabilities in the log loss, because a 0 would make it infinite."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How good a set of predictions is.
+    """The scores of a set of predictions.
 
-    The log loss, the calibration error and the Brier score are better when smaller, the others when
-    larger.
+    Lower is better for log loss, calibration error and Brier score; higher for the others.
 
     Attributes:
-        rows: how many rows were scored.
-        accuracy: share of rows whose likeliest class is right.
-        balanced_accuracy: the mean of each class's share of right rows.
+        rows: number of scored rows.
+        accuracy: share of right predictions.
+        balanced_accuracy: mean of each class's share of right predictions.
         log_loss: mean of -log of the true class's probability, in nats.
-        macro_f1: the mean of each class's F1.
-        roc_auc: the mean over classes of one-against-the-rest; NaN where no class can be scored.
-        expected_calibration_error: how far probabilities are from being right as often as they
-            say, by the likeliest class.
-        brier_score: mean squared distance of the probabilities from the truth, from 0 to 2; half of
-            that for two classes.
+        macro_f1: mean of each class's F1.
+        roc_auc: mean over classes of one against the rest; NaN if all rows are of one class.
+        expected_calibration_error: mean distance between probability and accuracy of the most
+            likely class.
+        brier_score: mean squared error of the probabilities, from 0 to 2; half of it for two
+            classes.
         confusion: rows by true class and predicted class, int64 (classes, classes).
     """
 
@@ -57,12 +56,12 @@ def score(
     probabilities: NDArray[np.floating],
     predicted: NDArray[np.int64] | None = None,
 ) -> Scores:
-    """The scores of one set of predictions.
+    """Return the scores of a set of predictions.
 
     Args:
-        labels: the true class of each row, (rows,); at least one row.
-        probabilities: (rows, classes), each row summing to one.
-        predicted: the class answered for each row, (rows,); the likeliest one where None.
+        labels: true class indices, (rows,); at least one row.
+        probabilities: (rows, classes); each row sums to 1.
+        predicted: predicted class indices, (rows,); the most likely classes where None.
     """
     rows, classes = probabilities.shape
     if predicted is None:
@@ -70,13 +69,13 @@ def score(
     counts = np.bincount(labels * classes + predicted, minlength=classes**2)
     confusion = counts.reshape(classes, classes)
     right, true = confusion.diagonal(), confusion.sum(axis=1)
-    # Of the classes that occur: one that has no row in a small test part has no share either.
+    # Means are over the classes that occur: a class without a test row has no recall.
     occurs = true > 0
     return Scores(
         rows=rows,
         accuracy=float(right.sum() / rows),
         balanced_accuracy=float(np.mean(right[occurs] / true[occurs])),
-        log_loss=float(-np.mean(np.log(held(probabilities)[np.arange(rows), labels]))),
+        log_loss=float(-np.mean(np.log(above_zero(probabilities)[np.arange(rows), labels]))),
         macro_f1=float(np.mean((2 * right / (true + confusion.sum(axis=0)).clip(1))[occurs])),
         roc_auc=_roc_auc(labels, probabilities),
         expected_calibration_error=expected_calibration_error(labels, probabilities),
@@ -85,20 +84,20 @@ def score(
     )
 
 
-def held(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The same held above `SMALLEST`, for logarithms; float64 (rows, classes), rows sum to one."""
-    found: NDArray[np.float64] = np.clip(probabilities.astype(np.float64), SMALLEST, 1)
-    found /= found.sum(axis=1, keepdims=True)
-    return found
+def above_zero(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the probabilities clipped to `SMALLEST` and normalized, float64 (rows, classes)."""
+    clipped: NDArray[np.float64] = np.clip(probabilities.astype(np.float64), SMALLEST, 1)
+    clipped /= clipped.sum(axis=1, keepdims=True)
+    return clipped
 
 
 def squared_errors(
     labels: NDArray[np.int64], probabilities: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Each row's part in the Brier score (Brier 1950), float64 (rows,).
+    """Return each row's summand of the Brier score (Brier 1950), float64 (rows,).
 
-    For two classes it is the square for one of them, as the score is used since, else the sum of
-    the squares for all.
+    With two classes it is the squared error of one class, as in scikit-learn, otherwise the sum of
+    the squared errors of all classes.
     """
     rows, classes = probabilities.shape
     p = probabilities.astype(np.float64)
@@ -109,7 +108,7 @@ def squared_errors(
 
 
 def _roc_auc(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:
-    """Mean one-against-the-rest area over the classes that some rows have and some have not."""
+    """Return the mean one-against-the-rest area; NaN if all rows are of one class."""
     areas = [
         _area(labels == c, probabilities[:, c])
         for c in range(probabilities.shape[1])
@@ -119,11 +118,12 @@ def _roc_auc(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> 
 
 
 def _area(positive: NDArray[np.bool_], values: NDArray[np.floating]) -> float:
-    """The share of pairs of a positive and another row that ``values`` rank rightly, ties half.
+    """Return the area under the ROC curve, by the ranks of Mann and Whitney.
 
-    Which is the area under the curve, by the ranks of Mann and Whitney.
+    It is the share of pairs of a positive and another row that ``values`` rank right; ties count
+    half.
     """
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    _, rank_of_row, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[rank_of_row]
     n = np.count_nonzero(positive)
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(values) - n)))

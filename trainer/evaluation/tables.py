@@ -12,12 +12,12 @@ from .intervals import LEVEL, Resamples
 from .scores import Scores
 
 SHOWN_CLASSES = 15
-"""A wider confusion matrix would wrap in most terminals; the model file has it whole."""
+"""Most classes of a printed confusion matrix, so that lines fit a terminal."""
 
 SHOWN_CHARACTERS = 24
-"""A longer name is cut off in a table; the model file has it whole."""
+"""Most characters of a printed name."""
 
-COLUMNS = {
+SCORES = {
     "accuracy": "accuracy",
     "balanced": "balanced_accuracy",
     "log loss": "log_loss",
@@ -25,21 +25,21 @@ COLUMNS = {
     "ROC AUC": "roc_auc",
     "ECE": "expected_calibration_error",
 }
-"""Headings and the scores below them."""
+"""Headings of the printed scores."""
 
 
 def scores_table(
     scores: Mapping[str, Scores], resamples: Mapping[str, Resamples] | None = None
 ) -> str:
-    """One line of figures for each name, above its intervals where it has resamples."""
+    """Return a table with a line for each name, and its intervals below if it has resamples."""
     rows = []
     for name, line in scores.items():
-        rows.append([name, *_figures(getattr(line, column) for column in COLUMNS.values())])
+        rows.append([name, *_figures(getattr(line, column) for column in SCORES.values())])
         if resamples and name in resamples:
-            found = [resamples[name].interval(column) for column in COLUMNS.values()]
-            rows.append([f"  {LEVEL:.0%} from", *_figures(one.lower for one in found)])
-            rows.append(["  to", *_figures(one.upper for one in found)])
-    return aligned([["", *COLUMNS], *rows])
+            intervals = [resamples[name].interval(column) for column in SCORES.values()]
+            rows.append([f"  {LEVEL:.0%} from", *_figures(one.lower for one in intervals)])
+            rows.append(["  to", *_figures(one.upper for one in intervals)])
+    return aligned([["", *SCORES], *rows])
 
 
 def _figures(values: Iterable[float]) -> list[str]:
@@ -47,15 +47,15 @@ def _figures(values: Iterable[float]) -> list[str]:
 
 
 def spread_table(spread: Mapping[str, tuple[float, float]]) -> str:
-    """One line for each score: its mean and its standard deviation."""
-    rows = [[heading, *_figures(spread[attribute])] for heading, attribute in COLUMNS.items()]
+    """Return a table with mean and standard deviation of each score."""
+    rows = [[heading, *_figures(spread[attribute])] for heading, attribute in SCORES.items()]
     return aligned([["", "mean", "spread"], *rows])
 
 
 def confusion_table(confusion: NDArray[np.int64], classes: Sequence[str]) -> str:
-    """True classes down, predicted classes across."""
+    """Return the confusion matrix as a table: true classes down, predicted classes across."""
     if len(classes) > SHOWN_CLASSES:
-        return f"(confusion matrix of {len(classes)} classes: see the model file)"
+        return f"(The confusion matrix of {len(classes)} classes is in the model file.)"
     names = [shortened(name) for name in classes]
     rows = [
         [name, *(f"{count:,}" for count in counts)]
@@ -65,17 +65,20 @@ def confusion_table(confusion: NDArray[np.int64], classes: Sequence[str]) -> str
 
 
 def shortened(name: str, most: int = SHOWN_CHARACTERS) -> str:
-    """A name from a table as a cell shows it: on one line, and cut off where it is long.
+    """Return a name on one line of at most ``most`` characters.
 
-    What can't be printed, such as a sign that turns the direction of writing, shows as a mark.
+    Unprintable characters, such as one that turns the writing direction, become a replacement
+    character.
     """
     line = " ".join(name.split())
-    line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    line = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line
+    )
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Cells in columns: the first to the left, the others to the right."""
+    """Return the cells as text in columns, the first left-aligned, the others right-aligned."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()

@@ -1,7 +1,7 @@
-"""The model file: written, compared with the network, published. The contract's other half."""
+"""The model file: written, compared with the network, published, opened and inspected."""
 
 import os
 
-# Read when onnxruntime is imported. From 1.31 on it reports to its makers unless this is set, and
-# keeps files for that in the home directory.
+# onnxruntime reads this at import. From 1.31 on it sends telemetry unless this is set, and writes
+# files to the home directory.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,4 +1,4 @@
-"""What a model file says of itself, as text for a terminal."""
+"""Describes a model file as text for a terminal, from its metadata and graph."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ FIGURES = ("accuracy", "balanced_accuracy", "log_loss", "macro_f1", "roc_auc")
 
 
 def inspection(path: Path) -> str:
-    """Signature, scores, training facts and graph of a model file.
+    """Return signature, scores, training facts and graph of a model file.
 
     Raises:
-        ExportError: when there is no such file, or it is no ONNX model.
+        ExportError: the file can't be read, is not an ONNX model, or has invalid metadata.
     """
     _, model = read_model(path)
     sections = [f"{path}: {path.stat().st_size:,} bytes, ONNX IR version {model.ir_version}"]
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if "pigeonhole" in metadata:  # else entries of these names, if any, mean something else
+    if "pigeonhole" in metadata:  # in other files, entries of these names may mean anything
         sections += [
             _section(path, key, metadata[key], text)
             for key, text in SECTIONS.items()
@@ -46,30 +46,32 @@ def _section(path: Path, key: str, entry: str, text: Callable[[Any], str]) -> st
     try:
         return text(json.loads(entry))
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise ExportError(f"{path}: its metadata {key!r} is not as the contract has it") from None
+        raise ExportError(
+            f"{path}: the metadata {key!r} does not follow the contract in models/README.md"
+        ) from None
 
 
 def _signature(signature: dict[str, Any]) -> str:
-    rows = [["feature", "kind", "required", "seen in training"]]
+    rows = [["feature", "kind", "required", "training values"]]
     for feature in signature["features"]:
-        seen = _listed(list(feature.get("categories", {})), SHOWN_CATEGORIES)
+        values = _listed(list(feature.get("categories", {})), SHOWN_CATEGORIES)
         if "minimum" in feature:
-            shown = moment_text if feature["kind"] == Kind.DATETIME else _number
-            seen = f"{shown(feature['minimum'])} to {shown(feature['maximum'])}"
+            text = moment_text if feature["kind"] == Kind.DATETIME else _number
+            values = f"{text(feature['minimum'])} to {text(feature['maximum'])}"
         required = "yes" if feature["required"] else "no"
-        rows.append([shortened(feature["name"]), feature["kind"], required, seen])
+        rows.append([shortened(feature["name"]), feature["kind"], required, values])
     lines = [f"Classes: {_listed(signature['classes'], SHOWN_CLASSES)}"]
     if threshold := signature.get("threshold"):
         name, value = shortened(threshold["class"]), threshold["value"]
         lines.append(
-            f"Threshold: {name} from a probability of {value:.4f} on, for the best "
+            f"Threshold: predicts {name} from a probability of {value:.4f} on, chosen for "
             f"{threshold['metric']}"
         )
     return "\n".join([*lines, aligned(rows)])
 
 
 def _number(value: float) -> str:
-    """Six digits, and those of a whole number all."""
+    """Return a number with six significant digits; an integer with all its digits."""
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 2**53 else f"{value:g}"
 
 
@@ -95,11 +97,11 @@ def _training(training: dict[str, Any]) -> str:
         **{f"{package} version": text for package, text in training["versions"].items()},
     }
     width = max(map(len, facts))
-    shown = {
+    texts = {
         name: ", ".join(map(str, value)) if isinstance(value, list) else value
         for name, value in facts.items()
     }
-    return "Training:\n" + "\n".join(f"  {k.ljust(width)}  {v}" for k, v in shown.items())
+    return "Training:\n" + "\n".join(f"  {k.ljust(width)}  {v}" for k, v in texts.items())
 
 
 SECTIONS: dict[str, Callable[[Any], str]] = {
@@ -107,15 +109,15 @@ SECTIONS: dict[str, Callable[[Any], str]] = {
     "evaluation": _evaluation,
     "training": _training,
 }
-"""The entries of the metadata that are shown, in this order."""
+"""The metadata entries of the text, in order."""
 
 
 def _graph(model: onnx.ModelProto) -> str:
-    """What it computes with: every array with its shape, and the operators in order."""
+    """Return the shape of every array, and the operators in order."""
     arrays = [
         f"  {constant.name}: {' x '.join(map(str, constant.dims))}"
         for constant in model.graph.initializer
-        if math.prod(constant.dims) > 1  # a single number, such as a bound, tells little
+        if math.prod(constant.dims) > 1  # single numbers, such as bounds, are left out
     ]
     operators = ", ".join(node.op_type for node in model.graph.node)
     return "\n".join(["Graph:", *arrays, f"  operators: {operators}"])

@@ -1,4 +1,4 @@
-"""A fitted classifier as one ONNX file: the graph, and the metadata that the contract asks for."""
+"""Writes a fitted classifier as one ONNX file: the graph, and the metadata of the contract."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from ..graph import Graph
 from .parity import ExportedModel
 
 FORMAT_VERSION = 1
-"""The contract's version that this trainer writes."""
+"""The version of the contract."""
 
 BINS = 10
-"""Bins of a number in the reference, equally full in training."""
+"""Bins of a number in the reference, each with the same share of the training rows."""
 
 REFERENCE_CATEGORIES = 1000
-"""Categories of one column counted in the reference at most, the commonest first."""
+"""Most levels of a category in the reference, the most frequent ones."""
 
 GOLDEN_ROWS = 10
-"""Golden rows at most."""
+"""Most golden rows."""
 
 FEWEST_GOLDEN_ROWS = 3
 
 
 def export(classifier: FittedClassifier, metadata: Mapping[str, Any]) -> bytes:
-    """The model file's bytes.
+    """Return the bytes of the model file.
 
     Args:
-        classifier: what to write.
-        metadata: plain values by key; each becomes JSON text.
+        classifier: the classifier to write.
+        metadata: values by key; each is written as JSON.
 
     Raises:
-        ExportError: when onnx's checker refuses the file.
+        ExportError: onnx's checker rejects the file.
     """
     graph = Graph("pigeonhole")
     classifier.emit(graph)
@@ -54,15 +54,15 @@ def export(classifier: FittedClassifier, metadata: Mapping[str, Any]) -> bytes:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"onnx's checker refuses the file: {error}") from error
+        raise ExportError(f"onnx's checker rejects the file: {error}") from error
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
 def signature(classifier: FittedClassifier, training: Examples) -> dict[str, Any]:
-    """What a row must look like, and what training saw of each feature."""
+    """Return features, classes and threshold, with the training range or levels of each feature."""
     schema = classifier.schema
-    numbers = dict(zip((f.name for f in schema.numbers), range(len(schema.numbers)), strict=True))
+    numbers = {f.name: i for i, f in enumerate(schema.numbers)}
     categories = {f.name: i for i, f in enumerate(schema.categories)}
     features = []
     for feature in schema.features:
@@ -74,7 +74,7 @@ def signature(classifier: FittedClassifier, training: Examples) -> dict[str, Any
         if feature.format:
             facts["format"] = feature.format
         if feature.kind is Kind.CATEGORY:
-            facts["categories"] = _counted(training.categories[:, categories[feature.name]])
+            facts["categories"] = _level_counts(training.categories[:, categories[feature.name]])
         else:
             column = training.numbers[:, numbers[feature.name]]
             if not np.isnan(column).all():
@@ -84,28 +84,28 @@ def signature(classifier: FittedClassifier, training: Examples) -> dict[str, Any
                 center = classifier.preprocessor.numeric.center[numbers[feature.name]]
                 facts["default"] = float(center)
         features.append(facts)
-    stated: dict[str, Any] = {"features": features, "classes": list(schema.classes)}
+    contract: dict[str, Any] = {"features": features, "classes": list(schema.classes)}
     if threshold := classifier.threshold:
-        stated["threshold"] = {
+        contract["threshold"] = {
             "class": schema.classes[threshold.positive],
             "value": threshold.value,
             "metric": threshold.metric,
         }
-    return stated
+    return contract
 
 
 def reference(classifier: FittedClassifier, training: Examples) -> dict[str, Any]:
-    """What training rows looked like, to compare traffic with later.
+    """Return the distribution of the training rows, to compare requests with.
 
-    A number has bin edges, the outer ones left open, and the count in each bin; a category the
-    count of each level; both the share that is missing.
+    A number has inner bin edges and the count of each bin. A category has the count of each level.
+    Both have the share of missing values.
     """
     schema = classifier.schema
     features: dict[str, Any] = {}
     for feature, values in zip(schema.numbers, training.numbers.T, strict=True):
         known = values[~np.isnan(values)]
         inner = np.linspace(0, 1, BINS + 1)[1:-1]
-        # Of the quarters, which is exact: what lies between two values of 1e308 may overflow.
+        # Quarters are exact; the difference of two values near 1e308 would overflow.
         edges = np.unique(4 * np.quantile(known / 4, inner)) if len(known) else np.empty(0)
         counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
         features[feature.name] = {
@@ -115,7 +115,7 @@ def reference(classifier: FittedClassifier, training: Examples) -> dict[str, Any
         }
     for feature, texts in zip(schema.categories, training.categories.T, strict=True):
         features[feature.name] = {
-            "counts": dict(islice(_counted(texts).items(), REFERENCE_CATEGORIES)),
+            "counts": dict(islice(_level_counts(texts).items(), REFERENCE_CATEGORIES)),
             "missing": float(np.mean(texts == "")),
         }
     shares = np.bincount(training.labels, minlength=len(schema.classes)) / len(training)
@@ -132,48 +132,47 @@ def evaluation(
     temperatures: Sequence[float],
     spread: Mapping[str, tuple[float, float]] | None,
 ) -> dict[str, Any]:
-    """The test part's scores, the baselines', and what else is known of how good it is.
+    """Return the scores on the test rows with those of the baselines and the cross-validation.
 
     Args:
-        scores: of the file on the test part.
-        baselines: of simple methods on the same rows.
-        temperatures: by which each member's answers were calibrated.
-        spread: mean and standard deviation of each score in a cross-validation, if there was one.
+        scores: of the file on the test rows.
+        baselines: scores of the baselines on the same rows, by name.
+        temperatures: the temperature of each member.
+        spread: mean and standard deviation of each score in the cross-validation, if any.
     """
-    found: dict[str, Any] = {
+    entries: dict[str, Any] = {
         "test": _scores(scores) | {"confusion": scores.confusion.tolist()},
         "baselines": {name: _scores(line) for name, line in baselines.items()},
         "temperatures": list(temperatures),
     }
     if spread:
-        found["cross_validation"] = {
+        entries["cross_validation"] = {
             name: {"mean": mean, "spread": deviation}
             for name, (mean, deviation) in spread.items()
-            if mean == mean  # noqa: PLR0124 - NaN is no JSON
+            if mean == mean  # noqa: PLR0124 - JSON has no NaN
         }
-    return found
+    return entries
 
 
 def golden_rows(
     classifier: FittedClassifier, exported: ExportedModel, training: Examples
 ) -> list[dict[str, Any]]:
-    """Rows to replay when the file is loaded, with what the exported file answers to them.
+    """Return rows with the file's predictions, which the service replays at load time.
 
-    They are nobody's: each is the typical row of a class (its medians and commonest categories),
-    for a file that travels should not carry people's records. The last has every gap it may have.
+    Each is the typical row of a class, with medians and most frequent categories, so that the file
+    holds no real record. The last row lacks every value that is not required.
     """
     schema = classifier.schema
     present = np.unique(training.labels)[: GOLDEN_ROWS - 1]
     typical = [_typical(training.take(training.labels == c)) for c in present]
-    whole = _typical(training)
+    of_all = _typical(training)
     while len(typical) < FEWEST_GOLDEN_ROWS - 1:
-        typical.append(whole)
+        typical.append(of_all)
+    sparse_numbers = _required_only(schema.numbers, of_all[0], np.nan)
+    sparse_categories = _required_only(schema.categories, of_all[1], "")
     rows = Examples(
-        np.array([numbers for numbers, _ in typical] + [_gaps(schema.numbers, whole[0], np.nan)]),
-        np.array(
-            [texts for _, texts in typical] + [_gaps(schema.categories, whole[1], "")],
-            dtype=object,
-        ),
+        np.array([numbers for numbers, _ in typical] + [sparse_numbers]),
+        np.array([texts for _, texts in typical] + [sparse_categories], dtype=object),
         np.zeros(len(typical) + 1, dtype=np.int64),
     )
     labels, probabilities = exported.run(rows)
@@ -190,17 +189,18 @@ def golden_rows(
 
 
 def _typical(rows: Examples) -> tuple[list[float], list[str]]:
-    """The middle value of each number, one that was seen, and each column's commonest category."""
+    """Return the median of each number (an observed value), and each most frequent category."""
     numbers = []
     for column in rows.numbers.T:
         known = column[~np.isnan(column)]
         numbers.append(
             float(np.quantile(known, 0.5, method="lower")) if len(known) else float("nan")
         )
-    return numbers, [next(iter(_counted(column)), "") for column in rows.categories.T]
+    return numbers, [next(iter(_level_counts(column)), "") for column in rows.categories.T]
 
 
-def _gaps(features: tuple[Feature, ...], values: list[Any], missing: Any) -> list[Any]:
+def _required_only(features: tuple[Feature, ...], values: list[Any], missing: Any) -> list[Any]:
+    """Return the values of required features, and ``missing`` for the others."""
     return [
         value if feature.required else missing
         for feature, value in zip(features, values, strict=True)
@@ -208,7 +208,7 @@ def _gaps(features: tuple[Feature, ...], values: list[Any], missing: Any) -> lis
 
 
 def _raw_row(classifier: FittedClassifier, rows: Examples, index: int) -> dict[str, Any]:
-    """A row as a caller writes it in JSON: by name, what is missing left out."""
+    """Return a row as a client writes it in JSON: by name, without missing values."""
     schema = classifier.schema
     values: dict[str, Any] = {}
     for feature, number in zip(schema.numbers, rows.numbers[index].tolist(), strict=True):
@@ -221,7 +221,7 @@ def _raw_row(classifier: FittedClassifier, rows: Examples, index: int) -> dict[s
 
 
 def _raw_number(kind: Kind, number: float) -> Any:
-    """A number as a caller writes it in JSON."""
+    """Return a number as a client writes it in JSON."""
     if kind is Kind.BOOLEAN:
         return bool(number)
     if kind is Kind.DATETIME:
@@ -229,15 +229,15 @@ def _raw_number(kind: Kind, number: float) -> Any:
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
-def _counted(texts: NDArray[Any]) -> dict[str, int]:
-    """Each category with its count, the commonest first, ties in the order of their letters."""
+def _level_counts(texts: NDArray[Any]) -> dict[str, int]:
+    """Return the count of each level, the most frequent first, ties in alphabetical order."""
     counts = Counter(text for text in texts.tolist() if text)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _scores(scores: Scores) -> dict[str, Any]:
     figures = {k: v for k, v in vars(scores).items() if k != "confusion"}
-    return {k: None if v != v else v for k, v in figures.items()}  # noqa: PLR0124 - NaN is no JSON
+    return {k: None if v != v else v for k, v in figures.items()}  # noqa: PLR0124 - JSON has no NaN
 
 
 def _json(value: Any) -> str:

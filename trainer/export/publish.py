@@ -1,4 +1,4 @@
-"""Publishing: a model file becomes the next version of a model, whole or not at all."""
+"""Publishes a model file as the next version of a model; readers never see half a version."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,108 +18,124 @@ FILE = "model.onnx"
 REPORT = "report.html"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""What a model may be called: the contract's rule."""
+"""A valid model name, as in the contract."""
+
+NAME_CHARACTERS = 100
 
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
-"""What a version's folder is called: the contract's rule."""
+"""A valid name of a version's folder, as in the contract."""
 
 TRIES = 100
-"""Publishers that may get ahead of this one before it gives up."""
+"""How often `publish` takes the next version number after other runs took its number."""
+
+
+def name_from_file(table: str) -> str:
+    """Return a model name made from a table's file name; "" if no character of it is valid.
+
+    The name is the stem in lower case. Accents are removed, and other invalid characters become a
+    hyphen: ``Größe 2.csv.gz`` gives ``grosse-2``.
+    """
+    file = Path(table).name.lstrip(".").removesuffix(".gz")
+    decomposed = unicodedata.normalize("NFKD", Path(file).stem.casefold())
+    letters = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+    valid = re.sub(r"[^a-z0-9._-]+", "-", letters)
+    return valid.strip("._-")[:NAME_CHARACTERS].rstrip("._-")
 
 
 def check_writable(folder: Path, name: str) -> None:
-    """See whether `publish` could write, before there is anything to lose; nothing is made.
+    """Check before a fit that `publish` can write later; nothing is created.
 
     Raises:
-        ExportError: when the folder, or the one that it would be made in, can't be written.
+        ExportError: the model's folder, or its nearest existing parent, can't be written.
     """
     model = folder / name
-    there = next(path for path in (model, *model.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ExportError(f"{model} can't be written: {there} is no folder")
-    if not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
-        raise ExportError(f"{model} can't be written: Permission denied in {there}")
+    existing = next(path for path in (model, *model.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ExportError(f"{model} can't be written: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
+        raise ExportError(f"{model} can't be written: Permission denied in {existing}")
 
 
 def publish(
-    content: bytes, folder: Path, name: str, beside: Mapping[str, bytes] | None = None
+    content: bytes, folder: Path, name: str, extra_files: Mapping[str, bytes] | None = None
 ) -> Path:
     """Write a model file as the next version of ``name`` and return its path.
 
-    Where the newest version is this very file already, that one is returned, and only such files
-    are written beside it as are missing: the same run twice makes one version.
+    If the newest version holds the same bytes, its path is returned, and only missing extra files
+    are written: the same run twice makes one version.
 
-    It is written aside, flushed to the disk and renamed, so a reader of the folder sees all of it
-    or nothing. ``model.onnx.sha256`` beside it is for ``sha256sum -c`` and for the service.
+    The version is written to a temporary folder, flushed to disk and renamed, so that readers see
+    all of it or nothing. The service and ``sha256sum -c`` read ``model.onnx.sha256`` beside it.
 
     Args:
-        content: the bytes of the file.
-        folder: the model folder; made where it is missing.
-        name: the model's name, as `NAME` has it.
-        beside: other files of this version, by name; nobody but people reads them.
+        content: the bytes of the model file.
+        folder: the model folder; created if it is missing.
+        name: the model's name, see `NAME`.
+        extra_files: files for people, such as the report, by name.
 
     Raises:
-        ExportError: when the folder can't be written.
+        ExportError: the folder can't be written.
     """
-    model, others = folder / name, beside or {}
-    there = newest(model)
-    if there and _holds(there / FILE, content):
-        _complete(there, others)
-        return there / FILE
+    model, extra_files = folder / name, extra_files or {}
+    current = newest(model)
+    if current and _holds(current / FILE, content):
+        _write_missing(current, extra_files)
+        return current / FILE
     try:
         model.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=model))
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=model))
     except OSError as error:
         raise ExportError(f"{model} can't be written: {error.strerror}") from None
     try:
         digest = hashlib.sha256(content).hexdigest()
-        _write(aside / FILE, content)
-        _write(aside / f"{FILE}.sha256", f"{digest}  {FILE}\n".encode())
-        for other, text in others.items():
-            _write(aside / other, text)
-        aside.chmod(0o755)  # mkdtemp makes it private, but the service is somebody else
-        _flush_folder(aside)
-        version = _rename(aside, model)
+        _write(temporary / FILE, content)
+        _write(temporary / f"{FILE}.sha256", f"{digest}  {FILE}\n".encode())
+        for file, text in extra_files.items():
+            _write(temporary / file, text)
+        temporary.chmod(0o755)  # mkdtemp makes it private, but the service is another user
+        _flush_folder(temporary)
+        version = _rename(temporary, model)
     except OSError as error:
         raise ExportError(f"{model} can't be written: {error.strerror}") from None
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     _flush_folder(model)
     return version / FILE
 
 
 def newest(model: Path) -> Path | None:
-    """The folder of the newest version in a model's folder; None where there is none."""
+    """Return the folder of the newest version in a model's folder; None if there is none."""
     versions = (entry for entry in model.glob("*") if VERSION.fullmatch(entry.name))
     return max(versions, key=lambda entry: int(entry.name), default=None)
 
 
-def _complete(version: Path, others: Mapping[str, bytes]) -> None:
-    """Write the files that a version lacks, each whole or not at all."""
-    missing = {name: text for name, text in others.items() if not (version / name).exists()}
+def _write_missing(version: Path, extra_files: Mapping[str, bytes]) -> None:
+    """Write the files that a version lacks; readers never see half a file."""
+    missing = {name: text for name, text in extra_files.items() if not (version / name).exists()}
     if not missing:
         return
     try:
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=version) as aside:
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=version) as temporary:
             for name, text in missing.items():
-                _write(Path(aside) / name, text)
-                (Path(aside) / name).rename(version / name)
+                _write(Path(temporary) / name, text)
+                (Path(temporary) / name).rename(version / name)
     except OSError as error:
         raise ExportError(f"{version} can't be written: {error.strerror}") from None
 
 
-def _rename(aside: Path, model: Path) -> Path:
+def _rename(temporary: Path, model: Path) -> Path:
+    """Rename the folder to the next free version and return the new path."""
     for _ in range(TRIES):
-        there = newest(model)
-        version = model / str(int(there.name) + 1 if there else 1)
+        current = newest(model)
+        version = model / str(int(current.name) + 1 if current else 1)
         try:
-            aside.rename(version)
+            temporary.rename(version)
         except OSError:
             if not version.exists():
                 raise
             continue  # another run published this number first
         return version
-    raise ExportError(f"{model}: {TRIES} other runs published first")
+    raise ExportError(f"{model}: {TRIES} other runs took the next version first; try again")
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""A published model file, opened by what it says of itself: reads tables, answers their rows."""
+"""Opens a published model file: reads tables by its signature and predicts their rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..data.findings import Finding, counted
 from ..data.schema import Examples, Feature, Kind, Schema
 from ..data.table import digest, read_table
 from ..errors import ExportError, TableError
-from ..evaluation.intervals import Answers
+from ..evaluation.intervals import Predictions
 from ..evaluation.scores import Scores
 from ..evaluation.threshold import Threshold
 from .parity import ExportedModel
@@ -26,23 +26,21 @@ from .publish import VERSION
 from .reading import read_model
 
 FIGURES = tuple(field.name for field in dataclasses.fields(Scores) if field.type == "float")
-"""The scores that are one number."""
+"""The scores that are a single number."""
 
-LEARNED = (
-    "The model was fitted to most of these very rows: they tell less than rows that it never saw."
-)
+IS_TRAINING_TABLE = "This is the training table: its scores are too high, because the model was fitted to most rows."
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model file with the schema that its signature describes.
+    """A model file with the schema from its signature.
 
     Attributes:
         path: the file, as the user named it.
-        schema: its features, target and classes; the target is "" where the file names none.
+        schema: features, target and classes; the target is "" if the file names none.
         model: the file as the service runs it.
-        threshold: decides between two classes; None where the likeliest class is the answer.
-        metadata: its entries that are JSON, by key.
+        threshold: of a model of two classes; None if the most likely class is predicted.
+        metadata: the entries that are JSON, by key.
     """
 
     path: Path
@@ -53,11 +51,11 @@ class PublishedModel:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open a file that this trainer wrote, or another that follows its contract.
+        """Open a file that follows the contract in models/README.md.
 
         Raises:
-            ExportError: when there is no such file, it is no ONNX model, or its signature is
-                missing or not as the contract has it.
+            ExportError: the file can't be read, is not an ONNX model, or does not follow the
+                contract.
         """
         content, parsed = read_model(path)
         metadata = _metadata(path, parsed)
@@ -66,73 +64,73 @@ class PublishedModel:
             threshold = _threshold(metadata, schema)
         except (LookupError, TypeError, AttributeError, ValueError):
             raise ExportError(
-                f"{path}: its signature is not as the contract in models/README.md has it"
+                f"{path}: the signature does not follow the contract in models/README.md"
             ) from None
         outputs = {output.name for output in parsed.graph.output}
         inputs = {feed.name for feed in parsed.graph.input}
         if not {"label", "probabilities"} <= outputs or inputs - {"numbers", "categories"}:
             raise ExportError(
-                f"{path}: its inputs and outputs are not as the contract in models/README.md has "
-                "them; expected numbers and categories, label and probabilities"
+                f"{path}: the inputs and outputs do not follow the contract in models/README.md; "
+                "expected numbers and categories, label and probabilities"
             )
         return cls(path, schema, ExportedModel(content), threshold, metadata)
 
     def read(self, path: str, target: str = "") -> Encoded:
-        """Read a labeled table as the trainer reads it, by the signature of this file.
+        """Read a labeled table by the signature of this file.
 
         Args:
             path: the table.
-            target: the column that holds the class; the one that the file names where "".
+            target: the column that holds the class; where "", the target that the file names.
 
         Raises:
-            TableError: the table can't be read, a column is missing or can't be read, no row has a
-                label, or a label is none of the classes.
-            ExportError: the file names no target, and none was given.
+            TableError: the table or a column can't be read, a column is missing, no row has a
+                label, or a label is not one of the classes.
+            ExportError: neither the file nor ``target`` names the target.
         """
         target = target or self.schema.target
         if not target:
-            raise ExportError(f"{self.path} names no target; say which column holds the class")
+            raise ExportError(f"{self.path} names no target; name it with --target COLUMN")
         if target in {feature.name for feature in self.schema.features}:
             raise TableError(
-                "the model takes it for a feature, so it can't be the target",
+                "is a feature of the model, so it can't be the target",
                 path=path,
                 column=target,
             )
         schema = dataclasses.replace(self.schema, target=target)
         encoded = encode(read_table(path, [target]), schema)
-        findings = [*encoded.findings, *_gaps(schema, encoded.examples)]
-        if self._learned_from(path):
-            findings.insert(0, Finding("learned", None, LEARNED))
+        findings = [*encoded.findings, *_gap_findings(schema, encoded.examples)]
+        if self._is_training_table(path):
+            findings.insert(0, Finding("training table", None, IS_TRAINING_TABLE))
         return Encoded(encoded.examples, tuple(findings))
 
-    def _learned_from(self, table: str) -> bool:
-        """Whether it was fitted to this very table, as far as it tells."""
+    def _is_training_table(self, table: str) -> bool:
+        """Return whether the file was fitted to this table, by the digest in its metadata."""
         training = self.metadata.get("training")
         return isinstance(training, dict) and training.get("sha256") == digest(table)
 
     @property
     def name(self) -> str:
-        """The model's name, where the file lies in a model folder; else the file's."""
+        """The model's name if the file is in a model folder, otherwise the file's stem."""
         version, model = self.path.absolute().parent, self.path.absolute().parents[1]
         return model.name if VERSION.fullmatch(version.name) and model.name else self.path.stem
 
     @property
     def recorded(self) -> Scores | None:
-        """The scores of its test part when it was made, as far as the file tells them."""
+        """The scores on the test rows at export; None if the file has none."""
         try:
-            found = self.metadata["evaluation"]["test"]
+            entry = self.metadata["evaluation"]["test"]
             figures = {
-                name: float("nan") if found.get(name) is None else float(found[name])
+                name: float("nan") if entry.get(name) is None else float(entry[name])
                 for name in FIGURES
             }
-            confusion = np.array(found["confusion"], dtype=np.int64)
-            return Scores(rows=int(found["rows"]), confusion=confusion, **figures)
+            confusion = np.array(entry["confusion"], dtype=np.int64)
+            return Scores(rows=int(entry["rows"]), confusion=confusion, **figures)
         except (LookupError, TypeError, AttributeError, ValueError):
             return None
 
     @property
     def example(self) -> Mapping[str, Any] | None:
-        """The first of its golden rows, with the answer, if it has any."""
+        """The first golden row with its prediction; None if the file has none."""
         golden = self.metadata.get("golden")
         if isinstance(golden, list) and golden and isinstance(golden[0], dict):
             first: dict[str, Any] = golden[0]
@@ -140,14 +138,15 @@ class PublishedModel:
                 return first
         return None
 
-    def answers(self, examples: Examples) -> Answers:
-        """What the file says of these rows: its probabilities, and the classes that it answers."""
+    def predictions(self, examples: Examples) -> Predictions:
+        """Return the file's probabilities and predicted classes for these rows."""
         labels, probabilities = self.model.run(examples)
-        places = {name: place for place, name in enumerate(self.schema.classes)}
-        return Answers(probabilities, np.array([places[name] for name in labels], dtype=np.int64))
+        indices = {name: index for index, name in enumerate(self.schema.classes)}
+        predicted = np.array([indices[name] for name in labels], dtype=np.int64)
+        return Predictions(probabilities, predicted)
 
     def predict(self, examples: Examples) -> NDArray[np.float32]:
-        """The probability of each class for each row, float32 (rows, classes)."""
+        """Return the probability of each class, float32 (rows, classes)."""
         return self.model.run(examples)[1]
 
 
@@ -155,43 +154,43 @@ def _metadata(path: Path, parsed: onnx.ModelProto) -> dict[str, Any]:
     entries = {entry.key: entry.value for entry in parsed.metadata_props}
     if not {"pigeonhole", "signature"} <= set(entries):
         raise ExportError(
-            f"{path} has no signature, so there is no telling which columns it takes; expected a "
-            "file that this trainer wrote"
+            f"{path} has no signature, so its features are unknown; expected a file that this trainer "
+            "wrote"
         )
-    found = {}
+    metadata = {}
     for key, text in entries.items():
         try:
-            found[key] = json.loads(text)
+            metadata[key] = json.loads(text)
         except ValueError:
-            continue  # somebody else's entry; what is needed of ours is missed where it is used
-    return found
+            continue  # an entry of another program; a missing entry of ours fails where it is used
+    return metadata
 
 
 def _schema(metadata: Mapping[str, Any]) -> Schema:
     signature = metadata["signature"]
     features = tuple(
         Feature(
-            str(stated["name"]),
-            Kind(stated["kind"]),
-            bool(stated["required"]),
-            stated.get("format"),
+            str(entry["name"]),
+            Kind(entry["kind"]),
+            bool(entry["required"]),
+            entry.get("format"),
         )
-        for stated in signature["features"]
+        for entry in signature["features"]
     )
     target = metadata.get("training", {}).get("settings", {}).get("target", "")
     return Schema(features, str(target), tuple(map(str, signature["classes"])))
 
 
 def _threshold(metadata: Mapping[str, Any], schema: Schema) -> Threshold | None:
-    stated = metadata["signature"].get("threshold")
-    if not stated:
+    entry = metadata["signature"].get("threshold")
+    if not entry:
         return None
-    positive = schema.classes.index(str(stated["class"]))
-    return Threshold(positive, float(stated["value"]), str(stated.get("metric", "")))
+    positive = schema.classes.index(str(entry["class"]))
+    return Threshold(positive, float(entry["value"]), str(entry.get("metric", "")))
 
 
-def _gaps(schema: Schema, examples: Examples) -> list[Finding]:
-    """Rows that lack what the service asks for: it would refuse them, but they can be scored."""
+def _gap_findings(schema: Schema, examples: Examples) -> list[Finding]:
+    """Return a finding for each required feature that rows lack; the service would reject them."""
     missing = {
         feature: np.isnan(column)
         for feature, column in zip(schema.numbers, examples.numbers.T, strict=True)
@@ -203,8 +202,8 @@ def _gaps(schema: Schema, examples: Examples) -> list[Finding]:
         Finding(
             "required",
             feature.name,
-            f"Column {feature.name!r} is missing in {counted(int(gaps.sum()), 'row')}, which are "
-            "scored; training saw no gap there, and the service would refuse such rows.",
+            f"Column {feature.name!r} is missing in {counted(int(gaps.sum()), 'row')}. They are scored, "
+            "but the service rejects such rows, because the training rows have no missing values there.",
         )
         for feature, gaps in missing.items()
         if feature.required and gaps.any()

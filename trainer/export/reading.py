@@ -1,4 +1,4 @@
-"""A model file read from the disk."""
+"""Reads a model file from disk."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..errors import ExportError
 
 
 def read_model(path: Path) -> tuple[bytes, onnx.ModelProto]:
-    """A file's bytes, and what they hold.
+    """Return a file's bytes and the ONNX model in them.
 
     Raises:
-        ExportError: when there is no such file, or it is no ONNX model.
+        ExportError: the file can't be read, or is not an ONNX model.
     """
     try:
         content = path.read_bytes()
@@ -23,6 +23,6 @@ def read_model(path: Path) -> tuple[bytes, onnx.ModelProto]:
         raise ExportError(f"{path} can't be read: {error.strerror}") from None
     except (DecodeError, ValueError):
         model = onnx.ModelProto()
-    if not model.graph.node:  # an empty file, for one, reads as an empty model
-        raise ExportError(f"{path} is no ONNX model")
+    if not model.graph.node:  # an empty file, for example, parses as an empty model
+        raise ExportError(f"{path} is not an ONNX model")
     return content, model

@@ -1,1 +1,4 @@
-"""Fitting a network: the loop, early stopping, history, progress. Knows only the network."""
+"""Fitting a network: training loop, early stopping, calibration, history and progress bar.
+
+Knows the network; never tables, settings or files.
+"""

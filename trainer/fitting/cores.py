@@ -1,4 +1,4 @@
-"""How a fit shares out the processor's cores."""
+"""How a fit divides the processor cores among networks and matrix products."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from ..network.layers import Dense
 from ..network.sequential import Sequential
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Where a container's processes find their share of the processor (cgroup version 2)."""
+"""The processor quota of a container (cgroup version 2)."""
 
 WIDE = 128
-"""Units of the widest layer from which a fit makes use of more than one core.
+"""Units of the widest layer from which a fit uses more than one core.
 
-Several networks are then fitted side by side, one on each core, for Python runs one thread at a time
-between numpy's products: two of 256 units side by side took 1.03 times the time of one, but of 64
-units 3.3 times, and one after the other 2. And a single network's products are shared out over the
-cores: a step took 0.75 of its time with 128 units and 0.62 with 512, on two cores, and longer with 64.
-Beside another busy process that loses instead: there, `--ensemble` makes better use of the cores.
+Several wide networks are fitted in parallel, one on each core. Narrow networks are fitted one after
+the other, because Python runs one thread at a time between numpy's products: two networks of 64 units
+in parallel took 3.3 times the time of one, two of 256 units 1.03 times.
+
+A single wide network spreads its products over the cores: on two cores a step took 0.75 of its time
+with 128 units, 0.62 with 512, and longer with 64. It loses when another process is busy; there,
+``--ensemble`` uses the cores better.
 """
 
 
 def cores(quota: Path = QUOTA) -> int:
-    """Cores that this process may use, whole ones of a container's share; at least 1.
+    """Return how many cores this process may use, at least 1.
 
     Args:
-        quota: where the kernel tells the share, as microseconds of each period.
+        quota: file with the container's microseconds of processor time, and the period.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
@@ -41,28 +43,27 @@ def cores(quota: Path = QUOTA) -> int:
 
 
 def widest(network: Sequential) -> int:
-    """Units of its widest dense layer."""
+    """Return the units of the network's widest dense layer; 0 without one."""
     return max((layer.units for layer in network.layers if isinstance(layer, Dense)), default=0)
 
 
 def workers(network: Sequential, members: int) -> int:
-    """How many networks of that kind are fitted at the same time."""
+    """Return how many of ``members`` networks of this shape to fit in parallel."""
     return min(cores(), members) if widest(network) >= WIDE else 1
 
 
 @contextmanager
-def products_shared(network: Sequential, members: int = 1) -> Iterator[None]:
-    """Within it the products of one such network run on all cores, where that pays; else on one.
+def blas_threads(network: Sequential, members: int = 1) -> Iterator[None]:
+    """Set the threads of matrix products: all cores for a single wide network, otherwise 1.
 
     Args:
-        network: to be fitted.
-        members: networks like it that are fitted as well.
+        network: a network of the shape to fit.
+        members: how many such networks are fitted.
     """
-    alone = workers(network, members) == 1
     threads = 1
-    if alone and widest(network) >= WIDE:
-        # Never more than the library was told by its environment.
-        told = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-        threads = min(cores(), *told) if told else cores()
+    if workers(network, members) == 1 and widest(network) >= WIDE:
+        # Respect limits from the environment, such as OPENBLAS_NUM_THREADS.
+        limits = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        threads = min(cores(), *limits) if limits else cores()
     with threadpool_limits(threads, user_api="blas"):
         yield

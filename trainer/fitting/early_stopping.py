@@ -1,4 +1,4 @@
-"""Early stopping: the best weights are kept, and training ends when nothing gets better."""
+"""Early stopping: keep the best weights, and end the fit when the criterion stops improving."""
 
 from __future__ import annotations
 
@@ -13,41 +13,44 @@ from ..network.sequential import Epoch, Sequential
 from .temperature import calibrated_loss
 
 Criterion = Callable[[Epoch], float]
-"""A figure of an epoch; smaller is better."""
+"""The figure of an epoch by which epochs are compared; smaller is better."""
 
 Patience = Callable[[int], float]
-"""At the end of an epoch: how many without a better figure are too many."""
+"""The allowed epochs without improvement, given the number of the finished epoch."""
 
-SHARE = 0.6
-"""Of the epochs done: without a better figure in so many, the others bring none either."""
+PATIENT_SHARE = 0.6
+"""Share of the finished epochs without improvement after which further epochs brought none."""
 
 
-def patient_for_half(epochs: int) -> Patience:
-    """Through half of the epochs whatever happens; then as long as `SHARE` of those done.
+def patience_from_half(epochs: int) -> Patience:
+    """Return a patience that is infinite in the first half and then grows with the epochs done.
 
-    For a learning rate that rises and falls: while it is high every figure is worse, which says
-    nothing yet.
+    A schedule with cycles needs it: while the learning rate is high, the criterion gets worse for
+    a time in every fit.
+
+    Args:
+        epochs: the largest number of epochs of the fit.
     """
-    return lambda number: SHARE * number if number >= epochs / 2 else math.inf
+    return lambda number: PATIENT_SHARE * number if number >= epochs / 2 else math.inf
 
 
 class EarlyStopping:
-    """A callback that watches a figure of the validation rows: the loss, if none is given.
+    """A callback that keeps the best weights and stops the fit when patience is exhausted.
 
     Args:
-        network: whose weights are kept.
-        patience: epochs in a row without a better figure before it asks to stop, at least 1; or what
-            gives their number at an epoch.
-        min_delta: by how much a figure must be lower to count as better, at least 0.
-        criterion: the figure, smaller is better.
+        network: the network to watch.
+        patience: epochs in a row without improvement before the fit stops, at least 1; or a
+            function of the epoch's number.
+        min_delta: the smallest decrease that counts as an improvement, at least 0.
+        criterion: the figure to compare; the validation loss where None.
 
     Attributes:
         best: the epoch whose weights are kept; None before the first.
-        passed: number of the latest epoch that it has judged; 0 before the first.
-        exhausted: whether patience has come to its end.
+        latest: number of the latest compared epoch; 0 before the first.
+        exhausted: whether patience is exhausted.
 
     Raises:
-        ValueError: for a patience below 1 or a min_delta below 0.
+        ValueError: patience is below 1 or min_delta below 0.
     """
 
     def __init__(
@@ -63,58 +66,60 @@ class EarlyStopping:
             raise ValueError(f"min_delta is {min_delta}, expected at least 0")
         self._network, self._min_delta = network, min_delta
         self._patience = patience if callable(patience) else lambda _number: patience
-        self._criterion = criterion or _loss
-        self._kept: tuple[Epoch, NDArray[Any], NDArray[Any]] | None = None
-        self._best = math.inf
-        self.passed = 0
+        self._criterion = criterion or _validation_loss
+        self._snapshot: tuple[Epoch, NDArray[Any], NDArray[Any]] | None = None
+        self._best_figure = math.inf
+        self.latest = 0
         self.exhausted = False
 
     @property
     def best(self) -> Epoch | None:
-        """See the class."""
-        return self._kept[0] if self._kept else None
+        """The epoch whose weights are kept; None before the first."""
+        return self._snapshot[0] if self._snapshot else None
 
     def __call__(self, epoch: Epoch) -> bool:
-        """Keep the weights if they are the best so far; whether patience is at its end.
+        """Keep the weights if the epoch is the best; return whether patience is exhausted.
 
         Raises:
-            ValueError: for an epoch without a validation loss.
+            ValueError: the epoch has no validation loss.
         """
         figure = self._criterion(epoch)
-        if self.best is None or figure < self._best - self._min_delta:
-            self._best = figure
-            # One assignment, so that Ctrl-C can't leave an epoch beside another one's weights.
-            self._kept = epoch, self._network.parameters.copy(), self._network.statistics.copy()
+        if self.best is None or figure < self._best_figure - self._min_delta:
+            self._best_figure = figure
+            # One assignment, so that Ctrl-C can't leave an epoch with the weights of another.
+            self._snapshot = epoch, self._network.parameters.copy(), self._network.statistics.copy()
         else:
             self.exhausted = epoch.number - self.best.number >= self._patience(epoch.number)
-        self.passed = epoch.number
+        self.latest = epoch.number
         return self.exhausted
 
     def restore(self) -> None:
-        """Put the best weights and statistics back, if an epoch has ended yet."""
-        if self._kept:
-            _, self._network.parameters[...], self._network.statistics[...] = self._kept
+        """Put the best weights and statistics back, if an epoch has ended."""
+        if self._snapshot:
+            _, self._network.parameters[...], self._network.statistics[...] = self._snapshot
 
 
-def _loss(epoch: Epoch) -> float:
+def _validation_loss(epoch: Epoch) -> float:
     if epoch.validation_loss is None:
         raise ValueError("early stopping needs a validation loss: fit with validation_data")
     return epoch.validation_loss
 
 
 def _error(epoch: Epoch) -> float:
-    return 1 - epoch.validation_accuracy if epoch.validation_accuracy is not None else _loss(epoch)
+    if epoch.validation_accuracy is None:
+        return _validation_loss(epoch)
+    return 1 - epoch.validation_accuracy
 
 
 CRITERIA: dict[str, Callable[[Sequential, NDArray[np.int64]], Criterion]] = {
-    "loss": lambda _network, _labels: _loss,
+    "loss": lambda _network, _labels: _validation_loss,
     "error": lambda _network, _labels: _error,
     "calibrated_loss": lambda network, labels: (
         lambda _epoch: calibrated_loss(network.validation_outputs, labels)
     ),
 }
-"""Figures to choose an epoch by, from the network and the validation rows' labels.
+"""Makers of criteria by name, from the network and the validation labels.
 
-The loss is the one that is fitted, with its label smoothing; the calibrated loss is the log loss
-that a temperature would leave.
+``loss`` is the training loss on validation rows, with label smoothing. ``calibrated_loss`` is the log
+loss after calibration by a temperature.
 """

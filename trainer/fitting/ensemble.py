@@ -1,47 +1,44 @@
-"""Fits of networks that answer together, side by side where there are cores for them.
+"""Fits the members of an ensemble, each with its own validation part, and calibrates them.
 
-Each member leaves out a part of the rows, fits to the others and is measured by its part; so it ends
-with weights that were good for rows it has not seen, and calibrated: the temperature that suits
-these rows is part of its last layer.
+Each member holds out a part of the rows and is fitted to the others. Its part stops the fit, chooses
+the epoch and gives the temperature, which becomes part of the member's last layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial, reduce
-from threading import Event
+from functools import reduce
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TrainingError
-from ..network.sequential import Epoch, Sequential
-from .cores import products_shared, workers
-from .early_stopping import EarlyStopping
-from .fit import FitConfig, Rows, early_stopping, fit_network
+from ..network.sequential import Sequential
+from .cores import blas_threads, workers
+from .fit import FitConfig, NetworkFit, Rows, SplitRows
 from .history import INTERRUPTION, History
+from .parallel import run_parallel
+from .refit import Refit
 from .temperature import temperature
 
-Make = Callable[[np.random.Generator], Sequential]
-"""Makes a new network, compiled and with its first weights."""
+MakeNetwork = Callable[[np.random.Generator], Sequential]
+"""Makes a new compiled network with its first weights."""
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Networks that answer together, and what is known of them.
+class FittedMembers:
+    """The fitted networks of an ensemble.
 
     Attributes:
-        networks: calibrated, if that was asked for.
-        histories: of each network; of the first fit where there was a refit.
-        temperatures: by which each network's answers were divided; 1 where it was not asked for.
-        held_out: the probabilities of the rows that each member left out, part by part,
-            (rows, classes); by all members where they left out the same rows.
-        labels: the classes of these rows, (rows,).
-        saw_all: whether the networks together have been fitted to every row.
-        interrupted: whether Ctrl-C ended one of the fits.
+        networks: the members, calibrated if the configuration asks for it.
+        histories: the history of each member; with a refit, of the first fit.
+        temperatures: the temperature of each member; 1 without calibration.
+        held_out: probabilities of the validation rows, part by part, (rows, classes). A member
+            answers its own part. If all members hold out the same rows, their mean answers.
+        labels: class indices of these rows, (rows,).
+        trained_on_all_rows: whether every row was a training row of some member.
+        interrupted: whether Ctrl-C ended a fit.
     """
 
     networks: tuple[Sequential, ...]
@@ -54,205 +51,128 @@ class Fitted:
 
 
 def fit_members(
-    make: Make,
+    make: MakeNetwork,
     rows: Rows,
     parts: Sequence[NDArray[np.int64]],
-    plan: FitConfig,
+    config: FitConfig,
     rng: np.random.Generator,
     stream: TextIO | None = None,
-    *,
-    calibrate: bool = True,
-    refit: bool = False,
-) -> Fitted:
-    """Fit a network for each part: to the other rows, measured by the part.
+) -> FittedMembers:
+    """Fit one network per validation part, in parallel if the networks are wide.
+
+    With ``config.refit``, a second network is fitted to all rows up to the best epoch of the first
+    and replaces it. After Ctrl-C, the first network stays.
 
     Args:
-        make: a network.
-        rows: all of them.
-        parts: places of the rows that each member leaves out.
-        plan: of each fit.
+        make: makes a network.
+        rows: all rows.
+        parts: indices of the validation rows of each member.
+        config: of each fit.
         rng: draws first weights and shuffles.
-        stream: where the first member's progress is drawn.
-        calibrate: whether a temperature is sought for each.
-        refit: for a single member: whether a second network, fitted to all rows beside the first
-            and kept as of the epoch that was best for it, takes its place. After Ctrl-C it doesn't.
+        stream: the terminal of the progress bar, which shows the first member.
 
     Raises:
-        TrainingError: when a loss is no longer a finite number.
-        KeyboardInterrupt: by Ctrl-C before any member's first epoch has ended; later, the members
-            that have ended one are what comes out.
-        ValueError: for a refit of more than one member.
+        TrainingError: a loss is not finite.
+        KeyboardInterrupt: Ctrl-C before any member finished an epoch. Later, Ctrl-C ends the fits,
+            and the result holds the members that finished an epoch.
+        ValueError: a refit of more than one member.
     """
-    if refit and len(parts) > 1:
+    if config.refit and len(parts) > 1:
         raise ValueError(f"refit is for one member; there are {len(parts)}")
-    (x, y), seeds = rows, rng.spawn(2 * len(parts))
-    networks = [make(seed) for seed in seeds[::2]]
-    stopping = [
-        early_stopping(network, plan, y[part])
-        for network, part in zip(networks, parts, strict=True)
-    ]
-    fits = [
-        partial(
-            fit_network,
-            network,
-            rows,
-            (x[part], y[part]),
-            plan,
-            seed,
-            stream if place == 0 else None,
-            rows=np.setdiff1d(np.arange(len(y)), part),
-            stopping=stopping[place],
-        )
-        for place, (network, part, seed) in enumerate(
-            zip(networks, parts, seeds[1::2], strict=True)
-        )
-    ]
-    answering = networks
-    with products_shared(networks[0], len(parts) + refit):
-        if refit:
-            again, ended = make(rng.spawn(1)[0]), Event()
-            following = partial(_follow, again, rows, plan, rng.spawn(1)[0], stopping[0], ended)
-            leading = partial(_leading, fits[0], ended)
-            history, followed = _side_by_side([leading, following], networks[0])
-            if followed:
-                answering = [again]
-            elif history:  # Ctrl-C need not have met the first fit
-                history = replace(history, stopped_by=INTERRUPTION)
-            ends: list[History | None] = [history]
-        else:
-            ends = _side_by_side(fits, networks[0])
-    histories = [end for end in ends if end]
-    if not histories:
+    fits = _member_fits(make, rows, parts, config, rng, stream)
+    refit = None
+    if config.refit:
+        refit = Refit(make(rng.spawn(1)[0]), rows, config, rng.spawn(1)[0], fits[0])
+    histories = _run(fits, refit)
+    finished = [(fit, history) for fit, history in zip(fits, histories, strict=True) if history]
+    if not finished:
         raise KeyboardInterrupt
-    if len(histories) < len(ends):
-        networks = [network for network, end in zip(networks, ends, strict=True) if end]
-        parts = [part for part, end in zip(parts, ends, strict=True) if end]
-        answering = networks
-    temperatures, held_out = _calibrated(networks, rows, parts, calibrate)
-    if answering is not networks:
-        answering[0].apply_temperature(temperatures[0])
-    return Fitted(
-        tuple(answering),
-        tuple(histories),
-        tuple(temperatures),
-        held_out,
-        np.concatenate([y[part] for part in parts]),
-        trained_on_all_rows=answering is not networks or not len(left_out(parts)),
-        interrupted=len(histories) < len(ends)
-        or any(history.stopped_by == INTERRUPTION for history in histories),
+    return _calibrated(
+        [fit for fit, _ in finished],
+        [history for _, history in finished],
+        refit.network if refit and refit.succeeded else None,
+        config,
+        interrupted=len(finished) < len(fits)
+        or any(history.stopped_by == INTERRUPTION for _, history in finished),
     )
 
 
-def _calibrated(
-    networks: Sequence[Sequential],
-    rows: Rows,
-    parts: Sequence[NDArray[np.int64]],
-    calibrate: bool,
-) -> tuple[list[float], NDArray[Any]]:
-    """The temperatures, which are then the networks', and what these say of the rows left out."""
-    (x, y), temperatures = rows, [1.0] * len(parts)
-    if calibrate:
-        temperatures = [
-            temperature(network.predict(x[part]), y[part])
-            for network, part in zip(networks, parts, strict=True)
-        ]
-    for network, t in zip(networks, temperatures, strict=True):
-        network.apply_temperature(t)
-    held_out = [network.predict(x[part]) for network, part in zip(networks, parts, strict=True)]
-    if all(np.array_equal(part, parts[0]) for part in parts):  # none has seen them: all may answer
-        held_out = [np.mean(held_out, axis=0)] * len(parts)
-    return temperatures, np.concatenate(held_out)
-
-
-def left_out(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Places of the rows that every member leaves out."""
+def held_out_by_every_member(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return the indices of the rows that are in all of these parts."""
     return reduce(np.intersect1d, parts)
 
 
-def _leading(fit: Callable[..., History], ended: Event, halt: Event) -> History:
-    try:
-        return fit(halt=halt)
-    finally:
-        ended.set()
-
-
-def _follow(
-    network: Sequential,
+def _member_fits(
+    make: MakeNetwork,
     rows: Rows,
-    plan: FitConfig,
+    parts: Sequence[NDArray[np.int64]],
+    config: FitConfig,
     rng: np.random.Generator,
-    leader: EarlyStopping,
-    leader_ended: Event,
-    halt: Event,
-) -> bool:
-    """Fit to all rows, and end with the weights of the epoch that is best for the leader.
-
-    Returns:
-        Whether it got there: not, if it was halted before.
-    """
-    kept: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
-
-    def keep(epoch: Epoch) -> bool:
-        kept[epoch.number] = network.parameters.copy(), network.statistics.copy()
-        # In this order: what the leader has passed by when its best is looked up is settled.
-        ended, passed = leader_ended.is_set(), leader.passed
-        best = leader.best.number if leader.best else 0
-        for number in [n for n in kept if n < best or best < n <= passed]:
-            del kept[number]
-        return ended and epoch.number >= best
-
-    def check(_count: int) -> None:
-        if halt.is_set():
-            raise KeyboardInterrupt
-
-    try:
-        network.fit(
-            *rows,
-            epochs=plan.epochs,
-            batch_size=plan.batch_size,
-            rng=rng,
-            callbacks=(keep,),
-            on_batch=check,
+    stream: TextIO | None,
+) -> list[NetworkFit]:
+    """Return a fit of a new network for each part; the first one draws the progress bar."""
+    generators = rng.spawn(2 * len(parts))
+    networks = [make(generator) for generator in generators[::2]]
+    return [
+        NetworkFit(
+            network,
+            SplitRows.holding_out(rows, part),
+            config,
+            shuffles,
+            stream if index == 0 else None,
         )
-    except KeyboardInterrupt:
-        return False
-    except TrainingError:
-        # It may have gone on beyond the epoch that counts: whether it did is only a matter of time.
-        leader_ended.wait()
-        if leader.best is None or leader.best.number not in kept:
-            raise
-    leader_ended.wait()
-    best = leader.best.number if leader.best else 0
-    if best in kept:
-        network.parameters[...], network.statistics[...] = kept[best]
-    return best in kept
+        for index, (network, part, shuffles) in enumerate(
+            zip(networks, parts, generators[1::2], strict=True)
+        )
+    ]
 
 
-def _side_by_side(fits: Sequence[Callable[..., Any]], network: Sequential) -> list[Any]:
-    """The answers of fits of networks like that one, each told by an event when to halt.
-
-    Ctrl-C reaches only the thread that waits here; it halts the fits, which answer with what they
-    have. None is the answer of those that have nothing yet.
-
-    Raises:
-        TrainingError: the first one's of those that failed; the others are halted then.
-    """
-    halt, futures = Event(), list[Future[Any]]()
-    with ThreadPoolExecutor(workers(network, len(fits))) as pool:
-        try:
-            for fit in fits:
-                futures.append(pool.submit(fit, halt=halt))  # Ctrl-C may come as early as this
-            return [future.result() for future in futures]
-        except KeyboardInterrupt:
-            halt.set()
-            unasked = [None] * (len(fits) - len(futures))
-            return [_answer(future) for future in futures] + unasked
-        finally:
-            halt.set()
+def _run(fits: Sequence[NetworkFit], refit: Refit | None) -> list[History | None]:
+    """Run the fits and return the history of each; None for a fit that ended without an epoch."""
+    network, count = fits[0].network, len(fits) + bool(refit)
+    tasks = [refit.run_leader, refit.run] if refit else [fit.run for fit in fits]
+    with blas_threads(network, count):
+        histories: list[History | None] = run_parallel(tasks, workers(network, count))[: len(fits)]
+    if refit and not refit.succeeded:  # Ctrl-C may have ended only the refit
+        return [one and replace(one, stopped_by=INTERRUPTION) for one in histories]
+    return histories
 
 
-def _answer(halted: Future[Any]) -> Any:
-    try:
-        return halted.result()
-    except KeyboardInterrupt:
-        return None
+def _calibrated(
+    fits: Sequence[NetworkFit],
+    histories: Sequence[History],
+    refitted: Sequential | None,
+    config: FitConfig,
+    *,
+    interrupted: bool,
+) -> FittedMembers:
+    """Apply the temperatures and return the members; ``refitted`` replaces the only one."""
+    temperatures = [_temperature(fit) if config.calibrate else 1.0 for fit in fits]
+    for fit, t in zip(fits, temperatures, strict=True):
+        fit.network.apply_temperature(t)
+    if refitted:
+        refitted.apply_temperature(temperatures[0])
+    parts = [fit.rows.validation for fit in fits]
+    return FittedMembers(
+        networks=(refitted,) if refitted else tuple(fit.network for fit in fits),
+        histories=tuple(histories),
+        temperatures=tuple(temperatures),
+        held_out=_held_out(fits),
+        labels=np.concatenate([fit.rows.y[fit.rows.validation] for fit in fits]),
+        trained_on_all_rows=bool(refitted) or not len(held_out_by_every_member(parts)),
+        interrupted=interrupted,
+    )
+
+
+def _temperature(fit: NetworkFit) -> float:
+    x, y = fit.rows.validation_rows
+    return temperature(fit.network.predict(x), y)
+
+
+def _held_out(fits: Sequence[NetworkFit]) -> NDArray[Any]:
+    """Return the probabilities of the validation rows, see `FittedMembers`."""
+    answers = [fit.network.predict(fit.rows.validation_rows[0]) for fit in fits]
+    first = fits[0].rows.validation
+    if all(np.array_equal(fit.rows.validation, first) for fit in fits):
+        answers = [np.mean(answers, axis=0)] * len(fits)
+    return np.concatenate(answers)

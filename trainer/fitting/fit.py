@@ -1,20 +1,18 @@
-"""A whole fit: mini-batches, early stopping, progress, and a clean end by Ctrl-C."""
+"""The fit of one network: mini-batches, early stopping, progress bar and a clean end by Ctrl-C."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..network.sequential import Callback, Epoch, Sequential
-from .early_stopping import CRITERIA, EarlyStopping, patient_for_half
-from .history import ALL_EPOCHS, CALLBACK, INTERRUPTION, PATIENCE, History
+from .early_stopping import CRITERIA, EarlyStopping, patience_from_half
+from .history import CALLBACK, EPOCH_LIMIT, INTERRUPTION, PATIENCE, History
 from .progress import Progress
-
-__all__ = ["ALL_EPOCHS", "CALLBACK", "INTERRUPTION", "PATIENCE", "FitConfig", "Rows", "fit_network"]
 
 Rows = tuple[NDArray[Any], NDArray[np.int64]]
 """Network inputs (rows, inputs) and class indices (rows,)."""
@@ -22,95 +20,149 @@ Rows = tuple[NDArray[Any], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How a network is fitted.
+    """How networks are fitted.
 
     Attributes:
-        epochs: at most.
+        epochs: the largest number of passes over the training rows.
         batch_size: rows in a step.
-        patience: epochs without a better figure of the validation rows before it stops; 0 for
-            as long as `patient_for_half` has it.
-        select: that figure, one of `CRITERIA`.
+        patience: epochs without improvement before the fit stops; 0 for `patience_from_half`.
+        select: the validation criterion that chooses the epoch, one of `CRITERIA`.
+        calibrate: whether each network gets a temperature.
+        refit: whether a second network, fitted to all rows, replaces a single member.
     """
 
     epochs: int
     batch_size: int
     patience: int
     select: str = "loss"
+    calibrate: bool = True
+    refit: bool = False
 
 
-def fit_network(
-    network: Sequential,
-    training: Rows,
-    validation: Rows,
-    plan: FitConfig,
-    rng: np.random.Generator,
-    stream: TextIO | None = None,
-    *,
-    rows: NDArray[np.int64] | None = None,
-    stopping: EarlyStopping | None = None,
-    callbacks: tuple[Callback, ...] = (),
-    halt: Event | None = None,
-) -> History:
-    """Fit a compiled network; it ends with its best weights, whatever ended the fit.
+@dataclass(frozen=True)
+class SplitRows:
+    """Rows of one fit, with the indices of its training and validation rows.
+
+    Attributes:
+        x: network inputs, (rows, inputs).
+        y: class indices, (rows,).
+        training: indices of the training rows, (training rows,).
+        validation: indices of the validation rows, (validation rows,).
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    training: NDArray[np.int64]
+    validation: NDArray[np.int64]
+
+    @classmethod
+    def holding_out(cls, rows: Rows, validation: NDArray[np.int64]) -> Self:
+        """Return the rows with ``validation`` held out and all others for training."""
+        x, y = rows
+        return cls(x, y, np.setdiff1d(np.arange(len(y)), validation), validation)
+
+    @property
+    def validation_rows(self) -> Rows:
+        """A copy of the validation rows."""
+        return self.x[self.validation], self.y[self.validation]
+
+
+class NetworkFit:
+    """A fit of one compiled network.
 
     Args:
-        network: is changed.
-        training: fitted to.
-        validation: measured by.
-        plan: how.
-        rng: shuffles.
-        stream: where progress is drawn, if it is a terminal.
-        rows: places of the training rows to be fitted to; all where None.
-        stopping: of this network; made by the plan where None.
-        callbacks: told of each epoch after the others.
-        halt: set by another thread, ends the fit like Ctrl-C.
+        network: the network; the fit changes it.
+        rows: training and validation rows.
+        config: epochs, batch size, patience and criterion.
+        rng: shuffles the training rows.
+        stream: the terminal of the progress bar; None for no bar.
+        callbacks: called after early stopping with each epoch.
 
-    Raises:
-        TrainingError: when the loss is no longer a finite number.
-        KeyboardInterrupt: by Ctrl-C before the first epoch has ended.
-        ValueError: for arrays or numbers that can't be used.
+    Attributes:
+        network: as given.
+        rows: as given.
+        stopping: the early stopping of this fit.
     """
-    stopping = stopping or early_stopping(network, plan, validation[1])
-    seen: list[Epoch] = []
 
-    def record(epoch: Epoch) -> bool:
-        seen.append(epoch)
-        return False
+    def __init__(
+        self,
+        network: Sequential,
+        rows: SplitRows,
+        config: FitConfig,
+        rng: np.random.Generator,
+        stream: TextIO | None = None,
+        callbacks: tuple[Callback, ...] = (),
+    ) -> None:
+        self.network, self.rows = network, rows
+        self.stopping = early_stopping(network, config, rows.y[rows.validation])
+        self._config, self._rng, self._stream = config, rng, stream
+        self._callbacks = callbacks
 
-    with Progress(plan.epochs, len(training[0] if rows is None else rows), stream) as progress:
+    def run(self, halt: Event | None = None) -> History:
+        """Fit the network, restore its best weights and return the history.
+
+        Args:
+            halt: another thread sets it to end the fit as Ctrl-C does.
+
+        Raises:
+            TrainingError: a loss is not finite.
+            KeyboardInterrupt: Ctrl-C or ``halt`` before the end of the first epoch.
+            ValueError: arrays or numbers are invalid.
+        """
+        epochs: list[Epoch] = []
+        try:
+            self._train(epochs, halt)
+            stopped_by = self._stopped_by(len(epochs))
+        except KeyboardInterrupt:
+            if self.stopping.best is None:
+                raise
+            stopped_by = INTERRUPTION
+        finally:
+            self.stopping.restore()
+        best = self.stopping.best
+        return History.of(epochs, best.number if best else 0, stopped_by)
+
+    def _train(self, epochs: list[Epoch], halt: Event | None) -> None:
+        """Run the epochs and append each to ``epochs``."""
+
+        def record(epoch: Epoch) -> bool:
+            epochs.append(epoch)
+            return False
 
         def advance(count: int) -> None:
             if halt and halt.is_set():
                 raise KeyboardInterrupt
             progress.advance(count)
 
-        try:
-            network.fit(
-                *training,
-                epochs=plan.epochs,
-                batch_size=plan.batch_size,
-                rng=rng,
-                rows=rows,
-                validation_data=validation,
-                # Recorded first: whatever is the best epoch is then in the history.
-                callbacks=(record, stopping, progress, *callbacks),
+        config, rows = self._config, self.rows
+        with Progress(config.epochs, len(rows.training), self._stream) as progress:
+            self.network.fit(
+                *(rows.x, rows.y),
+                epochs=config.epochs,
+                batch_size=config.batch_size,
+                rng=self._rng,
+                rows=rows.training,
+                validation_data=rows.validation_rows,
+                # Recorded first, so that the history always holds the best epoch.
+                callbacks=(record, self.stopping, progress, *self._callbacks),
                 on_batch=advance,
             )
-            ended_early = PATIENCE if stopping.exhausted else CALLBACK
-            stopped_by = ALL_EPOCHS if len(seen) == plan.epochs else ended_early
-        except KeyboardInterrupt:
-            if stopping.best is None:
-                raise
-            stopped_by = INTERRUPTION
-        finally:
-            stopping.restore()
-    best = stopping.best
-    return History.of(seen, best.number if best else 0, stopped_by)
+
+    def _stopped_by(self, epochs: int) -> str:
+        if epochs == self._config.epochs:
+            return EPOCH_LIMIT
+        return PATIENCE if self.stopping.exhausted else CALLBACK
 
 
 def early_stopping(
-    network: Sequential, plan: FitConfig, labels: NDArray[np.int64]
+    network: Sequential, config: FitConfig, labels: NDArray[np.int64]
 ) -> EarlyStopping:
-    """The plan's early stopping of a network, measured by validation rows with these labels."""
-    patience = plan.patience or patient_for_half(plan.epochs)
-    return EarlyStopping(network, patience, criterion=CRITERIA[plan.select](network, labels))
+    """Return the early stopping that ``config`` asks for.
+
+    Args:
+        network: the network to watch.
+        config: patience and criterion.
+        labels: class indices of the validation rows, (rows,).
+    """
+    patience = config.patience or patience_from_half(config.epochs)
+    return EarlyStopping(network, patience, criterion=CRITERIA[config.select](network, labels))

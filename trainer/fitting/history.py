@@ -1,4 +1,4 @@
-"""What a fit came to, epoch by epoch, as plain data."""
+"""The figures of a fit, epoch by epoch, as arrays."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from ..network.sequential import Epoch
 
 PATIENCE = "patience"
-ALL_EPOCHS = "all epochs"
+EPOCH_LIMIT = "the epoch limit"
 INTERRUPTION = "interruption"
 CALLBACK = "a callback"
-"""What may end a fit: "stopped by ..."."""
+"""What stops a fit; each completes the words "stopped by"."""
 
 
 @dataclass(frozen=True)
 class History:
-    """Figures of each finished epoch, all float64 (epochs,).
+    """Figures of each finished epoch, float64 (epochs,).
 
     Attributes:
-        loss: mean over the epoch's rows.
-        validation_loss: after each epoch; NaN without validation rows.
-        validation_accuracy: the same, from 0 to 1.
-        learning_rate: at each epoch's last step.
-        seconds: each epoch's.
-        best_epoch: the one whose weights were restored, from 1.
+        loss: mean training loss.
+        validation_loss: validation loss after the epoch; NaN without validation rows.
+        validation_accuracy: validation accuracy after the epoch, from 0 to 1; NaN without rows.
+        learning_rate: learning rate of the epoch's last step.
+        seconds: duration of the epoch.
+        best_epoch: number of the epoch whose weights were restored, from 1.
         stopped_by: one of the four constants above.
     """
 
@@ -42,13 +42,13 @@ class History:
 
     @classmethod
     def of(cls, epochs: Sequence[Epoch], best_epoch: int, stopped_by: str) -> Self:
-        """The epochs' figures as arrays."""
-        named = {
-            # float64 makes NaN of None.
+        """Return the history of these epochs."""
+        figures = {
+            # float64 turns None into NaN.
             name: np.array([getattr(epoch, name) for epoch in epochs], dtype=np.float64)
             for name in (
                 *("loss", "validation_loss", "validation_accuracy"),
                 *("learning_rate", "seconds"),
             )
         }
-        return cls(**named, best_epoch=best_epoch, stopped_by=stopped_by)
+        return cls(**figures, best_epoch=best_epoch, stopped_by=stopped_by)

@@ -1,4 +1,4 @@
-"""The progress bar: moves with every batch, with the figures that tell how it is going."""
+"""The progress bar of a fit: moves with every batch and shows the figures of the last epoch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tqdm import tqdm
 from ..network.sequential import Epoch
 
 FORMAT = "{desc} |{bar}| {percentage:3.0f}% [{elapsed}<{remaining}{postfix}]"
-"""The time left is what all epochs would take: patience may end them sooner."""
+"""The remaining time is that of all epochs; early stopping may end the fit sooner."""
 
 
 class Progress:
-    """A callback that draws a bar while it is entered; quiet where the stream is no terminal.
+    """A callback and context manager that draws a progress bar on a terminal.
 
     Args:
-        epochs: how many there are at most.
-        rows: training rows, each seen once an epoch.
-        stream: where it is drawn; nowhere where None.
+        epochs: the largest number of epochs.
+        rows: training rows of an epoch.
+        stream: where to draw; nothing is drawn for None or a stream that is not a terminal.
     """
 
     def __init__(self, epochs: int, rows: int, stream: TextIO | None) -> None:
@@ -35,11 +35,11 @@ class Progress:
         )
 
     def advance(self, rows: int) -> None:
-        """Move on by a batch; a redraw waits until one is due."""
+        """Move the bar by a batch of ``rows``; tqdm limits how often it redraws."""
         self._bar.update(rows)
 
     def __call__(self, epoch: Epoch) -> bool:
-        """Show an epoch's figures; never asks to stop."""
+        """Show the epoch's figures; return False, because the bar never stops a fit."""
         figures = {"loss": f"{epoch.loss:.4f}"}
         if epoch.validation_loss is not None:
             figures["validation loss"] = f"{epoch.validation_loss:.4f}"
@@ -52,7 +52,7 @@ class Progress:
         return f"epoch {finished}/{self._epochs}"
 
     def __enter__(self) -> Self:
-        """Show the bar."""
+        """Return the bar."""
         return self
 
     def __exit__(
@@ -61,5 +61,5 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Take the bar away, whatever ended the fit."""
+        """Remove the bar from the terminal."""
         self._bar.close()

@@ -1,5 +1,5 @@
-"""The report: one HTML file for people. Draws and writes what `trainer.evaluation` works out.
+"""The report: one HTML file for people, with the figures that ``trainer.evaluation`` computes.
 
-The only place that knows matplotlib and Jinja; both take a while to import, so nothing imports this
-before there is a report to write.
+Only this package imports matplotlib and Jinja. Both take a while to import, so other modules import
+this package when there is a report to write.
 """

@@ -1,4 +1,4 @@
-"""The figures of a report: worked out here, drawn elsewhere."""
+"""Computes the figures of a report; charts and page only read them."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from ..evaluation.calibration import Reliability, reliability
 from ..evaluation.curves import Curve, precision_recall_curve, roc_curve
 from ..evaluation.dependence import DecisionMap, Dependence, decision_map, partial_dependence
 from ..evaluation.importance import Importance, Predict, permutation_importance
-from ..evaluation.intervals import Answers, Interval, Resamples, bootstrap, interval
+from ..evaluation.intervals import Interval, Predictions, Resamples, bootstrap, interval
 from ..evaluation.scores import Scores, score
 from .inputs import ReportInputs
 
 SEED = 0
-"""Of every draw, so that the same evidence makes the same report."""
+"""Seed of all draws, so that the same inputs give the same report."""
 
 CURVES = 6
-"""Classes that have curves: more can't be told apart."""
+"""Most classes with curves in one chart."""
 
-LEADING = 6
-"""Features whose partial dependence is shown, the most important ones."""
+DEPENDENCES = 6
+"""Features with partial dependence: the most important ones."""
 
-TWO = 2
+BINARY = 2
 
 
 @dataclass(frozen=True)
 class ClassCurves:
-    """One class against all others.
+    """The curves of one class against all others, with the model's own point.
 
     Attributes:
-        place: of the class.
-        roc: None where the test rows are all of the class or all of others.
-        precision_recall: None where no test row is of the class.
-        false_positive_rate: share of the other rows that are answered with the class.
-        recall: share of its rows that are answered with it.
-        precision: share of the rows answered with it that are of it; NaN where none are.
+        index: of the class.
+        roc: None if all test rows, or none, are of the class.
+        precision_recall: None if no test row is of the class.
+        false_positive_rate: share of the other rows that are predicted as the class.
+        recall: share of the class's rows that are predicted as the class.
+        precision: share of right rows among those predicted as the class; NaN without any.
     """
 
-    place: int
+    index: int
     roc: Curve | None
     precision_recall: Curve | None
     false_positive_rate: float
@@ -53,13 +53,13 @@ class ClassCurves:
 
 @dataclass(frozen=True)
 class BestBaseline:
-    """The best of the baselines, beside the model.
+    """The most accurate baseline, compared with the model.
 
     Attributes:
         name: of the baseline.
-        scores: the baseline's.
-        difference: of the accuracies, the model's less the baseline's.
-        interval: of that difference.
+        scores: of the baseline.
+        difference: accuracy of the model minus accuracy of the baseline.
+        interval: 95 % interval of the difference.
     """
 
     name: str
@@ -70,96 +70,95 @@ class BestBaseline:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is to be shown.
+    """The figures of a report.
 
     Attributes:
-        scores: the model's.
-        baselines: the baselines' by name.
-        resamples: of the model, then of each baseline, by name; "" is the model.
-        rival: the best baseline; None without any.
+        scores: of the model.
+        baselines: scores of the baselines, by name.
+        resamples: of each method, by name; the model has the name "".
+        best_baseline: None without baselines.
         reliability: of the model's probabilities.
-        curves: of some classes, the commonest ones first; of one, where there are two.
-        importance: of the columns, first numbers, then categories.
-        ranking: the columns, the most important first, int64 (columns,).
-        dependences: on leading columns, by their place.
-        map: the answers over both features, where there are just two and they are numbers.
+        curves: of the most frequent classes; with two classes, of one of them.
+        importance: of the features, first numbers, then categories.
+        ranking: indices of the features, the most important first, int64 (features,).
+        dependences: partial dependence on the most important features, by index.
+        decision_map: predictions over both features of a model of two numbers; None for others.
     """
 
     scores: Scores
     baselines: Mapping[str, Scores]
     resamples: Mapping[str, Resamples]
-    rival: BestBaseline | None
+    best_baseline: BestBaseline | None
     reliability: Reliability
     curves: tuple[ClassCurves, ...]
     importance: Importance
     ranking: NDArray[np.int64]
     dependences: Mapping[int, Dependence]
-    map: DecisionMap | None
+    decision_map: DecisionMap | None
+
+    @property
+    def accuracy_interval(self) -> Interval:
+        """The 95 % interval of the model's accuracy."""
+        return self.resamples[""].interval("accuracy")
 
 
-def analysis(evidence: ReportInputs) -> Analysis:
-    """Everything that a report shows in figures and charts."""
+def analyze(inputs: ReportInputs) -> Analysis:
+    """Return the figures of the tables and charts of a report."""
     rng = np.random.default_rng(SEED)
-    test, answers = evidence.test, evidence.answers
-    predict = _by_columns(evidence)
-    scores = score(test.labels, answers.probabilities, answers.predicted)
-    baselines = {name: score(test.labels, given) for name, given in evidence.baselines.items()}
-    methods = {"": answers} | {
-        name: Answers.likeliest(given) for name, given in evidence.baselines.items()
+    test, predictions = inputs.test, inputs.predictions
+    predict = _predict_columns(inputs)
+    scores = score(test.labels, predictions.probabilities, predictions.predicted)
+    baselines = {name: score(test.labels, p) for name, p in inputs.baselines.items()}
+    methods = {"": predictions} | {
+        name: Predictions.most_likely(p) for name, p in inputs.baselines.items()
     }
     resamples = bootstrap(test.labels, methods, rng)
     importance = permutation_importance(predict, test.numbers, test.categories, test.labels, rng)
     ranking = np.argsort(-importance.log_loss, kind="stable")
-    dependences: dict[int, Dependence] = {}
-    for column in ranking.tolist():
-        if len(dependences) < LEADING and _is_known(test, column):
-            dependences[column] = partial_dependence(
-                predict, test.numbers, test.categories, column, rng
-            )
     return Analysis(
         scores=scores,
         baselines=baselines,
         resamples=resamples,
-        rival=_rival(scores, baselines, resamples),
-        reliability=reliability(test.labels, answers.probabilities),
-        curves=tuple(_curves(evidence, place) for place in shown_classes(evidence, CURVES)),
+        best_baseline=_best_baseline(scores, baselines, resamples),
+        reliability=reliability(test.labels, predictions.probabilities),
+        curves=tuple(_curves(inputs, index) for index in shown_classes(inputs, CURVES)),
         importance=importance,
         ranking=ranking,
-        dependences=dependences,
-        map=_map(evidence, predict),
+        dependences=_dependences(test, ranking, predict, rng),
+        decision_map=_decision_map(inputs, predict),
     )
 
 
-def columns(schema: Schema) -> tuple[Feature, ...]:
-    """The features as their columns are counted: first the numbers, then the categories."""
+def ordered_features(schema: Schema) -> tuple[Feature, ...]:
+    """Return the features in the order of their indices: first numbers, then categories."""
     return schema.numbers + schema.categories
 
 
-def shown_classes(evidence: ReportInputs, most: int) -> list[int]:
-    """The places of the classes to show, the commonest in the test part first.
+def shown_classes(inputs: ReportInputs, most: int) -> list[int]:
+    """Return the indices of the classes to show, the most frequent test class first.
 
-    Of two classes it is the one that the threshold is for, or the rarer one: the other one's
-    figures follow from it.
+    With two classes, only one is shown, because the figures of the other follow from it: the
+    threshold's class, otherwise the rarer one.
     """
-    counts = np.bincount(evidence.test.labels, minlength=len(evidence.schema.classes))
-    if len(counts) == TWO:
+    counts = np.bincount(inputs.test.labels, minlength=len(inputs.schema.classes))
+    if len(counts) == BINARY:
         rarer = int(counts[1] <= counts[0])
-        return [evidence.threshold.positive if evidence.threshold else rarer]
+        return [inputs.threshold.positive if inputs.threshold else rarer]
     order: list[int] = np.argsort(-counts, kind="stable")[:most].tolist()
-    return [place for place in order if counts[place]]
+    return [index for index in order if counts[index]]
 
 
-def _by_columns(evidence: ReportInputs) -> Predict:
-    """The model as a function of columns; what the labels of such rows are, nobody asks."""
+def _predict_columns(inputs: ReportInputs) -> Predict:
+    """Return the model as a function of numbers and categories."""
 
     def predict(numbers: NDArray[np.float64], categories: NDArray[Any]) -> NDArray[np.floating]:
-        labels = np.zeros(len(numbers), dtype=np.int64)
-        return evidence.predict(Examples(numbers, categories, labels))
+        unused_labels = np.zeros(len(numbers), dtype=np.int64)
+        return inputs.predict(Examples(numbers, categories, unused_labels))
 
     return predict
 
 
-def _rival(
+def _best_baseline(
     scores: Scores, baselines: Mapping[str, Scores], resamples: Mapping[str, Resamples]
 ) -> BestBaseline | None:
     if not baselines:
@@ -174,39 +173,49 @@ def _rival(
     )
 
 
-def _curves(evidence: ReportInputs, place: int) -> ClassCurves:
-    positive = evidence.test.labels == place
-    answered = evidence.answers.predicted == place
-    values = evidence.answers.probabilities[:, place]
-    hits, count = int((positive & answered).sum()), int(positive.sum())
-    given = int(answered.sum())
-    others = len(positive) - count
+def _curves(inputs: ReportInputs, index: int) -> ClassCurves:
+    positive = inputs.test.labels == index
+    predicted = inputs.predictions.predicted == index
+    probabilities = inputs.predictions.probabilities[:, index]
+    hits, count = int((positive & predicted).sum()), int(positive.sum())
+    predictions, others = int(predicted.sum()), len(positive) - count
     return ClassCurves(
-        place,
-        roc_curve(positive, values) if 0 < count < len(positive) else None,
-        precision_recall_curve(positive, values) if count else None,
-        _share(given - hits, others),
-        _share(hits, count),
-        _share(hits, given),
+        index,
+        roc_curve(positive, probabilities) if 0 < count < len(positive) else None,
+        precision_recall_curve(positive, probabilities) if count else None,
+        _ratio(predictions - hits, others),
+        _ratio(hits, count),
+        _ratio(hits, predictions),
     )
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
+def _ratio(part: int, total: int) -> float:
+    return part / total if total else float("nan")
 
 
-def _is_known(rows: Examples, column: int) -> bool:
-    """Whether a column has a value in any of the rows."""
+def _dependences(
+    test: Examples, ranking: NDArray[np.int64], predict: Predict, rng: np.random.Generator
+) -> dict[int, Dependence]:
+    """Return the partial dependence on the most important features that have values."""
+    filled = [index for index in ranking.tolist() if _has_values(test, index)][:DEPENDENCES]
+    return {
+        index: partial_dependence(predict, test.numbers, test.categories, index, rng)
+        for index in filled
+    }
+
+
+def _has_values(rows: Examples, index: int) -> bool:
+    """Return whether a feature has a value in any of the rows."""
     width = rows.numbers.shape[1]
-    if column < width:
-        return not np.isnan(rows.numbers[:, column]).all()
-    return bool((rows.categories[:, column - width] != "").any())
+    if index < width:
+        return not np.isnan(rows.numbers[:, index]).all()
+    return bool((rows.categories[:, index - width] != "").any())
 
 
-def _map(evidence: ReportInputs, predict: Predict) -> DecisionMap | None:
-    kinds = [feature.kind for feature in evidence.schema.features]
-    if len(kinds) != TWO or not set(kinds) <= {Kind.NUMBER, Kind.DATETIME}:
+def _decision_map(inputs: ReportInputs, predict: Predict) -> DecisionMap | None:
+    kinds = [feature.kind for feature in inputs.schema.features]
+    if len(kinds) != BINARY or not set(kinds) <= {Kind.NUMBER, Kind.DATETIME}:
         return None
-    if not all(_is_known(evidence.test, column) for column in range(TWO)):
+    if not all(_has_values(inputs.test, index) for index in range(BINARY)):
         return None
-    return decision_map(predict, evidence.test.numbers)
+    return decision_map(predict, inputs.test.numbers)

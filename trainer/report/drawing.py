@@ -1,8 +1,7 @@
-"""Figures as SVG text for a page: colors that follow its style, text that stays text.
+"""Draws figures as SVG whose colors follow the page and whose text stays text.
 
-Figures are drawn in stand-in colors, each of which becomes a variable of the page's style sheet, so
-that one drawing serves light and dark. A unit of a figure is a pixel where it is shown at its own
-width.
+Figures are drawn in placeholder colors. Each placeholder becomes a variable of the page's style sheet,
+so one drawing serves light and dark. Sizes are in pixels of the page at the figure's own width.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ..data.cells.datetimes import DAY_S, FIRST_S, LAST_S, moment_text
 
 PIXELS_PER_INCH = 72
-"""Matplotlib's SVG is in points, of which the browser makes pixels of the page."""
+"""Matplotlib writes SVG in points; the browser shows each as a pixel of the page."""
 
 WIDTH = 340
-"""Of a chart: what a small phone has room for, so that text is never shrunk much."""
+"""Pixels of a chart: the width of a small phone, so that text is hardly scaled down."""
 
 VARIABLES = {
     name: f"#a1{place:04x}"
@@ -41,7 +40,7 @@ VARIABLES = {
         start=1,
     )
 }
-"""Variables of the style sheet, and the colors that stand in for them."""
+"""Variables of the style sheet, with their placeholder colors."""
 
 INK, QUIET, CARD, LINE, SHADE = (
     VARIABLES[name] for name in ("ink", "quiet", "card", "line", "shade")
@@ -57,22 +56,22 @@ DASHES: tuple[Any, ...] = (
     (0, (4, 1, 1, 1, 1, 1)),
     (0, (12, 3)),
 )
-"""One for each color: nothing is told by color alone."""
+"""A dash for each color, because color alone must not distinguish series."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
-"""The same for points."""
+"""A marker for each color, for the same reason."""
 
 FONT_SIZE = 13
 
 LEGEND_ROW = 19
-"""Pixels for a line of a legend."""
+"""Pixels of a line of a legend."""
 
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text that can be read and searched
-    "svg.hashsalt": "pigeonhole",  # the same names for the same shapes
-    "text.parse_math": False,  # a column may be called $x$
+    "svg.fonttype": "none",  # text stays searchable
+    "svg.hashsalt": "pigeonhole",  # the same figure gives the same ids
+    "text.parse_math": False,  # a column may be named $x$
     "axes.formatter.use_mathtext": False,
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same measures everywhere
+    "font.family": "DejaVu Sans",  # part of matplotlib, so layouts are the same everywhere
     "font.size": FONT_SIZE,
     "axes.labelsize": FONT_SIZE,
     "xtick.labelsize": FONT_SIZE,
@@ -107,17 +106,17 @@ STYLE: dict[Any, Any] = {
 }
 
 LARGEST = 1e12
-"""Beyond this, axes get three ticks of our own: matplotlib's arithmetic ends before float64's."""
+"""Larger values get two ticks of our own, because matplotlib's arithmetic overflows."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing for a page.
+    """A drawing with its title and caption.
 
     Attributes:
         title: what it shows.
         svg: the drawing.
-        note: how to read it; "" where that is plain.
+        note: how to read it; may be empty.
     """
 
     title: str
@@ -127,25 +126,25 @@ class Chart:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Within this, figures are drawn in the report's style, whatever the user's own is."""
+    """Draw figures in the report's style, regardless of the user's matplotlib settings."""
     with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
-        # A sign that matplotlib's font lacks is measured as a box; the reader's browser has it.
+        # Matplotlib measures characters that its font lacks as boxes; the browser has other fonts.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
         yield
 
 
 def figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure of a size in pixels."""
+    """Return an empty figure; height and width in pixels."""
     return Figure(figsize=(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH))
 
 
 def axes(
     drawn: Figure, left: float = 50, right: float = 22, top: float = 26, bottom: float = 44
 ) -> Axes:
-    """Axes within margins in pixels."""
+    """Return axes within margins, in pixels."""
     width, height = (side * PIXELS_PER_INCH for side in drawn.get_size_inches())
     box = (
         left / width,
@@ -157,7 +156,7 @@ def axes(
 
 
 def heading(drawn: Axes, text: str) -> None:
-    """What the upright axis shows: level, above it, where it can be read without turning."""
+    """Write the name of the y axis horizontally above it."""
     drawn.annotate(
         text,
         (0, 1),
@@ -169,24 +168,24 @@ def heading(drawn: Axes, text: str) -> None:
     )
 
 
-WHOLE = 1 + 1e-9
-"""A share of everything, rounding allowed for."""
+ONE = 1 + 1e-9
+"""A share of 1, with room for rounding."""
 
 
 def percent_axis(axis: Axis) -> None:
-    """Ticks from 0 to 1 as percent; one above has no meaning and no name."""
+    """Label ticks from 0 to 1 in percent; ticks above 1 have no label."""
     axis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{round(100 * value, 2):g} %" if value <= WHOLE else "")
+        FuncFormatter(lambda value, _: f"{round(100 * value, 2):g} %" if value <= ONE else "")
     )
 
 
 def value_axis(axis: Axis, values: Sequence[float], *, dates: bool) -> list[float]:
-    """Prepares an axis for these values, and says where they lie on it.
+    """Prepare an axis for these values and return their positions on it.
 
     Args:
-        axis: the level or the upright one.
+        axis: the x or y axis.
         values: at least one, finite.
-        dates: whether they are seconds since 1970, to be shown as dates.
+        dates: whether the values are seconds since 1970, which are shown as dates.
     """
     low, high = min(values), max(values)
     if max(abs(low), abs(high)) > LARGEST:
@@ -194,7 +193,7 @@ def value_axis(axis: Axis, values: Sequence[float], *, dates: bool) -> list[floa
         axis.set_ticks([0, 1], [f"{low:.2g}", f"{high:.2g}"])
         return [(value / 4 - low / 4) / span for value in values]
     if dates and not FIRST_S < 2 * low - high <= 2 * high - low < LAST_S:
-        # What lies around the values is no date of matplotlib's any more.
+        # Matplotlib would need dates around the values that it can't represent.
         axis.set_ticks([low, high], [moment_text(low)[:10], moment_text(high)[:10]])
         return list(values)
     if dates:
@@ -208,7 +207,7 @@ def value_axis(axis: Axis, values: Sequence[float], *, dates: bool) -> list[floa
 
 
 def legend(drawn: Figure, plot: Axes, rows: int) -> None:
-    """The names of the series, below everything else; room for them is `LEGEND_ROW` pixels each."""
+    """Write the names of the series at the bottom, `LEGEND_ROW` pixels each."""
     if rows:
         width, height = drawn.get_size_inches() * PIXELS_PER_INCH
         plot.legend(
@@ -220,26 +219,26 @@ def legend(drawn: Figure, plot: Axes, rows: int) -> None:
 
 
 def svg(drawn: Figure, key: str, alt: str) -> Markup:
-    """The figure as an ``svg`` element.
+    """Return the figure as an ``svg`` element.
 
     Args:
         drawn: the figure.
-        key: a word of the page that no other figure has; names in the drawing start with it.
-        alt: what it shows, for those who can't see it.
+        key: a word that is unique on the page; it becomes the prefix of the drawing's ids.
+        alt: alternative text, which describes the figure.
     """
     stream = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    drawn.savefig(stream, format="svg", metadata=nothing)
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    drawn.savefig(stream, format="svg", metadata=no_metadata)
     text = stream.getvalue()
     opening, body = text[text.index("<svg") :].split(">", 1)
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
     body = re.sub(r">\s+<", "><", body)
-    names = set(re.findall(r"<[^>]*(?:url\(#|href=\"#)([^\")]+)", body))
-    # Only within tags: what is written between them is the table's, and stays as it is.
-    body = re.sub(r"<[^>]*>", lambda tag: _themed(_named(_lean(tag[0]), key, names)), body)
+    ids = set(re.findall(r"<[^>]*(?:url\(#|href=\"#)([^\")]+)", body))
+    # Only tags are edited: text between them comes from the table and stays as it is.
+    body = re.sub(r"<[^>]*>", lambda tag: _themed(_prefixed(_shortened(tag[0]), key, ids)), body)
     box = re.search(r'viewBox="([^"]*)"', opening)
     width = float(drawn.get_size_inches()[0]) * PIXELS_PER_INCH
-    # Markup.format escapes what it is given, but for other markup.
+    # Markup.format escapes its arguments, except other Markup.
     return Markup('<svg viewBox="{}" role="img" aria-label="{}" style="--width: {:.0f}">{}').format(
         box[1] if box else "",
         alt,
@@ -252,32 +251,33 @@ ATTRIBUTE = re.compile(r'\b(d|x|y|transform|points)="([^"]*)"')
 
 DECIMAL = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 
-NEEDLESS = re.compile(
+REDUNDANT = re.compile(
     r"font-family: '[^']*'; |stroke-dashoffset: 0; | transform=\"rotate\(-?0 [^\"]*\""
 )
 
 
-def _lean(tag: str) -> str:
-    """Coordinates to a tenth of a pixel, and the page's own font."""
+def _shortened(tag: str) -> str:
+    """Return a tag with coordinates rounded to a tenth of a pixel and the page's font."""
 
-    def rounded(found: re.Match[str]) -> str:
-        numbers = DECIMAL.sub(lambda number: f"{float(number[0]):.1f}", found[2])
-        return f'{found[1]}="{" ".join(numbers.split())}"'
+    def rounded(attribute: re.Match[str]) -> str:
+        numbers = DECIMAL.sub(lambda number: f"{float(number[0]):.1f}", attribute[2])
+        return f'{attribute[1]}="{" ".join(numbers.split())}"'
 
-    return NEEDLESS.sub("", ATTRIBUTE.sub(rounded, tag))
+    return REDUNDANT.sub("", ATTRIBUTE.sub(rounded, tag))
 
 
-def _named(tag: str, key: str, used: set[str]) -> str:
-    """Names that are referred to start with the key; the others go."""
+def _prefixed(tag: str, key: str, used: set[str]) -> str:
+    """Return a tag with the key before the ids that are used; unused ids are removed."""
 
-    def name(found: re.Match[str]) -> str:
+    def prefixed(found: re.Match[str]) -> str:
         return f' id="{key}-{found[1]}"' if found[1] in used else ""
 
-    tag = re.sub(r' id="([^"]*)"', name, tag)
+    tag = re.sub(r' id="([^"]*)"', prefixed, tag)
     return re.sub(r'(url\(#|href="#)', rf"\g<1>{key}-", tag.replace("xlink:href", "href"))
 
 
 def _themed(tag: str) -> str:
+    """Return a tag with style-sheet variables in place of the placeholder colors."""
     for name, color in VARIABLES.items():
         tag = tag.replace(color, f"var(--{name})")
     return tag

@@ -1,4 +1,4 @@
-"""What a report is made of, as plain data."""
+"""The inputs of a report, as plain data."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from ..data.findings import Finding
 from ..data.schema import Examples, Schema
-from ..evaluation.intervals import Answers
+from ..evaluation.intervals import Predictions
 from ..evaluation.threshold import Threshold
 from ..fitting.history import History
 
 
 @dataclass(frozen=True)
 class DrawnLayer:
-    """A layer of the network, as it is drawn.
+    """A layer of the network, for its drawing.
 
     Attributes:
-        name: of its kind, such as ``Dense, relu``.
-        units: how many outputs it has.
-        kernel: weights from the layer before, (its units, units), if they are to be seen.
+        name: kind, such as ``Dense, relu``.
+        units: number of outputs.
+        kernel: weights (units of the layer before, units); None if they are not drawn.
     """
 
     name: str
@@ -33,28 +33,26 @@ class DrawnLayer:
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """All that a report shows, or works its figures out from.
-
-    What is empty or None is left out of the report.
+    """All inputs of a report. The report leaves out the sections of empty inputs.
 
     Attributes:
-        name: of the model.
-        table: that it learned from, or that it is scored on.
+        name: the model's name.
+        table: file name of the training table, or of the table to score.
         schema: of the rows.
-        test: the rows to score on, at least one.
-        answers: of the model to these rows.
-        predict: the model, from any rows to probabilities (rows, classes).
-        scored: what the test rows are, after "on 400 rows".
-        rows: how many rows served what, such as ``{"to fit": 1280}``.
-        baselines: probabilities of the test rows by simple methods, (rows, classes) by name.
-        spread: mean and standard deviation of scores in a cross-validation, by score.
-        history: of the fit, epoch by epoch.
+        test: the rows to score, at least one.
+        predictions: the model's, for the test rows.
+        predict: the model, from rows to probabilities (rows, classes).
+        rows_noun: words for one scored row and for several.
+        row_counts: rows of each part, by the words that follow "100 rows": ``{"for test": 40}``.
+        baselines: probabilities (rows, classes) of each baseline, by name.
+        spread: mean and standard deviation over the folds of a cross-validation, by score.
+        history: of the first network's fit.
         layers: of the network; the first one stands for its inputs.
-        members: networks of these layers whose mean answers.
-        findings: what was found in the table.
-        temperatures: that the answers were divided by, for each member.
-        threshold: that decides between two classes, if it is not the likeliest one.
-        example: a row to call the model with, with the answer: an entry of the file's golden rows.
+        members: number of networks whose mean is the prediction.
+        findings: about the table.
+        temperatures: the temperature of each member.
+        threshold: of a model of two classes; None if the most likely class is predicted.
+        example: an entry of the file's golden rows, for the usage examples.
         settings: of the run, by name.
     """
 
@@ -62,10 +60,10 @@ class ReportInputs:
     table: str
     schema: Schema
     test: Examples
-    answers: Answers
+    predictions: Predictions
     predict: Callable[[Examples], NDArray[np.floating]]
-    scored: str = "that were kept aside"
-    rows: Mapping[str, int] = field(default_factory=dict)
+    rows_noun: tuple[str, str] = ("test row", "test rows")
+    row_counts: Mapping[str, int] = field(default_factory=dict)
     baselines: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
     spread: Mapping[str, tuple[float, float]] | None = None
     history: History | None = None

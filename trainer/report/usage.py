@@ -1,4 +1,4 @@
-"""How to call a model: a row as it is sent, in a shell and in Python."""
+"""Usage examples: the command that serves a model, and a request from a shell and from Python."""
 
 from __future__ import annotations
 
@@ -11,35 +11,42 @@ from typing import Any
 ADDRESS = "http://127.0.0.1:8000/v1/models/{name}:predict"
 
 SHOWN_FEATURES = 60
-"""A wider row would be pages long."""
+"""Most features of an example row; a wider row would fill pages."""
+
+PYTHON = """\
+import json
+import urllib.request
+
+row = {row}
+body = json.dumps({{"instances": [row]}}).encode()
+with urllib.request.urlopen("{address}", body) as response:
+    print(json.load(response)["predictions"][0])
+"""
 
 
 @dataclass(frozen=True)
-class Calls:
-    """The same call in several words.
+class UsageExamples:
+    """Commands to serve and call a model.
 
     Attributes:
         serve: the command that serves the model.
-        curl: the call in a shell.
-        python: the call in Python, with nothing but what comes with it.
-        answer: what comes back, JSON.
+        curl: a request from a shell.
+        python: the same request from Python, with the standard library.
+        response: the response's predictions, JSON.
     """
 
     serve: str
     curl: str
     python: str
-    answer: str
+    response: str
 
 
-def calls(name: str, example: Mapping[str, Any]) -> Calls | None:
-    """How a row is sent, and what comes back.
+def usage_examples(name: str, example: Mapping[str, Any]) -> UsageExamples | None:
+    """Return the usage examples of a model; None if the row has more than `SHOWN_FEATURES`.
 
     Args:
-        name: of the model.
+        name: the model's name.
         example: ``row``, ``label`` and ``probabilities``, as in the file's golden rows.
-
-    Returns:
-        None where the row has too many values to be read.
     """
     row = dict(example["row"])
     if len(row) > SHOWN_FEATURES:
@@ -52,28 +59,18 @@ def calls(name: str, example: Mapping[str, Any]) -> Calls | None:
         "probability": example["probabilities"][label],
         "probabilities": example["probabilities"],
     }
-    return Calls(
+    return UsageExamples(
         serve="pigeonhole serve --models models",
         curl=f"curl -s {address} -d {shlex.quote(body)}",
         python=PYTHON.format(row=f"{{\n{lines}}}", address=address),
-        answer=_json({"predictions": [prediction]}, indent=1),
+        response=_json({"predictions": [prediction]}, indent=1),
     )
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    """JSON with the letters of any language as they are, and what can't be printed escaped."""
+    """Return JSON with unprintable characters escaped and all others as they are."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(
-        sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text
+        character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+        for character in text
     )
-
-
-PYTHON = """\
-import json
-import urllib.request
-
-row = {row}
-body = json.dumps({{"instances": [row]}}).encode()
-with urllib.request.urlopen("{address}", body) as reply:
-    print(json.load(reply)["predictions"][0])
-"""

@@ -5,20 +5,25 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from pigeonhole.trainer.evaluation.baselines import ITERATIONS, NEIGHBORS, ROWS, baseline_answers
+from pigeonhole.trainer.evaluation.baselines import (
+    ITERATIONS,
+    NEIGHBORS,
+    ROWS,
+    baseline_probabilities,
+)
 from pigeonhole.trainer.evaluation.scores import Scores, score
 
 Rows = tuple[np.ndarray, np.ndarray]
 
 
 def baselines(training, test, classes: int, rng: np.random.Generator) -> dict[str, Scores]:
-    """The scores of what the baselines say of the test rows."""
-    answers = baseline_answers(training, test[0], classes, rng)
-    return {name: score(test[1], probabilities) for name, probabilities in answers.items()}
+    """Return the scores of the baselines on the test rows."""
+    by_name = baseline_probabilities(training, test[0], classes, rng)
+    return {name: score(test[1], probabilities) for name, probabilities in by_name.items()}
 
 
 def blobs(rng: np.random.Generator, rows: int, classes: int = 2) -> Rows:
-    """Points around as many corners as there are classes."""
+    """Return points around one corner per class."""
     y = np.arange(rows) % classes
     x = rng.normal(size=(rows, 2)) + 6 * np.stack([y % 2, y // 2], axis=1)
     return x.astype(np.float32), y
@@ -29,7 +34,7 @@ def same(left: Scores, right: Scores) -> bool:
     return all(getattr(left, f) == pytest.approx(getattr(right, f)) for f in figures)
 
 
-def test_the_commonest_class_answers_the_shares_of_training() -> None:
+def test_commonest_class_predicts_the_class_shares_of_training() -> None:
     y = np.array([0, 1, 1, 1])
     x = np.zeros((4, 1), np.float32)
     test = (np.zeros((2, 1), np.float32), np.array([0, 1]))
@@ -38,7 +43,7 @@ def test_the_commonest_class_answers_the_shares_of_training() -> None:
     assert found.confusion.tolist() == [[0, 1], [0, 1]]
 
 
-def test_neighbors_and_regression_are_scikit_learns() -> None:
+def test_neighbors_and_regression_equal_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     (x, y), test = blobs(rng, 300, 3), blobs(rng, 90, 3)
     found = baselines((x, y), test, 3, rng)
@@ -87,7 +92,7 @@ def test_the_same_seed_picks_the_same_rows_of_a_large_table() -> None:
 def test_answers_are_what_the_scores_are_of() -> None:
     rng = np.random.default_rng(0)
     training, test = blobs(rng, 60), blobs(rng, 20)
-    answers = baseline_answers(training, test[0], 2, np.random.default_rng(1))
+    answers = baseline_probabilities(training, test[0], 2, np.random.default_rng(1))
     scores = baselines(training, test, 2, np.random.default_rng(1))
     assert list(answers) == list(scores)
     for name, probabilities in answers.items():

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pigeonhole.trainer.evaluation.calibration import BINS, expected_calibration_error, reliability
 
 
-def test_the_figures_are_those_worked_out_by_hand() -> None:
-    # Two bins: 0.6 (right) and 0.7 (wrong) fall into the upper one of (0.5, 1].
+def test_reliability_by_hand() -> None:
+    # Of two bins, 0.6 (right) and 0.7 (wrong) are in the upper one, (0.5, 1].
     labels = np.array([0, 1])
     found = reliability(labels, np.array([[0.6, 0.4], [0.7, 0.3]]), bins=2)
     assert found.counts.tolist() == [0, 2]
@@ -21,30 +21,30 @@ def test_the_figures_are_those_worked_out_by_hand() -> None:
     assert found.expected_calibration_error == pytest.approx(0.15)
 
 
-def test_answers_that_are_right_as_often_as_they_say_have_no_error() -> None:
+def test_calibrated_probabilities_have_no_error() -> None:
     labels = np.array([0, 0, 0, 1])
     probabilities = np.tile([0.75, 0.25], (4, 1))
     assert expected_calibration_error(labels, probabilities) == 0
 
 
-def test_a_probability_of_one_falls_into_the_last_bin() -> None:
+def test_probability_of_one_is_in_the_last_bin() -> None:
     found = reliability(np.array([0]), np.array([[1.0, 0.0]], np.float32))
     assert found.counts.tolist() == [0] * (BINS - 1) + [1]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(2, 5))
-def test_the_error_is_the_mean_gap_of_the_bins_weighed_by_their_rows(
+def test_error_is_the_mean_gap_of_the_bins_weighted_by_their_rows(
     seed: int, rows: int, classes: int
 ) -> None:
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.full(classes, 0.5), rows)
     labels = rng.integers(0, classes, rows)
     expected = 0.0
-    for place in range(BINS):
-        sure = probabilities.max(axis=1)
-        inside = (sure > place / BINS) & (sure <= (place + 1) / BINS)
+    for index in range(BINS):
+        confidence = probabilities.max(axis=1)
+        inside = (confidence > index / BINS) & (confidence <= (index + 1) / BINS)
         if inside.any():
             right = (probabilities.argmax(axis=1) == labels)[inside]
-            expected += inside.mean() * abs(sure[inside].mean() - right.mean())
+            expected += inside.mean() * abs(confidence[inside].mean() - right.mean())
     assert expected_calibration_error(labels, probabilities) == pytest.approx(expected)
     assert reliability(labels, probabilities).counts.sum() == rows

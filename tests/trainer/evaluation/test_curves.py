@@ -9,7 +9,7 @@ from sklearn import metrics
 from pigeonhole.trainer.evaluation.curves import precision_recall_curve, roc_curve
 
 
-def test_the_points_are_those_worked_out_by_hand() -> None:
+def test_curves_by_hand() -> None:
     positive = np.array([True, False, True])
     values = np.array([0.9, 0.8, 0.7])
     roc = roc_curve(positive, values)
@@ -22,18 +22,18 @@ def test_the_points_are_those_worked_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize("value", [True, False])
-def test_rows_of_one_kind_have_no_roc_curve(value: bool) -> None:
+def test_rows_of_one_class_have_no_roc_curve(value: bool) -> None:
     with pytest.raises(ValueError, match="one value only"):
         roc_curve(np.full(3, value), np.array([0.1, 0.2, 0.3]))
 
 
 def test_no_positive_row_has_no_precision_recall_curve() -> None:
-    with pytest.raises(ValueError, match="nowhere true"):
+    with pytest.raises(ValueError, match="positive is false for all rows"):
         precision_recall_curve(np.zeros(3, dtype=bool), np.array([0.1, 0.2, 0.3]))
 
 
 @given(st.integers(0, 10**6), st.integers(2, 60), st.booleans())
-def test_areas_and_points_are_scikit_learns(seed: int, rows: int, tied: bool) -> None:
+def test_areas_and_points_equal_scikit_learn(seed: int, rows: int, tied: bool) -> None:
     rng = np.random.default_rng(seed)
     positive = rng.permutation(np.arange(rows) % 3 == 0)
     values = rng.random(rows)
@@ -42,7 +42,7 @@ def test_areas_and_points_are_scikit_learns(seed: int, rows: int, tied: bool) ->
     roc = roc_curve(positive, values)
     assert roc.area == pytest.approx(metrics.roc_auc_score(positive, values))
     x, y, _ = metrics.roc_curve(positive, values, drop_intermediate=True)
-    # Both leave out points on straight lines; ours leaves out every one of them.
+    # Both omit points on straight lines; ours omits all of them.
     assert set(zip(roc.x, roc.y, strict=True)) <= set(zip(x, y, strict=True)) | {(0, 0)}
     np.testing.assert_allclose(
         np.trapezoid(roc.y, roc.x), metrics.roc_auc_score(positive, values), atol=1e-12

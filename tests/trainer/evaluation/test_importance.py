@@ -9,32 +9,32 @@ NO_TEXT = np.empty((300, 0), dtype=object)
 
 
 def by_first(numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
-    """Sure of class 1 where the first number is above 0."""
+    """Predict class 1 if the first number is above 0."""
     del categories
     above = np.where(numbers[:, 0] > 0, 0.9, 0.1)
     return np.stack([1 - above, above], axis=1)
 
 
 def by_text(numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
-    """Sure of class 1 where the second text is ``yes``."""
+    """Predict class 1 if the second text is ``yes``."""
     del numbers
     above = np.where(categories[:, 1] == "yes", 0.9, 0.1)
     return np.stack([1 - above, above], axis=1)
 
 
-def test_the_column_that_decides_is_important_and_the_others_are_not() -> None:
+def test_only_the_feature_that_the_model_uses_is_important() -> None:
     rng = np.random.default_rng(0)
     numbers = rng.normal(size=(300, 3))
     labels = (numbers[:, 0] > 0).astype(np.int64)
     found = permutation_importance(by_first, numbers, NO_TEXT, labels, rng)
-    # Half of the shuffled rows come out on the wrong side.
+    # Shuffling moves half of the rows to the wrong side.
     assert found.accuracy[0] == pytest.approx(0.5, abs=0.08)
     assert found.log_loss[0] == pytest.approx(0.5 * np.log(0.9 / 0.1), abs=0.2)
     assert found.log_loss[1:].tolist() == found.accuracy[1:].tolist() == [0, 0]
     assert found.rows == 300
 
 
-def test_categories_are_counted_after_numbers() -> None:
+def test_categories_come_after_numbers() -> None:
     rng = np.random.default_rng(0)
     texts = rng.choice(np.array(["yes", "no"], dtype=object), (300, 2))
     labels = (texts[:, 1] == "yes").astype(np.int64)
@@ -43,7 +43,7 @@ def test_categories_are_counted_after_numbers() -> None:
     assert np.count_nonzero(found.log_loss) == 1
 
 
-def test_neither_numbers_nor_texts_are_changed() -> None:
+def test_input_arrays_are_not_changed() -> None:
     rng = np.random.default_rng(0)
     numbers, texts = rng.normal(size=(300, 1)), np.full((300, 1), "a", dtype=object)
     before = numbers.copy()
@@ -52,7 +52,7 @@ def test_neither_numbers_nor_texts_are_changed() -> None:
     assert (texts == "a").all()
 
 
-def test_many_columns_are_shuffled_once_in_fewer_rows() -> None:
+def test_many_features_are_shuffled_once_in_fewer_rows() -> None:
     rng = np.random.default_rng(0)
     numbers = rng.normal(size=(500, 400))
     labels = (numbers[:, 0] > 0).astype(np.int64)
@@ -62,7 +62,7 @@ def test_many_columns_are_shuffled_once_in_fewer_rows() -> None:
     assert found.log_loss.argmax() == 0
 
 
-def test_the_same_seed_finds_the_same() -> None:
+def test_same_seed_gives_the_same_importance() -> None:
     numbers = np.random.default_rng(1).normal(size=(300, 2))
     labels = (numbers[:, 0] > 0).astype(np.int64)
     first, second = (

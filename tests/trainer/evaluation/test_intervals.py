@@ -12,7 +12,7 @@ from scipy import stats
 from pigeonhole.trainer.evaluation.intervals import (
     FEWEST_RESAMPLES,
     MOST_RESAMPLES,
-    Answers,
+    Predictions,
     bootstrap,
     interval,
 )
@@ -22,12 +22,12 @@ FIGURES = [field.name for field in fields(Scores) if field.name not in ("rows", 
 
 
 def drawn(rng: np.random.Generator, rows: int) -> np.ndarray:
-    """The rows of one resample, as the bootstrap draws them."""
+    """Return the row indices of a resample, drawn as the bootstrap draws them."""
     return rng.integers(rows, size=rows)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(2, 5), st.booleans())
-def test_each_resample_is_scored_like_any_rows(
+def test_resample_has_the_scores_of_its_rows(
     seed: int, rows: int, classes: int, tied: bool
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -36,54 +36,54 @@ def test_each_resample_is_scored_like_any_rows(
     if tied:
         probabilities = np.tile(probabilities[:1], (rows, 1))
     predicted = rng.integers(0, classes, rows)
-    answers = {"mine": Answers(probabilities, predicted)}
-    found = bootstrap(labels, answers, np.random.default_rng(seed), resamples=3)["mine"]
+    methods = {"mine": Predictions(probabilities, predicted)}
+    found = bootstrap(labels, methods, np.random.default_rng(seed), resamples=3)["mine"]
     same = np.random.default_rng(seed)
-    for place in range(3):
-        rows_of = drawn(same, rows)
-        expected = score(labels[rows_of], probabilities[rows_of], predicted[rows_of])
+    for index in range(3):
+        resampled = drawn(same, rows)
+        expected = score(labels[resampled], probabilities[resampled], predicted[resampled])
         for name in FIGURES:
-            figure = found.figures[name][place]
+            figure = found.figures[name][index]
             assert figure == pytest.approx(getattr(expected, name), abs=1e-9, nan_ok=True), name
 
 
-def test_all_answers_are_scored_on_the_same_resamples() -> None:
+def test_methods_are_scored_on_the_same_resamples() -> None:
     rng = np.random.default_rng(0)
     labels, probabilities = rng.integers(0, 2, 50), rng.dirichlet([1, 1], 50)
-    one = Answers.likeliest(probabilities)
+    one = Predictions.most_likely(probabilities)
     found = bootstrap(labels, {"a": one, "b": one}, rng)
     for name in FIGURES:
         np.testing.assert_array_equal(found["a"].figures[name], found["b"].figures[name])
 
 
-def test_an_interval_is_about_as_wide_as_theory_has_it() -> None:
+def test_interval_is_close_to_the_normal_approximation() -> None:
     labels = np.zeros(400, dtype=np.int64)
     predicted = (np.arange(400) % 4 == 0).astype(np.int64)
-    answers = Answers(np.tile([0.6, 0.4], (400, 1)), predicted)
-    found = bootstrap(labels, {"": answers}, np.random.default_rng(0))[""].interval("accuracy")
+    predictions = Predictions(np.tile([0.6, 0.4], (400, 1)), predicted)
+    found = bootstrap(labels, {"": predictions}, np.random.default_rng(0))[""].interval("accuracy")
     half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
     assert found.lower == pytest.approx(0.75 - half, abs=0.006)
     assert found.upper == pytest.approx(0.75 + half, abs=0.006)
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_where_all_rows_agree_the_interval_is_that_of_the_binomial(right: bool) -> None:
+def test_accuracy_of_0_or_1_has_the_exact_binomial_interval(right: bool) -> None:
     labels = np.full(30, 0 if right else 1)
-    answers = Answers.likeliest(np.tile([0.9, 0.1], (30, 1)))
-    found = bootstrap(labels, {"": answers}, np.random.default_rng(0))[""].interval("accuracy")
+    predictions = Predictions.most_likely(np.tile([0.9, 0.1], (30, 1)))
+    found = bootstrap(labels, {"": predictions}, np.random.default_rng(0))[""].interval("accuracy")
     exact = stats.binomtest(30 if right else 0, 30).proportion_ci(0.95, method="exact")
     assert (found.lower, found.upper) == pytest.approx((exact.low, exact.high))
 
 
-def test_what_is_never_known_has_no_interval() -> None:
-    answers = Answers.likeliest(np.array([[0.9, 0.1]]))
-    found = bootstrap(np.array([0]), {"": answers}, np.random.default_rng(0))[""]
+def test_score_unknown_in_all_resamples_has_no_interval() -> None:
+    predictions = Predictions.most_likely(np.array([[0.9, 0.1]]))
+    found = bootstrap(np.array([0]), {"": predictions}, np.random.default_rng(0))[""]
     area = found.interval("roc_auc")
     assert math.isnan(area.lower)
     assert math.isnan(area.upper)
 
 
-def test_resamples_without_a_figure_are_left_out_of_its_interval() -> None:
+def test_resamples_without_a_value_are_left_out() -> None:
     assert interval(np.array([np.nan, 0.5, np.nan, 0.5])).lower == 0.5
 
 
@@ -95,6 +95,6 @@ def test_many_rows_and_classes_have_fewer_resamples(
 ) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(rows) % classes
-    answers = Answers.likeliest(rng.dirichlet(np.ones(classes), rows))
-    found = bootstrap(labels, {"": answers}, rng)[""]
+    predictions = Predictions.most_likely(rng.dirichlet(np.ones(classes), rows))
+    found = bootstrap(labels, {"": predictions}, rng)[""]
     assert len(found.figures["accuracy"]) == resamples

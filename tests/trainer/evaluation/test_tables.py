@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pigeonhole.trainer.evaluation.intervals import Answers, bootstrap
+from pigeonhole.trainer.evaluation.intervals import Predictions, bootstrap
 from pigeonhole.trainer.evaluation.scores import score
 from pigeonhole.trainer.evaluation.tables import (
     SHOWN_CHARACTERS,
@@ -15,7 +15,7 @@ from pigeonhole.trainer.evaluation.tables import (
 SCORES = score(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]]))
 
 
-def test_the_first_column_stands_left_and_the_others_right() -> None:
+def test_first_column_is_left_aligned_and_the_others_right() -> None:
     assert aligned([["", "n"], ["a", "1,000"], ["long", "5"]]).splitlines() == [
         "          n",
         "a     1,000",
@@ -23,24 +23,24 @@ def test_the_first_column_stands_left_and_the_others_right() -> None:
     ]
 
 
-def test_every_line_of_scores_has_its_figures_below_their_headings() -> None:
+def test_scores_stand_below_their_headings() -> None:
     table = scores_table({"mine": SCORES, "15 nearest neighbors": SCORES}).splitlines()
     headings = "accuracy balanced log loss macro F1 ROC AUC ECE"
     assert table[0].split() == headings.split()
-    # Of the three rows two are right with 0.9 and 0.8, and one is wrong with 0.8.
+    # Two rows are right with probabilities 0.9 and 0.8; one is wrong with 0.8.
     figures = "0.6667 0.7500 0.6460 0.6667 1.0000 0.2333"
     assert table[1].split() == ["mine", *figures.split()]
     assert len({len(line) for line in table}) == 1
 
 
-def test_an_area_that_is_not_known_is_shown_as_such() -> None:
+def test_unknown_score_is_a_dash() -> None:
     single = score(np.array([0]), np.array([[0.9, 0.1]]))
     assert "-" in scores_table({"mine": single}).splitlines()[1].split()
 
 
-def test_intervals_stand_below_the_scores_they_belong_to() -> None:
-    answers = Answers.likeliest(np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]]))
-    resamples = bootstrap(np.array([0, 1, 1]), {"mine": answers}, np.random.default_rng(0))
+def test_intervals_stand_below_their_scores() -> None:
+    predictions = Predictions.most_likely(np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]]))
+    resamples = bootstrap(np.array([0, 1, 1]), {"mine": predictions}, np.random.default_rng(0))
     lines = scores_table({"mine": SCORES, "other": SCORES}, resamples).splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["mine", "95%", "to", "other"]
     lower, figure, upper = (float(lines[i].split()[-6]) for i in (2, 1, 3))
@@ -48,13 +48,13 @@ def test_intervals_stand_below_the_scores_they_belong_to() -> None:
     assert len({len(line) for line in lines}) == 1
 
 
-def test_signs_that_would_turn_a_line_round_are_shown_as_marks() -> None:
+def test_unprintable_characters_become_replacement_characters() -> None:
     assert (
         shortened("a\u202eb\x1b[31m") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}[31m"
     )
 
 
-def test_a_confusion_matrix_has_true_classes_down_and_predicted_across() -> None:
+def test_confusion_matrix_has_true_classes_down_and_predicted_across() -> None:
     table = confusion_table(np.array([[1200, 3], [0, 7]]), ["cat", "dog"]).splitlines()
     assert table == [
         "true \\ predicted    cat  dog",
@@ -63,7 +63,7 @@ def test_a_confusion_matrix_has_true_classes_down_and_predicted_across() -> None
     ]
 
 
-def test_a_long_class_name_is_cut_off_and_one_of_two_lines_joined() -> None:
+def test_class_name_is_put_on_one_line_and_cut_off() -> None:
     table = confusion_table(np.eye(2, dtype=np.int64), ["x" * 300, "two\n  lines"]).splitlines()
     assert len(table) == 3
     assert max(map(len, table)) < 80
@@ -71,12 +71,12 @@ def test_a_long_class_name_is_cut_off_and_one_of_two_lines_joined() -> None:
     assert table[2].startswith("two lines ")
 
 
-def test_a_name_of_just_the_shown_length_is_whole() -> None:
+def test_name_of_exactly_the_longest_length_is_not_cut_off() -> None:
     name = "n" * SHOWN_CHARACTERS
     assert name in confusion_table(np.eye(2, dtype=np.int64), [name, "b"])
 
 
-def test_a_confusion_matrix_too_wide_for_a_terminal_is_left_to_the_file() -> None:
+def test_wide_confusion_matrix_is_not_printed() -> None:
     classes = [str(number) for number in range(100)]
     table = confusion_table(np.eye(100, dtype=np.int64), classes)
-    assert table == "(confusion matrix of 100 classes: see the model file)"
+    assert table == "(The confusion matrix of 100 classes is in the model file.)"

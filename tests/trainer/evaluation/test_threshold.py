@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from pigeonhole.trainer.errors import SettingError
 from pigeonhole.trainer.evaluation.threshold import best_threshold, check_metric
 
-CHANCES = np.array([0.9, 0.8, 0.6, 0.4, 0.2], np.float32)
+PROBABILITIES = np.array([0.9, 0.8, 0.6, 0.4, 0.2], np.float32)
 POSITIVE = np.array([True, True, False, True, False])
 
 
-# By hand, answering the 1, 2, ... 5 likeliest rows:
+# By hand, predicting the class for the 1, 2, ... 5 most likely rows:
 # accuracy 3/5, 4/5, 3/5, 4/5, 3/5;  F1 2/4, 4/5, 4/6, 6/7, 6/8;  precision 1, 1, 2/3, 3/4, 3/5
 @pytest.mark.parametrize(
     ("metric", "expected"),
@@ -26,32 +26,32 @@ POSITIVE = np.array([True, True, False, True, False])
         ("recall@0", (0.4 + 0.2) / 2),
     ],
 )
-def test_the_best_threshold_by_hand(metric: str, expected: float) -> None:
-    value = best_threshold(metric, POSITIVE, CHANCES)
+def test_best_threshold_by_hand(metric: str, expected: float) -> None:
+    value = best_threshold(metric, POSITIVE, PROBABILITIES)
     assert value == pytest.approx(expected)
     assert value == float(np.float32(value))
 
 
-def test_the_order_of_the_rows_does_not_matter() -> None:
+def test_order_of_the_rows_does_not_matter() -> None:
     order = np.array([3, 0, 4, 2, 1])
     for metric in ("accuracy", "f1", "recall@0.75"):
-        expected = best_threshold(metric, POSITIVE, CHANCES)
-        assert best_threshold(metric, POSITIVE[order], CHANCES[order]) == expected
+        expected = best_threshold(metric, POSITIVE, PROBABILITIES)
+        assert best_threshold(metric, POSITIVE[order], PROBABILITIES[order]) == expected
 
 
-def figures(metric: str, positive: np.ndarray, answered: np.ndarray) -> float:
-    """What a metric comes to for rows that are answered with the class."""
-    hits = np.count_nonzero(positive & answered)
+def figures(metric: str, positive: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the metric if these rows are predicted as the class."""
+    hits = np.count_nonzero(positive & predicted)
     if metric == "accuracy":
-        return float(np.mean(positive == answered))
+        return float(np.mean(positive == predicted))
     if metric == "f1":
-        return 2 * hits / (np.count_nonzero(answered) + np.count_nonzero(positive))
-    precision = hits / max(np.count_nonzero(answered), 1)
+        return 2 * hits / (np.count_nonzero(predicted) + np.count_nonzero(positive))
+    precision = hits / max(np.count_nonzero(predicted), 1)
     least = float(metric.partition("@")[2])
-    return hits / np.count_nonzero(positive) if precision >= least and answered.any() else -1.0
+    return hits / np.count_nonzero(positive) if precision >= least and predicted.any() else -1.0
 
 
-# Few different chances, so that many rows share one; some of them side by side as float32.
+# Few distinct probabilities, so that many rows share one; some of them side by side as float32.
 edges = st.sampled_from([0.0, 1e-45, 0.3, 0.5, float(np.nextafter(np.float32(0.5), 1)), 0.9, 1.0])
 tables = st.lists(st.tuples(st.booleans(), edges), min_size=1, max_size=30)
 
@@ -60,64 +60,64 @@ tables = st.lists(st.tuples(st.booleans(), edges), min_size=1, max_size=30)
 @given(table=tables)
 def test_no_other_threshold_is_better(metric: str, table) -> None:
     positive = np.array([hit for hit, _ in table])
-    chances = np.array([chance for _, chance in table], np.float32)
+    probabilities = np.array([probability for _, probability in table], np.float32)
     if not positive.any():
         positive[0] = True
-    candidates = [*np.unique(chances), np.float32(np.nextafter(np.float32(1), 2))]
-    if chances.max() == 1:
-        candidates.pop()  # a threshold is at most 1: such a row is always answered
-    best = max(figures(metric, positive, chances >= one) for one in candidates)
+    candidates = [*np.unique(probabilities), np.float32(np.nextafter(np.float32(1), 2))]
+    if probabilities.max() == 1:
+        candidates.pop()  # a threshold is at most 1, so a row of 1 is always predicted
+    best = max(figures(metric, positive, probabilities >= one) for one in candidates)
     if best < 0:
-        with pytest.raises(SettingError, match="is the highest on the validation rows"):
-            best_threshold(metric, positive, chances)
+        with pytest.raises(SettingError, match="the highest precision on the validation rows is"):
+            best_threshold(metric, positive, probabilities)
         return
-    value = best_threshold(metric, positive, chances)
+    value = best_threshold(metric, positive, probabilities)
     assert 0 <= value <= 1
     assert value == np.float32(value)
-    assert figures(metric, positive, chances >= np.float32(value)) == pytest.approx(best)
+    assert figures(metric, positive, probabilities >= np.float32(value)) == pytest.approx(best)
 
 
-def test_where_no_answer_is_as_accurate_as_none_it_lies_above_all_rows() -> None:
+def test_threshold_lies_above_all_rows_if_predicting_none_is_best() -> None:
     unlikely = np.array([False, False, True, False])
     value = best_threshold("accuracy", unlikely, np.array([0.6, 0.5, 0.4, 0.3], np.float32))
     assert value == pytest.approx(0.8)
 
 
-def test_of_two_that_are_as_good_the_higher_one_that_answers_is_taken() -> None:
-    # The two likeliest rows or the four: 4 of 5 right each way.
-    assert best_threshold("accuracy", POSITIVE, CHANCES) == pytest.approx(0.7)
-    # One of four rows is positive, and third: no answer at all is as good as the first alone.
+def test_highest_of_equally_good_thresholds_is_chosen() -> None:
+    # Predicting the first two rows or the first four: 4 of 5 are right either way.
+    assert best_threshold("accuracy", POSITIVE, PROBABILITIES) == pytest.approx(0.7)
+    # The second of four rows is positive: predicting the first two is as good as predicting none.
     one = np.array([False, True, False, False])
-    chances = np.array([0.8, 0.6, 0.4, 0.2], np.float32)
-    assert best_threshold("accuracy", one, chances) == pytest.approx(0.5)
+    probabilities = np.array([0.8, 0.6, 0.4, 0.2], np.float32)
+    assert best_threshold("accuracy", one, probabilities) == pytest.approx(0.5)
 
 
-def test_the_last_row_is_answered_from_half_its_own_chance_on() -> None:
+def test_threshold_below_all_rows_is_half_the_lowest_probability() -> None:
     assert best_threshold("f1", np.array([True]), np.array([0.25], np.float32)) == 0.125
     assert best_threshold("f1", np.array([True]), np.array([0.0], np.float32)) == 0
 
 
-def test_a_precision_that_is_out_of_reach_is_named_with_the_highest() -> None:
-    with pytest.raises(SettingError, match=r"--threshold: is 'recall@0.8', .* of 0.75 is the high"):
-        best_threshold("recall@0.8", np.array([False, True, True, True]), CHANCES[:4])
+def test_unreachable_precision_is_rejected_with_the_highest() -> None:
+    with pytest.raises(SettingError, match=r"--threshold: is 'recall@0.8', .* rows is 0.75"):
+        best_threshold("recall@0.8", np.array([False, True, True, True]), PROBABILITIES[:4])
 
 
-def test_without_a_row_of_the_class_there_is_nothing_to_choose_by() -> None:
+def test_rows_without_the_class_are_rejected() -> None:
     for metric in ("accuracy", "f1", "recall@0.5"):
-        with pytest.raises(SettingError, match="no row to choose by is of the class"):
-            best_threshold(metric, np.zeros(5, bool), CHANCES)
+        with pytest.raises(SettingError, match="no validation row has the class"):
+            best_threshold(metric, np.zeros(5, bool), PROBABILITIES)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "recall@0.9", "recall@1", "recall@1.00"])
-def test_metrics_that_there_are(metric: str) -> None:
+def test_valid_metrics_are_accepted(metric: str) -> None:
     check_metric(metric)
 
 
 @pytest.mark.parametrize(
     "metric", ["", "F1", "recall", "recall@", "recall@2", "recall@1.5", "recall@.9", "recall@0.9 "]
 )
-def test_a_metric_that_is_none_is_answered_with_those_there_are(metric: str) -> None:
+def test_invalid_metric_is_rejected_with_the_valid_ones(metric: str) -> None:
     with pytest.raises(SettingError, match="expected accuracy, f1, or recall at a precision"):
         check_metric(metric)
     with pytest.raises(SettingError, match="expected accuracy, f1, or recall at a precision"):
-        best_threshold(metric, POSITIVE, CHANCES)
+        best_threshold(metric, POSITIVE, PROBABILITIES)

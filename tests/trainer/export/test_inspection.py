@@ -14,7 +14,7 @@ from pigeonhole.trainer.settings import Settings
 
 
 def fitted(folder: Path, name: str, **flags: str) -> Path:
-    """The model file of a sample's table, briefly fitted."""
+    """Fit a sample's table for two epochs and return the model file."""
     table = folder / f"{name}.csv"
     with table.open("w", encoding="utf-8", newline="") as stream:
         write_csv(SAMPLES[name].make(200, np.random.default_rng(0)), stream)
@@ -25,8 +25,8 @@ def fitted(folder: Path, name: str, **flags: str) -> Path:
     return trained.path
 
 
-def tidy(text: str) -> list[str]:
-    """Lines with single blanks."""
+def squeeze(text: str) -> list[str]:
+    """Return the lines with single spaces."""
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
@@ -40,11 +40,11 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(tmp_path_factory.mktemp("animals"), "animals", batch_normalization="on")
 
 
-def test_the_body_mass_sample_says_what_it_is(bodymass: Path) -> None:
+def test_inspection_of_the_body_mass_sample(bodymass: Path) -> None:
     text = inspection(bodymass)
     size = bodymass.stat().st_size
     assert text.startswith(f"{bodymass}: {size:,} bytes, ONNX IR version 10\n\nClasses: ")
-    lines = tidy(text)
+    lines = squeeze(text)
     assert "Classes: overweight, underweight" in lines
     assert any(line.startswith("height_cm number yes 1") for line in lines)
     assert "On 40 test rows:" in lines
@@ -56,14 +56,14 @@ def test_the_body_mass_sample_says_what_it_is(bodymass: Path) -> None:
     assert lines[-1].startswith("operators: Sub, Mul, Cast")
 
 
-def test_the_animals_sample_says_what_it_is(animals: Path) -> None:
-    lines = tidy(inspection(animals))
+def test_inspection_of_the_animals_sample(animals: Path) -> None:
+    lines = squeeze(inspection(animals))
     assert "Classes: cat, dog, lizard, llama" in lines
     assert sum(" number yes " in line for line in lines) == 8
     assert {"hidden 64, 64", "center_1: 8", "kernel_3: 64 x 4", "classes_1: 4"} <= set(lines)
 
 
-def test_dates_and_a_threshold_are_told_as_people_read_them(tmp_path: Path) -> None:
+def test_dates_and_thresholds_are_readable(tmp_path: Path) -> None:
     table = tmp_path / "visits.csv"
     days = [f"2024-{month:02}-{day:02}" for month in range(1, 6) for day in range(1, 21)]
     rows = [
@@ -74,13 +74,15 @@ def test_dates_and_a_threshold_are_told_as_people_read_them(tmp_path: Path) -> N
     stated |= {"epochs": "2", "threshold": "f1", "models": str(tmp_path / "models")}
     trained = train(Settings.read(stated))
     assert trained is not None
-    lines = tidy(inspection(trained.path))
+    lines = squeeze(inspection(trained.path))
     assert any(line.startswith("day datetime yes 2024-01-") for line in lines)
-    assert any(line.startswith("Threshold: yes from a probability of 0.") for line in lines)
+    assert any(
+        line.startswith("Threshold: predicts yes from a probability of 0.") for line in lines
+    )
 
 
-def written(folder: Path, metadata: dict[str, str]) -> Path:
-    """A model file made elsewhere: one number doubled."""
+def write_foreign(folder: Path, metadata: dict[str, str]) -> Path:
+    """Write a foreign model file, which doubles one number."""
     graph = Graph("foreign")
     x = graph.input("x", "float", 1)
     graph.output(graph.add("Add", x, x), "y", "float", 1)
@@ -92,8 +94,8 @@ def written(folder: Path, metadata: dict[str, str]) -> Path:
 @pytest.mark.parametrize(
     "metadata", [{}, {"signature": "inputs: x"}, {"signature": "{}", "training": '{"by": "us"}'}]
 )
-def test_a_file_made_elsewhere_shows_its_graph(tmp_path: Path, metadata: dict[str, str]) -> None:
-    path = written(tmp_path, metadata)
+def test_foreign_file_shows_its_graph(tmp_path: Path, metadata: dict[str, str]) -> None:
+    path = write_foreign(tmp_path, metadata)
     assert inspection(path).splitlines() == [
         f"{path}: {path.stat().st_size:,} bytes, ONNX IR version 10",
         "",
@@ -103,28 +105,28 @@ def test_a_file_made_elsewhere_shows_its_graph(tmp_path: Path, metadata: dict[st
 
 
 @pytest.mark.parametrize("entry", ["{}", "not JSON", "[1]", '{"features": [{}], "classes": []}'])
-def test_metadata_of_another_form_is_named(tmp_path: Path, entry: str) -> None:
-    path = written(tmp_path, {"pigeonhole": "1", "signature": entry})
-    with pytest.raises(ExportError, match="its metadata 'signature' is not as the contract has it"):
+def test_invalid_metadata_is_rejected(tmp_path: Path, entry: str) -> None:
+    path = write_foreign(tmp_path, {"pigeonhole": "1", "signature": entry})
+    with pytest.raises(ExportError, match="the metadata 'signature' does not follow the contract"):
         inspection(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n", b"PK\x03\x04", b"\x08\x0a", b"\xff" * 100])
-def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_not_onnx_is_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    with pytest.raises(ExportError, match=r"is no ONNX model$"):
+    with pytest.raises(ExportError, match=r"is not an ONNX model$"):
         inspection(path)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_unreadable_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="can't be read: No such file"):
         inspection(tmp_path / "none.onnx")
     with pytest.raises(ExportError, match="can't be read: Is a directory"):
         inspection(tmp_path)
 
 
-def test_many_classes_and_categories_and_long_names_are_cut_off(tmp_path: Path) -> None:
+def test_long_lists_and_names_are_cut_off(tmp_path: Path) -> None:
     table = tmp_path / "many.csv"
     rows = [
         f"{number % 30},{'color' * 20} {number % 12},class {number % 30:02}"

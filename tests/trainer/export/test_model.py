@@ -26,7 +26,7 @@ ROWS = 60
 
 
 def examples(kinds: str, classes: int = 2, seed: int = 0) -> Examples:
-    """Rows of columns of these kinds: number, boolean, category; in capitals with gaps."""
+    """Return rows with columns n(umber), b(oolean), c(ategory); capitals have missing values."""
     rng = np.random.default_rng(seed)
     numbers, categories = [], []
     for kind in kinds:
@@ -58,7 +58,7 @@ def schema(kinds: str, classes: tuple[str, ...], names: tuple[str, ...] = ()) ->
 
 
 def classifier(training: Examples, described: Schema) -> FittedClassifier:
-    """A network with weights by chance: what it says does not matter here."""
+    """Return a classifier with random weights."""
     preprocessor = Preprocessor.fit(training)
     outputs = Dense(len(described.classes), activation="softmax")
     network = Sequential([Dense(5, "relu", input_shape=(preprocessor.size,)), outputs])
@@ -83,13 +83,13 @@ def declared(values: Any) -> dict[str, tuple[int, list[str | int]]]:
     }
 
 
-def strict(text: str) -> Any:
-    """JSON as the standard has it: without NaN and infinities."""
+def parse_strictly(text: str) -> Any:
+    """Parse JSON; fail for NaN and infinities, which the standard does not have."""
 
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+    def fail(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
 
-    return json.loads(text, parse_constant=refuse)
+    return json.loads(text, parse_constant=fail)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def strict(text: str) -> Any:
         ("c", {"categories": (TensorProto.STRING, ["N", 1])}),
     ],
 )  # fmt: skip
-def test_a_file_is_what_the_contract_says(kinds: str, inputs: dict[str, Any]) -> None:
+def test_file_follows_the_contract(kinds: str, inputs: dict[str, Any]) -> None:
     fitted, _ = small(kinds, ("a", "b", "c"))
     model = onnx.load_model_from_string(model_file.export(fitted, {}))
     onnx.checker.check_model(model, full_check=True)
@@ -120,29 +120,29 @@ def test_a_file_is_what_the_contract_says(kinds: str, inputs: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("kinds", ["nN", "cC", "nbcC"])
-def test_the_file_answers_as_the_network_does(kinds: str) -> None:
+def test_file_predicts_like_the_network(kinds: str) -> None:
     fitted, rows = small(kinds, ("a", "b", "c"))
     labels, probabilities = ExportedModel(model_file.export(fitted, {})).run(rows)
-    wanted = fitted.probabilities(rows)
-    np.testing.assert_allclose(probabilities, wanted, atol=1e-6)
+    expected = fitted.probabilities(rows)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    assert labels.tolist() == [fitted.schema.classes[place] for place in wanted.argmax(axis=1)]
+    assert labels.tolist() == [fitted.schema.classes[index] for index in expected.argmax(axis=1)]
 
 
-def test_zero_rows_give_zero_rows() -> None:
+def test_zero_rows_give_zero_predictions() -> None:
     fitted, rows = small("nc")
     none = rows.take(np.arange(0))
     labels, probabilities = ExportedModel(model_file.export(fitted, {})).run(none)
     assert (labels.shape, probabilities.shape) == ((0,), (0, 2))
 
 
-def test_the_same_classifier_gives_the_same_bytes() -> None:
+def test_same_classifier_gives_the_same_bytes() -> None:
     metadata = {"signature": {"b": 1, "a": [1.5, None]}}
     first, second = (model_file.export(small("nc")[0], metadata) for _ in range(2))
     assert first == second
 
 
-def test_names_in_any_script_come_through() -> None:
+def test_names_in_any_script_are_kept() -> None:
     names = ('the "big" one', "größe, cm", "長さ", "\N{SLIGHTLY SMILING FACE}\n\t\\", "x" * 300)
     classes = ("'ja'", "nein, nie", "Ж" * 300)
     training = examples("ncnCb", 3)
@@ -152,16 +152,16 @@ def test_names_in_any_script_come_through() -> None:
     exported = ExportedModel(
         model_file.export(fitted, {"signature": model_file.signature(fitted, training)})
     )
-    stated = strict(exported.metadata["signature"])
+    stated = parse_strictly(exported.metadata["signature"])
     assert tuple(feature["name"] for feature in stated["features"]) == names
     assert tuple(stated["classes"]) == classes
     assert "\N{SNOWMAN}" * 300 in stated["features"][1]["categories"]
     labels, _ = exported.run(training)
-    wanted = fitted.probabilities(training).argmax(axis=1)
-    assert labels.tolist() == [classes[place] for place in wanted]
+    expected = fitted.probabilities(training).argmax(axis=1)
+    assert labels.tolist() == [classes[index] for index in expected]
 
 
-def test_a_signature_says_what_training_saw() -> None:
+def test_signature_has_range_or_levels_of_each_feature() -> None:
     training = Examples(
         np.array([[1.5, 1], [np.nan, 0], [4, 0], [3, 1]]),
         np.array([["b"], [""], ["b"], ["a"]], dtype=object),
@@ -178,7 +178,7 @@ def test_a_signature_says_what_training_saw() -> None:
     }  # fmt: skip
 
 
-def test_a_number_that_training_never_saw_has_no_range() -> None:
+def test_number_without_training_values_has_no_range() -> None:
     training = Examples(
         np.array([[np.nan, 1.0], [np.nan, 2.0]]), np.empty((2, 0), object), np.array([0, 1])
     )
@@ -189,7 +189,7 @@ def test_a_number_that_training_never_saw_has_no_range() -> None:
     assert reference == {"edges": [], "counts": [0], "missing": 1.0}
 
 
-def test_every_category_stands_in_the_signature_and_the_commonest_in_the_reference() -> None:
+def test_signature_has_all_levels_and_reference_the_most_frequent() -> None:
     texts = [f"level {number}" for number in range(1500)] + ["level 7", "level 1499"]
     training = Examples(
         np.empty((len(texts), 0)),
@@ -204,7 +204,7 @@ def test_every_category_stands_in_the_signature_and_the_commonest_in_the_referen
     assert list(counted.items()) == list(stated.items())[: model_file.REFERENCE_CATEGORIES]
 
 
-def test_a_reference_counts_every_training_row_once() -> None:
+def test_reference_counts_every_training_row_once() -> None:
     fitted, training = small("nNbcC")
     reference = model_file.reference(fitted, training)
     assert reference["rows"] == ROWS
@@ -225,7 +225,7 @@ def test_a_reference_counts_every_training_row_once() -> None:
         assert found["missing"] == pytest.approx(texts.count("") / ROWS)
 
 
-def test_metadata_of_extreme_numbers_is_still_json() -> None:
+def test_metadata_of_extreme_numbers_is_json() -> None:
     training = Examples(
         np.array([[-1.7e308], [1.7e308], [np.nan], [5e-324]]),
         np.empty((4, 0), object),
@@ -239,11 +239,11 @@ def test_metadata_of_extreme_numbers_is_still_json() -> None:
         "golden": model_file.golden_rows(fitted, bare, training),
     }
     metadata = ExportedModel(model_file.export(fitted, entries)).metadata
-    assert {key: strict(metadata[key]) for key in entries} == entries
-    assert strict(metadata["pigeonhole"]) == 1
+    assert {key: parse_strictly(metadata[key]) for key in entries} == entries
+    assert parse_strictly(metadata["pigeonhole"]) == 1
 
 
-def test_a_score_that_is_not_known_is_null() -> None:
+def test_unknown_score_is_null() -> None:
     scores = score(np.array([1]), np.array([[0.2, 0.8]]))
     written = model_file.evaluation(scores, {"commonest class": scores}, [0.8], None)
     assert written["test"]["roc_auc"] is None
@@ -252,17 +252,17 @@ def test_a_score_that_is_not_known_is_null() -> None:
     assert written["baselines"]["commonest class"]["accuracy"] == 1.0
 
 
-def test_a_cross_validation_is_written_as_mean_and_spread_of_each_known_score() -> None:
+def test_cross_validation_has_mean_and_spread_of_each_known_score() -> None:
     scores = score(np.array([1]), np.array([[0.2, 0.8]]))
     spread = {"accuracy": (0.75, 0.25), "roc_auc": (float("nan"), float("nan"))}
     written = model_file.evaluation(scores, {}, [0.8, 1.5], spread)
     assert written["cross_validation"] == {"accuracy": {"mean": 0.75, "spread": 0.25}}
     assert written["temperatures"] == [0.8, 1.5]
     assert "cross_validation" not in model_file.evaluation(scores, {}, [1.0], None)
-    strict(json.dumps(written))
+    parse_strictly(json.dumps(written))
 
 
-def test_a_threshold_stands_in_the_signature_by_its_class() -> None:
+def test_signature_names_the_threshold_class() -> None:
     fitted, training = small("nc")
     assert "threshold" not in model_file.signature(fitted, training)
     value = float(np.float32(0.37))
@@ -274,7 +274,7 @@ def test_a_threshold_stands_in_the_signature_by_its_class() -> None:
         assert (line["label"] == "yes") == (line["probabilities"]["yes"] >= value)
 
 
-def test_metadata_that_is_no_json_is_refused_before_it_is_written() -> None:
+def test_metadata_that_is_not_json_is_rejected() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         model_file.export(small("n")[0], {"evaluation": {"loss": float("nan")}})
 
@@ -286,7 +286,7 @@ def test_there_are_three_to_ten_golden_rows(classes: int, rows: int) -> None:
     assert len(model_file.golden_rows(fitted, bare, training)) == rows
 
 
-def test_golden_rows_are_typical_and_only_the_last_has_gaps() -> None:
+def test_golden_rows_are_typical_and_only_the_last_has_missing_values() -> None:
     training = Examples(
         np.array([[1.5, 1], [2, 0], [np.nan, 0], [10, 1], [30, 1], [20.25, 0]]),
         np.array([["x", "p"], ["y", ""], ["y", "p"], ["x", "q"], ["x", "q"], ["z", ""]], object),
@@ -303,10 +303,10 @@ def test_golden_rows_are_typical_and_only_the_last_has_gaps() -> None:
 
 
 @pytest.mark.parametrize("kinds", ["nbcC", "NC", "n", "c", "NBC"])
-def test_golden_rows_replay(kinds: str) -> None:
+def test_golden_rows_give_their_recorded_predictions(kinds: str) -> None:
     fitted, training = small(kinds, ("a", "b", "c"))
     bare = ExportedModel(model_file.export(fitted, {}))
-    golden = strict(json.dumps(model_file.golden_rows(fitted, bare, training)))
+    golden = parse_strictly(json.dumps(model_file.golden_rows(fitted, bare, training)))
     rows = [line["row"] for line in golden]
     described = fitted.schema
     replayed = Examples(
@@ -325,8 +325,8 @@ def test_golden_rows_replay(kinds: str) -> None:
         assert all(f.name in row for f in described.features if f.required)
 
 
-class Broken(FittedClassifier):
-    """A classifier that writes a graph which no runtime could run."""
+class Invalid(FittedClassifier):
+    """A classifier that writes an invalid graph."""
 
     def emit(self, graph: Graph) -> None:
         numbers = graph.input("numbers", "double", 2)
@@ -334,7 +334,7 @@ class Broken(FittedClassifier):
         graph.output(graph.add("Mul", numbers, text), "label", "string", None)
 
 
-def test_a_graph_that_is_not_valid_is_refused() -> None:
+def test_invalid_graph_is_rejected() -> None:
     fitted, _ = small("nn")
-    with pytest.raises(ExportError, match="checker refuses the file"):
-        model_file.export(Broken(fitted.schema, fitted.preprocessor, fitted.network), {})
+    with pytest.raises(ExportError, match="checker rejects the file"):
+        model_file.export(Invalid(fitted.schema, fitted.preprocessor, fitted.network), {})

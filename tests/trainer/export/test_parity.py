@@ -11,8 +11,8 @@ from pigeonhole.trainer.export.parity import (
     BATCH,
     TOLERANCE,
     ExportedModel,
-    awkward_rows,
     check_parity,
+    edge_case_rows,
 )
 from pigeonhole.trainer.features.numeric import RobustScaler
 from pigeonhole.trainer.features.preprocessor import Preprocessor
@@ -51,52 +51,52 @@ def fitted(rows: Examples) -> FittedClassifier:
     return FittedClassifier(SCHEMA, preprocessor, Ensemble([network]))
 
 
-def test_a_faithful_file_agrees_to_the_rounding(fitted, rows) -> None:
+def test_correct_file_agrees_up_to_rounding(fitted, rows) -> None:
     assert check_parity(fitted, ExportedModel(export(fitted, {})), rows) < TOLERANCE / 2
 
 
-def test_a_weight_changed_after_the_export_is_found_out(fitted, rows) -> None:
+def test_weight_changed_after_the_export_is_detected(fitted, rows) -> None:
     exported = ExportedModel(export(fitted, {}))
     fitted.network.members[0].parameters[3] += 1e-3
-    with pytest.raises(ExportError, match=r"probabilities are up to .* from the network's"):
+    with pytest.raises(ExportError, match="differ from the network's by up to"):
         check_parity(fitted, exported, rows)
 
 
-def test_a_network_that_says_nothing_is_found_out(fitted, rows) -> None:
+def test_network_with_nan_is_detected(fitted, rows) -> None:
     exported = ExportedModel(export(fitted, {}))
     fitted.network.members[0].parameters[-1] = np.nan
-    with pytest.raises(ExportError, match="up to nan from"):
+    with pytest.raises(ExportError, match="by up to nan"):
         check_parity(fitted, exported, rows)
 
 
-class UnlikeTwin(RobustScaler):
-    """A scaler whose graph differs from its formula in how it takes a gap."""
+class DifferentForMissing(RobustScaler):
+    """A scaler whose graph replaces missing values differently than its formula."""
 
     def emit(self, graph: Graph, numbers: str) -> str:
-        zero = graph.constant(np.float64(0), "zero")  # rather than the center
+        zero = graph.constant(np.float64(0), "zero")  # instead of the center
         return super().emit(graph, graph.add("Where", graph.add("IsNaN", numbers), zero, numbers))
 
 
-class FarOff(RobustScaler):
-    """A scaler whose graph cuts off what lies far out."""
+class DifferentForOutliers(RobustScaler):
+    """A scaler whose graph clips outliers, different its formula."""
 
     def emit(self, graph: Graph, numbers: str) -> str:
         bounds = [graph.constant(np.float64(bound), "bound") for bound in (-1e4, 1e4)]
         return super().emit(graph, graph.add("Clip", numbers, *bounds))
 
 
-@pytest.mark.parametrize("scaler", [UnlikeTwin, FarOff])
-def test_a_graph_that_errs_only_on_awkward_rows_is_found_out(scaler, fitted, rows) -> None:
+@pytest.mark.parametrize("scaler", [DifferentForMissing, DifferentForOutliers])
+def test_graph_that_differs_only_on_edge_cases_is_detected(scaler, fitted, rows) -> None:
     numeric = fitted.preprocessor.numeric
     preprocessor = Preprocessor(
         scaler(numeric.center, numeric.factor), fitted.preprocessor.categorical
     )
-    unlike = FittedClassifier(fitted.schema, preprocessor, fitted.network)
-    exported = ExportedModel(export(unlike, {}))
-    # On the rows at hand there is nothing to be seen.
+    different = FittedClassifier(fitted.schema, preprocessor, fitted.network)
+    exported = ExportedModel(export(different, {}))
+    # The graph agrees on ordinary rows.
     np.testing.assert_allclose(exported.run(rows)[1], fitted.probabilities(rows), atol=TOLERANCE)
-    with pytest.raises(ExportError, match="probabilities are up to"):
-        check_parity(unlike, exported, rows)
+    with pytest.raises(ExportError, match="differ from the network's by up to"):
+        check_parity(different, exported, rows)
 
 
 class OtherNames(FittedClassifier):
@@ -107,16 +107,16 @@ class OtherNames(FittedClassifier):
         FittedClassifier(schema, self.preprocessor, self.network).emit(graph)
 
 
-def test_another_label_is_found_out(fitted, rows) -> None:
-    unlike = OtherNames(fitted.schema, fitted.preprocessor, fitted.network)
-    with pytest.raises(ExportError, match=r"the file labels row \d+ differently"):
-        check_parity(unlike, ExportedModel(export(unlike, {})), rows)
+def test_different_label_is_detected(fitted, rows) -> None:
+    different = OtherNames(fitted.schema, fitted.preprocessor, fitted.network)
+    with pytest.raises(ExportError, match=r"label of row \d+ differs from the network's"):
+        check_parity(different, ExportedModel(export(different, {})), rows)
 
 
-def test_a_tie_may_go_either_way(fitted, rows) -> None:
+def test_labels_of_tied_classes_may_differ(fitted, rows) -> None:
     fitted.network.members[0].parameters[:] = 0  # every class has the same probability
-    unlike = OtherNames(fitted.schema, fitted.preprocessor, fitted.network)
-    assert check_parity(unlike, ExportedModel(export(unlike, {})), rows) < TOLERANCE
+    different = OtherNames(fitted.schema, fitted.preprocessor, fitted.network)
+    assert check_parity(different, ExportedModel(export(different, {})), rows) < TOLERANCE
 
 
 class FewerClasses(FittedClassifier):
@@ -132,27 +132,27 @@ class FewerClasses(FittedClassifier):
         graph.output(cut, "probabilities", "float", 2)
 
 
-def test_an_answer_of_another_shape_is_found_out(fitted, rows) -> None:
-    unlike = FewerClasses(fitted.schema, fitted.preprocessor, fitted.network)
-    with pytest.raises(ExportError, match=r"with shape \(50, 2\), not \(50, 3\)"):
-        check_parity(unlike, ExportedModel(export(unlike, {})), rows)
+def test_probabilities_of_another_shape_are_detected(fitted, rows) -> None:
+    different = FewerClasses(fitted.schema, fitted.preprocessor, fitted.network)
+    with pytest.raises(ExportError, match=r"shape \(50, 2\), expected \(50, 3\)"):
+        check_parity(different, ExportedModel(export(different, {})), rows)
 
 
-def test_awkward_rows_have_every_gap_alone_and_all_together(fitted, rows) -> None:
-    awkward = awkward_rows(fitted, rows)
-    gaps = np.hstack([np.isnan(awkward.numbers), awkward.categories == ""]).tolist()
+def test_edge_cases_have_each_value_missing_alone_and_all_together(fitted, rows) -> None:
+    edge_cases = edge_case_rows(fitted, rows)
+    gaps = np.hstack([np.isnan(edge_cases.numbers), edge_cases.categories == ""]).tolist()
     for gap in ([True] * 3, [True, False, False], [False, True, False], [False, False, True]):
         assert gap in gaps
 
 
-def test_the_rows_at_hand_are_left_as_they_were(fitted, rows) -> None:
+def test_parity_check_does_not_change_the_rows(fitted, rows) -> None:
     before = rows.numbers.copy(), rows.categories.copy()
     check_parity(fitted, ExportedModel(export(fitted, {})), rows)
-    for part, kept in zip((rows.numbers, rows.categories), before, strict=True):
-        np.testing.assert_array_equal(part, kept)
+    for part, original in zip((rows.numbers, rows.categories), before, strict=True):
+        np.testing.assert_array_equal(part, original)
 
 
-def test_more_rows_than_run_at_once_come_back_in_order(fitted, rows) -> None:
+def test_several_batches_keep_the_order_of_the_rows(fitted, rows) -> None:
     many = rows.take(np.arange(BATCH + 7) % len(rows))
     labels, probabilities = ExportedModel(export(fitted, {})).run(many)
     assert (len(labels), len(probabilities)) == (BATCH + 7, BATCH + 7)
@@ -160,7 +160,7 @@ def test_more_rows_than_run_at_once_come_back_in_order(fitted, rows) -> None:
 
 
 @pytest.mark.parametrize("kinds", [Kind.NUMBER, Kind.CATEGORY])
-def test_a_classifier_of_one_kind_of_column_is_checked_too(kinds: Kind, rows: Examples) -> None:
+def test_classifier_of_one_kind_of_column_is_checked(kinds: Kind, rows: Examples) -> None:
     described = Schema((Feature("only", kinds, required=True),), "target", ("a", "b", "c"))
     only = Examples(
         rows.numbers[:, : 1 if kinds == Kind.NUMBER else 0],
@@ -174,12 +174,12 @@ def test_a_classifier_of_one_kind_of_column_is_checked_too(kinds: Kind, rows: Ex
     assert check_parity(fitted, ExportedModel(export(fitted, {})), only) < TOLERANCE
 
 
-TWO = Schema(SCHEMA.features, SCHEMA.target, ("no", "yes"))
+TWO_CLASSES = Schema(SCHEMA.features, SCHEMA.target, ("no", "yes"))
 
 
 @pytest.fixture
-def decided(rows):
-    """(value, members) -> a classifier of two classes with a threshold for the second."""
+def with_threshold(rows):
+    """Makes a classifier of two classes with a threshold for the second."""
     preprocessor = Preprocessor.fit(rows)
 
     def make(value: float, members: int = 1) -> FittedClassifier:
@@ -189,36 +189,38 @@ def decided(rows):
             networks.append(Sequential([first, Dense(2, activation="softmax")]))
             networks[-1].build(np.random.default_rng(seed))
         threshold = Threshold(1, float(np.float32(value)), "f1")
-        return FittedClassifier(TWO, preprocessor, Ensemble(networks), threshold)
+        return FittedClassifier(TWO_CLASSES, preprocessor, Ensemble(networks), threshold)
 
     return make
 
 
 @pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("value", [0.0, 0.3, 0.5, 0.9, 1.0])
-def test_a_faithful_file_with_a_threshold_agrees(decided, rows, value: float, members: int) -> None:
-    classifier = decided(value, members)
+def test_correct_file_with_a_threshold_agrees(
+    with_threshold, rows, value: float, members: int
+) -> None:
+    classifier = with_threshold(value, members)
     assert check_parity(classifier, ExportedModel(export(classifier, {})), rows) < TOLERANCE
 
 
-def test_a_file_with_another_threshold_is_found_out(decided, rows) -> None:
-    chances = np.sort(decided(0.5).probabilities(rows)[:, 1])
-    assert chances[10] < chances[30] - 1e-3
-    exported = ExportedModel(export(decided(chances[10]), {}))
-    with pytest.raises(ExportError, match=r"the file labels row \d+ differently"):
-        check_parity(decided(chances[30]), exported, rows)
+def test_file_with_another_threshold_is_detected(with_threshold, rows) -> None:
+    probabilities = np.sort(with_threshold(0.5).probabilities(rows)[:, 1])
+    assert probabilities[10] < probabilities[30] - 1e-3
+    exported = ExportedModel(export(with_threshold(probabilities[10]), {}))
+    with pytest.raises(ExportError, match=r"label of row \d+ differs from the network's"):
+        check_parity(with_threshold(probabilities[30]), exported, rows)
 
 
-def test_a_file_without_the_threshold_is_found_out(decided, rows) -> None:
-    classifier = decided(np.quantile(decided(0.5).probabilities(rows)[:, 1], 0.2))
-    plain = FittedClassifier(TWO, classifier.preprocessor, classifier.network)
-    with pytest.raises(ExportError, match=r"the file labels row \d+ differently"):
+def test_file_without_the_threshold_is_detected(with_threshold, rows) -> None:
+    classifier = with_threshold(np.quantile(with_threshold(0.5).probabilities(rows)[:, 1], 0.2))
+    plain = FittedClassifier(TWO_CLASSES, classifier.preprocessor, classifier.network)
+    with pytest.raises(ExportError, match=r"label of row \d+ differs from the network's"):
         check_parity(classifier, ExportedModel(export(plain, {})), rows)
 
 
-def test_a_probability_at_the_threshold_may_go_either_way(decided, rows) -> None:
+def test_label_at_the_threshold_may_differ(with_threshold, rows) -> None:
     row = rows.take(np.arange(1))
-    chance = decided(0.5).probabilities(row)[0, 1]
-    for value in (chance, chance - TOLERANCE, chance + TOLERANCE):
-        exported = ExportedModel(export(decided(chance), {}))
-        assert check_parity(decided(value), exported, row) < TOLERANCE
+    probability = with_threshold(0.5).probabilities(row)[0, 1]
+    for value in (probability, probability - TOLERANCE, probability + TOLERANCE):
+        exported = ExportedModel(export(with_threshold(probability), {}))
+        assert check_parity(with_threshold(value), exported, row) < TOLERANCE

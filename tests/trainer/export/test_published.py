@@ -28,7 +28,7 @@ when,size,color,sold
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The body mass sample's table."""
+    """The body mass sample as a table."""
     path = tmp_path_factory.mktemp("published") / "people.csv"
     with path.open("w", encoding="utf-8", newline="") as stream:
         write_csv(SAMPLES["bodymass"].make(200, np.random.default_rng(0)), stream)
@@ -37,7 +37,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(people: Path) -> Path:
-    """A file fitted briefly to that table."""
+    """A file fitted to that table for two epochs."""
     stated = {"table": str(people), "target": "bodymass", "name": "people", "preset": "classic"}
     flags = {"models": str(people.parent / "models"), "epochs": "2", "hidden": "3"}
     trained = train(Settings.read({**stated, **flags, "report": "off"}))
@@ -48,7 +48,7 @@ def model(people: Path) -> Path:
 def write_model(
     path: Path, described: Any, target: str | None = "sold", **entries: str | None
 ) -> Path:
-    """A model file of the contract's form with this signature; it answers each row alike."""
+    """Write a model file with this signature that predicts the same for each row."""
     kinds = [feature["kind"] for feature in described["features"]]
     texts = kinds.count("category")
     n, m = len(kinds) - texts, texts
@@ -71,10 +71,10 @@ def write_model(
         "label": (onnx.TensorProto.STRING, ["N"]),
         "probabilities": (onnx.TensorProto.FLOAT, ["N", 2]),
     }
-    stated: dict[str, str | None] = {"pigeonhole": "1", "signature": json.dumps(described)}
+    usual: dict[str, str | None] = {"pigeonhole": "1", "signature": json.dumps(described)}
     if target:
-        stated["training"] = json.dumps({"settings": {"target": target}})
-    metadata = {key: text for key, text in (stated | entries).items() if text is not None}
+        usual["training"] = json.dumps({"settings": {"target": target}})
+    metadata = {key: text for key, text in (usual | entries).items() if text is not None}
     return write_foreign_model(path, nodes, inputs, outputs, constants, metadata)
 
 
@@ -93,44 +93,42 @@ SALES = {
 }
 
 
-def test_the_files_test_rows_have_the_scores_that_it_tells(model: Path, people: Path) -> None:
+def test_recorded_scores_are_those_of_the_test_rows(model: Path, people: Path) -> None:
     opened = PublishedModel.open(model)
     recorded = opened.recorded
     assert recorded is not None
     assert recorded.rows == 40
     rows = opened.read(str(people)).examples
-    answers = opened.answers(rows)
-    found = score(rows.labels, answers.probabilities, answers.predicted)
+    predictions = opened.predictions(rows)
+    found = score(rows.labels, predictions.probabilities, predictions.predicted)
     assert found.rows == 200
     assert recorded.confusion.sum() == 40
     assert (recorded.confusion <= found.confusion).all()
 
 
-def test_a_file_is_called_like_its_folder_or_else_like_itself(model: Path, tmp_path: Path) -> None:
+def test_file_outside_a_model_folder_is_named_by_its_stem(model: Path, tmp_path: Path) -> None:
     assert PublishedModel.open(model).name == "people"
     copy = tmp_path / "mine.onnx"
     copy.write_bytes(model.read_bytes())
     assert PublishedModel.open(copy).name == "mine"
 
 
-def test_a_golden_row_is_an_example_with_its_answer(model: Path) -> None:
+def test_golden_row_is_an_example_with_its_prediction(model: Path) -> None:
     example = PublishedModel.open(model).example
     assert example is not None
     assert set(example["row"]) == {"height_cm", "weight_kg"}
     assert example["label"] in example["probabilities"]
 
 
-def test_the_very_table_that_was_learned_from_is_pointed_out(
-    model: Path, people: Path, tmp_path: Path
-) -> None:
+def test_training_table_gives_a_finding(model: Path, people: Path, tmp_path: Path) -> None:
     published = PublishedModel.open(model)
-    assert [finding.rule for finding in published.read(str(people)).findings] == ["learned"]
+    assert [finding.rule for finding in published.read(str(people)).findings] == ["training table"]
     others = tmp_path / "others.csv"
     others.write_bytes(people.read_bytes() + b"180,70,overweight\n")
     assert not published.read(str(others)).findings
 
 
-def test_a_table_is_read_by_the_signature(tmp_path: Path) -> None:
+def test_table_is_read_by_the_signature(tmp_path: Path) -> None:
     table = tmp_path / "sales.csv"
     table.write_text(TABLE)
     opened = PublishedModel.open(write_model(tmp_path / "m.onnx", SALES))
@@ -143,23 +141,23 @@ def test_a_table_is_read_by_the_signature(tmp_path: Path) -> None:
     assert read.examples.labels.tolist() == [1, 0, 1, 0]
     (finding,) = read.findings
     assert finding.text == (
-        "Column 'size' is missing in 1 row, which are scored; training saw no gap there, and the "
-        "service would refuse such rows."
+        "Column 'size' is missing in 1 row. They are scored, but the service rejects such rows, "
+        "because the training rows have no missing values there."
     )
-    answers = opened.answers(read.examples)
-    assert answers.predicted.tolist() == [1] * 4
+    predictions = opened.predictions(read.examples)
+    assert predictions.predicted.tolist() == [1] * 4
     assert opened.threshold is not None
     assert (opened.threshold.positive, opened.threshold.value) == (1, 0.5)
 
 
-def test_another_target_can_be_named(tmp_path: Path) -> None:
+def test_target_column_can_be_named(tmp_path: Path) -> None:
     table = tmp_path / "sales.csv"
     table.write_text(TABLE.replace("sold", "bought"))
     opened = PublishedModel.open(write_model(tmp_path / "m.onnx", SALES, target=None))
-    with pytest.raises(ExportError, match="names no target; say which column holds the class"):
+    with pytest.raises(ExportError, match="names no target; name it with --target COLUMN"):
         opened.read(str(table))
     assert len(opened.read(str(table), "bought").examples) == 4
-    with pytest.raises(TableError, match="'size': the model takes it for a feature"):
+    with pytest.raises(TableError, match="'size': is a feature of the model"):
         opened.read(str(table), "size")
 
 
@@ -174,7 +172,9 @@ def test_another_target_can_be_named(tmp_path: Path) -> None:
     ],
     ids=["no file", "no target", "no column", "unknown class", "no label"],
 )
-def test_what_cannot_be_scored_is_named(tmp_path: Path, table: str | None, expected: str) -> None:
+def test_unusable_table_is_rejected_by_name(
+    tmp_path: Path, table: str | None, expected: str
+) -> None:
     path = tmp_path / "sales.csv"
     if table is not None:
         path.write_text(table)
@@ -184,18 +184,18 @@ def test_what_cannot_be_scored_is_named(tmp_path: Path, table: str | None, expec
     assert str(path) in str(caught.value)
 
 
-def test_what_is_no_model_is_named(tmp_path: Path) -> None:
+def test_file_that_is_not_a_model_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="can't be read: No such file"):
         PublishedModel.open(tmp_path / "none.onnx")
     for content in (b"", b"a,b\n1,2\n", bytes(range(256))):
         path = tmp_path / "other.onnx"
         path.write_bytes(content)
-        with pytest.raises(ExportError, match="is no ONNX model"):
+        with pytest.raises(ExportError, match="is not an ONNX model"):
             PublishedModel.open(path)
 
 
 @pytest.mark.parametrize("key", ["pigeonhole", "signature"])
-def test_a_file_without_a_signature_is_refused(tmp_path: Path, key: str) -> None:
+def test_file_without_a_signature_is_rejected(tmp_path: Path, key: str) -> None:
     path = write_model(tmp_path / "m.onnx", SALES, **{key: None})
     with pytest.raises(ExportError, match="has no signature"):
         PublishedModel.open(path)
@@ -210,21 +210,21 @@ def test_a_file_without_a_signature_is_refused(tmp_path: Path, key: str) -> None
         json.dumps(SALES | {"threshold": {"class": "yes", "value": "half"}}),
     ],
 )
-def test_a_signature_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
+def test_invalid_signature_is_rejected(tmp_path: Path, text: str) -> None:
     path = write_model(tmp_path / "m.onnx", SALES, signature=text)
-    with pytest.raises(ExportError, match=r"its signature is not as the contract"):
+    with pytest.raises(ExportError, match="the signature does not follow the contract"):
         PublishedModel.open(path)
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"test": {"rows": "many"}}'])
-def test_a_file_that_tells_no_scores_has_none(tmp_path: Path, text: str | None) -> None:
+def test_file_without_valid_scores_has_none(tmp_path: Path, text: str | None) -> None:
     path = write_model(tmp_path / "m.onnx", SALES, evaluation=text)
     assert PublishedModel.open(path).recorded is None
 
 
-def test_scores_that_an_older_file_does_not_tell_are_not_known(tmp_path: Path) -> None:
-    told = {"rows": 4, "accuracy": 0.5, "roc_auc": None, "confusion": [[1, 1], [1, 1]]}
-    path = write_model(tmp_path / "m.onnx", SALES, evaluation=json.dumps({"test": told}))
+def test_score_that_an_older_file_lacks_is_nan(tmp_path: Path) -> None:
+    entry = {"rows": 4, "accuracy": 0.5, "roc_auc": None, "confusion": [[1, 1], [1, 1]]}
+    path = write_model(tmp_path / "m.onnx", SALES, evaluation=json.dumps({"test": entry}))
     recorded = PublishedModel.open(path).recorded
     assert recorded is not None
     assert recorded.accuracy == 0.5

@@ -1,4 +1,4 @@
-"""A small network, clouds to fit it to, and Ctrl-C as a terminal sends it."""
+"""A small network, overlapping clouds of rows, and Ctrl-C as a terminal sends it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is one."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -34,7 +34,7 @@ def terminal() -> Terminal:
 
 @pytest.fixture
 def epoch():
-    """(number, validation loss) -> an epoch that came to this."""
+    """Makes an epoch of a number, a validation loss and a validation accuracy."""
 
     def make(number: int, validation_loss: float | None, accuracy: float | None = 0.5) -> Epoch:
         return Epoch(number, 1.0, validation_loss, accuracy, 0.01, 0.1)
@@ -44,7 +44,7 @@ def epoch():
 
 @pytest.fixture
 def clouds() -> Callable[[int, int], Rows]:
-    """(rows, seed) -> two overlapping clouds: few rows are soon overfitted."""
+    """Makes two overlapping clouds of so many rows: few rows are soon overfitted."""
 
     def make(rows: int, seed: int) -> Rows:
         rng = np.random.default_rng(seed)
@@ -57,36 +57,36 @@ def clouds() -> Callable[[int, int], Rows]:
 @pytest.fixture
 def network() -> Sequential:
     layers = [Dense(32, "relu", input_shape=(6,)), BatchNormalization(), Dense(2, "softmax")]
-    made = Sequential(layers)
-    made.compile(Adam(0.02))
-    made.build(np.random.default_rng(0))
-    return made
+    network = Sequential(layers)
+    network.compile(Adam(0.02))
+    network.build(np.random.default_rng(0))
+    return network
 
 
 @pytest.fixture
 def ctrl_c() -> Iterator[Callable[[], None]]:
-    """Presses Ctrl-C, from whatever thread, and waits there until it has been heard.
+    """Presses Ctrl-C from any thread, and waits there until the main thread has received it.
 
-    A signal that comes in the instant before its thread falls asleep on a lock doesn't wake it: so
-    it is pressed again, as people do, and what was heard already is not heard twice.
+    A signal that arrives just before the main thread falls asleep on a lock does not wake it. So the
+    fixture sends the signal again, as people do; the handler ignores repeated signals.
     """
-    heard = threading.Event()
+    received = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if not heard.is_set():
-            heard.set()
+        if not received.is_set():
+            received.set()
             signal.default_int_handler(number, frame)
 
     def press() -> None:
-        heard.clear()
-        os.kill(os.getpid(), signal.SIGINT)  # to the process: its main thread hears it
+        received.clear()
+        os.kill(os.getpid(), signal.SIGINT)  # Python runs the handler in the main thread
         if threading.current_thread() is not threading.main_thread():
             for _ in range(60):
-                if heard.wait(1):
+                if received.wait(1):
                     break
                 os.kill(os.getpid(), signal.SIGINT)
-            assert heard.is_set()
-            time.sleep(0.02)  # for what follows from it
+            assert received.is_set()
+            time.sleep(0.02)  # time for the main thread to halt the fits
 
     before = signal.signal(signal.SIGINT, interrupt)
     yield press

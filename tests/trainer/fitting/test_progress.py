@@ -6,7 +6,7 @@ from pigeonhole.trainer.fitting.progress import Progress
 from pigeonhole.trainer.network.sequential import Epoch
 
 
-def test_it_is_quiet_where_there_is_no_terminal() -> None:
+def test_stream_that_is_not_a_terminal_stays_empty() -> None:
     stream = io.StringIO()
     with Progress(epochs=4, rows=10, stream=stream) as progress:
         progress.advance(10)
@@ -20,7 +20,7 @@ def test_without_a_stream_nothing_is_drawn(capsys) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_shows_epoch_losses_accuracy_and_time_left(terminal) -> None:
+def test_terminal_shows_epoch_losses_accuracy_and_remaining_time(terminal) -> None:
     with Progress(epochs=4, rows=10, stream=terminal) as progress:
         progress.advance(10)
         assert progress(Epoch(1, 0.5, 0.25, 0.875, 0.01, 0.1)) is False

@@ -1,4 +1,4 @@
-"""Small evidence for reports: a model of a few lines, rows by chance, whatever names one likes."""
+"""Small inputs of reports: a linear model, random rows and any names."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 
 from pigeonhole.trainer.data.schema import Examples, Feature, Kind, Schema
-from pigeonhole.trainer.evaluation.intervals import Answers
+from pigeonhole.trainer.evaluation.intervals import Predictions
 from pigeonhole.trainer.fitting.history import History
 from pigeonhole.trainer.report.inputs import DrawnLayer, ReportInputs
 
 TEXTS = ["", "plain", "<b>bold</b>", "$x_1$", "x" * 200, "\u202eturned"]
 
-MakeEvidence = Callable[..., ReportInputs]
+MakeInputs = Callable[..., ReportInputs]
 
 
 @pytest.fixture(scope="session")
-def make_evidence() -> MakeEvidence:
-    """Makes evidence: see `small_evidence`."""
-    return small_evidence
+def make_inputs() -> MakeInputs:
+    """Makes the inputs of a report, see `small_inputs`."""
+    return small_inputs
 
 
-def small_evidence(
+def small_inputs(
     features: Sequence[Feature] = (
         Feature("height", Kind.NUMBER, required=True),
         Feature("hair", Kind.CATEGORY, required=False),
@@ -35,15 +35,15 @@ def small_evidence(
     labels: np.ndarray | None = None,
     **more: Any,
 ) -> ReportInputs:
-    """Evidence of a linear model with fixed weights.
+    """Return the inputs of a report on a linear model with fixed weights.
 
     Args:
         features: of the rows.
         classes: the class names.
-        count: how many rows there are.
-        numbers: theirs; by chance where None.
-        labels: theirs; by chance where None.
-        more: other fields of the evidence.
+        count: number of rows.
+        numbers: of the rows; random where None.
+        labels: of the rows; random where None.
+        more: other fields of the inputs.
     """
     rng = np.random.default_rng(0)
     schema = Schema(tuple(features), "kind", classes)
@@ -62,15 +62,19 @@ def small_evidence(
         p = np.exp(z - z.max(axis=1, keepdims=True))
         return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
 
-    stated = {"name": "pets", "table": "pets.csv", "answers": Answers.likeliest(predict(test))}
-    return ReportInputs(schema=schema, test=test, predict=predict, **stated | more)
+    usual = {
+        "name": "pets",
+        "table": "pets.csv",
+        "predictions": Predictions.most_likely(predict(test)),
+    }
+    return ReportInputs(schema=schema, test=test, predict=predict, **usual | more)
 
 
 @pytest.fixture
 def history() -> History:
-    """Three epochs, of which the second was best."""
+    """Three epochs, the second of which was best."""
     falling = np.array([0.9, 0.5, 0.4])
-    return History(falling, falling + 0.1, 1 - falling, falling, falling, 2, "all epochs")
+    return History(falling, falling + 0.1, 1 - falling, falling, falling, 2, "the epoch limit")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ GOLDEN = {"row": {"height": 1.5}, "label": "cat", "probabilities": {"cat": 0.75,
 
 
 class Page(HTMLParser):
-    """What a test asks of a page: its elements with their attributes, and its text."""
+    """The elements of a page with their attributes, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -51,10 +51,10 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def full(make_evidence, history, layers):
-    """Evidence with everything there can be."""
+def full(make_inputs, history, layers):
+    """Inputs with every field."""
     rng = np.random.default_rng(1)
-    return make_evidence(
+    return make_inputs(
         history=history,
         layers=layers,
         baselines={
@@ -65,45 +65,48 @@ def full(make_evidence, history, layers):
         temperatures=(1.25,),
         threshold=Threshold(1, 0.37, "f1"),
         spread={"accuracy": (0.9, 0.05)},
-        rows={"to fit": 100, "to score on": 40},
+        row_counts={"for training": 100, "for test": 40},
         example=GOLDEN,
         settings={"hidden": (3,)},
     )
 
 
-def test_every_part_is_there(full) -> None:
+def test_report_has_every_section(full) -> None:
     text = Page(report(full)).text
     for part in (
         *(
-            "It tells cat and dog apart by 2 columns of pets.csv.",
-            "On 40 rows that were kept aside",
+            "Distinguishes cat and dog by 2 columns of pets.csv.",
+            "Accuracy on 40 test rows: ",
         ),
         *("95 % interval", "All scores", "in cross-validation", "± 0.0500", "Confusion matrix"),
         *("Reliability", "ROC curve", "Precision and recall", "Permutation importance"),
-        *("Partial dependence", "Loss", "Layers", "1.25", "What was found in the data?"),
-        *("Column 'tail' is left out: it is constant.", "100 rows to fit, 40 rows to score on"),
-        *("dog is answered from a probability of 0.37 on, chosen for f1", "How is it called?"),
+        *("Partial dependence", "Loss", "Layers", "1.25", "Data"),
+        *(
+            "Column 'tail' is left out: it is constant.",
+            "pets.csv: 100 rows for training, 40 rows for test.",
+        ),
+        *("Threshold: dog is predicted from a probability of 0.37 on, chosen for f1", "Usage"),
     ):
         assert part in text, part
 
 
-def test_what_is_not_known_is_left_out(make_evidence) -> None:
-    text = Page(report(make_evidence())).text
-    for part in ("How was it fitted?", "How is it called?", "Temperature", "best simple method"):
+def test_sections_of_empty_inputs_are_left_out(make_inputs) -> None:
+    text = Page(report(make_inputs())).text
+    for part in ("Fit", "Usage", "Temperature", "Best baseline"):
         assert part not in text
 
 
-def test_no_sign_of_the_template_is_left(full, make_evidence) -> None:
-    for evidence in (full, make_evidence()):
-        text = Page(report(evidence)).text
-        assert not {sign for sign in ("{{", "{%", "%}", "None", "nan") if sign in text}
+def test_no_template_syntax_is_left(full, make_inputs) -> None:
+    for inputs in (full, make_inputs()):
+        text = Page(report(inputs)).text
+        assert not {syntax for syntax in ("{{", "{%", "%}", "None", "nan") if syntax in text}
 
 
-def test_the_same_evidence_makes_the_same_bytes(full) -> None:
+def test_same_inputs_give_the_same_bytes(full) -> None:
     assert report(full) == report(full)
 
 
-def test_the_page_needs_nothing_else(full) -> None:
+def test_report_loads_no_other_files(full) -> None:
     html = report(full)
     page = Page(html)
     assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in page.elements}
@@ -128,7 +131,7 @@ def test_headings_are_in_order_and_ids_are_unique(full) -> None:
     assert named <= set(ids)
 
 
-def test_drawings_have_words_and_tables_have_scopes(full) -> None:
+def test_drawings_have_alternative_texts_and_tables_have_scopes(full) -> None:
     page = Page(report(full))
     drawings = page.all("svg")
     assert len(drawings) >= 9
@@ -138,8 +141,8 @@ def test_drawings_have_words_and_tables_have_scopes(full) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_from_the_table_are_text_wherever_they_stand(
-    make_evidence, history, layers, name: str
+def test_names_from_the_table_are_escaped_everywhere(
+    make_inputs, history, layers, name: str
 ) -> None:
     features = (
         Feature(name, Kind.NUMBER, required=True),
@@ -147,7 +150,7 @@ def test_names_from_the_table_are_text_wherever_they_stand(
     )
     classes = (name, "dog", f"{name}3")
     html = report(
-        make_evidence(
+        make_inputs(
             features,
             classes,
             name="pets",
@@ -161,7 +164,7 @@ def test_names_from_the_table_are_text_wherever_they_stand(
         )
     )
     plain = report(
-        make_evidence(
+        make_inputs(
             (Feature("a", Kind.NUMBER, required=True), Feature("a2", Kind.CATEGORY, required=True)),
             ("a", "dog", "a3"),
             name="pets",
@@ -182,90 +185,96 @@ def test_names_from_the_table_are_text_wherever_they_stand(
     assert not {sign for sign in html if not sign.isprintable()} - {"\n"}
 
 
-def test_text_that_looks_like_a_drawings_own_stays_as_it_is(make_evidence) -> None:
+def test_name_that_looks_like_drawing_syntax_is_unchanged(make_inputs) -> None:
     name = "#a10001 font: 9px x id"
-    html = report(make_evidence((Feature(name, Kind.NUMBER, required=True),)))
+    html = report(make_inputs((Feature(name, Kind.NUMBER, required=True),)))
     assert f">{name}: +" in html
 
 
 @pytest.mark.parametrize(
-    ("classes", "said"),
-    [(2, "It tells class 0 and class 1 apart"), (200, "class 4 and 195 more apart by 2 columns")],
+    ("classes", "expected"),
+    [(2, "Distinguishes class 0 and class 1"), (200, "class 4 and 195 more by 2 columns")],
 )
-def test_many_classes_are_shown_in_part_and_it_says_so(make_evidence, classes, said) -> None:
+def test_report_says_that_it_omits_classes(make_inputs, classes, expected) -> None:
     names = tuple(f"class {number}" for number in range(classes))
-    html = report(make_evidence(classes=names, count=500))
+    html = report(make_inputs(classes=names, count=500))
     text = Page(html).text
-    assert said in text
-    assert ("the other 189 together" in text) == (classes == 200)
-    assert ("the 30 classes with most test rows, of 200" in text) == (classes == 200)
-    assert ("of 200 classes 6, the commonest in the test part" in text) == (classes == 200)
+    assert expected in text
+    assert ("combines the other 189" in text) == (classes == 200)
+    assert ("the 30 most frequent of 200 classes" in text) == (classes == 200)
+    assert ("for the 6 most frequent of 200 classes" in text) == (classes == 200)
     assert len(html) < 300_000
 
 
-def test_many_columns_are_shown_in_part_and_it_says_so(make_evidence) -> None:
+def test_report_says_that_it_omits_columns(make_inputs) -> None:
     features = [Feature(f"column {i}", Kind.NUMBER, required=True) for i in range(500)]
-    html = report(make_evidence(features, count=60))
+    html = report(make_inputs(features, count=60))
     text = Page(html).text
-    assert "These are the first 15 of 500 columns." in text
+    assert "The chart has the first 15 of 500 columns." in text
     assert "The 100 most important of 500 columns." in text
     assert len(html) < 300_000
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_a_few_rows_of_one_class_make_a_page_too(make_evidence, rows: int) -> None:
-    html = report(make_evidence(count=rows, labels=np.zeros(rows, dtype=np.int64)))
+def test_report_of_a_few_rows_of_one_class(make_inputs, rows: int) -> None:
+    html = report(make_inputs(count=rows, labels=np.zeros(rows, dtype=np.int64)))
     text = Page(html).text
-    assert f"Few rows: figures from {rows} row" in text
+    assert f"Few rows: scores from {rows} row" in text
     assert "nan" not in text.lower().replace("finance", "")
 
 
-def test_two_numbers_have_a_map_and_other_columns_have_none(make_evidence) -> None:
+def test_only_two_number_columns_have_a_decision_map(make_inputs) -> None:
     number, boolean = (Feature(kind, kind, required=True) for kind in (Kind.NUMBER, Kind.BOOLEAN))
     other = Feature("other", Kind.NUMBER, required=True)
-    assert "Decision map" in report(make_evidence((number, other)))
-    assert "Decision map" not in report(make_evidence((number,)))
+    assert "Decision map" in report(make_inputs((number, other)))
+    assert "Decision map" not in report(make_inputs((number,)))
     flags = np.stack([np.arange(40.0), np.arange(40) % 2], axis=1)
-    assert "Decision map" not in report(make_evidence((number, boolean), numbers=flags))
+    assert "Decision map" not in report(make_inputs((number, boolean), numbers=flags))
 
 
-def test_times_are_shown_as_dates(make_evidence) -> None:
+def test_datetimes_are_shown_as_dates(make_inputs) -> None:
     features = [Feature(name, Kind.DATETIME, required=True) for name in ("born", "met")]
     seconds = 1_600_000_000 + np.arange(80.0).reshape(40, 2) * 864_000
-    assert re.search(r">20(20|21|22)<", report(make_evidence(features, numbers=seconds)))
+    assert re.search(r">20(20|21|22)<", report(make_inputs(features, numbers=seconds)))
 
 
 @pytest.mark.parametrize(
     "ends", [(-1.7e308, 1.7e308), (1e15, 1e15 + 1), (5e-324, 1e-300), (5.0, 5.0), (0.0, 1e13)]
 )
 @pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.DATETIME])
-def test_numbers_of_any_size_can_be_drawn(make_evidence, kind: Kind, ends) -> None:
+def test_numbers_of_any_size_can_be_drawn(make_inputs, kind: Kind, ends) -> None:
     features = [Feature(name, kind, required=True) for name in ("a", "b")]
     numbers = np.stack([np.linspace(0, 1, 40), np.repeat(ends, 20)], axis=1)
-    html = report(make_evidence(features, numbers=numbers))
+    html = report(make_inputs(features, numbers=numbers))
     assert not re.search(r'[ "](nan|inf|-inf)[ "]', html)
 
 
-def test_a_column_without_any_value_is_no_hindrance(make_evidence) -> None:
+def test_column_without_values_is_accepted(make_inputs) -> None:
     features = [Feature(name, Kind.NUMBER, required=False) for name in ("a", "b")]
     numbers = np.stack([np.arange(40.0), np.full(40, np.nan)], axis=1)
-    text = Page(report(make_evidence(features, numbers=numbers))).text
+    text = Page(report(make_inputs(features, numbers=numbers))).text
     assert "Permutation importance" in text
 
 
 @pytest.mark.parametrize(
     ("labels", "verdict"),
     [
-        ("right", "Better than the simple methods: it gains 100.0 points (95 % interval of the"),
-        ("wrong", "Worse than guess: it loses 100.0 points (95 % interval of the difference -100"),
+        (
+            "right",
+            "Better than the baselines: the accuracy is 100.0 points above the best baseline's (95 %",
+        ),
+        (
+            "wrong",
+            "Worse than guess: the accuracy is 100.0 points lower (95 % interval of the difference -100",
+        ),
         ("same", "No clear difference from guess: the difference in accuracy is +0.0 points (95 %"),
     ],
 )
-def test_the_verdict_says_who_is_better(make_evidence, labels: str, verdict: str) -> None:
-    evidence = make_evidence(count=200)
-    predicted = evidence.answers.predicted
+def test_verdict_names_the_better_method(make_inputs, labels: str, verdict: str) -> None:
+    inputs = make_inputs(count=200)
+    predicted = inputs.predictions.predicted
     truth = 1 - predicted if labels == "wrong" else predicted
     guess = np.eye(2)[truth if labels != "right" else 1 - predicted]
-    test = dataclasses.replace(evidence.test, labels=truth)
-    html = report(dataclasses.replace(evidence, test=test, baselines={"guess": guess}))
+    test = dataclasses.replace(inputs.test, labels=truth)
+    html = report(dataclasses.replace(inputs, test=test, baselines={"guess": guess}))
     assert verdict in Page(html).text

@@ -1,4 +1,4 @@
-"""The colors of the page: what can be read by whom."""
+"""The contrast of the page's colors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SERIES = [f"series-{number}" for number in range(1, 7)]
 
 
 def schemes(repository: Path) -> dict[str, dict[str, str]]:
-    """The variables of each color scheme."""
+    """Return the variables of each color scheme."""
     css = (repository / "trainer" / "report" / "report.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     names = ("light", "dark", "print")
@@ -25,7 +25,7 @@ def rgb(color: str) -> list[float]:
 
 
 def luminance(color: list[float]) -> float:
-    """As WCAG 2 has it."""
+    """Return the relative luminance by WCAG 2."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
@@ -36,22 +36,22 @@ def contrast(one: list[float], other: list[float]) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark", "print"])
-def test_text_stands_out_from_what_it_stands_on(repository: Path, scheme: str) -> None:
+def test_text_has_enough_contrast_to_its_background(repository: Path, scheme: str) -> None:
     colors = {name: rgb(color) for name, color in schemes(repository)[scheme].items()}
     for text in ("ink", "quiet", "accent"):
-        for ground in ("paper", "card"):
-            assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
-    for ground in ("right", "wrong"):
-        assert contrast(colors["ink"], colors[ground]) >= 4.5, ground
+        for background in ("paper", "card"):
+            assert contrast(colors[text], colors[background]) >= 4.5, (text, background)
+    for background in ("right", "wrong"):
+        assert contrast(colors["ink"], colors[background]) >= 4.5, background
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark", "print"])
-def test_lines_and_marks_stand_out_from_the_card(repository: Path, scheme: str) -> None:
+def test_marks_have_enough_contrast_to_the_card(repository: Path, scheme: str) -> None:
     colors = {name: rgb(color) for name, color in schemes(repository)[scheme].items()}
     for mark in (*SERIES, "bad", "quiet"):
         assert contrast(colors[mark], colors["card"]) >= 3, mark
 
 
-def test_every_scheme_has_the_same_colors(repository: Path) -> None:
+def test_every_scheme_has_the_same_variables(repository: Path) -> None:
     light, dark, printed = (set(colors) for colors in schemes(repository).values())
     assert light == dark == printed

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from pigeonhole.trainer.report.usage import SHOWN_FEATURES, calls
+from pigeonhole.trainer.report.usage import SHOWN_FEATURES, usage_examples
 
 ROWS = [
     {"height_cm": 172, "weight_kg": 95.5},
@@ -19,17 +19,17 @@ def example(row: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_shell_sends_the_row_as_it_is(row: dict[str, object]) -> None:
-    made = calls("pets", example(row))
-    *_, address, flag, body = shlex.split(made.curl)
+def test_curl_command_sends_the_row(row: dict[str, object]) -> None:
+    usage = usage_examples("pets", example(row))
+    *_, address, flag, body = shlex.split(usage.curl)
     assert flag == "-d"
     assert json.loads(body) == {"instances": [row]}
-    assert address.endswith("/v1/models/pets:predict")  # others may be served beside it
+    assert address.endswith("/v1/models/pets:predict")  # the service may have several models
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_python_sends_the_same(row: dict[str, object]) -> None:
-    tree = ast.parse(calls("pets", example(row)).python)
+def test_python_program_sends_the_row(row: dict[str, object]) -> None:
+    tree = ast.parse(usage_examples("pets", example(row)).python)
     (literal,) = [
         node.value
         for node in tree.body
@@ -38,14 +38,14 @@ def test_python_sends_the_same(row: dict[str, object]) -> None:
     assert ast.literal_eval(literal) == row
 
 
-def test_the_answer_is_that_of_the_golden_row() -> None:
-    assert json.loads(calls("pets", example(ROWS[0])).answer) == {
+def test_response_is_the_prediction_of_the_golden_row() -> None:
+    assert json.loads(usage_examples("pets", example(ROWS[0])).response) == {
         "predictions": [
             {"label": "b", "probability": 0.75, "probabilities": {"a": 0.25, "b": 0.75}}
         ]
     }
 
 
-def test_a_row_that_nobody_would_read_is_not_shown() -> None:
+def test_very_wide_row_has_no_usage_examples() -> None:
     row = {f"column {number}": number for number in range(SHOWN_FEATURES + 1)}
-    assert calls("pets", example(row)) is None
+    assert usage_examples("pets", example(row)) is None

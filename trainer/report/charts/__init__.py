@@ -1,1 +1,1 @@
-"""The drawings of a report: figures in, one `Chart` or several out. Each is a function."""
+"""The charts of a report: each function takes figures and returns a `Chart`."""
