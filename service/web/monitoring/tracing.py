@@ -39,7 +39,7 @@ def open_spans(environ: Mapping[str, str]) -> Spans | None:
         from .spans import Spans, exporting_provider  # noqa: PLC0415
     except ModuleNotFoundError as error:
         log.warning(
-            "requests are not traced: install the extra 'tracing' (pip install pigeonhole[tracing])",
+            'requests are not traced: install the missing package with pip install "pigeonhole-ml[tracing]"',
             extra={"reason": str(error)},
         )
         return None

@@ -104,7 +104,7 @@ def read_arrow(body: bytes, signature: Signature, max_rows: int) -> Columns:
     if not INSTALLED:
         raise UnsupportedMediaType(
             "this service cannot read Apache Arrow, because pyarrow is not installed; install "
-            "pigeonhole[service,arrow] or send another format"
+            "pigeonhole-ml[service,arrow] or send another format"
         )
     import pyarrow as pa  # noqa: PLC0415 - an optional dependency that takes long to import
 

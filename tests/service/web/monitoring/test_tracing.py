@@ -76,7 +76,7 @@ def test_without_the_extra_it_is_named_and_requests_are_answered(
     (warning,) = [
         r for r in caplog.records if r.name == "pigeonhole.service.web.monitoring.tracing"
     ]
-    assert "pigeonhole[tracing]" in warning.getMessage()
+    assert "pigeonhole-ml[tracing]" in warning.getMessage()
 
 
 def test_nothing_of_the_library_is_loaded_where_nothing_is_traced(models) -> None:
