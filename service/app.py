@@ -45,7 +45,7 @@ from .web.monitoring.request_log import RequestLog
 from .web.monitoring.tracing import open_spans
 from .web.open_inference.models import open_inference_models_blueprint
 from .web.open_inference.repository import open_inference_repository_blueprint
-from .web.tensorflow_serving.models import catalogue_blueprint
+from .web.tensorflow_serving.models import tensorflow_serving_models_blueprint
 
 PAGE_THREADS = 2
 """Threads for requests that are neither predictions nor probes, mostly metrics."""
@@ -128,7 +128,7 @@ class Service:
         processes = ProcessMetrics(self._slot, self._settings.models, usable_cores)
         return [
             inference_blueprint(paths),
-            catalogue_blueprint(live),
+            tensorflow_serving_models_blueprint(live),
             health_blueprint(live, self._draining),
             open_inference_models_blueprint(live, partial(read_statistics, shared), max_rows),
             open_inference_repository_blueprint(live, self.reconciler),

@@ -63,7 +63,6 @@ class Model:
     run_seconds: float
     row_seconds: float
     rows_are_independent: bool
-    memo: dict[Any, Any] = field(default_factory=dict, repr=False)
     per_model: dict[object, Any] = field(default_factory=dict, init=False, repr=False)
 
     def expected_seconds(self, rows: int) -> float:

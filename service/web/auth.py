@@ -1,7 +1,7 @@
-"""The guard: which key opens which route. One object for both doors.
+"""Authentication and scopes: which API key may use which route. Both handlers share one object.
 
-Without a key file everything is open but what only an admin may do. With one, whoever has no key
-learns nothing, not even which paths there are: but for health, and style and script of a page.
+Without a key file every route is open except those of the scope ``admin``. With a key file, a client
+without a key learns nothing, not even which paths exist; health and static files stay open.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from ..api_keys import ADMIN, METRICS, PREDICT, READ, KeyFile, Keyring
 from ..errors import KeyRequired, ScopeRequired
 
 OPEN = "open"
-"""For everybody: probes and browsers ask for these without a key."""
+"""Needs no key: probes and browsers send none."""
 
 ANY_KEY = "any"
-"""For whoever has a key, whatever that is for: also what is no route, or takes another method."""
+"""Needs a key of any scope; also for unknown routes and wrong methods."""
 
 SCOPES_OF_VIEWS: dict[str, str] = {
     "inference": PREDICT,
-    "catalogue": READ,
-    "catalogue.model_regress": PREDICT,
-    "catalogue.model_explain": PREDICT,
+    "tensorflow_serving_models": READ,
+    "tensorflow_serving_models.model_regress": PREDICT,
+    "tensorflow_serving_models.model_explain": PREDICT,
     "exposition": METRICS,
     "health": OPEN,
     "openapi": READ,
     "pages": READ,
-    # Whether the service is there, clients ask whoever they are and whatever their key is for.
+    # Clients with any key, or none, ask whether the service exists.
     "pages.home": OPEN,
     "pages.version": ANY_KEY,
     "pages.static": OPEN,
@@ -39,75 +39,81 @@ SCOPES_OF_VIEWS: dict[str, str] = {
     "open_inference_repository.load": ADMIN,
     "open_inference_repository.unload": ADMIN,
 }
-"""The scope of each blueprint's views, and of those single views that differ."""
+"""The scope of each blueprint, and of single views that differ."""
 
-LONGEST_AUTHORIZATION = 4096
-"""Longer headers hold no key."""
+MAX_AUTHORIZATION = 4096
+"""Longer headers hold no valid key, in characters."""
 
-MAX_REMEMBERED = 1024
-"""Headers with a good key that are remembered, in each state of the key file."""
+MAX_CACHED = 1024
+"""Cached headers with a valid key, per state of the key file."""
 
 
 def scope_of(endpoint: str | None) -> str:
-    """The scope that a Flask endpoint asks for; None is what is no route."""
+    """Return the scope of a Flask endpoint; None stands for an unknown route."""
     if endpoint is None:
         return ANY_KEY
-    of_all = SCOPES_OF_VIEWS.get(endpoint.rpartition(".")[0], READ)
-    return SCOPES_OF_VIEWS.get(endpoint, of_all)
+    of_blueprint = SCOPES_OF_VIEWS.get(endpoint.rpartition(".")[0], READ)
+    return SCOPES_OF_VIEWS.get(endpoint, of_blueprint)
 
 
-class _Holder(msgspec.Struct, frozen=True):
-    """Whose key it is, what it is good for as it was sent, and whether that was as a password."""
+class _Identity(msgspec.Struct, frozen=True):
+    """The caller of a request.
+
+    Attributes:
+        name: of its key.
+        scopes: of the key, as it was sent.
+        is_password: whether it was sent as a password (Basic).
+    """
 
     name: str
     scopes: frozenset[str]
     is_password: bool
 
 
-class _Remembered:
-    """What was found in one state of the key file.
+class _KeyCache:
+    """Headers whose key was found in one state of the key file.
 
-    The digests are compared in constant time. Nothing can be learnt from how long this table takes:
-    text is compared only where its hash, which differs in each process, is the same.
+    `Keyring` compares digests in constant time. The cache leaks no timing either: a dict compares texts
+    only if their hashes, which differ in each process, are equal.
     """
 
     def __init__(self, ring: Keyring) -> None:
         self.ring = ring
-        self.holders: dict[str, _Holder] = {}
+        self.identities: dict[str, _Identity] = {}
 
-    def find(self, authorization: str) -> _Holder | None:
-        """Look for a header's key, and remember it if there is one."""
+    def find(self, authorization: str) -> _Identity | None:
+        """Return the identity of a header's key and cache it; None for an unknown key."""
         token, is_password = _token(authorization)
         key = self.ring.find(token) if token else None
         if key is None:
             return None
-        # A browser sends a password again by itself, whoever's page asks it to.
+        # A browser sends a password again by itself, also for another site's page.
         scopes = key.scopes - {ADMIN} if is_password else key.scopes
-        holder = _Holder(key.name, scopes, is_password)
-        if len(self.holders) >= MAX_REMEMBERED:
-            self.holders.clear()
-        self.holders[authorization] = holder
-        return holder
+        identity = _Identity(key.name, scopes, is_password)
+        if len(self.identities) >= MAX_CACHED:
+            self.identities.clear()
+        self.identities[authorization] = identity
+        return identity
 
 
 class Authenticator:
-    """Lets requests pass, or says what they need.
+    """Authorizes requests by their API key.
 
     Args:
-        keys: the key file; None where there are no keys.
+        keys: the key file; None for no authentication.
     """
 
     def __init__(self, keys: KeyFile | None) -> None:
         self._keys = keys
-        self._remembered = _Remembered(keys.ring) if keys else None
+        self._cache = _KeyCache(keys.ring) if keys else None
 
     @property
     def has_keys(self) -> bool:
-        """Whether keys are asked for at all."""
+        """Whether requests need API keys."""
         return self._keys is not None
 
     def is_authenticated(self, authorization: str | None) -> bool:
-        """Whether a key is known, whatever it is for, or none is needed."""
+        """Return whether a header holds a known key of any scope, or no key is needed."""
         try:
             self.authorize(authorization, ANY_KEY)
         except KeyRequired:
@@ -115,42 +121,45 @@ class Authenticator:
         return True
 
     def authorize(self, authorization: str | None, scope: str) -> str:
-        """Whose key it is; empty where none was needed.
+        """Return the name of the caller's key; empty if none is needed.
 
         Args:
-            authorization: the header of that name.
-            scope: what is asked for.
+            authorization: the ``Authorization`` header.
+            scope: the needed scope.
 
         Raises:
-            KeyRequired: for no key, or one that is not known.
-            ScopeRequired: for one that is not good for this.
+            KeyRequired: if the key is absent or unknown.
+            ScopeRequired: if the key lacks the scope.
         """
-        keys, remembered = self._keys, self._remembered
+        keys, cache = self._keys, self._cache
         if scope == OPEN:
             return ""
-        if keys is None or remembered is None:
+        if keys is None or cache is None:
             if scope == ADMIN:
-                raise ScopeRequired(scope, "there are none, start the service with --keys")
+                raise ScopeRequired(scope, "the service has no keys: start it with --keys")
             return ""
-        if remembered.ring is not keys.ring:
-            # Replaced as a whole: what another thread still finds in the old one stays there.
-            remembered = self._remembered = _Remembered(keys.ring)
+        if cache.ring is not keys.ring:
+            # Replaced as a whole, because another thread may still use the old cache.
+            cache = self._cache = _KeyCache(keys.ring)
         if authorization is None:
             raise KeyRequired(is_sent=False)
-        holder = remembered.holders.get(authorization) or remembered.find(authorization)
-        if holder is None:
+        identity = cache.identities.get(authorization) or cache.find(authorization)
+        if identity is None:
             raise KeyRequired(is_sent=True)
-        if scope not in holder.scopes and scope != ANY_KEY:
-            told = f"the key '{holder.name}' is for {', '.join(sorted(holder.scopes)) or 'nothing'}"
-            if holder.is_password and scope == ADMIN:
-                told = "a password is not enough, send it as 'Authorization: Bearer TOKEN'"
-            raise ScopeRequired(scope, told, holder.name)
-        return holder.name
+        if scope not in identity.scopes and scope != ANY_KEY:
+            reason = (
+                f"the key '{identity.name}' has the scopes "
+                f"{', '.join(sorted(identity.scopes)) or 'none'}"
+            )
+            if identity.is_password and scope == ADMIN:
+                reason = "a password is not enough, send it as 'Authorization: Bearer TOKEN'"
+            raise ScopeRequired(scope, reason, identity.name)
+        return identity.name
 
 
 def _token(authorization: str) -> tuple[str, bool]:
-    """The token in a header, empty if there is none, and whether it is the password of Basic."""
-    if len(authorization) > LONGEST_AUTHORIZATION:
+    """Return the token of a header, empty if it has none, and whether it is a Basic password."""
+    if len(authorization) > MAX_AUTHORIZATION:
         return "", False
     scheme, _, credentials = authorization.partition(" ")
     match scheme.lower():

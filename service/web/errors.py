@@ -1,9 +1,9 @@
-"""The table from errors to HTTP: one status, one code, one JSON shape for every failure.
+"""The table from errors to HTTP: one status, one code and one JSON shape for every error.
 
     {"error": "2 problems in 1 row", "code": "invalid_rows", "problems": [...]}
 
-``error`` is a sentence, ``code`` never changes its meaning; further keys are facts that the error
-carries. An exception that is not in the table is ours to mend: 500, logged, its text kept inside.
+``error`` is a sentence, and the meaning of a ``code`` never changes. Further keys are facts of the
+error. An exception outside the table is a fault of the service: 500, logged, without its text.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ from werkzeug.exceptions import (
 )
 
 from .. import errors
-from .reply import Response
+from .response import Response
 
 JSON = "application/json"
 
 
 class BodyTooLarge(errors.RequestError):
-    """A body of more bytes than are taken, before or after it was inflated."""
+    """A body beyond the limit, before or after decompression."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"the body is larger than {limit} bytes; send the rows in parts")
+        super().__init__(
+            f"the body is larger than the limit of {limit} bytes: send the rows in parts"
+        )
 
 
 class UnsupportedEncoding(errors.RequestError):
-    """A Content-Encoding that is not known, or a body that is not what it says."""
+    """An unknown Content-Encoding, or a body that is not encoded so."""
 
 
 class UnsupportedMediaType(errors.RequestError):
-    """A body that is no JSON and never said so, or of a form whose library is not installed."""
+    """A body in an unsupported format, or in one whose package is not installed."""
 
 
 TABLE: dict[type[Exception], tuple[HTTPStatus, str]] = {
@@ -77,19 +79,19 @@ HTTP_CODES: dict[int, str] = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "headers_too_large",
     HTTPStatus.SERVICE_UNAVAILABLE: "overloaded",
 }
-"""Codes of the failures that routing finds before any of our code runs."""
+"""Codes of errors that routing finds before a view runs."""
 
 CLIENT_GONE = 499
-"""Status in metrics and logs of a request whose client left before its answer; nginx's code."""
+"""Status, in metrics and logs, of a request whose client left before its response; as in nginx."""
 
 NOT_READY = "not_ready"
 """Code of a service, or a model, that can't answer predictions yet."""
 
 INTERNAL_CODE = "internal_error"
-"""Code of whatever is in no table."""
+"""Code of every exception outside the tables."""
 
 RETRY_AFTER_S = "1"
-"""When to ask again for a model that is not ready: the folder is looked at that often."""
+"""Seconds until a model may be ready: the folder is scanned that often."""
 
 
 HEADERS: dict[HTTPStatus, tuple[tuple[str, str], ...]] = {
@@ -98,24 +100,24 @@ HEADERS: dict[HTTPStatus, tuple[tuple[str, str], ...]] = {
     ),
     HTTPStatus.SERVICE_UNAVAILABLE: (("Retry-After", RETRY_AFTER_S),),
 }
-"""What a status says besides. Two challenges are two headers: some browsers read only the first of
-one that holds both."""
+"""Headers of a status. Two challenges are two headers, because some browsers read only the first
+challenge of a header."""
 
 
 def error_response(error: Exception) -> Response:
-    """The answer to a failure, whatever failed."""
+    """Return the response to any exception."""
     if isinstance(error, HTTPException):
-        return _routing_reply(error)
+        return _routing_response(error)
     for kind, (status, code) in TABLE.items():
         if isinstance(error, kind):
             body = {"error": str(error), "code": code, **_facts(error)}
             return Response(status, msgspec.json.encode(body), JSON, HEADERS.get(status, ()))
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    body = {"error": "the service failed to answer; its log says why", "code": INTERNAL_CODE}
+    body = {"error": "the service failed to answer: its log has the reason", "code": INTERNAL_CODE}
     return Response(status, msgspec.json.encode(body), JSON)
 
 
-def _routing_reply(error: HTTPException) -> Response:
+def _routing_response(error: HTTPException) -> Response:
     status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
     code = HTTP_CODES.get(
         status, INTERNAL_CODE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "bad_request"
@@ -131,15 +133,15 @@ def _routing_reply(error: HTTPException) -> Response:
 def _routing_sentence(error: HTTPException) -> str:
     match error:
         case NotFound():
-            return "there is no such route; /docs and /openapi.json list those that there are"
+            return "the path does not exist: /docs and /openapi.json list the routes"
         case MethodNotAllowed():
-            return f"this route takes only {', '.join(sorted(error.valid_methods or ()))}"
+            return f"the method is not allowed, expected {', '.join(sorted(error.valid_methods or ()))}"
         case RequestEntityTooLarge():
-            return "the body is larger than is taken; send the rows in parts"
+            return "the body is larger than the limit: send the rows in parts"
         case RequestURITooLarge():
-            return "the path with its query is longer than is taken"
+            return "path and query are longer than the limit"
         case RequestHeaderFieldsTooLarge():
-            return "the headers are larger than are taken"
+            return "the headers are larger than the limit"
         case _:
             return error.description or HTTPStatus(error.code or 500).phrase
 

@@ -1,4 +1,4 @@
 """TensorFlow Serving's interface under ``/v1/models``: status, metadata and ``:classify``.
 
-Must never know another protocol's folder.
+Must not import another protocol's folder.
 """

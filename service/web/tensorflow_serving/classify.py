@@ -5,8 +5,8 @@
 
 {"results": [[["underweight", 0.02], ["overweight", 0.98]]], "model": "bodymass", ...}
 
-Pairs stand in the order of the model's classes, as TensorFlow Serving has them, not by score. A value
-may be in a list of its own and a text in base64, as in the ``tf.Example`` that these stand for.
+Pairs are in the order of the model's classes, as in TensorFlow Serving. A value may be in a list of its
+own and a text in base64, as in a ``tf.Example``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import msgspec
 from ...errors import InvalidRequest, Problem
 from ...model.artifact import Model
 from ...model.columns import Columns
+from ...model.per_model import PerModel
 from ...model.row_types import check_row_count
 from ...model.training_range import OutOfRange
 from ...model.validation import (
@@ -37,12 +38,12 @@ from ...model.validation import (
 from ..errors import JSON
 from ..inference.protocol import Decoded, Header, InferenceResult
 from ..json_body import DECODE_ERRORS, check_list_length, nan_to_null, parse_json
-from ..reply import Response
+from ..response import Response
 
 EXAMPLES, CONTEXT = "/examples", "/context"
 
 MERGING_COST = 32
-"""How much longer than plain examples of as many bytes others take to read, about."""
+"""Decoding examples with a context takes about so many times longer than plain examples."""
 
 _ABSENT = msgspec.Raw()
 
@@ -50,13 +51,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Request(msgspec.Struct):
-    """A request as far as it is read before its examples are. Other keys are passed over."""
+    """A request whose examples are not decoded yet. Other keys are ignored."""
 
     examples: msgspec.Raw
     context: msgspec.Raw = _ABSENT
 
 
-class _Answer(msgspec.Struct, gc=False, omit_defaults=True):
+class _Body(msgspec.Struct, gc=False, omit_defaults=True):
     results: list[list[tuple[str, float]]]
     model: str
     version: str
@@ -66,8 +67,8 @@ class _Answer(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 @dataclass(frozen=True)
-class _Forms:
-    """What is made for one model: the quick decoder of its examples, and its classes."""
+class _ModelCodecs:
+    """What one model needs: the fast decoder of its examples, its classes and its threshold."""
 
     examples: msgspec.json.Decoder[Any]
     classes: list[str]
@@ -75,10 +76,10 @@ class _Forms:
 
 
 class ClassifyProtocol:
-    """Decodes examples and encodes labels with scores; see the module's docstring.
+    """Decodes examples, and encodes labels with scores.
 
     Args:
-        max_rows: examples in one request at most.
+        max_rows: most examples per request.
     """
 
     def __init__(self, max_rows: int) -> None:
@@ -86,50 +87,80 @@ class ClassifyProtocol:
         self._decoder = msgspec.json.Decoder(_Request)
 
     def decode(self, model: Model, body: bytes, header: Header) -> Decoded:
-        """The rows that examples are."""
+        """Return the rows of the examples.
+
+        Raises:
+            RequestError: if the body is invalid.
+        """
         body = nan_to_null(body)
-        forms = _forms_of(model)
-        columns = self._quick(model, forms, body)
+        codecs = _codecs_of(model)
+        columns = self._decode_fast(model, codecs, body)
         if columns is None:
-            columns = self._thorough(model, body, header("content-type") or "")
-        return Decoded(columns, forms)
+            columns = self._decode_with_errors(model, body, header("content-type") or "")
+        return Decoded(columns, codecs)
 
     def encode(self, result: InferenceResult) -> Response:
-        """A list of pairs for each example, and what was unusual in them."""
-        forms: _Forms = result.context
+        """Return a list of pairs per example, with warnings about values out of range."""
+        codecs: _ModelCodecs = result.context
         rows = result.prediction.probabilities.tolist()
-        answer = _Answer(
-            [list(zip(forms.classes, row, strict=True)) for row in rows],
+        response = _Body(
+            [list(zip(codecs.classes, row, strict=True)) for row in rows],
             result.model.name,
             str(result.model.version),
             result.request_id,
-            forms.threshold,
+            codecs.threshold,
             result.out_of_range or None,
         )
-        return Response(HTTPStatus.OK, _encode(answer), JSON)
+        return Response(HTTPStatus.OK, _encode(response), JSON)
 
     def decode_cost(self, header: Header, body: bytes) -> int:  # noqa: ARG002 - as all protocols
-        """Its bytes; what only the thorough way understands is merged value by value, in Python."""
+        """Return the cost in bytes of JSON; examples with a context are merged value by value."""
         is_plain = b'"context"' not in body and b'"b64"' not in body and body.count(b"[") == 1
-        if is_plain and b"\\" not in body:  # which may spell any of these
+        if is_plain and b"\\" not in body:  # an escape may spell any of these
             return len(body)
         # A context is merged into each example.
         return max(MERGING_COST, body.count(b"{")) * len(body)
 
-    def _quick(self, model: Model, forms: _Forms, body: bytes) -> Columns | None:
-        """The rows, if there is no context and they fit; else None, and nothing said of why."""
+    def _decode_fast(self, model: Model, codecs: _ModelCodecs, body: bytes) -> Columns | None:
+        """Return the rows, or None if there is a context or a row is invalid."""
         try:
             request = self._decoder.decode(body)
             if request.context:
                 return None
             check_list_length(request.examples, self._max_rows)
-            examples = forms.examples.decode(request.examples)
+            examples = codecs.examples.decode(request.examples)
         except DECODE_ERRORS:
             return None
         return model.row_types.from_rows(examples, self._max_rows)
 
-    def _thorough(self, model: Model, body: bytes, content_type: str) -> Columns:
-        """The rows, or an error that names everything wrong with them."""
+    def _decode_with_errors(self, model: Model, body: bytes, content_type: str) -> Columns:
+        """Return the rows, or raise an error that names every problem."""
+        examples, context = self._parse(model, body, content_type)
+        # Further names are more unknown ones than are reported, and would be copied to each row.
+        most = len(model.signature.features) + PROBLEM_LIMIT + 1
+        shared = {name: _plain(value) for name, value in islice(context.items(), most)}
+        _check_names(examples, shared)
+        rows = [
+            shared | {name: _plain(value) for name, value in example.items()}
+            for example in examples
+        ]
+        in_example = locate_by_row(EXAMPLES)
+
+        def locate(row: int, name: str | None) -> str | None:
+            if name is not None and name in shared:
+                return f"{CONTEXT}/{pointer_token(name)}"
+            return in_example(row, name)
+
+        return columns_from_values(model.signature, rows, locate)
+
+    def _parse(
+        self, model: Model, body: bytes, content_type: str
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Return examples and context of a request.
+
+        Raises:
+            RequestError: if they are missing, too many, or not objects.
+        """
         request = parse_json(body, content_type, self._max_rows)
         if not isinstance(request, dict):
             raise InvalidRequest(
@@ -149,37 +180,23 @@ class ClassifyProtocol:
             )
         check_row_count(len(examples), self._max_rows)
         _check_objects(examples)
-        # More names than these are more unknown ones than are told of, and would stand in each row.
-        most = len(model.signature.features) + PROBLEM_LIMIT + 1
-        shared = {name: _plain(value) for name, value in islice(context.items(), most)}
-        rows = [
-            shared | {name: _plain(value) for name, value in example.items()}
-            for example in _checked_names(examples, shared)
-        ]
-        in_example = locate_by_row(EXAMPLES)
-
-        def locate(row: int, name: str | None) -> str | None:
-            if name is not None and name in shared:
-                return f"{CONTEXT}/{pointer_token(name)}"
-            return in_example(row, name)
-
-        return columns_from_values(model.signature, rows, locate)
+        return examples, context
 
 
-def _forms_of(model: Model) -> _Forms:
-    forms: _Forms | None = model.memo.get(_Forms)
-    if forms is None:
-        signature = model.signature
-        forms = model.memo[_Forms] = _Forms(
-            msgspec.json.Decoder(list[model.row_types.object_row]),  # type: ignore[name-defined]
-            list(signature.classes),
-            None if signature.threshold is None else signature.threshold_json,
-        )
-    return forms
+def _make_codecs(model: Model) -> _ModelCodecs:
+    signature = model.signature
+    return _ModelCodecs(
+        msgspec.json.Decoder(list[model.row_types.object_row]),  # type: ignore[name-defined]
+        list(signature.classes),
+        None if signature.threshold is None else signature.threshold_json,
+    )
+
+
+_codecs_of = PerModel(_make_codecs)
 
 
 def _check_objects(examples: Sequence[Any]) -> None:
-    """Refuse examples that are no objects, up to the usual number of problems."""
+    """Raise InvalidRows for examples that are not objects."""
     wrong = islice(
         ((row, value) for row, value in enumerate(examples) if not isinstance(value, dict)),
         PROBLEM_LIMIT + 1,
@@ -192,27 +209,24 @@ def _check_objects(examples: Sequence[Any]) -> None:
         raise invalid_rows(found)
 
 
-def _checked_names(
-    examples: Sequence[dict[str, Any]], context: Mapping[str, Any]
-) -> Sequence[dict[str, Any]]:
-    """The examples, once it is sure that none has a feature that the context has."""
+def _check_names(examples: Sequence[dict[str, Any]], context: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest for a feature in both an example and the context."""
     for row, example in enumerate(examples):
         for name in example.keys() & context.keys():
             raise InvalidRequest(
-                f"'{truncate(name)}' stands in an example and in the context, which all share",
+                f"'{truncate(name)}' is in an example and in the context, expected one of them",
                 f"{EXAMPLES}/{row}/{pointer_token(name)}",
             )
-    return examples
 
 
 def _plain(value: Any) -> Any:
-    """A feature's value out of the list that it may be in, and out of base64."""
+    """Return a feature's value without the list around it, decoded from base64."""
     if isinstance(value, list) and len(value) <= 1:
-        value = value[0] if value else None  # an empty list is how a tf.Example lacks a value
+        value = value[0] if value else None  # an empty list is a missing value of a tf.Example
     match value:
         case {"b64": str(text)} if len(value) == 1:
             try:
                 return base64.b64decode(text, validate=True).decode("utf-8")
             except ValueError:
-                return value  # stays an object, and is refused as such
+                return value  # stays an object, which is rejected later
     return value

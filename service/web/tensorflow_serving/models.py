@@ -1,6 +1,7 @@
-"""The models that are there: one answer for TensorFlow Serving's and KServe's clients and people.
+"""Status and metadata of models, for TensorFlow Serving's and KServe's clients and for people.
 
-What the two protocols ask of a model and no classifier has is refused here, in a sentence.
+Metadata is a ``SignatureDef`` in JSON: it describes the rows of ``:predict``, each feature as a tensor
+with one value per row. Actions that a classifier does not support get an error with a hint.
 """
 
 from __future__ import annotations
@@ -18,15 +19,25 @@ from ...errors import (
     UnsupportedAction,
 )
 from ...model.artifact import Model
-from ...model.signature import Feature
+from ...model.signature import Feature, Kind
 from ...serving.live_models import LiveModels, ModelState
 from ..errors import JSON, error_response
-from .signature_def import metadata_of
+
+DTYPES = {
+    Kind.NUMBER: "DT_DOUBLE",
+    Kind.BOOLEAN: "DT_BOOL",
+    Kind.DATETIME: "DT_STRING",
+    Kind.CATEGORY: "DT_STRING",
+}
+"""TensorFlow's datatypes of features."""
+
+ANY = -1
+"""A dimension of variable size: the number of rows."""
 
 
-def catalogue_blueprint(live: LiveModels) -> Blueprint:
-    """``/v1/models`` and what is below it, but for predictions."""
-    blueprint = Blueprint("catalogue", __name__)
+def tensorflow_serving_models_blueprint(live: LiveModels) -> Blueprint:
+    """Return the blueprint of ``/v1/models`` and the routes below it, except predictions."""
+    blueprint = Blueprint("tensorflow_serving_models", __name__)
 
     @blueprint.get("/v1/models")
     def models() -> Response:
@@ -35,32 +46,32 @@ def catalogue_blueprint(live: LiveModels) -> Blueprint:
     @blueprint.get("/v1/models/<name>")
     def model(name: str) -> Response:
         state = live.state(name)
-        answer = _described(name, state, state.newest)
-        return _json(answer) if state.live else _not_ready(answer)
+        facts = _facts(name, state, state.newest)
+        return _json(facts) if state.live else _not_ready(facts)
 
     @blueprint.get("/v1/models/<name>/versions/<version>")
     def model_version(name: str, version: str) -> Response:
         state = live.state(name)
         if version in {str(rejected) for rejected in state.rejected}:
             only = ModelState(rejected={int(version): state.rejected[int(version)]})
-            return _json(_described(name, only, None))
+            return _json(_facts(name, only, None))
         number = state.live_number(version)
         if number is None:
             raise UnknownVersion(name, version, sorted(state.live))
         entry = state.live[number]
-        return _json(_described(name, ModelState(live={number: entry}), entry[0]))
+        return _json(_facts(name, ModelState(live={number: entry}), entry[0]))
 
     @blueprint.get("/v1/models/<name>/metadata")
     @blueprint.get("/v1/models/<name>/versions/<version>/metadata")
     def model_metadata(name: str, version: str | None = None) -> Response:
         return _json(metadata_of(live.find(name, version)))
 
-    _refuse_the_rest(blueprint, live)
+    _add_unsupported(blueprint, live)
     return blueprint
 
 
-def _refuse_the_rest(blueprint: Blueprint, live: LiveModels) -> None:
-    """The paths of the two protocols that no classifier has an answer to."""
+def _add_unsupported(blueprint: Blueprint, live: LiveModels) -> None:
+    """Add the routes of both protocols that a classifier does not support."""
 
     @blueprint.route("/v1/models/<name>/labels/<path:label>", methods=["GET", "POST"])
     def model_label(name: str, label: str) -> NoReturn:
@@ -76,43 +87,43 @@ def _refuse_the_rest(blueprint: Blueprint, live: LiveModels) -> None:
         raise UnsupportedAction(live.find(name).name, "explain")
 
 
-def _described(name: str, state: ModelState, model: Model | None) -> dict[str, Any]:
-    """The facts of one model: KServe's name and ready, TensorFlow Serving's status, our own."""
+def _facts(name: str, state: ModelState, model: Model | None) -> dict[str, Any]:
+    """Return the facts of a model, with the keys of KServe, of TensorFlow Serving, and our own."""
     status = [_status(version, "AVAILABLE", "OK", "") for version in sorted(state.live)]
     status += [
-        # The reason stays in the log and in readiness: it may speak of paths and libraries.
-        _status(version, "END", "UNKNOWN", "the file was refused")
+        # Without the reason, which may name paths and libraries; log and readiness have it.
+        _status(version, "END", "UNKNOWN", "the file was rejected")
         for version in sorted(state.rejected)
     ]
-    answer: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "name": name,
         "ready": bool(state.live),
         "model_version_status": status,
     }
     if model is not None:
-        answer |= {
+        facts |= {
             "version": str(model.version),
             "sha256": model.digest,
             "features": [_feature(feature) for feature in model.signature.features],
             "classes": model.signature.classes,
         }
         if model.signature.threshold is not None:
-            answer["threshold"] = model.signature.threshold
-    return answer
+            facts["threshold"] = model.signature.threshold
+    return facts
 
 
-def _not_ready(answer: dict[str, Any]) -> Response:
-    """What is known of a model that can't answer, as the failure that it is to KServe's clients.
+def _not_ready(facts: dict[str, Any]) -> Response:
+    """Return the facts of a model that is not ready, as an error for KServe's clients.
 
-    TensorFlow Serving's look at the state of each version, whatever the status.
+    TensorFlow Serving's clients read the state of each version, whatever the status.
     """
-    reply = error_response(ModelNotReady(answer["name"]))
-    body = msgspec.json.encode(answer | msgspec.json.decode(reply.body))
-    return Response(body, HTTPStatus.SERVICE_UNAVAILABLE, dict(reply.headers), content_type=JSON)
+    error = error_response(ModelNotReady(facts["name"]))
+    body = msgspec.json.encode(facts | msgspec.json.decode(error.body))
+    return Response(body, HTTPStatus.SERVICE_UNAVAILABLE, dict(error.headers), content_type=JSON)
 
 
 def _feature(feature: Feature) -> dict[str, Any]:
-    """A feature as callers need it: what is not known of it is left out."""
+    """Return the known facts of a feature."""
     facts = {
         name: feature.json_value(value) if isinstance(value, float) else value
         for name, value in msgspec.structs.asdict(feature).items()
@@ -128,5 +139,42 @@ def _status(version: int, state: str, code: str, message: str) -> dict[str, Any]
     }
 
 
-def _json(answer: dict[str, Any]) -> Response:
-    return Response(msgspec.json.encode(answer), content_type=JSON)
+def _json(content: dict[str, Any]) -> Response:
+    return Response(msgspec.json.encode(content), content_type=JSON)
+
+
+def metadata_of(model: Model) -> dict[str, Any]:
+    """Return the response of ``/v1/models/{name}/metadata``."""
+    signature = model.signature
+    inputs = {
+        feature.name: _tensor(feature.name, DTYPES[feature.kind], ANY)
+        for feature in signature.features
+    }
+    outputs = {
+        "label": _tensor("label", "DT_STRING", ANY),
+        "probability": _tensor("probability", "DT_FLOAT", ANY),
+        "probabilities": _tensor("probabilities", "DT_FLOAT", ANY, len(signature.classes)),
+    }
+    serving_default = {
+        "inputs": inputs,
+        "outputs": outputs,
+        "method_name": "tensorflow/serving/predict",
+        "defaults": {},
+    }
+    return {
+        "model_spec": {"name": model.name, "signature_name": "", "version": str(model.version)},
+        # Twice, as protocol buffers write a map in a message as JSON.
+        "metadata": {"signature_def": {"signature_def": {"serving_default": serving_default}}},
+    }
+
+
+def _tensor(name: str, dtype: str, *shape: int) -> dict[str, Any]:
+    return {
+        "dtype": dtype,
+        "tensor_shape": {
+            # The JSON of protocol buffers writes 64-bit integers as texts.
+            "dim": [{"size": str(size), "name": ""} for size in shape],
+            "unknown_rank": False,
+        },
+        "name": f"{name}:0",
+    }

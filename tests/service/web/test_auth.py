@@ -214,7 +214,7 @@ def test_a_password_is_never_an_admin(authenticator, holders) -> None:
     assert authenticator.authorize(holders.basic("all"), METRICS) == "all"
     with pytest.raises(ScopeRequired, match="a password is not enough, send it as 'Auth"):
         authenticator.authorize(holders.basic("all"), ADMIN)
-    with pytest.raises(ScopeRequired, match="the key 'app' is for predict, read"):
+    with pytest.raises(ScopeRequired, match="the key 'app' has the scopes predict, read"):
         authenticator.authorize(holders.bearer("app"), ADMIN)
 
 

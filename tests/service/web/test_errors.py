@@ -104,7 +104,7 @@ def test_whatever_the_framework_raises_has_the_one_shape(status: int, kind: type
 def test_a_wrong_method_is_told_the_right_ones() -> None:
     reply = error_response(exceptions.MethodNotAllowed(["POST"]))
     assert dict(reply.headers)["Allow"] == "POST"
-    assert json.loads(reply.body)["error"] == "this route takes only POST"
+    assert json.loads(reply.body)["error"] == "the method is not allowed, expected POST"
 
 
 def test_the_text_of_an_unknown_exception_stays_inside() -> None:

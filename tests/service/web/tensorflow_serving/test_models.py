@@ -7,7 +7,7 @@ from flask import Flask
 
 from pigeonhole.service.serving.live_models import LiveModels
 from pigeonhole.service.web.errors import error_response
-from pigeonhole.service.web.tensorflow_serving.models import catalogue_blueprint
+from pigeonhole.service.web.tensorflow_serving.models import tensorflow_serving_models_blueprint
 
 
 def test_the_models_are_listed_by_name(lasting_client) -> None:
@@ -80,7 +80,7 @@ def test_a_refused_version_is_there_without_the_reason(start, models, write_mode
     refused = client.get("/v1/models/bodymass/versions/2").json
     assert refused["ready"] is False
     (status,) = refused["model_version_status"]
-    assert status["status"] == {"error_code": "UNKNOWN", "error_message": "the file was refused"}
+    assert status["status"] == {"error_code": "UNKNOWN", "error_message": "the file was rejected"}
     assert "features" not in refused
 
 
@@ -106,7 +106,7 @@ def test_a_model_that_is_taken_away_meanwhile_is_described_as_it_was(models, ser
         vanishing = Vanishing()
         vanishing._states = service.live.states
         app = Flask(__name__)
-        app.register_blueprint(catalogue_blueprint(vanishing))
+        app.register_blueprint(tensorflow_serving_models_blueprint(vanishing))
         app.register_error_handler(Exception, lambda error: (error_response(error).body, 500))
         assert app.test_client().get(path).json["version"] == "1"
 
