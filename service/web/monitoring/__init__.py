@@ -1,4 +1,4 @@
 """What is observed of requests and workers: health, the metrics page, access log and spans.
 
-Must never change an answer. Must never know a protocol's folder.
+Must not change a response or import a protocol's folder.
 """

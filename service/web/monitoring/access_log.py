@@ -1,7 +1,7 @@
-"""The access log: a JSON line for each request, written by a thread of its own.
+"""The access log: one JSON line per request, written by a thread of its own.
 
-Python's logging takes some 40 us a line, on the thread that answers, and waits for whoever reads
-its stream. Here a line costs the answering thread about one, nobody waits, and what no one reads is
+Python's logging takes about 40 us per line on the thread that answers, and waits for a slow reader of
+its stream. Here a line costs the answering thread about 1 us. If the reader is too slow, lines are
 dropped and counted.
 """
 
@@ -20,13 +20,13 @@ import msgspec
 log = logging.getLogger(__name__)
 
 LOGGER = "service.access"
-"""What the lines give as their logger."""
+"""The logger's name in the lines."""
 
 MAX_WAITING = 20_000
-"""Lines that wait to be written; further ones are dropped."""
+"""Lines in the queue; further ones are dropped."""
 
 ATOMIC_BYTES = 4096
-"""What a pipe takes whole (POSIX: at least 512, Linux: 4096): all workers write to the same one."""
+"""Size of an atomic write to a pipe (POSIX: at least 512, Linux: 4096); all workers share the pipe."""
 
 
 class _Line(msgspec.Struct, gc=False, omit_defaults=True):
@@ -45,17 +45,17 @@ class _Line(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class AccessLog:
-    """Writes what is noted; one for each worker, made after the fork.
+    """Writes the access log of one worker; created after the fork.
 
     Args:
-        descriptor: of the stream that is written to.
+        descriptor: file descriptor of the stream.
     """
 
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor, self._process = descriptor, os.getpid()
         self._lines: deque[tuple[float, str, str, str, int, float, str, str]] = deque()
         self._dropped = 0
-        self._noted, self._ended = threading.Event(), threading.Event()
+        self._has_lines, self._is_closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
         self._thread.start()
 
@@ -69,65 +69,66 @@ class AccessLog:
         key: str = "",
         trace_id: str = "",
     ) -> None:
-        """Note an answered request.
+        """Queue the line of a finished request.
 
         Args:
-            request_id: as in the answer.
-            method: as sent.
+            request_id: as in the response.
+            method: of the request.
             path: decoded.
-            status: of the answer.
-            seconds: that it took.
-            key: name of the key that it came with, if any.
-            trace_id: of the trace that it is in, if any.
+            status: of the response.
+            seconds: duration of the request.
+            key: name of the API key, if any.
+            trace_id: of its trace, if any.
         """
         if len(self._lines) >= MAX_WAITING:
             self._dropped += 1
             return
         line = (time.time(), request_id, method, path, status, seconds, key, trace_id)
         self._lines.append(line)
-        if not self._noted.is_set():
-            self._noted.set()
+        if not self._has_lines.is_set():
+            self._has_lines.set()
 
     def close(self, wait_s: float = 1.0) -> None:
-        """Write what is left, for a while."""
-        self._ended.set()
-        self._noted.set()
+        """Write the queued lines, for up to ``wait_s`` seconds."""
+        self._is_closed.set()
+        self._has_lines.set()
         self._thread.join(wait_s)
 
     def _write(self) -> None:
-        while not self._ended.is_set():
-            self._noted.wait()
-            self._noted.clear()
-            self._write_noted()
-        self._write_noted()
+        while not self._is_closed.is_set():
+            self._has_lines.wait()
+            self._has_lines.clear()
+            self._write_lines()
+        self._write_lines()
 
-    def _write_noted(self) -> None:
+    def _write_lines(self) -> None:
         while self._lines:
-            piece = b""
+            chunk = b""
             while self._lines:
-                line = self._encoded(*self._lines[0])
-                if piece and len(piece) + len(line) > ATOMIC_BYTES:
+                line = self._encode(*self._lines[0])
+                if chunk and len(chunk) + len(line) > ATOMIC_BYTES:
                     break
-                piece += line
+                chunk += line
                 self._lines.popleft()
             try:
-                self._put(piece)
-            except OSError:  # nobody will ever read this stream again
+                self._put(chunk)
+            except OSError:  # the reader has closed the stream for good
                 self._lines.clear()
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             log.warning(
-                "access lines were dropped, their reader is too slow", extra={"lines": dropped}
+                "access log lines were dropped because their reader is too slow",
+                extra={"lines": dropped},
             )
 
-    def _put(self, piece: bytes) -> None:
-        while piece:
+    def _put(self, chunk: bytes) -> None:
+        while chunk:
             try:
-                piece = piece[os.write(self._descriptor, piece) :]
-            except BlockingIOError:  # whoever made this stream made it so
+                chunk = chunk[os.write(self._descriptor, chunk) :]
+            except BlockingIOError:  # the stream is non-blocking
                 select.select([], [self._descriptor], [])
 
-    def _encoded(
+    def _encode(
         self,
         at: float,
         request_id: str,

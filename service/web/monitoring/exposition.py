@@ -1,4 +1,4 @@
-"""``/metrics``: what all workers counted, as Prometheus or OpenMetrics text."""
+"""``/metrics``: the metrics of all workers, as Prometheus or OpenMetrics text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...serving.metrics_collector import MetricsCollector
 
 
 def exposition_blueprint(collector: MetricsCollector) -> Blueprint:
-    """``/metrics``, in the format that the scraper asks for."""
+    """Return the blueprint of ``/metrics``, in the format that the scraper accepts."""
     blueprint = Blueprint("exposition", __name__)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(collector)
@@ -21,7 +21,7 @@ def exposition_blueprint(collector: MetricsCollector) -> Blueprint:
         try:
             encode, content_type = choose_encoder(accept)
         except (TypeError, ValueError):
-            # It stumbles over versions that are no numbers, such as version=x.
+            # prometheus_client fails on a version that is not a number, such as version=x.
             encode, content_type = choose_encoder("")
         return Response(encode(registry), content_type=content_type)
 

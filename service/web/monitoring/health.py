@@ -1,4 +1,4 @@
-"""Health: live while the process answers, ready while every model that is expected has one live."""
+"""Health: live while the process answers, ready while every expected model has a live version."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..errors import JSON, NOT_READY
 LIVE = ("/health/live", "/healthz", "/v2/health/live")
 
 READY = ("/health/ready", "/readyz", "/v2/health/ready", "/ping", "/health")
-"""The last two are SageMaker's and MLflow's, who look at the status alone."""
+"""The last two are SageMaker's and MLflow's, which read only the status."""
 
 PROBES = frozenset(LIVE + READY)
-"""The paths that are asked to find out whether the service is to be trusted or ended."""
+"""Paths of liveness and readiness."""
 
 
 def health_blueprint(live: LiveModels, draining: Event) -> Blueprint:
-    """``/health/live`` and ``/health/ready``, with the names that other protocols give them.
+    """Return the blueprint of liveness and readiness, with the paths of all protocols.
 
     Args:
-        live: whose readiness is told.
-        draining: set when the worker was told to stop; readiness fails from then on.
+        live: the live models.
+        draining: set when the worker stops; readiness fails from then on.
     """
     blueprint = Blueprint("health", __name__)
 
@@ -33,32 +33,43 @@ def health_blueprint(live: LiveModels, draining: Event) -> Blueprint:
         return Response(b'{"live":true}', content_type=JSON)
 
     def health_ready() -> Response:
-        problems = [
-            f"model '{name}': {problem}" if name else problem
-            for name, said in live.problems().items()
-            for problem in said
-        ]
+        problems = _problems(live, draining)
         is_ready = live.is_ready and not draining.is_set()
-        if draining.is_set():
-            problems.insert(0, "the worker is stopping")
-        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
-        answer: dict[str, object] = {"ready": is_ready, "live": True}
-        is_anonymous = g.get("is_anonymous", False)  # who has no key though there are keys
+        is_anonymous = g.get("is_anonymous", False)
+        facts: dict[str, object] = {"ready": is_ready, "live": True}
         if not is_ready:
-            reason = "; ".join(problems) or "the models are still being loaded"
-            reason = "why is told to whoever has a key" if is_anonymous else reason
-            answer |= {"error": f"not ready: {reason}", "code": NOT_READY}
-        if is_anonymous:
-            return Response(msgspec.json.encode(answer), status, content_type=JSON)
-        answer["models"] = {
-            name: {"ready": bool(state.live), "versions": [str(v) for v in sorted(state.live)]}
-            for name, state in sorted(live.states.items())
-        }
-        if problems:
-            answer["problems"] = problems
-        return Response(msgspec.json.encode(answer), status, content_type=JSON)
+            facts |= _not_ready(problems, is_anonymous=is_anonymous)
+        if not is_anonymous:
+            facts |= _details(live, problems)
+        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(msgspec.json.encode(facts), status, content_type=JSON)
 
     for paths, view in ((LIVE, health_live), (READY, health_ready)):
         for path in paths:
             blueprint.add_url_rule(path, view_func=view)
     return blueprint
+
+
+def _problems(live: LiveModels, draining: Event) -> list[str]:
+    """Return a sentence per problem, the stopping worker first."""
+    problems = ["the worker is stopping"] if draining.is_set() else []
+    for name, reasons in live.problems().items():
+        problems += [f"model '{name}': {reason}" if name else reason for reason in reasons]
+    return problems
+
+
+def _not_ready(problems: list[str], *, is_anonymous: bool) -> dict[str, object]:
+    """Return the keys of the error; without an API key, a caller does not learn the reasons."""
+    reason = "; ".join(problems) or "the models are still loading"
+    if is_anonymous:
+        reason = "send an API key to see the reasons"
+    return {"error": f"not ready: {reason}", "code": NOT_READY}
+
+
+def _details(live: LiveModels, problems: list[str]) -> dict[str, object]:
+    """Return the models with their live versions, and the problems if there are any."""
+    models = {
+        name: {"ready": bool(state.live), "versions": [str(v) for v in sorted(state.live)]}
+        for name, state in sorted(live.states.items())
+    }
+    return {"models": models} | ({"problems": problems} if problems else {})

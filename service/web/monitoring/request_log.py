@@ -1,4 +1,4 @@
-"""What is kept of each request that has ended: a line in the access log, a span, or both."""
+"""Finished requests: each gets a line in the access log, a span, or both."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Callable
 import msgspec
 
 from ..inference.protocol import Header
-from ..inference.route import Call
+from ..inference.route import InferenceCall
 from .access_log import AccessLog
 
 log = logging.getLogger(__name__)
 
 UNREAD = "-"
-"""Method and path of what could not be read so far."""
+"""Method and path of a request that could not be parsed."""
 
 
 class FinishedRequest(msgspec.Struct, gc=False):
-    """A request that has its whole answer, or gets none.
+    """A request whose response is complete or abandoned.
 
     Attributes:
-        identity: its id.
-        method: as sent.
+        identity: id of the request.
+        method: of the request.
         path: decoded.
-        status: of the answer.
-        seconds: that it took.
-        key: name of the key that it came with, if any.
-        rule: of the route that it meant, in Flask's notation; empty where that is none.
-        header: its headers.
-        client: the other end's address.
-        call: what a hot route knows of it.
+        status: of the response.
+        seconds: duration of the request.
+        key: name of the API key, if any.
+        rule: of the route, in Flask's notation; empty for an unknown route.
+        header: returns a header by its lower-case name.
+        client: address of the client.
+        call: the inference call, for inference routes.
     """
 
     identity: str
@@ -42,32 +42,32 @@ class FinishedRequest(msgspec.Struct, gc=False):
     rule: str = ""
     header: Header = lambda _name: None
     client: str = ""
-    call: Call | None = None
+    call: InferenceCall | None = None
 
 
 Traced = Callable[[FinishedRequest], str]
-"""Makes a span of a request; its trace's id, or nothing where the request is in no trace."""
+"""Makes the span of a request and returns its trace's id; empty without a span."""
 
 
 class RequestLog:
-    """Told of every request once, when it has ended.
+    """Records every finished request once.
 
     Args:
-        access_log: where each has a line, if anywhere.
-        traced: makes spans, if any are made; where it fails, that is logged and fails nothing.
+        access_log: gets a line per request; None for no access log.
+        traced: makes spans; None for no traces. Its failures are logged and fail no request.
     """
 
     def __init__(self, access_log: AccessLog | None, traced: Traced | None) -> None:
         self._access_log, self._traced = access_log, traced
 
     def note(self, ended: FinishedRequest) -> None:
-        """Note a request."""
+        """Record a request."""
         trace_id = ""
         if self._traced is not None:
             try:
                 trace_id = self._traced(ended)
             except Exception:
-                log.exception("a span could not be made")
+                log.exception("failed to make a span")
         if self._access_log is not None:
             self._access_log.note(
                 ended.identity,

@@ -1,9 +1,8 @@
-"""Spans of requests, made with OpenTelemetry: the only place that knows it.
+"""Spans of requests. The only module that imports OpenTelemetry.
 
-A span is made when its request has ended, with its times set back. So a request that is not sampled
-costs a few microseconds, nothing is carried along while it is answered, and there are as many spans
-as there are counted requests. They are sent by a thread of OpenTelemetry's, which drops them where
-its queue is full: no request waits for a collector.
+A span is made after its request has finished, with its times set back. So an unsampled request costs
+a few microseconds, and spans and counted requests agree. OpenTelemetry's thread sends the spans and
+drops them when its queue is full: no request waits for a collector.
 """
 
 from __future__ import annotations
@@ -33,33 +32,33 @@ from .request_log import UNREAD, FinishedRequest
 log = logging.getLogger(__name__)
 
 NAME = "pigeonhole"
-"""Of the service, unless the environment gives it another, and of what makes the spans."""
+"""Default name of the service, and name of the tracer."""
 
 UNTRACED = PROBES | {"/metrics"}
-"""Paths that are asked every few seconds, by machines that follow no trace."""
+"""Paths that machines request every few seconds."""
 
 METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
-"""The methods that the conventions know (RFC 9110, section 9, and those that came later)."""
+"""Methods of the semantic conventions (RFC 9110, section 9, and later ones)."""
 
 UNSAMPLED_PARENT = re.compile(
     r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f][02468ace]", re.ASCII
 )
-"""A ``traceparent`` that is not sampled (W3C Trace Context, section 3.2). Behind a gateway that samples
-a few requests most are such, so they are told by this, not by the library at ten times the cost."""
+"""An unsampled ``traceparent`` (W3C Trace Context, section 3.2). Behind a gateway with sampling most
+requests have one; the library would take ten times as long to find out."""
 
 SERVER_ERROR = 500
-"""The first status that says that the fault is ours."""
+"""The first status of a server error."""
 
-HOST_LENGTH = 260
-"""Of a server's name with its port: longer ones are none (RFC 1035), and spans wait in memory."""
+MAX_HOST = 260
+"""Longest host with port (RFC 1035), in characters; spans wait in memory."""
 
 FLUSH_S = 2.0
-"""How long a worker that stops goes on sending spans."""
+"""Time for a stopping worker to send spans."""
 
-COMPLAINTS_S = 60.0
-"""How often it is logged that spans can't be sent."""
+WARNING_INTERVAL_S = 60.0
+"""Least time between two warnings about lost spans."""
 
 LIBRARY = logging.getLogger("opentelemetry")
 
@@ -67,14 +66,14 @@ Attributes = dict[str, str | int | float]
 
 
 class Spans:
-    """Makes a span of each request that is sampled.
+    """Makes a span of each sampled request.
 
     Args:
-        provider: says which are, and sends them.
+        provider: samples and sends spans.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
-        _be_brief()
+        _limit_library_logs()
         self._provider = provider
         self._ids = provider.id_generator = _Ids()
         self._sample = provider.sampler.should_sample
@@ -82,83 +81,83 @@ class Spans:
         self._extract = TraceContextTextMapPropagator().extract
         self._follows_parents = isinstance(provider.sampler, ParentBased)
 
-    def __call__(self, ended: FinishedRequest) -> str:
-        """Make the span of a request that has just ended, if there is to be one.
+    def __call__(self, finished: FinishedRequest) -> str:
+        """Make the span of a request that has just finished, if it is sampled.
 
         Args:
-            ended: the request. Its ``traceparent`` and ``tracestate`` name the span's parent; what
-                is malformed there is passed over.
+            finished: the request. ``traceparent`` and ``tracestate`` name the parent; malformed
+                values are ignored.
 
         Returns:
-            The id of the trace in hexadecimal digits, or nothing where there is no span.
+            The trace's id in hexadecimal digits; empty without a span.
         """
-        if ended.method == UNREAD or ended.path.rstrip("/") in UNTRACED:
+        if finished.method == UNREAD or finished.path.rstrip("/") in UNTRACED:
             return ""
-        parent = ended.header("traceparent")
+        parent = finished.header("traceparent")
         if parent is not None and self._follows_parents and UNSAMPLED_PARENT.fullmatch(parent):
             return ""
-        method = ended.method if ended.method in METHODS else "HTTP"
-        name = f"{method} {ended.rule}" if ended.rule else method
+        method = finished.method if finished.method in METHODS else "HTTP"
+        name = f"{method} {finished.rule}" if finished.rule else method
         if parent is None:
-            # Asked here, for a span that is not sampled takes three times as long to make.
+            # Sampled here, because an unsampled span takes three times as long to make.
             trace_id = self._ids.generate_trace_id()
             sampled = self._sample(_NO_PARENT, trace_id, name, SpanKind.SERVER)
             if sampled.decision is Decision.DROP:
                 return ""
-            self._ids.give(trace_id)
+            self._ids.reserve(trace_id)
         now = time.time_ns()
         span = self._start(
             name,
-            _NO_PARENT if parent is None else self._extract(ended.header, _NO_PARENT, _HEADERS),
+            _NO_PARENT if parent is None else self._extract(finished.header, _NO_PARENT, _HEADERS),
             SpanKind.SERVER,
-            start_time=now - int(1e9 * ended.seconds),
+            start_time=now - int(1e9 * finished.seconds),
         )
         if not span.is_recording():
             return ""
-        span.set_attributes(_of_http(ended))
-        span.set_attributes(_of_ours(ended))
-        if ended.status >= SERVER_ERROR:
+        span.set_attributes(_http_attributes(finished))
+        span.set_attributes(_own_attributes(finished))
+        if finished.status >= SERVER_ERROR:
             span.set_status(StatusCode.ERROR)
         span.end(now)
         return format_trace_id(span.get_span_context().trace_id)
 
     def close(self, wait_s: float = FLUSH_S) -> None:
-        """Send what is left, for a while: the provider alone would wait as long as it tries."""
+        """Send remaining spans for up to ``wait_s`` seconds; the provider alone might wait longer."""
         closing = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
         closing.start()
         closing.join(wait_s)
 
 
 def exporting_provider() -> TracerProvider:
-    """What samples and sends spans as the environment says; with a thread, so after the fork.
+    """Return a provider that samples and sends spans; call it after the fork, as it has a thread.
 
     Raises:
-        ValueError: for a variable that can't be used.
+        ValueError: if an environment variable is invalid.
     """
-    said = OTELResourceDetector().detect().attributes
-    resource = Resource.create({"service.name": NAME, "service.version": __version__, **said})
+    attributes = OTELResourceDetector().detect().attributes
+    resource = Resource.create({"service.name": NAME, "service.version": __version__, **attributes})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
 
-def _of_http(ended: FinishedRequest) -> Attributes:
-    """What OpenTelemetry's conventions want to know of a request to a server."""
+def _http_attributes(finished: FinishedRequest) -> Attributes:
+    """Return the attributes of OpenTelemetry's HTTP conventions."""
     known: Attributes = {
-        "http.response.status_code": ended.status,
+        "http.response.status_code": finished.status,
         "url.scheme": "http",
-        "url.path": ended.path,
-        "client.address": ended.client,
+        "url.path": finished.path,
+        "client.address": finished.client,
     }
-    if ended.method in METHODS:
-        known["http.request.method"] = ended.method
+    if finished.method in METHODS:
+        known["http.request.method"] = finished.method
     else:
-        known |= {"http.request.method": "_OTHER", "http.request.method_original": ended.method}
-    if ended.rule:
-        known["http.route"] = ended.rule
-    if ended.status >= SERVER_ERROR:
-        known["error.type"] = str(ended.status)
-    host = (ended.header("host") or "")[:HOST_LENGTH]
+        known |= {"http.request.method": "_OTHER", "http.request.method_original": finished.method}
+    if finished.rule:
+        known["http.route"] = finished.rule
+    if finished.status >= SERVER_ERROR:
+        known["error.type"] = str(finished.status)
+    host = (finished.header("host") or "")[:MAX_HOST]
     name, _, port = host.rpartition(":")
     if name and port.isascii() and port.isdigit() and len(port) <= len("65535"):
         known |= {"server.address": name, "server.port": int(port)}
@@ -167,12 +166,12 @@ def _of_http(ended: FinishedRequest) -> Attributes:
     return known
 
 
-def _of_ours(ended: FinishedRequest) -> Attributes:
-    """What only this service knows of it."""
-    call = ended.call
-    known: Attributes = {"pigeonhole.request_id": ended.identity}
-    if ended.key:
-        known["pigeonhole.key"] = ended.key
+def _own_attributes(finished: FinishedRequest) -> Attributes:
+    """Return the attributes of this service."""
+    call = finished.call
+    known: Attributes = {"pigeonhole.request_id": finished.identity}
+    if finished.key:
+        known["pigeonhole.key"] = finished.key
     if call is not None and call.model is not None:
         known |= {"pigeonhole.model": call.model.name, "pigeonhole.version": call.model.version}
     if call is not None and call.rows is not None:
@@ -185,17 +184,17 @@ def _of_ours(ended: FinishedRequest) -> Attributes:
 
 
 class _Ids(RandomIdGenerator):
-    """Draws ids; the next trace of a thread may be given one, by which it was sampled already."""
+    """Generates ids. A thread may reserve the id of its next trace, which was sampled by it."""
 
     def __init__(self) -> None:
-        self._given = threading.local()
+        self._reserved = threading.local()
 
-    def give(self, trace_id: int) -> None:
-        """Have the next trace of this thread get this id."""
-        self._given.trace_id = trace_id
+    def reserve(self, trace_id: int) -> None:
+        """Use this id for the next trace of this thread."""
+        self._reserved.trace_id = trace_id
 
     def generate_trace_id(self) -> int:
-        return self._given.__dict__.pop("trace_id", 0) or super().generate_trace_id()
+        return self._reserved.__dict__.pop("trace_id", 0) or super().generate_trace_id()
 
 
 class _Headers(Getter[Header]):
@@ -212,8 +211,8 @@ class _Headers(Getter[Header]):
 _HEADERS, _NO_PARENT = _Headers(), Context()
 
 
-class _Complaints(logging.Handler):
-    """Passes on what OpenTelemetry complains of: one line in a while, whatever it says."""
+class _LibraryWarnings(logging.Handler):
+    """Logs OpenTelemetry's warnings, at most one per interval."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -222,16 +221,15 @@ class _Complaints(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()
         if now >= self._silent_until:
-            self._silent_until = now + COMPLAINTS_S
+            self._silent_until = now + WARNING_INTERVAL_S
             log.warning("spans may be lost", extra={"reason": record.getMessage()})
 
 
-def _be_brief() -> None:
-    """Keep OpenTelemetry's own log lines few.
+def _limit_library_logs() -> None:
+    """Limit OpenTelemetry's own log lines.
 
-    It has one for each attempt to reach a collector, and for headers that are malformed, of which
-    anybody may send any number.
+    It logs every failed attempt to reach a collector, and every malformed header.
     """
-    LIBRARY.handlers, LIBRARY.propagate = [_Complaints()], False
+    LIBRARY.handlers, LIBRARY.propagate = [_LibraryWarnings()], False
     LIBRARY.setLevel(logging.WARNING)
     LIBRARY.getChild("trace").setLevel(logging.CRITICAL)

@@ -1,6 +1,6 @@
-"""Whether requests are traced: OpenTelemetry's own environment variables say so, and how.
+"""Turns tracing on by OpenTelemetry's environment variables.
 
-Nothing of OpenTelemetry is imported where they don't: it takes 0.2 s and 15 MB in each worker.
+OpenTelemetry is imported only then, because it takes 0.2 s and 15 MB per worker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-"""Where spans are sent; requests are traced if one of them is set."""
+"""Endpoints of spans; requests are traced if one of them is set."""
 
 EXPORTER, DISABLED = "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED"
 
@@ -25,15 +25,15 @@ KNOWN_EXPORTER, KNOWN_PROTOCOL = "otlp", "http/protobuf"
 
 
 def open_spans(environ: Mapping[str, str]) -> Spans | None:
-    """What makes spans of requests, if the environment asks for it; made after the fork.
+    """Return what makes spans, or None without tracing; call it after the fork.
 
-    Traces are never worth a service that does not start: what keeps them from being made is logged,
-    and requests are answered without.
+    A fault in tracing never keeps the service from starting: it is logged, and requests are answered
+    without traces.
 
     Args:
-        environ: the process's own, which OpenTelemetry reads the rest from.
+        environ: environment of the process; OpenTelemetry reads its other variables too.
     """
-    if not _is_asked_for(environ):
+    if not _is_requested(environ):
         return None
     try:
         from .spans import Spans, exporting_provider  # noqa: PLC0415
@@ -45,13 +45,13 @@ def open_spans(environ: Mapping[str, str]) -> Spans | None:
         return None
     try:
         return Spans(exporting_provider())
-    except Exception as error:  # noqa: BLE001 - a variable that can't be used
+    except Exception as error:  # noqa: BLE001 - an invalid variable
         log.warning("requests are not traced", extra={"reason": str(error)})
         return None
 
 
-def _is_asked_for(environ: Mapping[str, str]) -> bool:
-    """Whether spans are to be made and sent; what is asked for and not known here is logged."""
+def _is_requested(environ: Mapping[str, str]) -> bool:
+    """Return whether the environment requests traces; log what is not supported."""
     if not _first(environ, ENDPOINTS) or environ.get(DISABLED, "").strip().lower() == "true":
         return False
     exporter = environ.get(EXPORTER, "").strip() or KNOWN_EXPORTER
@@ -61,11 +61,11 @@ def _is_asked_for(environ: Mapping[str, str]) -> bool:
             log.warning("requests are not traced", extra={"reason": reason})
         return False
     if (protocol := _first(environ, PROTOCOLS)) not in ("", KNOWN_PROTOCOL):
-        reason = f"the protocol {protocol!r} is not spoken here"
+        reason = f"the protocol is {protocol!r}, only {KNOWN_PROTOCOL} is supported"
         log.warning("spans are sent by %s", KNOWN_PROTOCOL, extra={"reason": reason})
     return True
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
-    """The first of some variables that says anything, as the more special one goes before."""
-    return next((said for name in names if (said := environ.get(name, "").strip())), "")
+    """Return the first variable that is set; specific variables come first."""
+    return next((value for name in names if (value := environ.get(name, "").strip())), "")

@@ -147,7 +147,7 @@ def test_strangers_are_not_told_why_it_is_not_ready(start, holders, tmp_path, fa
     (tmp_path / "models" / "secret").mkdir(parents=True)
     client = start(keys=str(holders.path))
     body = failed(client.get("/health/ready"), 503, "not_ready")
-    assert body["error"] == "not ready: why is told to whoever has a key"
+    assert body["error"] == "not ready: send an API key to see the reasons"
     assert set(body) == {"ready", "live", "error", "code"}
     known = client.get("/health/ready", headers={"Authorization": holders.bearer(READ)})
     assert len(failed(known, 503, "not_ready")["problems"]) > 0

@@ -113,7 +113,7 @@ def test_nobody_waits_for_a_reader_and_what_is_too_much_is_dropped_and_said(
     os.dup2(reader, writer)  # the last writing end is closed: the reader comes to its end
     reading.join()
     (record,) = caplog.records
-    assert record.getMessage() == "access lines were dropped, their reader is too slow"
+    assert record.getMessage() == "access log lines were dropped because their reader is too slow"
     assert 0 < record.lines <= 500
     numbers = [json.loads(line)["request_id"] for line in b"".join(received).splitlines()]
     assert numbers == [f"id-{number}" for number in range(noted - record.lines)]

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
-from pigeonhole.service.web.inference.route import Call
+from pigeonhole.service.web.inference.route import InferenceCall
 from pigeonhole.service.web.monitoring.request_log import UNREAD, FinishedRequest
 from pigeonhole.service.web.monitoring.spans import Spans, exporting_provider
 
@@ -84,7 +84,7 @@ def test_a_trace_has_the_id_that_it_was_sampled_by_and_is_sampled_by_it_once() -
 
 def test_a_span_says_what_was_asked_and_answered() -> None:
     before = time.time_ns()
-    call = Call("mine", 0.0, rows=3, decode_seconds=0.01, encode_seconds=0.02)
+    call = InferenceCall("mine", 0.0, rows=3, decode_seconds=0.01, encode_seconds=0.02)
     _, (span,) = made(request({"host": "models.example:8000"}, call=call, key="alice"))
     assert span.name == "POST /v1/models/<name>:predict"
     assert span.kind is SpanKind.SERVER
