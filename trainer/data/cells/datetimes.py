@@ -178,7 +178,7 @@ def _seconds(cells: Any, format_: str | None) -> NDArray[np.float64]:
     year, day = part("year", EPOCH.year), part("day", 1)
     month: NDArray[Any] = ((year - EPOCH.year) * 12 + part("month", 1) - 1).astype("M8[M]")
     first = month.astype("M8[D]").astype(np.int64)
-    following = (month + 1).astype("M8[D]").astype(np.int64)
+    following = (month + np.timedelta64(1, "M")).astype("M8[D]").astype(np.int64)
     minutes = part("hour", 0) * 60 + part("minute", 0)
     if "ahead" in names:
         behind = pc.equal(pc.struct_field(parts, "ahead"), "-")
