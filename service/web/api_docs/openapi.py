@@ -23,9 +23,9 @@ from .schemas import (
     MODEL,
     TEXT,
     VERSION,
-    asked,
+    error_responses,
     error_schema,
-    failures,
+    json_operation,
     many,
     named,
     required,
@@ -36,11 +36,11 @@ PLAIN = "text/plain"
 KEY, PASSWORD = "key", "password"
 
 SECURITY = {
-    KEY: {"type": "http", "scheme": "bearer", "description": "A key's token."},
+    KEY: {"type": "http", "scheme": "bearer", "description": "The token of an API key."},
     PASSWORD: {
         "type": "http",
         "scheme": "basic",
-        "description": "A key's token as the password of any user; not for what an admin does.",
+        "description": "The token of an API key as password, with any user; not for the scope admin.",
     },
 }
 
@@ -48,7 +48,7 @@ FOR_ANY_KEY = frozenset(
     {"/version", "/v2"}
     | {f"/v2/models/{{name}}{version}/ready" for version in ("", "/versions/{version}")}
 )
-"""Paths of what whoever has a key may read."""
+"""Paths that need an API key of any scope."""
 
 TAGS = {
     "/v1/": "TensorFlow Serving and KServe V1",
@@ -58,16 +58,16 @@ TAGS = {
     "/version": "MLflow and SageMaker",
     "": "Pigeonhole",
 }
-"""Whose each path is, by how it begins; the first that fits."""
+"""Tags of paths by their prefix; the first match counts."""
 
 
 def openapi_blueprint(live: LiveModels, max_rows: int, *, has_keys: bool) -> Blueprint:
-    """``/openapi.json`` for what is live at the moment of asking.
+    """Return the blueprint of ``/openapi.json``, which describes the live models.
 
     Args:
-        live: the models.
-        max_rows: rows in one request at most.
-        has_keys: whether keys are asked for.
+        live: the live models.
+        max_rows: most rows per request.
+        has_keys: whether requests need API keys.
     """
     blueprint = Blueprint("openapi", __name__)
 
@@ -80,8 +80,8 @@ def openapi_blueprint(live: LiveModels, max_rows: int, *, has_keys: bool) -> Blu
 
 
 def openapi_document(live: LiveModels, max_rows: int, *, has_keys: bool) -> dict[str, Any]:
-    """The whole document."""
-    predictions, rows = _of_models(live, max_rows)
+    """Return the whole document."""
+    predictions, rows = _model_paths(live, max_rows)
     groups = {
         PREDICT: predictions,
         READ: _reading_paths() | openapi_tensors.reading_paths(),
@@ -93,8 +93,8 @@ def openapi_document(live: LiveModels, max_rows: int, *, has_keys: bool) -> dict
         for path, methods in paths.items():
             for operation in methods.values():
                 operation["tags"] = [next(TAGS[start] for start in TAGS if path.startswith(start))]
-                asked_for = ANY_KEY if path in FOR_ANY_KEY else scope
-                _ask_for_key(operation, asked_for, has_keys=has_keys)
+                needed = ANY_KEY if path in FOR_ANY_KEY else scope
+                _require_key(operation, needed, has_keys=has_keys)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -102,7 +102,7 @@ def openapi_document(live: LiveModels, max_rows: int, *, has_keys: bool) -> dict
             "version": __version__,
             "summary": "Labels and probabilities from trained classifiers.",
         },
-        "paths": {path: told for paths in groups.values() for path, told in paths.items()},
+        "paths": {path: item for paths in groups.values() for path, item in paths.items()},
         "components": {
             "schemas": {
                 "Error": error_schema(),
@@ -116,16 +116,16 @@ def openapi_document(live: LiveModels, max_rows: int, *, has_keys: bool) -> dict
     }
 
 
-def _of_models(live: LiveModels, max_rows: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The paths of predictions, each by the features of its model, and the schemas of rows."""
+def _model_paths(live: LiveModels, max_rows: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the prediction paths with the features of each model, and the schemas of rows."""
     default = live.default_model()
-    states = live.states  # read once: it is replaced whenever a model comes or goes
+    states = live.states  # read once, because reloads replace it
     words = distinct_words({*states, *({default.name} if default else ())})
     paths: dict[str, Any] = {}
     rows: dict[str, Any] = {}
 
     def row_of(model: Model) -> str:
-        # With the version, for another may ask for other features.
+        # With the version, because another version may have other features.
         name = f"Row_{words[model.name]}_v{model.version}"
         rows[name] = openapi_rows.row_schema(model)
         return name
@@ -133,8 +133,8 @@ def _of_models(live: LiveModels, max_rows: int) -> tuple[dict[str, Any], dict[st
     if default is not None:
         row = row_of(default)
         paths["/predict"] = {"post": openapi_rows.predict(default, "predict", row, max_rows)}
-        told = openapi_rows.invocations(default, "invocations", row, max_rows)
-        paths["/invocations"] = {"post": told}
+        operation = openapi_rows.invocations(default, "invocations", row, max_rows)
+        paths["/invocations"] = {"post": operation}
     for name, state in sorted(states.items()):
         if (newest := state.newest) is None:
             continue
@@ -157,50 +157,51 @@ def _of_models(live: LiveModels, max_rows: int) -> tuple[dict[str, Any], dict[st
 
 
 def distinct_words(names: Iterable[str]) -> dict[str, str]:
-    """Each name as letters, digits and underscores, no two alike even without case and underscores.
+    """Return each name as letters, digits and underscores, distinct without case and underscores.
 
-    Generators of clients call classes and files by what the document calls things, each in the
-    spelling of its language.
+    Client generators name classes and files after them, each in the spelling of its language.
     """
     words: dict[str, str] = {}
-    there: set[str] = set()
+    used: set[str] = set()
     for name in sorted(names):
         plain = word = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
         for number in itertools.count(2):
             folded = word.replace("_", "").lower()
-            if folded not in there:
+            if folded not in used:
                 break
             word = f"{plain}_{number}"
-        there.add(folded)
+        used.add(folded)
         words[name] = word
     return words
 
 
-def _ask_for_key(operation: dict[str, Any], scope: str, *, has_keys: bool) -> None:
-    """Tell of an operation which key it takes."""
+def _require_key(operation: dict[str, Any], scope: str, *, has_keys: bool) -> None:
+    """Add the needed API key, and its errors, to an operation."""
     if scope == ADMIN:
         operation["security"] = [{KEY: [scope]}]
-        refused = ("401", "403") if has_keys else ("403",)
+        statuses = ("401", "403") if has_keys else ("403",)
     elif scope == ANY_KEY and has_keys:
         operation["security"] = [{KEY: []}, {PASSWORD: []}]
-        refused = ("401",)
+        statuses = ("401",)
     elif scope != OPEN and has_keys:
         operation["security"] = [{KEY: [scope]}, {PASSWORD: [scope]}]
-        refused = ("401", "403")
+        statuses = ("401", "403")
     else:
         return
-    operation["responses"] |= failures(*refused)
+    operation["responses"] |= error_responses(*statuses)
 
 
 def _reading_paths() -> dict[str, Any]:
-    """What is read of models as TensorFlow Serving and KServe do, and the service itself."""
+    """Return the reading paths of TensorFlow Serving and KServe V1, and of the service."""
     status = named("Status")
     metadata = required({"model_spec": ANYTHING, "metadata": ANYTHING})
     base, of_version = "/v1/models/{name}", "/v1/models/{name}/versions/{version}"
     both = (MODEL, VERSION)
-    told: dict[str, dict[str, Any]] = {
-        "/v1/models": asked("models", "The names of the models", required({"models": many(TEXT)})),
-        base: asked(
+    operations: dict[str, dict[str, Any]] = {
+        "/v1/models": json_operation(
+            "models", "The names of the models", required({"models": many(TEXT)})
+        ),
+        base: json_operation(
             "model",
             "One model: its state, features and classes",
             status,
@@ -208,38 +209,38 @@ def _reading_paths() -> dict[str, Any]:
             "503",
             parameters=(MODEL,),
         ),
-        of_version: asked("model_version", "One version", status, "404", parameters=both),
-        f"{base}/metadata": asked(
+        of_version: json_operation("model_version", "One version", status, "404", parameters=both),
+        f"{base}/metadata": json_operation(
             "signature", "A model's signature", metadata, "404", "503", parameters=(MODEL,)
         ),
-        f"{of_version}/metadata": asked(
+        f"{of_version}/metadata": json_operation(
             "version_signature", "A version's signature", metadata, "404", "503", parameters=both
         ),
-        "/openapi.json": asked("openapi", "This document", ANYTHING),
+        "/openapi.json": json_operation("openapi", "This document", ANYTHING),
         "/version": _text("version", "The service's version"),
     }
-    return {path: {"get": operation} for path, operation in told.items()}
+    return {path: {"get": operation} for path, operation in operations.items()}
 
 
 def _probes() -> dict[str, Any]:
-    """Who is alive and ready; no key is asked for here."""
+    """Return the health paths, which need no key."""
     live = required({"live": {"type": "boolean"}})
     ready = required({"ready": {"type": "boolean"}})
-    told: dict[str, dict[str, Any]] = {}
+    operations: dict[str, dict[str, Any]] = {}
     for path in ("/health/live", "/v2/health/live"):
         name = "live" if path.startswith("/v2") else "health_live"
-        told[path] = asked(name, "Whether the process answers", live)
+        operations[path] = json_operation(name, "Whether the process answers", live)
     for path, name in (
         ("/health/ready", "health_ready"),
         ("/v2/health/ready", "ready"),
         ("/ping", "ping"),
     ):
-        told[path] = asked(name, "Whether the models are ready", ready, "503")
-    return {path: {"get": operation} for path, operation in told.items()}
+        operations[path] = json_operation(name, "Whether the models are ready", ready, "503")
+    return {path: {"get": operation} for path, operation in operations.items()}
 
 
 def _text(operation: str, summary: str) -> dict[str, Any]:
-    """An operation that answers text."""
+    """Return an operation whose response is text."""
     ok = {"description": summary, "content": {PLAIN: {"schema": TEXT}}}
     return {"operationId": operation, "summary": summary, "responses": {"200": ok}}
 

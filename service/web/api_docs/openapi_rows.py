@@ -1,4 +1,4 @@
-"""Rows in ``/openapi.json``: ``:predict``, ``:classify`` and ``/invocations`` by a model's features."""
+"""Rows in ``/openapi.json``: ``:predict``, ``:classify`` and ``/invocations`` of a model."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from ..errors import JSON
 from ..rows import arrow_format
 from ..rows.ndjson_stream import NDJSON
 from ..rows.table_results import CSV, NPY
-from .schemas import MISSING, TEXT, content, failures, many, named, required
+from .schemas import MISSING, TEXT, content, error_responses, many, named, required
 
 LARGEST = sys.float_info.max
-"""JSON knows no largest number, doubles do."""
+"""The largest double; JSON has no limit."""
 
 SECONDS_A_DAY = 86_400
 
 NOT_BLANK = "[^\\s\\u001c-\\u001f\\u0085]"
-"""A character that is not trimmed: Python trims the separators of ASCII too."""
+"""A character that is not trimmed; Python also trims ASCII's separators."""
 
 BYTES = {"contentMediaType": "application/octet-stream"}
-"""What is no text."""
+"""Binary content."""
 
 FAILURES = ("400", "404", "413", "415", "503", "504")
 
 
 def predict(model: Model, operation: str, row_name: str, max_rows: int) -> dict[str, Any]:
-    """``predict`` of one version of a model, whose rows are the component ``row_name``."""
+    """Return the operation ``predict`` of one version, whose rows are the component ``row_name``."""
     row = named(row_name)
     by_row = required(
         {
             "instances": {
-                "description": f"At most {max_rows} rows, all objects or all lists.",
+                "description": f"At most {max_rows} rows, either objects or lists.",
                 "anyOf": [
                     many(row, maxItems=max_rows),
                     many(_listed(model), maxItems=max_rows),
@@ -52,22 +52,25 @@ def predict(model: Model, operation: str, row_name: str, max_rows: int) -> dict[
     return {
         "operationId": operation,
         "summary": f"Predict with model {model.name}, version {model.version}",
-        "description": f"{_decision(model)} Columns under `inputs` are taken too, and answered as "
-        "columns. Accept chooses the form of the answer; those that don't name the model in it say "
-        "it in X-Model-Name and X-Model-Version. X-Request-Timeout-Ms limits the wait.",
+        "description": f"{_decision(model)} `inputs` may hold columns instead, and gets columns back. "
+        "Accept selects the format of the response; formats other than JSON name the model in "
+        "X-Model-Name and X-Model-Version. X-Request-Timeout-Ms sets a deadline.",
         "requestBody": {
             "required": True,
             "content": {JSON: content(by_row, *examples), **_bodies(model)},
         },
         "responses": {
-            "200": {"description": "A prediction for each row, in order.", "content": _said(model)},
-            **failures(*FAILURES),
+            "200": {
+                "description": "One prediction per row, in order.",
+                "content": _response_content(model),
+            },
+            **error_responses(*FAILURES),
         },
     }
 
 
 def invocations(model: Model, operation: str, row_name: str, max_rows: int) -> dict[str, Any]:
-    """``/invocations`` with the default model."""
+    """Return the operation ``/invocations`` of the default model."""
     row = named(row_name)
     names = [feature.name for feature in model.signature.features]
     frame = required(
@@ -77,7 +80,7 @@ def invocations(model: Model, operation: str, row_name: str, max_rows: int) -> d
                 minItems=len(names),
                 maxItems=len(names),
                 uniqueItems=True,
-                description="In any order, which is that of the values in each row of the data.",
+                description="In the order of the values in each row of data.",
             ),
             "data": many(_listed(model), maxItems=max_rows),
         }
@@ -94,21 +97,24 @@ def invocations(model: Model, operation: str, row_name: str, max_rows: int) -> d
     ]
     return {
         "operationId": operation,
-        "summary": f"Predict with model {model.name}, version {model.version}, as MLflow does",
-        "description": f"{_decision(model)} MLflow's `params` are passed over.",
+        "summary": f"Predict with model {model.name}, version {model.version}, with MLflow's bodies",
+        "description": f"{_decision(model)} MLflow's `params` are ignored.",
         "requestBody": {
             "required": True,
             "content": {JSON: content({"anyOf": forms}, *examples), **_bodies(model)},
         },
         "responses": {
-            "200": {"description": "A prediction for each row, in order.", "content": _said(model)},
-            **failures(*FAILURES),
+            "200": {
+                "description": "One prediction per row, in order.",
+                "content": _response_content(model),
+            },
+            **error_responses(*FAILURES),
         },
     }
 
 
 def classify(model: Model, operation: str, row_name: str, max_rows: int) -> dict[str, Any]:
-    """``classify`` of one version of a model."""
+    """Return the operation ``classify`` of one version."""
     examples = [{"examples": [row]} for row in _example_rows(model)]
     row = named(row_name)
     body = {
@@ -123,28 +129,28 @@ def classify(model: Model, operation: str, row_name: str, max_rows: int) -> dict
     return {
         "operationId": operation,
         "summary": f"Classify with model {model.name}, version {model.version}",
-        "description": "TensorFlow Serving's examples: for each a pair of label and score for each "
-        "class, in the order of the classes.",
+        "description": "TensorFlow Serving's examples. Each gets a pair of label and score per class, "
+        "in the order of the classes.",
         "requestBody": {"required": True, "content": {JSON: content(body, *examples)}},
         "responses": {
             "200": {
                 "description": "The scores of each example, in order.",
                 "content": {JSON: {"schema": required(properties)}},
             },
-            **failures(*FAILURES),
+            **error_responses(*FAILURES),
         },
     }
 
 
 def _decision(model: Model) -> str:
-    """What is told of each row, and by which rule."""
-    said = f"Tells for each row which it is of: {', '.join(model.signature.classes)}."
+    """Return the classes, and the decision threshold if there is one, as sentences."""
+    text = f"Classes: {', '.join(model.signature.classes)}."
     if (threshold := model.signature.threshold) is not None:
-        said += (
-            f" It is {threshold.positive} where the probability of that is at least "
+        text += (
+            f" The label is {threshold.positive} if its probability is at least "
             f"{threshold.value:g}."
         )
-    return said
+    return text
 
 
 def _example_rows(model: Model) -> list[Mapping[str, Any]]:
@@ -158,28 +164,30 @@ def _listed(model: Model) -> dict[str, Any]:
         "prefixItems": [_value_schema(feature) for feature in features],
         "minItems": len(features),
         "maxItems": len(features),
-        "description": "The values in signature order: "
+        "description": "The values, in the order of the features: "
         + ", ".join(feature.name for feature in features),
     }
 
 
 def _bodies(model: Model) -> dict[str, Any]:
-    """The bodies that are no JSON."""
+    """Return the request formats other than JSON."""
     rows = _example_rows(model)
     table, lines = ([_as_csv(model, rows)], [_as_lines(rows)]) if rows else ([], [])
-    array = "An array (rows, features) in signature order, or a record array by names."
+    array = (
+        "An array (rows, features) in the order of the features, or a structured array by names."
+    )
     return {
-        CSV: content({**TEXT, "description": "With a header, or with header=absent."}, *table),
+        CSV: content({**TEXT, "description": "With a header line, or with header=absent."}, *table),
         NDJSON: content(
-            {**TEXT, "description": "A row a line, each answered in its line."}, *lines
+            {**TEXT, "description": "One row per line; the response has one line per row."}, *lines
         ),
         NPY: content({**BYTES, "description": array}),
-        **_where_installed({**BYTES, "description": "A table by names."}),
+        **_if_installed({**BYTES, "description": "A table with columns by name."}),
     }
 
 
-def _where_installed(schema: dict[str, Any]) -> dict[str, Any]:
-    """Arrow, where it is spoken."""
+def _if_installed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return Arrow's content, if pyarrow is installed."""
     return {arrow_format.STREAM: content(schema)} if arrow_format.INSTALLED else {}
 
 
@@ -196,21 +204,21 @@ def _as_lines(rows: list[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(dict(row)) + "\n" for row in rows)
 
 
-def _said(model: Model) -> dict[str, Any]:
-    """The forms of an answer."""
+def _response_content(model: Model) -> dict[str, Any]:
+    """Return the formats of a response."""
     classes = ", ".join(f"probability_{name}" for name in model.signature.classes)
     columns = f"label, probability, {classes}"
     return {
-        JSON: {"schema": _answer_schema(model)},
-        CSV: {"schema": {**TEXT, "description": f"The columns {columns}."}},
-        NDJSON: {"schema": {**TEXT, "description": "A line for each row, in order."}},
+        JSON: {"schema": _response_schema(model)},
+        CSV: {"schema": {**TEXT, "description": f"Columns: {columns}."}},
+        NDJSON: {"schema": {**TEXT, "description": "One line per row, in order."}},
         NPY: {"schema": {**BYTES, "description": "The probabilities as float32 (rows, classes)."}},
-        **_where_installed({**BYTES, "description": f"The columns {columns}."}),
+        **_if_installed({**BYTES, "description": f"Columns: {columns}."}),
     }
 
 
 def row_schema(model: Model) -> dict[str, Any]:
-    """A row as an object."""
+    """Return the schema of a row as an object."""
     features = model.signature.features
     return {
         "type": "object",
@@ -224,7 +232,7 @@ def _value_schema(feature: Feature) -> dict[str, Any]:
     match feature.kind:
         case Kind.NUMBER:
             schema: dict[str, Any] = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
-            if seen := _seen(feature):
+            if seen := _training_range(feature):
                 schema["description"] = seen
         case Kind.BOOLEAN:
             schema = {"type": "boolean"}
@@ -236,37 +244,37 @@ def _value_schema(feature: Feature) -> dict[str, Any]:
                 schema["pattern"] = NOT_BLANK
             if feature.categories:
                 known = sorted(feature.categories, key=lambda c: -feature.categories[c])
-                schema["description"] = "Seen in training: " + ", ".join(known[:20])
+                schema["description"] = "In training: " + ", ".join(known[:20])
     return schema if feature.required else {"anyOf": [schema, MISSING]}
 
 
 def _datetime_schema(feature: Feature) -> dict[str, Any]:
-    """A date where training saw whole days only, else a date with its time; the other is taken too."""
+    """Return a date if training had whole days only, else a date and time; both are accepted."""
     limits = [limit for limit in (feature.minimum, feature.maximum) if limit is not None]
     whole_days = bool(limits) and all(limit % SECONDS_A_DAY == 0 for limit in limits)
     formats = "ISO 8601" if feature.format is None else f"{feature.format} or ISO 8601"
-    said = [
-        f"Expected is {datetimes.describe_format(feature.format)} ({formats}, UTC without an offset)."
+    sentences = [
+        f"Expected: {datetimes.describe_format(feature.format)} ({formats}; UTC without an offset)."
     ]
-    if seen := _seen(feature):
-        said.append(seen)
+    if seen := _training_range(feature):
+        sentences.append(seen)
     return {
         "type": "string",
         "format": "date" if whole_days else "date-time",
-        "description": " ".join(said),
+        "description": " ".join(sentences),
     }
 
 
-def _seen(feature: Feature) -> str:
-    """The range that training saw, as a sentence; empty where it is not known."""
+def _training_range(feature: Feature) -> str:
+    """Return the training range as a sentence; empty if it is unknown."""
     if feature.minimum is None or feature.maximum is None:
         return ""
     low, high = map(feature.format_value, (feature.minimum, feature.maximum))
     unit = f" {feature.unit}" if feature.unit else ""
-    return f"Seen in training: {low} to {high}{unit}."
+    return f"In training: {low} to {high}{unit}."
 
 
-def _answer_schema(model: Model) -> dict[str, Any]:
+def _response_schema(model: Model) -> dict[str, Any]:
     probability = _probability()
     classes = list(model.signature.classes)
     prediction = {
@@ -301,7 +309,7 @@ def _answer_schema(model: Model) -> dict[str, Any]:
             "predictions": {"type": "array", "items": prediction},
             "warnings": {
                 "type": "array",
-                "description": "Values outside what training saw; they were answered all the same.",
+                "description": "Values outside the training range; their rows are answered too.",
                 "items": {
                     "type": "object",
                     "required": ["row", "feature", "value", "seen"],
@@ -322,10 +330,10 @@ def _probability() -> dict[str, Any]:
 
 
 def threshold_schema() -> dict[str, Any]:
-    """How a model that has a threshold decides."""
+    """Return the schema of a decision threshold."""
     return {
         "type": "object",
-        "description": "How a model with two classes decides: the label is `class` where its "
+        "description": "Decision threshold of a model with two classes: the label is `class` if its "
         "probability is at least `value`, else the other class.",
         "required": ["class", "value", "metric"],
         "properties": {

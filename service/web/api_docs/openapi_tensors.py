@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (V2) in ``/openapi.json``: inference, and all that stands around it."""
+"""The Open Inference Protocol (V2) in ``/openapi.json``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from ...model.artifact import Model
 from ...model.signature import Kind, category_text
 from ..errors import JSON
+from ..open_inference.datatypes import BINARY_ONLY, DATATYPES
 from ..open_inference.models import FEATURE_DATATYPES
 from ..open_inference.protocol import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
-from ..open_inference.datatypes import BINARY_ONLY, DATATYPES
 from ..open_inference.tensor_inputs import graph_inputs
 from .schemas import (
     ANYTHING,
@@ -18,9 +18,9 @@ from .schemas import (
     TEXT,
     VERSION,
     WHOLE,
-    asked,
     content,
-    failures,
+    error_responses,
+    json_operation,
     many,
     named,
     required,
@@ -39,7 +39,7 @@ INFER_COUNTS = (
 
 
 def infer(model: Model, operation: str) -> dict[str, Any]:
-    """``infer`` of one version of a model."""
+    """Return the operation ``infer`` of one version."""
     inputs = [f"{name} [rows, {len(held)}]" for name, held in graph_inputs(model).items()]
     examples = [{"inputs": _example_inputs(model, golden.row)} for golden in model.golden_rows[:3]]
     return {
@@ -48,23 +48,23 @@ def infer(model: Model, operation: str) -> dict[str, Any]:
         "description": "Inputs are "
         + ", ".join([*inputs, "or a tensor [rows] for each feature by its name"])
         + f"; outputs are {LABEL} [rows] and {PROBABILITIES} [rows, {len(model.signature.classes)}]. "
-        f"With the header {LENGTH_HEADER}, tensors may follow the JSON as bytes.",
+        f"With the header {LENGTH_HEADER}, binary tensors follow the JSON.",
         "requestBody": {
             "required": True,
             "content": {JSON: content(named("InferRequest"), *examples)},
         },
         "responses": {
             "200": {
-                "description": "The outputs that were asked for.",
-                "content": {JSON: {"schema": named("InferAnswer")}, BINARY: {"schema": {}}},
+                "description": "The requested outputs.",
+                "content": {JSON: {"schema": named("InferResponse")}, BINARY: {"schema": {}}},
             },
-            **failures("400", "404", "413", "415", "503", "504"),
+            **error_responses("400", "404", "413", "415", "503", "504"),
         },
     }
 
 
 def _example_inputs(model: Model, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row as a tensor for each feature."""
+    """Return a row as one tensor per feature."""
     inputs = []
     for feature in model.signature.features:
         value = row.get(feature.name)
@@ -78,21 +78,27 @@ def _example_inputs(model: Model, row: Mapping[str, Any]) -> list[dict[str, Any]
 
 
 def reading_paths() -> dict[str, Any]:
-    """What is only read: server, models, statistics, the repository's index."""
+    """Return the reading paths: server, models, statistics, repository index."""
     server = required({"name": TEXT, "version": TEXT, "extensions": many(TEXT)})
     names = required({"models": many(TEXT)})
     index = many(required(dict.fromkeys(("name", "version", "state", "reason"), TEXT)))
     only_ready = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
     paths: dict[str, Any] = {
-        "/v2": {"get": asked("server_metadata", "What the server is and can do", server)},
-        "/v2/models": {"get": asked("model_names", "The names of the models", names)},
+        "/v2": {
+            "get": json_operation(
+                "server_metadata", "The server's name, version and extensions", server
+            )
+        },
+        "/v2/models": {"get": json_operation("model_names", "The names of the models", names)},
         "/v2/models/stats": {
-            "get": asked("all_statistics", "What every model has done", named("Statistics"))
+            "get": json_operation(
+                "all_statistics", "Statistics of every model", named("Statistics")
+            )
         },
         "/v2/repository/index": {
-            "post": asked(
+            "post": json_operation(
                 "repository_index",
-                "Every version, live or not, and why not",
+                "Every version with its state",
                 index,
                 "400",
                 "413",
@@ -105,13 +111,13 @@ def reading_paths() -> dict[str, Any]:
         ("/v2/models/{name}/versions/{version}", "_of_version", (MODEL, VERSION)),
     ):
         for ending, operation, summary, schema, failing in (
-            ("", "model_metadata", "What a model takes and gives", "Metadata", "503"),
-            ("/ready", "model_ready", "Whether a model answers", "Ready", "503"),
-            ("/stats", "model_statistics", "What a model has done", "Statistics", "503"),
-            ("/config", "model_config", "A model as Triton's clients ask for it", "Config", "503"),
+            ("", "model_metadata", "Inputs and outputs of a model", "Metadata", "503"),
+            ("/ready", "model_ready", "Whether a model is ready", "Ready", "503"),
+            ("/stats", "model_statistics", "Statistics of a model", "Statistics", "503"),
+            ("/config", "model_config", "A model's Triton configuration", "Config", "503"),
         ):
             paths[path + ending] = {
-                "get": asked(
+                "get": json_operation(
                     operation + suffix,
                     summary,
                     named(schema),
@@ -124,11 +130,11 @@ def reading_paths() -> dict[str, Any]:
 
 
 def managing_paths() -> dict[str, Any]:
-    """Load and unload, which need a key with the scope admin."""
+    """Return load and unload, which need the scope admin."""
     parameters = {"type": "object", "properties": {"parameters": {"type": "object"}}}
     return {
         f"/v2/repository/models/{{name}}/{action}": {
-            "post": asked(
+            "post": json_operation(
                 action,
                 summary,
                 ANYTHING,
@@ -141,17 +147,17 @@ def managing_paths() -> dict[str, Any]:
             )
         }
         for action, summary in (
-            ("load", "Look for a model's versions now, and have them live"),
-            ("unload", "Have a model answer no more"),
+            ("load", "Load a model's versions now"),
+            ("unload", "Unload a model"),
         )
     }
 
 
 def schemas(max_rows: int) -> dict[str, Any]:
-    """The components that the paths name.
+    """Return the schemas of the components.
 
     Args:
-        max_rows: rows in one request at most.
+        max_rows: most rows per request.
     """
     tensor = {"name": TEXT, "datatype": {"enum": list(DATATYPES)}}
     shape = {"shape": many(WHOLE_DIMENSION)}
@@ -162,13 +168,13 @@ def schemas(max_rows: int) -> dict[str, Any]:
         "version": TEXT,
         "last_inference": {**WHOLE, "description": "Milliseconds since 1970."},
         "inference_count": {**WHOLE, "description": "Rows."},
-        "execution_count": {**WHOLE, "description": "Runs; calls that wait together share one."},
+        "execution_count": {**WHOLE, "description": "Runs; a batch is one run."},
         "inference_stats": required(dict.fromkeys(INFER_COUNTS, duration)),
         "batch_stats": many(ANYTHING, description="Always empty."),
     }
     return {
         "InferRequest": _request_schema(max_rows),
-        "InferAnswer": _answer_schema(),
+        "InferResponse": _response_schema(),
         "Metadata": required(
             {
                 "name": TEXT,
@@ -201,7 +207,7 @@ def _request_schema(max_rows: int) -> dict[str, Any]:
             "datatype": {"enum": [name for name in DATATYPES if name not in BINARY_ONLY]},
             "data": many(
                 {"anyOf": [value, many(value)]},
-                description="As many values as the shape says, flat or nested, row by row.",
+                description="The values, flat or nested, row by row.",
             ),
         }
     )
@@ -209,14 +215,14 @@ def _request_schema(max_rows: int) -> dict[str, Any]:
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "id": {"type": "string", "description": "Comes back as it is."},
+            "id": {"type": "string", "description": "Returned unchanged."},
             "inputs": many(tensor, minItems=1),
             "outputs": many(required({"name": TEXT})),
         },
     }
 
 
-def _answer_schema() -> dict[str, Any]:
+def _response_schema() -> dict[str, Any]:
     tensor = {
         "type": "object",
         "required": ["name", "datatype", "shape"],
@@ -228,7 +234,7 @@ def _answer_schema() -> dict[str, Any]:
             "parameters": ANYTHING,
         },
     }
-    warnings = {**TEXT, "description": "JSON: values outside what training saw."}
+    warnings = {**TEXT, "description": "JSON: values outside the training range."}
     return {
         "type": "object",
         "required": ["model_name", "model_version", "outputs"],

@@ -1,8 +1,7 @@
-"""``/docs``: the interface for people - each model's features, a form to try it, a line for curl.
+"""The page ``/docs`` for people: each model's features, a form to try it, a call with curl.
 
-Made from the signatures like everything else, and from nothing outside: style and script are
-served from here. Names of models, features and classes are somebody's text, so the template
-escapes them and the script writes them as text, never as markup.
+The page loads nothing from other servers. Names of models, features and classes are foreign text: the
+template escapes them, and the script writes them as text, never as markup.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ PAGE_POLICY = (
 
 
 def pages_blueprint(live: LiveModels) -> Blueprint:
-    """``/docs``, ``/`` which leads there, and ``/version``."""
+    """Return the blueprint of ``/docs``, of ``/`` (a redirect to it) and of ``/version``."""
     blueprint = Blueprint(
         "pages",
         __name__,
@@ -40,8 +39,7 @@ def pages_blueprint(live: LiveModels) -> Blueprint:
 
     @blueprint.get("/")
     def home() -> BaseResponse:
-        # Browsers ask for HTML by name. Whoever takes anything is a program, such as KServe's
-        # client, which finds out here whether the server is alive.
+        # Browsers accept text/html. Programs such as KServe's client ask whether the server is alive.
         accepted = request.headers.get("Accept", "").lower()
         if "text/html" in accepted:
             return redirect("/docs")
@@ -57,7 +55,7 @@ def pages_blueprint(live: LiveModels) -> Blueprint:
         default = live.default_model()
         page = render_template(
             "docs.html",
-            models=[_shown(model) for model in newest.values() if model],
+            models=[_facts(model) for model in newest.values() if model],
             not_ready=[name for name, model in newest.items() if model is None],
             default=default.name if default else None,
             host=shlex.quote(request.host_url.rstrip("/")),
@@ -69,8 +67,8 @@ def pages_blueprint(live: LiveModels) -> Blueprint:
     return blueprint
 
 
-def _shown(model: Model) -> dict[str, Any]:
-    """What the page shows of a model: plain values."""
+def _facts(model: Model) -> dict[str, Any]:
+    """Return what the page shows of a model, as plain values."""
     example = model.golden_rows[0].row if model.golden_rows else {}
     features = [
         {
@@ -100,7 +98,7 @@ def _shown(model: Model) -> dict[str, Any]:
         "path": f"/v1/models/{model.name}:predict",
         "classify": f"/v1/models/{model.name}:classify",
         "infer": f"/v2/models/{model.name}/infer",
-        # Quoted, for what stands in a model file must not become a command of its reader's.
+        # Quoted, so that text of a model file can't become a shell command.
         "body": shlex.quote(json.dumps({"instances": [example]}, ensure_ascii=False)),
     }
 

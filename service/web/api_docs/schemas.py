@@ -1,4 +1,4 @@
-"""What the operations of ``/openapi.json`` have in common: their failures, and how content is told."""
+"""Schemas and responses that the operations of ``/openapi.json`` share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import HTTP_CODES, INTERNAL_CODE, JSON, NOT_READY, TABLE
 CODES = sorted(
     {code for _, code in TABLE.values()} | {*HTTP_CODES.values(), INTERNAL_CODE, NOT_READY}
 )
-"""Every code that a failure may carry."""
+"""Every code of an error."""
 
 MISSING = {"type": "null"}
 
@@ -23,25 +23,25 @@ WHOLE = {"type": "integer", "minimum": 0}
 
 ANYTHING = {"type": "object"}
 
-FAILED = {
-    "400": "The body or its rows don't fit; every problem is named.",
-    "401": "No key was sent, or one that is not known.",
-    "403": "The key is not good for this, or there are no keys and it needs one.",
-    "404": "No such model or version.",
+ERRORS = {
+    "400": "The body or its rows are invalid; every problem is named.",
+    "401": "The API key is missing or unknown.",
+    "403": "The API key lacks the scope, or the service has no keys and the route needs one.",
+    "404": "The model or version does not exist.",
     "413": "Too many rows or bytes.",
-    "415": "A Content-Type or Content-Encoding that is not taken.",
-    "503": "Not ready (yet), or too busy.",
-    "504": "The time that the request gave was over before its turn came.",
+    "415": "The Content-Type or Content-Encoding is not supported.",
+    "503": "Not ready yet, or overloaded.",
+    "504": "The deadline passed before the request could run.",
 }
 
 
 def named(name: str) -> dict[str, Any]:
-    """A schema that stands among the components."""
+    """Return a reference to a schema of the components."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def required(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """An object that has all of these."""
+    """Return the schema of an object with these required properties."""
     return {
         "type": "object",
         "required": list(properties),
@@ -51,30 +51,30 @@ def required(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def many(items: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """A list."""
+    """Return the schema of a list."""
     return {"type": "array", "items": items, **more}
 
 
 def content(schema: Mapping[str, Any], *examples: Any) -> dict[str, Any]:
-    """What a media type holds.
+    """Return the content of a media type.
 
     Args:
-        schema: of it.
-        examples: values that work when sent.
+        schema: of the content.
+        examples: valid values.
     """
-    told: dict[str, Any] = {"schema": schema}
+    described: dict[str, Any] = {"schema": schema}
     if examples:
-        told["examples"] = {f"row_{i}": {"value": value} for i, value in enumerate(examples)}
-    return told
+        described["examples"] = {f"row_{i}": {"value": value} for i, value in enumerate(examples)}
+    return described
 
 
-def failures(*statuses: str) -> dict[str, Any]:
-    """The responses of these statuses."""
+def error_responses(*statuses: str) -> dict[str, Any]:
+    """Return the error responses of some statuses."""
     error = {"schema": named("Error")}
-    return {s: {"description": FAILED[s], "content": {JSON: error}} for s in statuses}
+    return {s: {"description": ERRORS[s], "content": {JSON: error}} for s in statuses}
 
 
-def asked(
+def json_operation(
     operation: str,
     summary: str,
     schema: Mapping[str, Any],
@@ -82,27 +82,27 @@ def asked(
     parameters: tuple[dict[str, Any], ...] = (),
     body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """An operation that answers 200 with one JSON value.
+    """Return an operation whose 200 response is a JSON value.
 
     Args:
-        operation: its id.
-        summary: of one line.
+        operation: id of the operation.
+        summary: one line.
         schema: of the value.
-        failing: statuses of its failures.
+        failing: statuses of its errors.
         parameters: of its path.
-        body: media types of a body that may be sent.
+        body: media types of an optional body.
     """
-    told: dict[str, Any] = {"operationId": operation, "summary": summary}
+    described: dict[str, Any] = {"operationId": operation, "summary": summary}
     if parameters:
-        told["parameters"] = list(parameters)
+        described["parameters"] = list(parameters)
     if body:
-        told["requestBody"] = {"required": False, "content": dict(body)}
+        described["requestBody"] = {"required": False, "content": dict(body)}
     ok = {"description": summary, "content": {JSON: {"schema": schema}}}
-    return told | {"responses": {"200": ok, **failures(*failing)}}
+    return described | {"responses": {"200": ok, **error_responses(*failing)}}
 
 
 def path_parameter(name: str, description: str) -> dict[str, Any]:
-    """A part of a path."""
+    """Return a parameter in a path."""
     return {
         "name": name,
         "in": "path",
@@ -118,32 +118,37 @@ VERSION = path_parameter("version", "The version.")
 
 
 def error_schema() -> dict[str, Any]:
-    """The one shape of every failure."""
+    """Return the schema of every error."""
     _, components = msgspec.json.schema_components([Problem])
     properties = components["Problem"]["properties"]
     return {
         "type": "object",
         "required": ["error", "code"],
         "properties": {
-            "error": {"type": "string", "description": "What went wrong, one sentence."},
+            "error": {"type": "string", "description": "What went wrong, as a sentence."},
             "code": {
                 "type": "string",
-                "description": "Never changes its meaning.",
+                "description": "A code whose meaning never changes.",
                 "enum": CODES,
             },
-            "pointer": {"type": "string", "description": "Where in the body, as a JSON pointer."},
+            "pointer": {
+                "type": "string",
+                "description": "The place in the body, as a JSON pointer.",
+            },
             "problems": many(
                 {
                     "type": "object",
                     "required": ["row", "expected", "got"],
-                    "properties": {name: _plain(schema) for name, schema in properties.items()},
+                    "properties": {
+                        name: _without_null(schema) for name, schema in properties.items()
+                    },
                 }
             ),
         },
     }
 
 
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """A field's schema without null and default: what is None is left out of an answer."""
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a field's schema without null and default: absent values are left out."""
     kinds = [kind for kind in schema.get("anyOf", [schema]) if kind != MISSING]
     return {key: value for key, value in kinds[0].items() if key != "default"}

@@ -1,5 +1,5 @@
-// The form of each model: sends one row and shows the answer. Everything that came from a model
-// file or an answer is written with textContent, never as markup.
+// The form of each model sends one row and shows the response. Text of model files and responses is
+// written with textContent, never as markup.
 "use strict";
 
 function element(tag, text, className) {
@@ -20,7 +20,7 @@ function typed(input) {
   return text;
 }
 
-// Inputs have no name: one called "elements" or "dataset" would hide the form's own.
+// Inputs have no name, because one called "elements" would hide the form's own property.
 function inputs(form) {
   return [...form.querySelectorAll("input")];
 }
@@ -44,7 +44,7 @@ function showPrediction(form, place, answer) {
   for (const warning of answer.warnings || []) {
     const kind = inputOf(form, warning.feature)?.dataset.kind;
     const seen = warning.seen.join(kind === "category" ? ", " : " to ");
-    place.append(element("p", `Unusual: ${warning.feature} is ${warning.value}; training saw ${seen}.`));
+    place.append(element("p", `Out of range: ${warning.feature} is ${warning.value}; in training: ${seen}.`));
   }
 }
 
@@ -80,7 +80,7 @@ async function predict(event) {
     if (response.ok) showPrediction(form, place, answer);
     else showFailure(form, place, answer);
   } catch (error) {
-    showFailure(form, place, { error: `No answer: ${error.message}` });
+    showFailure(form, place, { error: `No response: ${error.message}` });
   }
 }
 

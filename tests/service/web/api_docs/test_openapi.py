@@ -77,13 +77,13 @@ def test_a_datetime_is_described_by_its_range_and_its_format(dated_client) -> No
     assert row["seen"] == {
         "type": "string",
         "format": "date",
-        "description": "Expected is a date such as 2024-05-01 or 2024-05-01T13:45 (ISO 8601, UTC "
-        "without an offset). Seen in training: 2024-01-01 to 2024-06-30.",
+        "description": "Expected: a date such as 2024-05-01 or 2024-05-01T13:45 (ISO 8601; UTC "
+        "without an offset). In training: 2024-01-01 to 2024-06-30.",
     }
     paid, opens = (row[name]["anyOf"][0] for name in ("paid", "opens"))
     assert paid["format"] == "date-time"
     assert "31/12/2024 13:45 or 2024-12-31T13:45 (%d/%m/%Y %H:%M or ISO 8601" in paid["description"]
-    assert opens["description"].endswith("Seen in training: 08:00 to 12:00.")
+    assert opens["description"].endswith("In training: 08:00 to 12:00.")
 
 
 def test_a_threshold_is_described_where_there_is_one(dated_client) -> None:

@@ -135,7 +135,7 @@ def test_the_page_shows_every_feature_with_what_training_saw(lasting_client) -> 
         "bodymass version 1",
         "This is the model that /predict and /invocations mean",
         "140 to 200 cm",
-        "age number, may be missing 0 to 90",
+        "age number, optional 0 to 90",
         "color category red, blue",
     ):
         assert said in text
@@ -151,7 +151,7 @@ def test_a_datetime_has_a_field_with_an_example_and_its_range(dated_client) -> N
     assert "placeholder" not in fields["size"]
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text))
     assert "seen datetime 2024-01-01 to 2024-06-30" in text
-    assert "opens datetime, may be missing 08:00 to 12:00" in text
+    assert "opens datetime, optional 08:00 to 12:00" in text
 
 
 def test_a_threshold_is_said_where_there_is_one(dated_client, lasting_client) -> None:
