@@ -434,9 +434,7 @@ def test_signature_whose_width_differs_from_the_inputs_is_rejected(write_graph) 
     path = write_graph(LINEAR, {"x": (F, ["N", 2])}, {"p": (F, ["N", 2])}, {"kernel": KERNEL})
     graph = Graph(path.read_bytes(), 1)
     for n in (1, 3):
-        with pytest.raises(
-            ModelRejected, match=f"has {n} numeric and 0 category columns, but the"
-        ):
+        with pytest.raises(ModelRejected, match=f"has {n} numeric and 0 category columns, but the"):
             Session(graph, signature_of(n))
     assert Session(graph, signature_of(2)).run(columns([[1, 1]])).labels == ["a"]
 
