@@ -34,8 +34,8 @@ RESULTS = REPOSITORY / "build" / "tests"
 NOT_BY_DEFAULT = "not thorough and not chaos"
 
 IN_PARALLEL = (
-    # One process more than cores: the tests of containers mostly wait.
-    *("--numprocesses", str((os.cpu_count() or 1) + 1)),
+    # Two processes more than cores: both groups of Docker tests mostly wait.
+    *("--numprocesses", str((os.cpu_count() or 1) + 2)),
     *("--dist", "loadgroup", "--no-loadscope-reorder"),
 )
 

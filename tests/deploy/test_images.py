@@ -119,7 +119,7 @@ def test_the_licences_of_all_packages_are_there(service: Container):
 def test_nothing_is_compiled_at_a_start(service: Container):
     """Its user could not keep what it compiles, and every worker and probe would do it again."""
     uncompiled = (
-        "import os, sys, service.__main__, service.gunicorn_server, service.app, service.probe; "
+        "import os, sys; from pigeonhole.service import __main__, app, gunicorn_server, probe; "
         "print([m.__name__ for m in list(sys.modules.values()) "
         "if getattr(m, '__cached__', None) and not os.path.exists(m.__cached__)])"
     )
