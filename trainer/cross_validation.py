@@ -7,8 +7,8 @@ from typing import TextIO
 
 import numpy as np
 
-from .data.folds import stratified_folds
 from .data.schema import Examples, Schema
+from .data.stratified import stratified_folds
 from .errors import SettingError
 from .evaluation.scores import Scores, score
 from .pipeline import TrainingRows, fit_classifier

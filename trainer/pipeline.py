@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from .architecture import network
 from .classifier import FittedClassifier
 from .data.findings import counted
-from .data.folds import stratified_parts
 from .data.schema import Examples, Schema
+from .data.stratified import stratified_parts
 from .errors import SettingError, TableError
 from .evaluation.threshold import Threshold, best_threshold
 from .features.preprocessor import Preprocessor

@@ -20,7 +20,7 @@ from .classifier import FittedClassifier
 from .cross_validation import cross_validate, mean_and_spread
 from .data.encoding import encode
 from .data.findings import Finding, counted
-from .data.preparation import clean
+from .data.preparation import prepare
 from .data.schema import Examples, Schema
 from .data.stratified import stratified_split, take_subsets
 from .data.table import digest, read_table, release_memory
@@ -144,14 +144,14 @@ def _read(
 def _read_table(settings: Settings, output: Print) -> tuple[Schema, Examples, list[Finding]]:
     """Return the table's schema, rows and findings."""
     table = read_table(settings.table, as_text=[settings.target])
-    cleaned = clean(table, settings.target, settings.drop, column_kinds(settings.kind))
-    schema = cleaned.schema
+    prepared = prepare(table, settings.target, settings.drop, column_kinds(settings.kind))
+    schema = prepared.schema
     output(
-        f"{settings.table}: {len(cleaned.examples):,} labeled rows, "
+        f"{settings.table}: {len(prepared.examples):,} labeled rows, "
         f"{len(schema.numbers)} numbers and {len(schema.categories)} categories, "
         f"{len(schema.classes)} classes"
     )
-    return schema, cleaned.examples, list(cleaned.findings)
+    return schema, prepared.examples, list(prepared.findings)
 
 
 def _read_part(
@@ -189,7 +189,7 @@ def _split(
         )
     if validation is None:
         return Split(TrainingRows(rows), test)
-    return Split(TrainingRows(rows.joined(validation), len(validation)), test)
+    return Split(TrainingRows(rows.concatenate(validation), len(validation)), test)
 
 
 def _rows_text(split: Split) -> str:

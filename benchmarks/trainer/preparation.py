@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.preparation import prepare
 from pigeonhole.trainer.data.stratified import stratified_split, take_subsets
 from pigeonhole.trainer.data.table import read_table
 from pigeonhole.trainer.features.preprocessor import Preprocessor
@@ -34,11 +34,11 @@ def main() -> None:
 
     # As the run does it: nothing holds on to what the next step has made its own of.
     held = [timed("read", lambda: read_table(table, as_text=[target]))]
-    cleaned = timed("clean", lambda: clean(held.pop(), target))
-    examples, rng = cleaned.examples, np.random.default_rng(0)
+    prepared = timed("clean", lambda: prepare(held.pop(), target))
+    examples, rng = prepared.examples, np.random.default_rng(0)
     parts = timed("split", lambda: stratified_split(examples.labels, SHARE, rng))
     training, _ = timed("take", lambda: take_subsets(examples, *parts))
-    preprocessor = timed("fit preprocessing", lambda: Preprocessor.fit(training, cleaned.schema))
+    preprocessor = timed("fit preprocessing", lambda: Preprocessor.fit(training, prepared.schema))
     timed("preprocess", lambda: preprocessor.transform(training))
     Path(answer).write_text(json.dumps(seconds), "utf-8")
 

@@ -98,10 +98,10 @@ def test_service_predicts_as_the_trainer_did(mixed_file: Path, mixed_table: Path
     columns = csv_format.read_csv(body, model.signature)
     served = model.session.run(columns)
 
-    from pigeonhole.trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
+    from pigeonhole.trainer.data.preparation import prepare  # noqa: PLC0415 - beside its use
     from pigeonhole.trainer.data.table import read_table  # noqa: PLC0415
 
-    examples = clean(read_table(str(mixed_table)), "plan").examples
+    examples = prepare(read_table(str(mixed_table)), "plan").examples
     np.testing.assert_array_equal(columns.numbers, examples.numbers)
     assert columns.categories.tolist() == examples.categories.tolist()
     labels, probabilities = ExportedModel(mixed_file.read_bytes()).run(examples)
@@ -168,10 +168,10 @@ def test_service_applies_the_threshold_as_the_graph_does(dated_file, dated_table
     columns = csv_format.read_csv(body, model.signature)
     served = model.session.run(columns)
 
-    from pigeonhole.trainer.data.preparation import clean  # noqa: PLC0415 - beside its use
+    from pigeonhole.trainer.data.preparation import prepare  # noqa: PLC0415 - beside its use
     from pigeonhole.trainer.data.table import read_table  # noqa: PLC0415
 
-    examples = clean(read_table(str(dated_table)), "left").examples
+    examples = prepare(read_table(str(dated_table)), "left").examples
     np.testing.assert_array_equal(columns.numbers, examples.numbers)
     labels, probabilities = ExportedModel(dated_file.read_bytes()).run(examples)
     assert served.labels == labels.tolist()
@@ -200,13 +200,13 @@ def test_parquet_table_gives_the_same_examples_as_its_csv(
     import pyarrow.csv  # noqa: PLC0415
     import pyarrow.parquet  # noqa: PLC0415
 
-    from pigeonhole.trainer.data.preparation import clean  # noqa: PLC0415
+    from pigeonhole.trainer.data.preparation import prepare  # noqa: PLC0415
     from pigeonhole.trainer.data.table import read_table  # noqa: PLC0415
 
     typed: pa.Table = pyarrow.csv.read_csv(mixed_table)
     pyarrow.parquet.write_table(typed, tmp_path / "plans.parquet")
-    from_csv = clean(read_table(str(mixed_table)), "plan")
-    from_parquet = clean(read_table(str(tmp_path / "plans.parquet")), "plan")
+    from_csv = prepare(read_table(str(mixed_table)), "plan")
+    from_parquet = prepare(read_table(str(tmp_path / "plans.parquet")), "plan")
     assert from_csv.schema == from_parquet.schema
     np.testing.assert_array_equal(from_csv.examples.numbers, from_parquet.examples.numbers)
     assert from_csv.examples.categories.tolist() == from_parquet.examples.categories.tolist()

@@ -40,7 +40,7 @@ def read_by_both(texts: list[str], format_: str | None) -> tuple[list[float], li
             return float("nan")
 
     cells = pa.chunked_array([texts], pa.string())
-    return [served(text) for text in texts], trained_datetimes.read_moments(
+    return [served(text) for text in texts], trained_datetimes.read_datetimes(
         cells, format_
     ).values.tolist()
 
@@ -86,4 +86,4 @@ def test_trainer_and_service_agree_on_borderline_texts(text: str) -> None:
 def test_service_reads_the_trainers_datetimes(date: datetime) -> None:
     aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     seconds = (aware - datetimes.EPOCH).total_seconds()
-    assert datetimes.to_seconds(trained_datetimes.moment_text(seconds)) == seconds
+    assert datetimes.to_seconds(trained_datetimes.datetime_text(seconds)) == seconds

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from pigeonhole.trainer.data.encoding import encode
-from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.preparation import prepare
 from pigeonhole.trainer.data.stratified import stratified_split
 from pigeonhole.trainer.data.table import read_table
 from pigeonhole.trainer.errors import SettingError, TableError, TrainingError
@@ -142,7 +142,7 @@ def test_printed_and_recorded_scores_are_those_of_the_file(fit: Fit, tmp_path: P
     flags |= {"hidden": "8", "report": "off"}
     trained = train(Settings.read({**flags, "models": str(tmp_path / "models")}), output.append)
     assert trained is not None
-    schema = clean(read_table(table), "size").schema
+    schema = prepare(read_table(table), "size").schema
     examples = encode(read_table(test), schema).examples
     _, probabilities = ExportedModel(trained.path.read_bytes()).run(examples)
     computed = score(examples.labels, probabilities)

@@ -1,4 +1,4 @@
-"""One column of a table, and the facts that rules ask for."""
+"""One column of a table, with the facts that the rules need."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .cells.datetimes import Notation, notation, read_moments
+from .cells.datetimes import Notation, notation, read_datetimes
 from .cells.levels import Levels
 from .cells.numbers import Numbers, read_booleans, read_numbers
 from .schema import Kind
 
-SPELLINGS = 2**4 + 2**5
-"""Of true and false, in small and capital letters."""
+BOOLEAN_SPELLINGS = 2**4 + 2**5
+"""Spellings of true and false in small and capital letters."""
 
 NEARLY_ALL = 0.95
-"""The share of cells from which a column is what most of its cells are."""
+"""Share of filled cells that decides the kind of a column."""
 
 
 def is_readable(type_: pa.DataType, kind: Kind = Kind.CATEGORY) -> bool:
-    """Whether cells of a type can be read as values of a kind.
+    """Return whether cells of a type can be read as values of a kind.
 
-    Dates and times are read as such, not as text or numbers; nor are numbers read as dates, for
-    nothing says what they would count.
+    Typed dates and times are not read as text or numbers. Numbers are not read as dates, because their
+    unit is unknown.
     """
     types = pa.types
     if kind is Kind.DATETIME:
-        return types.is_string(type_) or types.is_null(type_) or is_moments(type_)
+        return types.is_string(type_) or types.is_null(type_) or is_datetime_type(type_)
     return bool(
         types.is_string(type_)
         or types.is_boolean(type_)
@@ -41,26 +41,26 @@ def is_readable(type_: pa.DataType, kind: Kind = Kind.CATEGORY) -> bool:
     )
 
 
-def is_moments(type_: pa.DataType) -> bool:
-    """Whether cells of a type are dates, times or time stamps."""
+def is_datetime_type(type_: pa.DataType) -> bool:
+    """Return whether a type holds dates, times or timestamps."""
     types = pa.types
     return bool(types.is_date(type_) or types.is_time(type_) or types.is_timestamp(type_))
 
 
 def read_values(cells: pa.ChunkedArray[Any], kind: Kind, format_: str | None = None) -> Numbers:
-    """Cells read as numbers, booleans or, written in a format if there is one, datetimes."""
+    """Return cells as numbers, booleans, or datetimes in a format."""
     if kind is Kind.DATETIME:
-        return read_moments(cells, format_)
+        return read_datetimes(cells, format_)
     return read_booleans(cells) if kind is Kind.BOOLEAN else read_numbers(cells)
 
 
 class Column:
-    """What there is to know about one column; each fact is worked out when first asked for.
+    """Facts about one column, computed at first use.
 
     Args:
-        name: the column's name.
-        cells: the cells as ``Table`` holds them; all but ``type`` ask that it be readable.
-        given: what its values are, if somebody said so.
+        name: of the column.
+        cells: as ``Table`` holds them; every fact except ``type`` needs a readable type.
+        given: the kind that the user set, if any.
     """
 
     def __init__(self, name: str, cells: pa.ChunkedArray[Any], given: Kind | None = None) -> None:
@@ -72,12 +72,12 @@ class Column:
 
     @cached_property
     def numbers(self) -> Numbers:
-        """The cells as numbers."""
+        """Cells as numbers."""
         return read_numbers(self.cells)
 
     @cached_property
     def levels(self) -> Levels:
-        """The cells as levels."""
+        """Cells as levels."""
         return Levels.of(self.cells)
 
     @cached_property
@@ -91,15 +91,15 @@ class Column:
     def is_boolean(self) -> bool:
         """Whether all filled cells are true or false."""
         names = self.levels.names
-        if self.is_number or len(names) > SPELLINGS:
+        if self.is_number or len(names) > BOOLEAN_SPELLINGS:
             return False
         return {name.lower() for name in names} <= {"true", "false"}
 
     @cached_property
     def is_code(self) -> bool:
-        """Whether all filled cells are digits of one width, some with zeros in front, as codes are.
+        """Whether all filled cells are digits of one width, some with leading zeros.
 
-        So are 007 and 100, but not 7 and 10.
+        007 and 100 are codes; 7 and 10 are not.
         """
         if not pa.types.is_string(self.type) or not pc.any(pc.starts_with(self.cells, "0")).as_py():
             return False
@@ -110,29 +110,29 @@ class Column:
 
     @cached_property
     def notation(self) -> Notation | None:
-        """How its dates and times are written, if it holds any."""
+        """Notation of its dates and times, if it holds any."""
         if pa.types.is_string(self.type):
             return notation(self.cells)
-        return Notation(None) if is_moments(self.type) else None
+        return Notation(None) if is_datetime_type(self.type) else None
 
     @cached_property
-    def moments(self) -> Numbers:
-        """The cells as dates and times."""
-        return read_moments(self.cells, self.notation.format if self.notation else None)
+    def datetimes(self) -> Numbers:
+        """Cells as dates and times."""
+        return read_datetimes(self.cells, self.notation.format if self.notation else None)
 
     @cached_property
     def is_datetime(self) -> bool:
         """Whether nearly all filled cells are dates or times."""
         if self.notation is None:
             return False
-        return len(self.moments.unparsable) <= (1 - NEARLY_ALL) * self.filled
+        return len(self.datetimes.unparsable) <= (1 - NEARLY_ALL) * self.filled
 
     @cached_property
     def kind(self) -> Kind:
-        """What its values are: what was given, or else what nearly all filled cells are."""
+        """Kind of its values: the one that the user set, else that of nearly all filled cells."""
         if self.given:
             return self.given
-        if is_moments(self.type):
+        if is_datetime_type(self.type):
             return Kind.DATETIME
         if self.is_number:
             return Kind.CATEGORY if self.is_code else Kind.NUMBER
@@ -142,24 +142,24 @@ class Column:
 
     @cached_property
     def values(self) -> Numbers:
-        """The cells as what they are, if that is no category."""
+        """Cells as numbers, booleans or datetimes; not for categories."""
         if self.kind is Kind.DATETIME:
-            return self.moments
+            return self.datetimes
         return read_booleans(self.cells) if self.kind is Kind.BOOLEAN else self.numbers
 
     @cached_property
     def known(self) -> NDArray[np.float64]:
-        """The values in it, float64 (values,), in row order, if it holds no categories."""
+        """Values without the missing ones, float64 (values,), in row order; not for categories."""
         values = self.values.values
         return values[~np.isnan(values)]
 
     @cached_property
-    def has_gaps(self) -> bool:
-        """Whether any row has nothing to learn from here."""
+    def has_missing(self) -> bool:
+        """Whether any row has no value."""
         known = self.filled if self.kind is Kind.CATEGORY else len(self.known)
         return known < len(self.cells)
 
     @cached_property
-    def share_different(self) -> float:
-        """Levels per filled cell: 1 if no value comes twice."""
+    def distinct_share(self) -> float:
+        """Levels per filled cell; 1 if all values are distinct."""
         return len(self.levels.names) / max(self.filled, 1)

@@ -1,11 +1,10 @@
-"""A table turned into examples by a schema.
+"""Encodes a table by a schema as examples.
 
-What is found on the way, with up to three of the rows:
+Findings, each with up to three rows:
 
     unlabeled   rows without a label, which are dropped
-    unparsable  cells that are no numbers in a column of numbers, not true or false in one of
-                booleans, or no dates or times in one of datetimes; they count as missing
-    infinite    infinite numbers, or numbers too large for float64; they count as missing
+    unparsable  cells that do not fit the kind of their column; they count as missing
+    infinite    infinite numbers, or numbers beyond float64; they count as missing
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from .table import Table
 
 @dataclass(frozen=True)
 class Encoded:
-    """The examples of a table, and what was found on the way."""
+    """Examples of a table, and the findings of encoding."""
 
     examples: Examples
     findings: tuple[Finding, ...]
 
 
 def encode(table: Table, schema: Schema) -> Encoded:
-    """Reads a table by a schema, which may have been made from another one.
+    """Return the examples of a table by a schema, which may come from another table.
 
-    Columns not in the schema are ignored; categories new to it pass through as text.
+    Columns outside the schema are ignored; unseen categories stay text.
 
     Raises:
-        TableError: a column of the schema is missing or can't be read, no row has a label, or a
-            label is none of the classes.
+        TableError: if a column of the schema is absent or unreadable, no row has a label, or a label
+            is unknown.
     """
-    spelled = [feature.name for feature in schema.features if feature.kind is not Kind.NUMBER]
-    table = table.as_written([schema.target, *spelled])
+    as_text = [feature.name for feature in schema.features if feature.kind is not Kind.NUMBER]
+    table = table.as_written([schema.target, *as_text])
     for feature in schema.features:
         _check_readable(table, feature)
     labeled_table, findings = labeled(table, schema.target)
@@ -60,7 +59,7 @@ def _check_readable(table: Table, feature: Feature) -> None:
     kind = table.column(feature.name).type
     if not is_readable(kind, feature.kind):
         raise TableError(
-            f"its type is {kind}, and values of kind {feature.kind} are expected",
+            f"the type is {kind}, expected values of kind {feature.kind}",
             path=table.path,
             column=feature.name,
         )
@@ -69,7 +68,7 @@ def _check_readable(table: Table, feature: Feature) -> None:
 def _number_columns(
     table: Table, features: tuple[Feature, ...]
 ) -> tuple[NDArray[np.float64], list[Finding]]:
-    # Column by column in memory too, as they are filled: no second copy of a large table.
+    # In column order, as they are filled: saves a second copy of a large table.
     columns = np.empty((len(table), len(features)), np.float64, order="F")
     findings: list[Finding] = []
     for place, feature in enumerate(features):
@@ -83,21 +82,21 @@ def _category_columns(table: Table, features: tuple[Feature, ...]) -> NDArray[np
     columns = np.empty((len(table), len(features)), np.object_, order="F")
     for place, feature in enumerate(features):
         levels = Levels.of(table.columns[feature.name])
-        columns[:, place] = levels.spread(levels.names, "")
+        columns[:, place] = levels.per_row(levels.names, "")
     return columns
 
 
 def _number_findings(table: Table, feature: Feature, numbers: Numbers) -> list[Finding]:
     reasons = {
-        "unparsable": (numbers.unparsable, f"no {feature.kind}"),
+        "unparsable": (numbers.unparsable, f"not a {feature.kind}"),
         "infinite": (numbers.infinite, "infinite or too large"),
     }
     return [
         Finding(
             rule,
             feature.name,
-            f"Column {feature.name!r}: {counted(len(places), 'cell')} taken for missing, being "
-            f"{reason}: {table.cite(feature.name, places)}.",
+            f"Column {feature.name!r}: {counted(len(places), 'cell')} {reason}, counted as missing: "
+            f"{table.cite(feature.name, places)}.",
         )
         for rule, (places, reason) in reasons.items()
         if len(places)

@@ -1,4 +1,4 @@
-"""What was found in a table, and what was done about it."""
+"""Findings about a table, for the fit's output and the report."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHOWN = 3
-"""How many rows a finding names."""
+"""Rows, columns or classes that a finding names."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found in a table, with what was done about it.
+    """One observation about a table, and its consequence.
 
     Attributes:
-        rule: a short name that stays the same from run to run, such as ``constant``.
-        column: the column it is about, or None if it is about rows or the whole table.
-        text: the sentence for the person who started the run; names the column itself.
+        rule: a stable short name, such as ``constant``.
+        column: the column; None for rows or the whole table.
+        text: one or two sentences for the user; they name the column.
     """
 
     rule: str
@@ -25,12 +25,12 @@ class Finding:
 
 
 def counted(count: int, noun: str) -> str:
-    """A count with its noun: "1 row", "1,200 rows"."""
+    """Return a count with its noun: "1 row", "1,200 rows"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def listed(shown: Sequence[object], total: int) -> str:
-    """Some of ``total`` things, and how many more there are: "a, b, c and 4 more"."""
+    """Return some of ``total`` items and the number of the others: "a, b, c and 4 more"."""
     text = ", ".join(str(item) for item in shown)
     more = total - len(shown)
     return f"{text} and {more:,} more" if more > 0 else text

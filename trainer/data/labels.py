@@ -1,10 +1,10 @@
-"""The target column: class names, and a label for each row.
+"""The target column: class names, and a label per row.
 
-A target is refused, with advice, when there is nothing to tell apart or nothing to learn from:
+A target is rejected, with advice, if it has
 
-    - fewer than two classes, or a class with a single row
-    - more than 1,000 classes; from 20 rows on, more classes than half the rows; or more than 20
-      classes that are numbers with decimals: that is a quantity to predict, or a name
+    - fewer than two classes, or a class with a single row;
+    - more than 1,000 classes; more classes than half the rows, from 20 rows on; or more than 20
+      classes that are decimals: then it is a quantity or a name.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from .column import is_readable
 from .findings import SHOWN, Finding, counted, listed
 from .table import Table
 
-MOST_CLASSES = 1000
-MOST_DECIMAL_CLASSES = 20
+MAX_CLASSES = 1000
+MAX_DECIMAL_CLASSES = 20
 FEW_ROWS = 20
 
 RARE = 0.05
-"""The share below which a class is pointed out as rare..."""
+"""A class with a smaller share of the rows is reported as rare..."""
 
 EVEN = 0.5
-"""...if it has less than half of the rows that it would have if all classes had as many."""
+"""...if it has less than half of an even share."""
 
 
 def labeled(table: Table, target: str) -> tuple[Table, list[Finding]]:
-    """The rows that have a label, and a finding if there are others.
+    """Return the rows with a label, and a finding about the others.
 
     Raises:
-        TableError: no such column, its type can't name classes, or no row has a label.
+        TableError: if the column does not exist, has an unsupported type, or has no label at all.
     """
     kind = table.column(target).type
     if not is_readable(kind):
         raise TableError(
-            f"its type is {kind}; class names are text, whole numbers or booleans",
+            f"the type is {kind}, expected text, integers or booleans as class names",
             path=table.path,
             column=target,
         )
@@ -52,15 +52,14 @@ def labeled(table: Table, target: str) -> tuple[Table, list[Finding]]:
     if not has_label.any():
         raise TableError("no row has a label", path=table.path, column=target)
     text = (
-        f"Dropped {counted(len(dropped), 'row')} without a label in {target!r}, which is one that "
-        f"is empty or NA, ?, None and the like: row "
-        f"{listed(dropped[:SHOWN].tolist(), len(dropped))}."
+        f"Dropped {counted(len(dropped), 'row')} without a label in {target!r}: row "
+        f"{listed(dropped[:SHOWN].tolist(), len(dropped))}. Empty cells, NA, ? and None are missing."
     )
     return table.where(has_label), [Finding("unlabeled", target, text)]
 
 
-def twins(classes: Sequence[str], target: str) -> list[Finding]:
-    """A finding for classes that only case tells apart: more often a slip than a meaning."""
+def case_variants(classes: Sequence[str], target: str) -> list[Finding]:
+    """Return a finding about classes that differ only in case."""
     spelled: dict[str, list[str]] = {}
     for name in classes:
         spelled.setdefault(name.casefold(), []).append(name)
@@ -68,40 +67,40 @@ def twins(classes: Sequence[str], target: str) -> list[Finding]:
     if not alike:
         return []
     text = (
-        f"Classes of {target!r} that only case tells apart are kept apart: "
-        f"{listed(alike[:SHOWN], len(alike))}; spell them alike if they are one."
+        f"Classes of {target!r} differ only in case and stay separate: "
+        f"{listed(alike[:SHOWN], len(alike))}. Spell them alike if they are the same class."
     )
     return [Finding("case", target, text)]
 
 
 def imbalance(labels: NDArray[np.int64], classes: Sequence[str], target: str) -> list[Finding]:
-    """A finding for a class so rare that a classifier may do well and never name it.
+    """Return a finding about a rare class, which a good accuracy may hide.
 
     Args:
-        labels: int64 (rows,), places in ``classes``.
+        labels: int64 (rows,), indices of ``classes``.
         classes: the class names.
-        target: the column they come from.
+        target: their column.
     """
     counts = np.bincount(labels, minlength=len(classes))
     rarest = int(counts.argmin())
     share = counts[rarest] / len(labels)
-    # Of many classes each is rare, without being rarer than the others.
+    # With many classes each is rare, but not rarer than the others.
     if share >= RARE or share * len(classes) >= EVEN:
         return []
     threshold = " and --threshold" if len(classes) == 2 else ""  # noqa: PLR2004 - yes or no
     text = (
         f"The class {classes[rarest]!r} has {counted(int(counts[rarest]), 'row')} of "
-        f"{len(labels):,} ({share:.1%}): accuracy says little about it; see --class-weight "
+        f"{len(labels):,} ({share:.1%}). The accuracy says little about it; see --class-weight "
         f"balanced{threshold}."
     )
     return [Finding("imbalance", target, text)]
 
 
 def class_names(table: Table, target: str) -> tuple[str, ...]:
-    """The classes of a table, sorted: by value if all are numbers, else as text.
+    """Return the classes of a table, sorted by value if all are numbers, else as text.
 
     Raises:
-        TableError: the classes can't be learned.
+        TableError: if the target is not accepted.
     """
     levels = _levels(table, target)
     numeric = bool(levels.matching(NUMBER).all())
@@ -113,19 +112,19 @@ def class_names(table: Table, target: str) -> tuple[str, ...]:
 
 
 def labels_of(table: Table, target: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """The place of each row's label in ``classes``: int64 (rows,).
+    """Return the index of each row's label in ``classes``, int64 (rows,).
 
     Raises:
-        TableError: a label is missing or none of the classes; names it and its row.
+        TableError: if a label is missing or unknown; names it and its row.
     """
     levels = _levels(table, target)
     places = {name: place for place, name in enumerate(classes)}
-    labels = levels.spread(np.array([places.get(name, -1) for name in levels.names], np.int64), -1)
+    labels = levels.per_row(np.array([places.get(name, -1) for name in levels.names], np.int64), -1)
     unknown = np.flatnonzero(labels < 0)
     if len(unknown):
         first = unknown[0]
         raise TableError(
-            f"{levels.names[levels.codes[first]]!r} is none of the classes {_quoted(classes)}",
+            f"the label {levels.names[levels.codes[first]]!r} is unknown, expected {_quoted(classes)}",
             path=table.path,
             column=target,
             row=int(table.rows[first]),
@@ -141,7 +140,7 @@ def _too_few(levels: Levels, target: str) -> str | None:
     if len(levels.names) > 1:
         return None
     return (
-        f"every row has the class {levels.names[0]!r}, and a classifier needs two to tell apart; "
+        f"every row has the class {levels.names[0]!r}, but a classifier needs two classes: "
         f"add rows of another class, or choose another target than {target!r}"
     )
 
@@ -150,17 +149,17 @@ def _too_many(levels: Levels, *, numeric: bool) -> str | None:
     classes, rows = len(levels.names), len(levels.codes)
     decimal = numeric and any(not float(name).is_integer() for name in levels.names)
     if not (
-        classes > MOST_CLASSES
+        classes > MAX_CLASSES
         or (rows >= FEW_ROWS and classes > rows / 2)
-        or (decimal and classes > MOST_DECIMAL_CLASSES)
+        or (decimal and classes > MAX_DECIMAL_CLASSES)
     ):
         return None
     reading = (
-        "a number to predict (regression); cut it into ranges and name those"
+        "a number to predict (regression): cut it into ranges and name them"
         if numeric
-        else "a name or a free text; choose another target"
+        else "a name or free text: choose another target"
     )
-    return f"{classes:,} different values in {rows:,} rows are no classes, but look like {reading}"
+    return f"{classes:,} distinct values in {rows:,} rows are too many classes; this looks like {reading}"
 
 
 def _too_rare(levels: Levels) -> str | None:
@@ -173,8 +172,8 @@ def _too_rare(levels: Levels) -> str | None:
         else f"the classes {_quoted(list(rare))} have"
     )
     return (
-        f"{subject} a single row, too few to learn from and to test on; collect more rows, merge "
-        "with another class, or remove the rows"
+        f"{subject} a single row, expected at least two, to learn from and to test on: collect more "
+        "rows, merge it with another class, or remove the row"
     )
 
 

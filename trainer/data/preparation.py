@@ -1,13 +1,13 @@
-"""From a table to a schema and examples, by stated rules.
+"""The way of a table to schema, examples and findings, from top to bottom.
 
-The rules stand where they are applied:
-
-    trainer.data.table      what a table file must be, and names for columns without one
-    trainer.data.cells.text       which cells count as missing
-    trainer.data.labels     which targets can be learned
-    trainer.data.column_rules      which columns are left out, and what kind the others are
-    trainer.data.encoding   rows without a label, cells that can't be read
-    trainer.data.quality   what is pointed out and kept
+step      module          rules
+read      table           what a table file must be; names of unnamed columns
+cells.text      which cells are missing
+infer     labels          which targets are accepted
+column_rules    which columns are left out, and the kinds of the others
+encode    encoding        rows without a label, invalid cells
+examine   quality         what is reported and kept
+split     stratified      see `trainer.pipeline`
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from .column import Column, is_readable
 from .column_rules import infer_feature
 from .encoding import encode
 from .findings import Finding
-from .labels import class_names, imbalance, labeled, twins
-from .quality import oddities
+from .labels import case_variants, class_names, imbalance, labeled
+from .quality import quality_findings
 from .schema import Examples, Kind, Schema
 from .table import Table
 
 
 @dataclass(frozen=True)
-class Cleaned:
-    """What a table was found to hold.
+class Prepared:
+    """A table after all steps.
 
     Attributes:
-        schema: what each column is.
+        schema: features and classes.
         examples: the labeled rows, in the order of the table.
-        findings: what was found, and what was done about it, in the order it was done.
+        findings: in the order of the steps.
     """
 
     schema: Schema
@@ -41,56 +41,61 @@ class Cleaned:
     findings: tuple[Finding, ...]
 
 
-FITTING = 0.5
-"""The share of filled cells that must be read for a column to be of the kind it is said to be; the
-others count as missing. That is less than what is asked of a guess: who says so knows the table."""
+MIN_VALID = 0.5
+"""Share of filled cells that must fit the kind that the user set; the others count as missing. An
+inferred kind needs more, but the user knows the table."""
 
 
-def clean(
+def prepare(
     table: Table,
     target: str,
     drop: Collection[str] = (),
     kinds: Mapping[str, Kind] | None = None,
-) -> Cleaned:
-    """Finds out what the columns of a table are, and reads its labeled rows accordingly.
+) -> Prepared:
+    """Return schema, examples and findings of a table.
 
     Args:
-        table: the table to learn from.
-        target: the column that holds the class names.
-        drop: columns to leave out unseen.
-        kinds: what the values of some columns are, by the columns' names; the others are looked at.
+        table: the table.
+        target: the column with the class names.
+        drop: columns to leave out.
+        kinds: kinds that the user set, by column; the others are inferred.
 
     Raises:
-        TableError: the target, a column to drop or one of ``kinds`` isn't there, the target can't
-            be learned, a column's cells don't fit its given kind, or no column is left to learn
-            from.
+        TableError: if a named column does not exist, the target is not accepted, cells don't fit a
+            set kind, or no column is left.
     """
     given = dict(kinds or {})
     for name in (*drop, *given):
         table.column(name)
     if target in drop:
-        raise TableError("the target can't be dropped", path=table.path, column=target)
+        raise TableError(
+            "the target can't be dropped: name another column with --drop",
+            path=table.path,
+            column=target,
+        )
     for name, kind in given.items():
         if name == target or name in drop:
-            what = "the target, which is always a class" if name == target else "dropped"
-            raise TableError(f"it can't be a {kind}: it is {what}", path=table.path, column=name)
-    # A table may hold as numbers what is written 007.
-    spelled = [name for name, kind in given.items() if kind is not Kind.NUMBER]
-    table, unlabeled = labeled(table.as_written([target, *spelled]), target)
+            reason = "the target is always a class" if name == target else "the column is dropped"
+            raise TableError(
+                f"the kind can't be set to {kind}: {reason}", path=table.path, column=name
+            )
+    # The table may hold 007 as a number.
+    as_text = [name for name, kind in given.items() if kind is not Kind.NUMBER]
+    table, unlabeled = labeled(table.as_written([target, *as_text]), target)
     classes = class_names(table, target)
     schema, left_out = _schema(table, target, classes, drop, given)
     encoded = encode(table, schema)
-    return Cleaned(
+    return Prepared(
         schema,
         encoded.examples,
         (
             *table.findings,
             *unlabeled,
-            *twins(classes, target),
+            *case_variants(classes, target),
             *imbalance(encoded.examples.labels, classes, target),
             *left_out,
             *encoded.findings,
-            *oddities(table, schema, encoded.examples),
+            *quality_findings(table, schema, encoded.examples),
         ),
     )
 
@@ -102,7 +107,7 @@ def _schema(
     drop: Collection[str],
     given: Mapping[str, Kind],
 ) -> tuple[Schema, list[Finding]]:
-    """What the columns are, and which ones are left out."""
+    """Return the schema, and the findings about each column."""
     features, findings = [], []
     for name in table.names:
         if name == target or name in drop:
@@ -121,25 +126,25 @@ def _schema(
 
 
 def _check_fit(table: Table, column: Column) -> None:
-    """Holds the cells of a column against the kind they are said to be.
+    """Check the cells of a column against the kind that the user set.
 
     Raises:
-        TableError: they are of another type, or more than half are something else.
+        TableError: if their type is another, or more than half of them do not fit.
     """
     kind = column.kind
     if not is_readable(column.type, kind):
         raise TableError(
-            f"its type is {column.type}, and values of kind {kind} are expected",
+            f"the type is {column.type}, expected values of kind {kind}",
             path=table.path,
             column=column.name,
         )
     if kind is Kind.CATEGORY:
         return
     others = column.values.unparsable
-    if len(others) > (1 - FITTING) * column.filled:
+    if len(others) > (1 - MIN_VALID) * column.filled:
         raise TableError(
-            f"{EXPECTED[kind]} are expected, but {len(others):,} of {column.filled:,} filled cells "
-            f"are none: {table.cite(column.name, others)}",
+            f"expected {EXPECTED[kind]}, but {len(others):,} of {column.filled:,} filled cells "
+            f"are not: {table.cite(column.name, others)}",
             path=table.path,
             column=column.name,
         )
@@ -148,6 +153,6 @@ def _check_fit(table: Table, column: Column) -> None:
 EXPECTED = {
     Kind.NUMBER: "plain decimal numbers",
     Kind.BOOLEAN: "true and false",
-    Kind.DATETIME: "dates or times such as 2024-05-01T13:45, all in one spelling,",
+    Kind.DATETIME: "dates or times in one spelling, such as 2024-05-01T13:45",
 }
-"""What the cells of a kind look like."""
+"""Expected cells of a kind."""

@@ -1,17 +1,15 @@
-"""What is odd about the examples, and kept: gaps, repeated rows, values far out, a copied target.
+"""Findings about the quality of the examples; no row is changed.
 
-    missing     how many cells are missing, and which columns have most of them
+    missing     number of missing cells, and the columns with most of them
     duplicate   rows equal to an earlier one in every feature and the label
-    conflict    rows alike in every feature to rows of another class
-    giveaway    columns that alone give the class away: knowing the value, one errs in less than 1 %
-                of the rows in which one errs by always saying the commonest class
-    outlier     values more than 8 spreads from the median of their column; the spread is the
-                interquartile range or, where more than half of the values are the same and it is
-                0, that of the values other than the median; if that is 0 too, nothing is far out
+    conflict    rows equal in every feature, but with different labels
+    giveaway    target leakage: a column that alone gives the class, with less than 1 % of the errors
+                of always answering the commonest class
+    outlier     values more than 8 spreads from the median of their column. The spread is the
+                interquartile range; if that is 0, the range of the values other than the median
 
-Eight spreads is wide on purpose: for a bell curve that is 11 standard deviations, which skewed
-measures such as income or hospital days reach in a few rows, and a slip of the pen (metres for
-centimetres, two columns swapped, 999 for "no answer", a date of 9999) by far.
+Eight spreads are wide on purpose: 11 standard deviations of a normal distribution. Skewed measures
+such as income reach them in a few rows; mistakes such as meters for centimeters go far beyond.
 """
 
 from __future__ import annotations
@@ -22,34 +20,34 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .cells.datetimes import moment_text
+from .cells.datetimes import datetime_text
 from .findings import SHOWN, Finding, counted, listed
 from .schema import Examples, Kind, Schema
 from .table import Table
 
-FAR_OUT = 8
+OUTLIER_SPREADS = 8
 
-LOOKED_AT = 20_000
-"""Rows looked at for columns that give the class away: enough to see it, and quick."""
+LEAKAGE_ROWS = 20_000
+"""Rows of the sample for target leakage."""
 
-GIVEN_AWAY = 0.01
-"""The share of errors left that is called none."""
+MAX_LEAKAGE_ERRORS = 0.01
+"""Share of the commonest class's errors below which a column leaks the target."""
 
-FEW_OTHERS = 20
-"""Rows of other classes than the commonest, below which chance gives a class away too."""
+MIN_MINORITY = 20
+"""Rows outside the commonest class; with fewer, leakage may be chance."""
 
-ROWS_A_VALUE = 10
-"""Rows of each value, on average, that its commonest class has to be told from."""
+ROWS_PER_VALUE = 10
+"""Mean number of rows per distinct value that tells its commonest class."""
 
-HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: odd, bits well mixed
+HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: odd, well mixed bits
 
 
-def oddities(table: Table, schema: Schema, examples: Examples) -> list[Finding]:
-    """What is odd about the examples of a table, whose rows they must be one by one."""
+def quality_findings(table: Table, schema: Schema, examples: Examples) -> list[Finding]:
+    """Return findings about the examples of a table; their rows must correspond."""
     return [
         *_missing(schema, examples),
         *_repeated(examples),
-        *_giveaways(schema, examples),
+        *_leakage(schema, examples),
         *_outliers(table, schema, examples),
     ]
 
@@ -70,17 +68,14 @@ def _missing(schema: Schema, examples: Examples) -> list[Finding]:
 
 
 def _repeated(examples: Examples) -> list[Finding]:
-    """What is alike in all features: with the same label, and with another."""
+    """Return findings about rows with equal features, with equal and with different labels."""
     features = _feature_hashes(examples)
-    # Sorted and counted by hand: `np.unique` of so many numbers takes many times longer.
+    # Sorted and counted here, because `np.unique` takes many times longer.
     rows = np.sort(_mixed(features, examples.labels.view(np.uint64)))
     different = 1 + int(np.count_nonzero(rows[1:] != rows[:-1]))
     findings = []
     if repeated := len(examples) - different:
-        text = (
-            f"{counted(repeated, 'row')} the same as an earlier one in every feature and the label; "
-            "kept."
-        )
+        text = f"{counted(repeated, 'row')} equal to an earlier row in every feature and the label; kept."
         findings.append(Finding("duplicate", None, text))
     values, codes = np.unique(features, return_inverse=True)
     if len(values) < different:
@@ -88,8 +83,8 @@ def _repeated(examples: Examples) -> list[Finding]:
         conflicting = int(groups.rows[groups.rows > groups.largest].sum())
         wrong = len(examples) - int(groups.largest.sum())
         text = (
-            f"{conflicting:,} rows are alike in every feature to a row of another class, so that "
-            f"from these columns at least {wrong:,} can't be told right; kept."
+            f"{conflicting:,} rows equal a row of another class in every feature; kept. With these "
+            f"columns at least {counted(wrong, 'row')} can't be classified correctly."
         )
         findings.append(Finding("conflict", None, text))
     return findings
@@ -97,11 +92,11 @@ def _repeated(examples: Examples) -> list[Finding]:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Rows that have a value in common, and what classes they are.
+    """Rows grouped by a value, with their classes.
 
     Attributes:
-        rows: how many rows each group has, int64 (groups,), in the order of the values.
-        largest: how many of them are its commonest class, int64 (groups,).
+        rows: rows per group, int64 (groups,), in the order of the values.
+        largest: rows of the group's commonest class, int64 (groups,).
         commonest: that class, int64 (groups,).
     """
 
@@ -111,21 +106,21 @@ class _Groups:
 
     @classmethod
     def of(cls, codes: NDArray[np.int64], labels: NDArray[np.int64]) -> Self:
-        """The groups of rows with one code, int64 (rows,), given their labels, int64 (rows,)."""
+        """Return the groups by code, int64 (rows,), with the labels, int64 (rows,)."""
         classes = int(labels.max()) + 1
-        # Pairs that occur, not a table of groups by classes, which may be too large.
+        # Only pairs that occur, because a table of groups by classes may be too large.
         pairs, counts = np.unique(codes * classes + labels, return_counts=True)
-        order = np.lexsort((-counts, pairs // classes))  # of each group, the commonest class first
+        order = np.lexsort((-counts, pairs // classes))  # the commonest class first in each group
         group, label = np.divmod(pairs[order], classes)
         starts = np.flatnonzero(np.diff(group, prepend=-1))
         return cls(np.add.reduceat(counts[order], starts), counts[order][starts], label[starts])
 
 
-def _giveaways(schema: Schema, examples: Examples) -> list[Finding]:
+def _leakage(schema: Schema, examples: Examples) -> list[Finding]:
     part = examples
-    if len(examples) > LOOKED_AT:
-        part = examples.take(np.linspace(0, len(examples) - 1, LOOKED_AT, dtype=np.int64))
-    told = [
+    if len(examples) > LEAKAGE_ROWS:
+        part = examples.take(np.linspace(0, len(examples) - 1, LEAKAGE_ROWS, dtype=np.int64))
+    columns = [
         *zip(schema.numbers, part.numbers.T, strict=True),
         *zip(schema.categories, part.categories.T, strict=True),
     ]
@@ -133,30 +128,28 @@ def _giveaways(schema: Schema, examples: Examples) -> list[Finding]:
         Finding(
             "giveaway",
             feature.name,
-            f"Column {feature.name!r} alone gives {schema.target!r} away in nearly every row: it "
-            "may be a copy of the target, or come after it; leave it out if it will not be known "
-            "when the model is asked.",
+            f"Column {feature.name!r} alone gives {schema.target!r} in nearly every row (target "
+            "leakage). Drop it if it will not be known at prediction time.",
         )
-        for feature, column in told
-        if find_target_leakage(column, part.labels)
+        for feature, column in columns
+        if leaks_target(column, part.labels)
     ]
 
 
-def find_target_leakage(column: NDArray[Any], labels: NDArray[np.int64]) -> bool:
-    """Whether a column alone tells the class of nearly every row.
+def leaks_target(column: NDArray[Any], labels: NDArray[np.int64]) -> bool:
+    """Return whether a column alone gives the class of nearly every row.
 
-    By Goodman and Kruskal's lambda (1954): of the errors made by always saying the commonest class,
-    the share that is avoided by saying each value's commonest class. Numbers that hardly repeat
-    count as one value as long as, in their order, the class stays the same, and each change of it
-    as an error, but for one from each class to the next: so a threshold gives away two classes, and
-    a range each gives away more.
+    Goodman and Kruskal's lambda (1954): the share of errors of the commonest class that each value's
+    commonest class avoids. Numbers that hardly repeat are sorted, and each change of the class counts
+    as an error, except one per pair of neighboring classes: a threshold leaks two classes, and ranges
+    leak more.
 
     Args:
         column: (rows,), float64 with NaN where missing, or str objects with "".
         labels: int64 (rows,), the class of each row.
     """
     minority = len(labels) - int(np.bincount(labels).max())
-    if minority < FEW_OTHERS:
+    if minority < MIN_MINORITY:
         return False
     if column.dtype == object:
         places = {text: place for place, text in enumerate(dict.fromkeys(column.tolist()))}
@@ -165,19 +158,19 @@ def find_target_leakage(column: NDArray[Any], labels: NDArray[np.int64]) -> bool
         _, codes = np.unique(column, return_inverse=True)
     groups = _Groups.of(codes, labels)
     errors = len(labels) - int(groups.largest.sum())
-    if len(groups.rows) * ROWS_A_VALUE > len(labels):
+    if len(groups.rows) * ROWS_PER_VALUE > len(labels):
         if column.dtype == object:
             return False
         classes = len(np.unique(groups.commonest))
         errors += int(np.count_nonzero(np.diff(groups.commonest))) - (classes - 1)
-    return errors < GIVEN_AWAY * minority
+    return errors < MAX_LEAKAGE_ERRORS * minority
 
 
 def _feature_hashes(examples: Examples) -> NDArray[np.uint64]:
-    """A hash of each row's features, uint64 (rows,).
+    """Return a hash of each row's features, uint64 (rows,).
 
-    Comparing a million rows by their 64 bits errs with a chance of 3 in 10^8, and is many times
-    faster than sorting them by every column.
+    Two of a million rows collide with a probability of 3 in 10^8. Hashing is many times faster than
+    sorting by every column.
     """
     hashes = np.zeros(len(examples), np.uint64)
     for bits in (
@@ -189,7 +182,7 @@ def _feature_hashes(examples: Examples) -> NDArray[np.uint64]:
 
 
 def _mixed(hashes: NDArray[np.uint64], bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The hashes with one column more in them."""
+    """Return the hashes with a further column mixed in."""
     mixed = (hashes ^ bits) * HASH_FACTOR
     mixed ^= mixed >> np.uint64(32)
     return mixed
@@ -204,33 +197,34 @@ def _outliers(table: Table, schema: Schema, examples: Examples) -> list[Finding]
     for feature, values in zip(schema.numbers, examples.numbers.T, strict=True):
         if feature.kind is Kind.BOOLEAN:
             continue
-        median, places = far_out(values)
+        median, places = find_outliers(values)
         if len(places):
             if feature.kind is Kind.DATETIME:
-                cited, middle = _moments(table, values, places), moment_text(median)
+                cited, middle = _cite_datetimes(table, values, places), datetime_text(median)
             else:
                 cited, middle = table.cite(feature.name, places), f"{median:g}"
             text = (
-                f"Column {feature.name!r}: {counted(len(places), 'value')} more than {FAR_OUT} "
-                f"spreads from the median, {middle}: {cited}; kept."
+                f"Column {feature.name!r}: {counted(len(places), 'value')} more than {OUTLIER_SPREADS} "
+                f"spreads from the median {middle}: {cited}; kept."
             )
             findings.append(Finding("outlier", feature.name, text))
     return findings
 
 
-def _moments(table: Table, values: NDArray[np.float64], places: NDArray[np.int64]) -> str:
-    """The first of the moments at ``places``, with rows; a typed cell may have no text of its own."""
-    shown = [f"{moment_text(values[place])} (row {table.rows[place]})" for place in places[:SHOWN]]
+def _cite_datetimes(table: Table, values: NDArray[np.float64], places: NDArray[np.int64]) -> str:
+    """Return the first datetimes at ``places`` with their rows; typed cells have no text."""
+    shown = [
+        f"{datetime_text(values[place])} (row {table.rows[place]})" for place in places[:SHOWN]
+    ]
     return listed(shown, len(places))
 
 
-def far_out(values: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
-    """The median of the values, float64 (rows,), and the places of those far out, farthest first.
+def find_outliers(values: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
+    """Return the median of values, float64 (rows,), and the rows of outliers, farthest first.
 
-    NaN is passed over; at least one value must be a number.
+    NaN is ignored; at least one value must be a number.
     """
-    # Of the quarters, which is exact but for denormals: two values of 1e308 may lie further apart
-    # than float64 can hold.
+    # Computed on quarters, because the distance of two values of 1e308 overflows float64.
     quarters = values / 4
     known = quarters[~np.isnan(quarters)]
     median = float(np.median(known))
@@ -238,8 +232,8 @@ def far_out(values: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
     if not spread:
         return 4 * median, np.empty(0, np.int64)
     distance = np.abs(quarters - median)
-    with np.errstate(over="ignore"):  # then nothing is further out than infinity
-        bound = FAR_OUT * np.float64(spread)
+    with np.errstate(over="ignore"):  # then no value is an outlier
+        bound = OUTLIER_SPREADS * np.float64(spread)
     places = np.flatnonzero(distance > bound)
     return 4 * median, places[np.argsort(-distance[places], kind="stable")]
 

@@ -1,4 +1,4 @@
-"""What each column is, and the examples that follow from it."""
+"""The schema of a table, and its rows as arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Kind(StrEnum):
-    """What a feature's values are."""
+    """Kind of a feature's values."""
 
     NUMBER = "number"
     BOOLEAN = "boolean"
@@ -21,14 +21,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Feature:
-    """One column to learn from.
+    """A column that the network learns from.
 
     Attributes:
-        name: the column's name.
-        kind: what its values are.
-        required: true if it was never missing in the table the schema was made from.
-        format: how a datetime is written where it is not ISO 8601, one of
-            ``trainer.data.cells.datetimes.FORMATS``.
+        name: of the column.
+        kind: of its values.
+        required: whether no value was missing in the table of the schema.
+        format: of a datetime if it is not ISO 8601, one of ``cells.datetimes.FORMATS``.
     """
 
     name: str
@@ -39,12 +38,12 @@ class Feature:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns to learn from, and the classes to tell apart.
+    """Features and classes of a table.
 
     Attributes:
         features: in the order of the table.
-        target: the column that holds the class names.
-        classes: the class names, sorted; by value if all are numbers, else as text.
+        target: the column with the class names.
+        classes: names, sorted by value if all are numbers, else as text.
     """
 
     features: tuple[Feature, ...]
@@ -53,24 +52,24 @@ class Schema:
 
     @property
     def numbers(self) -> tuple[Feature, ...]:
-        """The features of kind number, boolean or datetime, in order."""
+        """Features of kind number, boolean or datetime, in order."""
         return tuple(feature for feature in self.features if feature.kind != Kind.CATEGORY)
 
     @property
     def categories(self) -> tuple[Feature, ...]:
-        """The features of kind category, in order."""
+        """Features of kind category, in order."""
         return tuple(feature for feature in self.features if feature.kind == Kind.CATEGORY)
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows to learn from, as arrays.
+    """Rows of a table as arrays.
 
     Attributes:
         numbers: float64 (rows, len(schema.numbers)); missing is NaN, booleans are 1.0 and 0.0,
             datetimes are seconds since 1970-01-01T00:00:00 UTC.
         categories: str objects (rows, len(schema.categories)); missing is "".
-        labels: int64 (rows,), places in ``schema.classes``.
+        labels: int64 (rows,), indices of ``schema.classes``.
     """
 
     numbers: NDArray[np.float64]
@@ -81,14 +80,14 @@ class Examples:
         return len(self.labels)
 
     def take(self, indices: NDArray[Any] | slice) -> Self:
-        """The rows at ``indices``, int (part,), or where a mask, bool (rows,), is true.
+        """Return the rows at ``indices``, int (part,), or of a mask, bool (rows,).
 
-        The rows of a slice are a view of these.
+        A slice gives a view.
         """
         return type(self)(self.numbers[indices], self.categories[indices], self.labels[indices])
 
-    def joined(self, others: Self) -> Self:
-        """These rows, then the others."""
+    def concatenate(self, others: Self) -> Self:
+        """Return these rows followed by the others."""
         return type(self)(
             np.concatenate([self.numbers, others.numbers]),
             np.concatenate([self.categories, others.categories]),

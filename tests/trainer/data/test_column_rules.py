@@ -176,8 +176,8 @@ def test_the_moments_a_column_spans_are_said():
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        (["", "03/04/2020", "05/06/2020"], "the month is taken to come first, so that 03/04/2020 is 2020-03-04"),
-        (["3-4-2020", "05-06-2020"], "the day is taken to come first, so that 3-4-2020 is 2020-04-03"),
+        (["", "03/04/2020", "05/06/2020"], "The month comes first: 03/04/2020 is 2020-03-04"),
+        (["3-4-2020", "05-06-2020"], "The day comes first: 3-4-2020 is 2020-04-03"),
     ],
 )  # fmt: skip
 def test_it_is_said_how_days_and_months_are_read_that_nothing_tells_apart(cells, said):

@@ -68,14 +68,14 @@ def test_cells_that_are_no_numbers_become_missing_and_are_named(animals):
     encoded = encode(animals(size=["40 cm", "25"]), SCHEMA)
     assert np.isnan(encoded.examples.numbers[0, 0])
     assert encoded.findings[0].rule == "unparsable"
-    assert "'size': 1 cell taken for missing" in encoded.findings[0].text
+    assert "'size': 1 cell not a number, counted as missing" in encoded.findings[0].text
     assert "40 cm (row 2)" in encoded.findings[0].text
 
 
 def test_cells_that_are_not_true_or_false_become_missing(animals):
     encoded = encode(animals(tame=["1", "true"]), SCHEMA)
     assert np.isnan(encoded.examples.numbers[0, 1])
-    assert "no boolean: 1 (row 2)" in encoded.findings[0].text
+    assert "not a boolean, counted as missing: 1 (row 2)" in encoded.findings[0].text
 
 
 @pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e999"])
@@ -116,14 +116,16 @@ def test_a_missing_column_is_refused_by_name_with_a_suggestion(animals):
 
 
 def test_a_label_the_schema_does_not_know_is_refused_with_its_row(animals):
-    with pytest.raises(TableError, match="'llama' is none of the classes 'cat', 'dog'") as caught:
+    with pytest.raises(
+        TableError, match="the label 'llama' is unknown, expected 'cat', 'dog'"
+    ) as caught:
         encode(animals(animal=["cat", "llama"]), SCHEMA)
     assert caught.value.column == "animal"
     assert caught.value.row == 3
 
 
 def test_a_column_of_a_type_that_cannot_be_read_is_refused(animals):
-    with pytest.raises(TableError, match="values of kind number are expected"):
+    with pytest.raises(TableError, match="expected values of kind number"):
         encode(animals(size=pa.array([dt.date(2020, 1, 1)] * 2)), SCHEMA)
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pigeonhole.trainer.data.preparation import clean
-from pigeonhole.trainer.data.quality import LOOKED_AT, far_out, find_target_leakage
+from pigeonhole.trainer.data.preparation import prepare
+from pigeonhole.trainer.data.quality import LEAKAGE_ROWS, find_outliers, leaks_target
 
 
 def texts(values) -> list[str]:
@@ -10,7 +10,7 @@ def texts(values) -> list[str]:
 
 
 def found(table, rule) -> list[str]:
-    findings = clean(table, "y").findings
+    findings = prepare(table, "y").findings
     return [finding.text for finding in findings if finding.rule == rule]
 
 
@@ -30,20 +30,20 @@ def test_the_farthest_values_are_named_first(table):
 
 
 def test_bell_curves_have_nothing_far_out():
-    assert not len(far_out(np.random.default_rng(0).normal(size=100_000))[1])
+    assert not len(find_outliers(np.random.default_rng(0).normal(size=100_000))[1])
 
 
 def test_where_most_values_are_the_same_the_others_say_how_far_is_far():
     values = np.array([0] * 80 + list(range(1, 20)) + [1000], float)
-    assert far_out(values)[1].tolist() == [99]
+    assert find_outliers(values)[1].tolist() == [99]
 
 
 def test_two_valued_columns_have_nothing_far_out():
-    assert not len(far_out(np.array([0] * 99 + [1], float))[1])
+    assert not len(find_outliers(np.array([0] * 99 + [1], float))[1])
 
 
 def test_missing_values_are_passed_over():
-    assert far_out(np.array([np.nan, 1, 2, 3, 4, 1000]))[1].tolist() == [5]
+    assert find_outliers(np.array([np.nan, 1, 2, 3, 4, 1000]))[1].tolist() == [5]
 
 
 def test_missing_cells_are_counted_with_the_columns_that_have_most(table):
@@ -59,9 +59,9 @@ def test_missing_cells_are_counted_with_the_columns_that_have_most(table):
 def test_repeated_rows_are_counted_and_kept(table):
     data = table(x=["1", "1", "2", "1"], c=["r", "r", "r", "g"], y=["a", "a", "b", "b"])
     assert found(data, "duplicate") == [
-        "1 row the same as an earlier one in every feature and the label; kept."
+        "1 row equal to an earlier row in every feature and the label; kept."
     ]
-    assert len(clean(data, "y").examples) == 4
+    assert len(prepare(data, "y").examples) == 4
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -77,16 +77,16 @@ def test_the_count_of_repeated_rows_is_exact(table, seed):
 
 def test_numbers_further_apart_than_a_float_can_hold_are_judged_without_a_warning():
     ends = np.array([-1.7e308, 1.7e308] * 20)
-    assert not len(far_out(ends)[1])
-    assert far_out(np.array([*range(40), 1.7e308], float))[1].tolist() == [40]
-    assert far_out(np.array([*range(40), -1.7e308, 1.7e308], float))[0] == 19.5
+    assert not len(find_outliers(ends)[1])
+    assert find_outliers(np.array([*range(40), 1.7e308], float))[1].tolist() == [40]
+    assert find_outliers(np.array([*range(40), -1.7e308, 1.7e308], float))[0] == 19.5
 
 
 def test_moments_far_out_are_named_as_moments(table):
     days = [f"2020-01-{1 + i % 28:02}" for i in range(60)]
     days[7] = "9999-12-31"
     [text] = found(table(x=days, y=["a", "b"] * 30), "outlier")
-    assert "from the median, 2020-01-1" in text
+    assert "from the median 2020-01-1" in text
     assert ": 9999-12-31 (row 9); kept" in text
 
 
@@ -97,8 +97,8 @@ def test_rows_alike_but_of_another_class_are_counted(table):
         y=["a", "a", "b", "a", "a", "b", "a"],
     )
     [text] = found(data, "conflict")
-    assert text.startswith("3 rows are alike in every feature to a row of another class")
-    assert "at least 1 can't be told right" in text
+    assert text.startswith("3 rows equal a row of another class in every feature")
+    assert "at least 1 row can't be classified correctly" in text
 
 
 def test_rows_that_differ_somewhere_are_no_conflict(table):
@@ -116,9 +116,9 @@ def test_a_copy_of_the_target_is_pointed_out_and_kept(table):
         "score": texts(np.round(np.searchsorted(["a", "b", "c"], y) + rng.random(300) * 0.9, 3)),
     }
     data = table(**columns, y=y.tolist())
-    told = [finding.column for finding in clean(data, "y").findings if finding.rule == "giveaway"]
+    told = [finding.column for finding in prepare(data, "y").findings if finding.rule == "giveaway"]
     assert told == ["score", "copy"]
-    assert len(clean(data, "y").schema.features) == 3
+    assert len(prepare(data, "y").schema.features) == 3
 
 
 LABELS = np.arange(400) % 2
@@ -145,22 +145,22 @@ def flipped(labels: np.ndarray, count: int) -> np.ndarray:
     ],
 )
 def test_a_column_gives_the_class_away_if_next_to_no_error_is_left(column, expected):
-    assert find_target_leakage(column, LABELS) == expected
+    assert leaks_target(column, LABELS) == expected
 
 
 def test_a_rare_class_has_to_be_told_too():
     labels = (np.arange(5000) < 50).astype(int)
-    assert find_target_leakage(labels * 1.0, labels)
+    assert leaks_target(labels * 1.0, labels)
     # Right in 99.5 % of the rows, yet by always saying the same it would be in 99 %.
-    assert not find_target_leakage((np.arange(5000) < 25) * 1.0, labels)
+    assert not leaks_target((np.arange(5000) < 25) * 1.0, labels)
 
 
 def test_a_handful_of_rows_gives_nothing_away():
     labels = np.arange(30) % 2
-    assert not find_target_leakage(labels * 1.0, labels)
+    assert not leaks_target(labels * 1.0, labels)
 
 
 def test_many_rows_are_looked_at_in_part(table):
-    rows = LOOKED_AT + 10
+    rows = LEAKAGE_ROWS + 10
     data = table(x=texts(np.arange(rows) % 2), y=["ab"[i % 2] for i in range(rows)])
     assert len(found(data, "giveaway")) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pigeonhole.trainer.data.preparation import Cleaned, clean
+from pigeonhole.trainer.data.preparation import Prepared, prepare
 from pigeonhole.trainer.data.schema import Kind
 from pigeonhole.trainer.data.table import read_table
 
@@ -76,13 +76,13 @@ EXPECTED = {
 LEFT_OUT = {"type", "date", "empty", "constant", "identifier", "free-text", "many-levels"}
 
 
-def cleaned(name: str) -> Cleaned:
-    return clean(read_table(FOLDER / f"{name}.csv"), EXPECTED[name].target)
+def prepared(name: str) -> Prepared:
+    return prepare(read_table(FOLDER / f"{name}.csv"), EXPECTED[name].target)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_real_table_is_understood(name):
-    expected, result = EXPECTED[name], cleaned(name)
+    expected, result = EXPECTED[name], prepared(name)
     kinds = [feature.kind for feature in result.schema.features]
     assert len(result.examples) == expected.rows
     assert kinds.count(Kind.NUMBER) == expected.numbers
@@ -95,21 +95,21 @@ def test_a_real_table_is_understood(name):
 
 
 def test_the_swapped_height_and_weight_of_davis_are_pointed_out():
-    assert any("57 (row 13)" in finding.text for finding in cleaned("davis").findings)
+    assert any("57 (row 13)" in finding.text for finding in prepared("davis").findings)
 
 
 def test_classes_are_named_as_in_the_file_and_sorted():
-    assert cleaned("adult").schema.classes == ("<=50K", ">50K")
-    assert cleaned("pendigits").schema.classes == tuple("0123456789")
+    assert prepared("adult").schema.classes == ("<=50K", ">50K")
+    assert prepared("pendigits").schema.classes == tuple("0123456789")
 
 
 def test_missing_cells_of_a_real_table_are_counted():
-    texts = [found.text for found in cleaned("titanic").findings if found.rule == "missing"]
+    texts = [found.text for found in prepared("titanic").findings if found.rule == "missing"]
     assert texts == ["179 cells missing in 179 rows of 891: 'Age' 177, 'Embarked' 2."]
 
 
 @pytest.mark.parametrize("name", ["heart", "zoo", "titanic"])
 def test_a_column_that_is_never_missing_is_required(name):
-    table, result = read_table(FOLDER / f"{name}.csv"), cleaned(name)
+    table, result = read_table(FOLDER / f"{name}.csv"), prepared(name)
     for feature in result.schema.features:
         assert feature.required == (table.columns[feature.name].null_count == 0)

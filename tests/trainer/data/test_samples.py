@@ -7,7 +7,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.preparation import prepare
 from pigeonhole.trainer.data.samples import MEN, SAMPLES, WOMEN, animals, bodymass, write_csv
 from pigeonhole.trainer.data.schema import Kind
 from pigeonhole.trainer.data.table import read_table
@@ -59,13 +59,13 @@ def test_a_sample_written_as_csv_is_cleaned_without_a_column_lost(sample, tmp_pa
     write_csv(columns, text)
     path = tmp_path / "sample.csv"
     path.write_text(text.getvalue())
-    cleaned = clean(read_table(path), sample.target)
-    assert cleaned.schema.classes == tuple(sorted(set(columns[sample.target].to_pylist())))
-    assert {feature.kind for feature in cleaned.schema.features} == {Kind.NUMBER}
-    names = [feature.name for feature in cleaned.schema.features]
+    prepared = prepare(read_table(path), sample.target)
+    assert prepared.schema.classes == tuple(sorted(set(columns[sample.target].to_pylist())))
+    assert {feature.kind for feature in prepared.schema.features} == {Kind.NUMBER}
+    names = [feature.name for feature in prepared.schema.features]
     assert [*names, sample.target] == columns.column_names
     for place, name in enumerate(names):
-        np.testing.assert_array_equal(cleaned.examples.numbers[:, place], columns[name].to_numpy())
+        np.testing.assert_array_equal(prepared.examples.numbers[:, place], columns[name].to_numpy())
 
 
 def test_the_samples_suit_the_networks_named_beside_them():

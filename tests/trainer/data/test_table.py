@@ -91,11 +91,11 @@ def refusal(path) -> TableError:
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    assert "no such file" in str(refusal(tmp_path / "nowhere.csv"))
+    assert "does not exist" in str(refusal(tmp_path / "nowhere.csv"))
 
 
 def test_a_directory_is_refused(tmp_path):
-    assert "is a directory" in str(refusal(tmp_path))
+    assert "is a folder" in str(refusal(tmp_path))
 
 
 def test_a_file_that_cannot_be_opened_is_refused(write):
@@ -124,13 +124,13 @@ def test_a_ragged_row_is_refused_with_its_number_and_both_counts(write, name):
 def test_a_quote_left_open_is_named_as_the_likely_cause_of_a_ragged_row(write):
     error = refusal(write('a,b\n1,2\n"3,4\n5,6\n7,8\n'))
     assert error.row == 3
-    assert "found 1; is a quote left open?" in str(error)
+    assert "found 1: check for an open quote" in str(error)
 
 
 def test_a_quote_left_open_in_a_long_file_is_found(write):
     error = refusal(write('a,b\n1,2\n"3,4\n' + "5,6\n" * 200_000))
     assert error.row == 3
-    assert "is a quote left open?" in str(error)
+    assert "check for an open quote" in str(error)
 
 
 @pytest.mark.parametrize("rows", ['3,"4\n5,6\n7,8\n', '3,"4\n5,6', '3,"4\r5,6\r\r'])
@@ -280,7 +280,7 @@ def test_a_damaged_parquet_file_is_refused(write):
 
 
 def test_a_file_that_is_parquet_in_name_only_is_refused(write):
-    assert "not a Parquet file" in str(refusal(write("a,b\n1,2\n", "table.parquet")))
+    assert "the content is not Parquet" in str(refusal(write("a,b\n1,2\n", "table.parquet")))
 
 
 def test_decimal_commas_are_read_where_semicolons_stand_between_the_cells(tmp_path):

@@ -1,4 +1,4 @@
-"""Central differences, and a network run by onnxruntime: the two other roads to the same numbers."""
+"""Two independent checks of a network: central differences, and its graph in onnxruntime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rng():
 
 @pytest.fixture
 def slopes():
-    """(f, at, width) -> df/dat by central differences; ``at`` is changed in place and put back."""
+    """Computes df/dat by central differences; ``at`` is changed in place and restored."""
     return central_differences
 
 
@@ -40,9 +40,9 @@ def central_differences(f: Callable[[], float], at: np.ndarray, width: float = 1
 
 @pytest.fixture
 def gradients_agree():
-    """Asserts that backward and central differences agree, for parameters and for inputs.
+    """Asserts that backward and central differences agree, for parameters and inputs.
 
-    ``levels`` are those of the last inputs, which are indices: these have no slope.
+    ``levels`` are the numbers of levels of the last inputs, indices without a derivative.
     """
 
     def check(
@@ -64,7 +64,7 @@ def gradients_agree():
             return network.loss.value(network._forward(x, training=True), y)
 
         outputs = network._forward(x, training=True)
-        network.gradients.fill(np.nan)  # nothing of the step before may be left in them
+        network.gradients.fill(np.nan)  # backward must write every gradient
         network._backward(outputs, y)
         expected = central_differences(value, network.parameters)
         np.testing.assert_allclose(network.gradients, expected, rtol=1e-5, atol=1e-8)
@@ -74,24 +74,24 @@ def gradients_agree():
         network.loss.gradient(outputs, y, gradient)
         for layer in reversed(network.layers):
             gradient = layer.backward(gradient, needs_input=True)
-        sloping = slice(network.inputs - len(levels))
-        computed = gradient[:, sloping].copy()
-        expected = central_differences(value, x[:, sloping])
+        continuous = slice(network.inputs - len(levels))
+        computed = gradient[:, continuous].copy()
+        expected = central_differences(value, x[:, continuous])
         np.testing.assert_allclose(computed, expected, rtol=1e-5, atol=1e-8)
 
     return check
 
 
 def with_indices(x: np.ndarray, levels: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """``x`` with indices of so many levels in its last columns."""
+    """Return ``x`` with random indices of these levels in its last columns."""
     if levels:
         x[:, -len(levels) :] = rng.integers(0, levels, (len(x), len(levels)))
     return x
 
 
 @pytest.fixture
-def awkward():
-    """(columns) -> rows of zeros, of either sign, tiny, huge, and of all sizes in between."""
+def edge_cases():
+    """Makes rows of zeros and of tiny, huge and intermediate numbers of both signs."""
 
     def make(columns: int, largest: float = 1e4) -> np.ndarray:
         rng = np.random.default_rng(11)
@@ -106,7 +106,7 @@ def awkward():
 
 @pytest.fixture
 def trained():
-    """(layers, rng) -> a network whose weights and statistics are no longer the first ones."""
+    """Makes a network that was fitted for two epochs."""
 
     def make(
         layers: list[Layer], rng: np.random.Generator, levels: tuple[int, ...] = ()
@@ -122,13 +122,13 @@ def trained():
 
 @pytest.fixture
 def by_onnxruntime():
-    """(networks, x) -> what their graph, as one ensemble, answers in onnxruntime."""
+    """Runs the graph of an ensemble of networks in onnxruntime."""
 
     def run(networks: Sequential | list[Sequential], x: np.ndarray) -> np.ndarray:
         ensemble = Ensemble(networks if isinstance(networks, list) else [networks])
         first, graph = ensemble.members[0], Graph("networks")
-        answer = ensemble.emit(graph, graph.input("x", "float", first.inputs))
-        graph.output(answer, "y", "float", first.units)
+        output = ensemble.emit(graph, graph.input("x", "float", first.inputs))
+        graph.output(output, "y", "float", first.units)
         content = graph.model({}, "test").SerializeToString()
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         return session.run(None, {"x": x.astype(np.float32)})[0]
@@ -137,11 +137,8 @@ def by_onnxruntime():
 
 
 @pytest.fixture
-def onnxruntime_agrees(trained, by_onnxruntime, awkward):
-    """Asserts that a network's graph answers as it does: alone and in an ensemble of three.
-
-    For many rows, for one and for none.
-    """
+def onnxruntime_agrees(trained, by_onnxruntime, edge_cases):
+    """Asserts that graph and network agree, alone and as ensemble, for many, one and no rows."""
 
     def check(
         make: Callable[[], list[Layer]],
@@ -151,12 +148,12 @@ def onnxruntime_agrees(trained, by_onnxruntime, awkward):
     ) -> None:
         rng = np.random.default_rng(7)
         networks = [trained(make(), rng, levels) for _ in range(3)]
-        x = with_indices(awkward(networks[0].inputs, largest), levels, rng)
+        x = with_indices(edge_cases(networks[0].inputs, largest), levels, rng)
         for members in (networks[:1], networks):
             for rows in (x, x[:1], x[:0]):
-                wanted = Ensemble(members).predict(rows)
+                expected = Ensemble(members).predict(rows)
                 got = by_onnxruntime(members, rows)
                 assert got.shape == (len(rows), networks[0].units)
-                np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)
+                np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
 
     return check

@@ -41,7 +41,7 @@ def test_onnxruntime_agrees_on_every_layer_together(onnxruntime_agrees) -> None:
     onnxruntime_agrees(every_kind, levels=LEVELS, largest=10)
 
 
-def test_the_answer_is_the_mean_of_the_members_answers(rng) -> None:
+def test_prediction_is_the_mean_of_the_members(rng) -> None:
     members, x = [small(seed) for seed in range(3)], rng.normal(size=(5, 4))
     before = [member.predict(x) for member in members]
     np.testing.assert_allclose(Ensemble(members).predict(x), np.mean(before, axis=0), rtol=1e-6)
@@ -49,17 +49,15 @@ def test_the_answer_is_the_mean_of_the_members_answers(rng) -> None:
         np.testing.assert_array_equal(member.predict(x), answer)
 
 
-def test_one_member_answers_as_it_does_alone(rng) -> None:
+def test_ensemble_of_one_predicts_like_its_member(rng) -> None:
     member, x = small(0), rng.normal(size=(5, 4))
     np.testing.assert_array_equal(Ensemble([member]).predict(x), member.predict(x))
     assert Ensemble([member]).summary() == member.summary()
 
 
 @pytest.mark.parametrize("members", [1, 3])
-def test_a_row_gets_the_same_bits_whatever_stands_beside_it(
-    members, rng, trained, by_onnxruntime
-) -> None:
-    def wide() -> list[Layer]:  # wide enough for kernels that take rows in groups
+def test_row_has_the_same_bits_in_any_batch(members, rng, trained, by_onnxruntime) -> None:
+    def wide() -> list[Layer]:  # wide enough for kernels that process rows in groups
         return [PeriodicEmbedding(20, input_shape=(24,)), Dense(96, "selu"), Dense(3, "softmax")]
 
     networks = [trained(wide(), rng) for _ in range(members)]
@@ -70,7 +68,7 @@ def test_a_row_gets_the_same_bits_whatever_stands_beside_it(
         np.testing.assert_array_equal(np.concatenate(parts), together)
 
 
-def test_one_member_has_no_node_for_members(rng, trained) -> None:
+def test_graph_of_one_member_has_no_mean(rng, trained) -> None:
     graph = Graph("one")
     layers = [Scaling(input_shape=(4,)), Dense(5, "selu"), Dropout(0.1), Dense(2, "softmax")]
     Ensemble([trained(layers, rng)]).emit(graph, graph.input("x", "float", 4))
@@ -78,14 +76,14 @@ def test_one_member_has_no_node_for_members(rng, trained) -> None:
     assert operators == ["Gemm", "Selu", "Gemm", "Softmax"]
 
 
-def test_a_summary_says_how_many_members_there_are_and_shows_one() -> None:
+def test_summary_has_the_number_of_members_and_one_of_them() -> None:
     members = [small(seed) for seed in range(2)]
     text = Ensemble(members).summary()
     assert text == f"2 members, each:\n{members[0].summary(weights=False)}"
     assert "kernel" not in text
 
 
-def test_no_members_or_unlike_ones_are_refused() -> None:
+def test_no_members_or_different_members_are_rejected() -> None:
     with pytest.raises(ValueError, match="members is empty, expected at least one network"):
         Ensemble([])
     with pytest.raises(ValueError, match="members differ in their layers"):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pigeonhole.trainer.network.initializers import INITIALIZERS, named
+from pigeonhole.trainer.network.initializers import INITIALIZERS, get
 from pigeonhole.trainer.network.layers import Dense
 from pigeonhole.trainer.network.sequential import Sequential
 
@@ -24,14 +24,14 @@ VARIANCES = {
 def test_values_have_mean_0_and_the_variance_of_the_formula(name: str, rng) -> None:
     values = INITIALIZERS[name](SHAPE, rng)
     assert values.shape == SHAPE
-    # 60,000 values: the standard error of their mean is 0.4 % of their spread, of the variance 0.6 %.
+    # 60,000 values: the standard errors are 0.4 % of the deviation and 0.6 % of the variance.
     assert abs(values.mean()) < 0.02 * math.sqrt(VARIANCES[name])
     assert values.var() == pytest.approx(VARIANCES[name], rel=0.03)
     if name.endswith("uniform"):
         assert np.abs(values).max() <= math.sqrt(3 * VARIANCES[name])
 
 
-def test_zeros_and_ones_leave_nothing_to_chance(rng) -> None:
+def test_zeros_and_ones_are_constant(rng) -> None:
     before = rng.bit_generator.state
     assert not INITIALIZERS["zeros"]((2, 3), rng).any()
     assert (INITIALIZERS["ones"]((3,), rng) == 1).all()
@@ -39,7 +39,7 @@ def test_zeros_and_ones_leave_nothing_to_chance(rng) -> None:
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_the_same_generator_gives_the_same_values(name: str) -> None:
+def test_same_generator_gives_the_same_values(name: str) -> None:
     first, second = (INITIALIZERS[name](SHAPE, np.random.default_rng(1)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
@@ -48,7 +48,7 @@ def test_the_same_generator_gives_the_same_values(name: str) -> None:
     ("activation", "suited"),
     [("relu", "he_uniform"), ("selu", "lecun_normal"), ("tanh", "glorot_uniform")],
 )
-def test_a_kernel_starts_as_suits_its_activation(activation: str, suited: str) -> None:
+def test_default_kernel_initializer_depends_on_the_activation(activation: str, suited: str) -> None:
     network = Sequential([Dense(4, activation, input_shape=(3,))], dtype=np.float64)
     network.build(np.random.default_rng(1))
     expected = INITIALIZERS[suited]((3, 4), np.random.default_rng(1))
@@ -57,7 +57,7 @@ def test_a_kernel_starts_as_suits_its_activation(activation: str, suited: str) -
 
 
 @pytest.mark.parametrize("activation", ["relu", "selu", "tanh"])
-def test_a_neural_tangent_kernel_starts_alike_whatever_its_activation(activation: str) -> None:
+def test_neural_tangent_kernel_has_one_default_initializer(activation: str) -> None:
     layers = [Dense(4, activation, neural_tangent=True, input_shape=(3,))]
     network = Sequential(layers, dtype=np.float64)
     network.build(np.random.default_rng(1))
@@ -65,7 +65,7 @@ def test_a_neural_tangent_kernel_starts_alike_whatever_its_activation(activation
     np.testing.assert_allclose(network.layers[0].parameters["kernel"], expected)
 
 
-def test_a_function_of_ones_own_serves_and_a_wrong_name_is_named(rng) -> None:
+def test_functions_are_accepted_and_unknown_names_are_rejected(rng) -> None:
     def sevens(shape, rng):
         return np.full(shape, 7.0)
 
@@ -74,4 +74,4 @@ def test_a_function_of_ones_own_serves_and_a_wrong_name_is_named(rng) -> None:
     assert (network.layers[0].parameters["bias"] == 7).all()
     with pytest.raises(ValueError, match="kernel_initializer is 'sevens', expected one of zeros"):
         Dense(2, kernel_initializer="sevens")
-    assert named("bias_initializer", sevens) is sevens
+    assert get("bias_initializer", sevens) is sevens

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pigeonhole.trainer.network.activations import Softmax
-from pigeonhole.trainer.network.losses import CategoricalCrossentropy, MeanSquaredError, named
+from pigeonhole.trainer.network.losses import CategoricalCrossentropy, MeanSquaredError, get
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
 Y = np.array([0, 1])
@@ -30,13 +30,13 @@ def test_label_smoothing_by_hand() -> None:
     assert CategoricalCrossentropy(0.3).value(P, Y) == pytest.approx(1.385592, abs=1e-6)
 
 
-def test_a_class_weight_multiplies_its_rows_and_the_sum_is_divided_by_rows() -> None:
+def test_class_weight_by_hand() -> None:
     # 0.356675 once and 2.302585 three times, over 2 rows
     loss = CategoricalCrossentropy(class_weight=[1, 3, 0.5])
     assert loss.value(P, Y) == pytest.approx(3.632215, abs=1e-6)
 
 
-def test_a_class_weight_of_2_is_the_same_as_its_rows_twice() -> None:
+def test_class_weight_of_2_equals_repeated_rows() -> None:
     doubled = CategoricalCrossentropy(class_weight=[2, 1, 1]).value(P, Y) * len(Y)
     again = CategoricalCrossentropy().value(P[[0, 0, 1]], Y[[0, 0, 1]]) * 3
     assert doubled == pytest.approx(again)
@@ -48,7 +48,7 @@ def test_mean_squared_error_by_hand() -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_a_gradient_agrees_with_central_differences(loss, slopes) -> None:
+def test_gradient_agrees_with_central_differences(loss, slopes) -> None:
     p, gradient = P.copy(), np.empty_like(P)
     loss.gradient(p, Y, gradient)
     expected = slopes(lambda: loss.value(p, Y), p)
@@ -56,9 +56,7 @@ def test_a_gradient_agrees_with_central_differences(loss, slopes) -> None:
 
 
 @pytest.mark.parametrize("loss", list(LOSSES.values())[:-1], ids=list(LOSSES)[:-1])
-def test_the_fused_gradient_agrees_with_differences_and_with_the_two_steps(
-    loss, rng, slopes
-) -> None:
+def test_fused_gradient_agrees_with_differences_and_with_the_two_steps(loss, rng, slopes) -> None:
     z, y = rng.normal(size=(5, 3)), rng.integers(0, 3, 5)
     softmax, p = Softmax(), np.empty((5, 3))
 
@@ -76,7 +74,7 @@ def test_the_fused_gradient_agrees_with_differences_and_with_the_two_steps(
     np.testing.assert_allclose(fused, two_steps, rtol=1e-10, atol=1e-15)
 
 
-def test_a_probability_of_0_gives_a_large_finite_loss() -> None:
+def test_probability_of_0_gives_a_large_finite_loss() -> None:
     p = np.array([[0, 1]], np.float32)
     for smoothing in (0.0, 0.1):
         value = CategoricalCrossentropy(smoothing).value(p, np.array([0]))
@@ -84,12 +82,12 @@ def test_a_probability_of_0_gives_a_large_finite_loss() -> None:
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1, float("nan")])
-def test_smoothing_out_of_range_is_refused(smoothing) -> None:
+def test_smoothing_out_of_range_is_rejected(smoothing) -> None:
     with pytest.raises(ValueError, match="label_smoothing"):
         CategoricalCrossentropy(smoothing)
 
 
-def test_weights_that_can_not_be_used_are_refused() -> None:
+def test_invalid_class_weights_are_rejected() -> None:
     for weights in ([1, -1], [1, float("nan")]):
         with pytest.raises(ValueError, match="class_weight"):
             CategoricalCrossentropy(class_weight=weights)
@@ -97,6 +95,6 @@ def test_weights_that_can_not_be_used_are_refused() -> None:
         CategoricalCrossentropy(class_weight=[1, 2]).check(3)
 
 
-def test_a_name_that_is_none_is_answered_with_those_there_are() -> None:
+def test_unknown_name_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="loss is 'hinge', expected one of categorical_crossentro"):
-        named("hinge")
+        get("hinge")

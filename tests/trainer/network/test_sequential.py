@@ -26,7 +26,7 @@ def every_kind() -> Sequential:
 
 
 def blobs(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Three overlapping clouds in four columns."""
+    """Return three overlapping clouds in four columns."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 3, rows)
     return rng.normal(size=(rows, 4)) + 1.5 * np.eye(3, 4)[y], y
@@ -48,7 +48,7 @@ def test_one_step_of_a_2_3_2_network_by_hand() -> None:
     # dW2 = a1^T dz2: three rows of (0.880797, -0.880797); db2 = dz2
     # da1 = dz2 W2^T = (0.880797, -0.880797, 1.761594); relu passes it on, for z1 > 0
     # dW1 = x^T da1 = (0.880797, -0.880797, 1.761594) and twice that; db1 = da1
-    # Each weight less 0.5 times its gradient:
+    # Subtract 0.5 times the gradient from each weight:
     expected = [
         [[0.559601, -0.559601, -0.380797], [-0.880797, 1.880797, -1.261594]],
         [-0.440399, 0.440399, -1.380797],
@@ -57,13 +57,13 @@ def test_one_step_of_a_2_3_2_network_by_hand() -> None:
     ]
     for values, by_hand in zip(network.get_weights(), expected, strict=True):
         np.testing.assert_allclose(values, by_hand, atol=1e-6)
-    # And the next forward pass: z1 = (-1.642, 3.642, -4.285), a1 = (0, 3.642390, 0)
+    # The next forward pass: z1 = (-1.642, 3.642, -4.285), a1 = (0, 3.642390, 0)
     # z2 = (-0.440399 * 3.642390 - 0.440399, 1.440399 * 3.642390 + 0.440399) = (-2.044503, 5.686892)
     # p1 = 1 / (1 + exp(-7.731395)) = 0.999561
     assert network.predict([[1, 2]])[0, 1] == pytest.approx(0.999561, abs=1e-6)
 
 
-def test_xor_is_learnt() -> None:
+def test_network_learns_xor() -> None:
     x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
     network = Sequential([Dense(8, "tanh", input_shape=(2,)), Dense(2, "softmax")])
     network.compile(Adam(0.05))
@@ -73,7 +73,7 @@ def test_xor_is_learnt() -> None:
     assert loss < 0.05
 
 
-def test_xor_is_learnt_by_hidden_thresholds_with_a_straight_through_gradient() -> None:
+def test_straight_through_thresholds_learn_xor() -> None:
     x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
     layers = [Dense(16, "straight_through_threshold", input_shape=(2,)), Dense(2, "softmax")]
     network = Sequential(layers)
@@ -82,7 +82,7 @@ def test_xor_is_learnt_by_hidden_thresholds_with_a_straight_through_gradient() -
     assert network.evaluate(x, y)[1] == 1
 
 
-def test_below_a_threshold_nothing_learns(rng) -> None:
+def test_layer_before_a_threshold_does_not_learn(rng) -> None:
     x, y = blobs(100)
     network = Sequential([Dense(6, "threshold", input_shape=(4,)), Dense(3, "softmax")])
     network.compile("sgd")
@@ -109,15 +109,15 @@ def fitted(seed: int) -> Sequential:
     return network
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_one_others() -> None:
+def test_same_seed_gives_the_same_weights() -> None:
     first, second, third = fitted(1), fitted(1), fitted(2)
     np.testing.assert_array_equal(first.parameters, second.parameters)
     np.testing.assert_array_equal(first.statistics, second.statistics)
     assert (first.parameters != third.parameters).any()
 
 
-def test_global_randomness_is_neither_used_nor_changed() -> None:
-    before = np.random.get_state()[1].copy()  # noqa: NPY002 - this is what must not be used
+def test_global_random_state_is_not_used() -> None:
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - the global state
     fitted(1)
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
@@ -143,7 +143,7 @@ def test_layers_hold_views_of_the_flat_vectors_before_and_after_a_fit() -> None:
     assert covered == [len(vector) for vector in vectors]
 
 
-def test_buffers_are_made_once_whatever_sizes_of_batches_follow(rng) -> None:
+def test_buffers_are_allocated_once_for_the_largest_batch(rng) -> None:
     network = every_kind()
     network.compile("adam")
     network.build(rng)
@@ -156,7 +156,7 @@ def test_buffers_are_made_once_whatever_sizes_of_batches_follow(rng) -> None:
         assert again is largest
 
 
-def test_every_row_is_used_once_an_epoch_in_batches_of_which_the_last_may_be_smaller(rng) -> None:
+def test_every_row_is_used_once_an_epoch(rng) -> None:
     network = small()
     network.compile("sgd")
     told: list[int] = []
@@ -165,7 +165,7 @@ def test_every_row_is_used_once_an_epoch_in_batches_of_which_the_last_may_be_sma
     assert told == [4, 4, 2] * 2
 
 
-def test_each_epoch_sees_all_rows_with_their_labels_in_another_order(rng) -> None:
+def test_each_epoch_shuffles_rows_together_with_labels(rng) -> None:
     seen: list[float] = []
 
     class Seen(Dense):
@@ -180,18 +180,18 @@ def test_each_epoch_sees_all_rows_with_their_labels_in_another_order(rng) -> Non
     epochs = np.array(seen).reshape(20, 20)
     np.testing.assert_array_equal(np.sort(epochs), np.tile(x[:, 0], (20, 1)))
     assert len(np.unique(epochs, axis=0)) == 20
-    assert network.evaluate(x, y)[1] == 1  # which labels of other rows would not lead to
+    assert network.evaluate(x, y)[1] == 1  # impossible with labels of other rows
 
 
-def test_the_training_loss_is_the_mean_over_all_rows(rng) -> None:
+def test_training_loss_is_the_mean_over_all_rows(rng) -> None:
     x, y = blobs(50)
     network = Sequential([Dense(3, "softmax", input_shape=(4,))])
-    network.compile(SGD(1e-30))  # nothing moves, so before and after are the same
+    network.compile(SGD(1e-30))  # no weight changes, so the loss is the same before and after
     (epoch,) = network.fit(x, y, epochs=1, batch_size=16, rng=rng)
     assert epoch.loss == pytest.approx(network.evaluate(x, y)[0], rel=1e-6)
 
 
-def test_an_epoch_says_what_it_came_to(rng) -> None:
+def test_epoch_has_its_figures(rng) -> None:
     x, y = blobs(40)
     network = every_kind()
     network.compile(Adam(0.01))
@@ -218,14 +218,14 @@ def test_an_epoch_says_what_it_came_to(rng) -> None:
     assert measured == pytest.approx(network.evaluate(x, y))
 
 
-def test_without_validation_rows_nothing_is_said_of_them(rng) -> None:
+def test_epoch_without_validation_rows_has_no_validation_figures(rng) -> None:
     network = small()
     network.compile()
     (epoch,) = network.fit(rng.normal(size=(4, 2)), [0, 1, 0, 1], epochs=1, batch_size=2, rng=rng)
     assert (epoch.validation_loss, epoch.validation_accuracy) == (None, None)
 
 
-def test_a_fit_that_diverges_says_what_to_lower() -> None:
+def test_diverging_fit_names_the_learning_rate() -> None:
     x, y = blobs(100)
     network = Sequential([Dense(8, "relu", input_shape=(4,)), Dense(3)])
     network.compile(SGD(1e10), loss="mean_squared_error")
@@ -237,7 +237,7 @@ def test_a_fit_that_diverges_says_what_to_lower() -> None:
         network.fit(x, y, epochs=20, batch_size=20, rng=np.random.default_rng(0))
 
 
-def test_a_validation_loss_that_is_no_number_ends_the_fit_too(rng) -> None:
+def test_validation_loss_that_is_not_finite_ends_the_fit(rng) -> None:
     network = Sequential([Dense(2, "linear", input_shape=(2,))])
     network.compile(SGD(1e-9), loss="mean_squared_error")
     x, y = np.ones((4, 2)), np.array([0, 1, 0, 1])
@@ -247,7 +247,7 @@ def test_a_validation_loss_that_is_no_number_ends_the_fit_too(rng) -> None:
 
 
 @given(rows=st.integers(0, 40), batch_size=st.integers(1, 50))
-def test_a_prediction_is_the_same_in_parts_of_any_size(rows: int, batch_size: int) -> None:
+def test_prediction_does_not_depend_on_the_batch_size(rows: int, batch_size: int) -> None:
     network = every_kind()
     network.build(np.random.default_rng(0))
     x, _ = blobs(rows)
@@ -257,7 +257,7 @@ def test_a_prediction_is_the_same_in_parts_of_any_size(rows: int, batch_size: in
     np.testing.assert_allclose(predicted.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_a_prediction_is_a_new_array_each_time(rng) -> None:
+def test_prediction_is_a_new_array(rng) -> None:
     network = every_kind()
     network.build(rng)
     x, _ = blobs(5)
@@ -267,7 +267,7 @@ def test_a_prediction_is_a_new_array_each_time(rng) -> None:
     np.testing.assert_array_equal(first, kept)
 
 
-def test_an_evaluation_is_the_same_in_parts_of_any_size(rng) -> None:
+def test_evaluation_does_not_depend_on_the_batch_size(rng) -> None:
     network = every_kind()
     network.compile()
     network.build(rng)
@@ -277,7 +277,7 @@ def test_an_evaluation_is_the_same_in_parts_of_any_size(rng) -> None:
     assert whole[1] == np.mean(network.predict(x).argmax(axis=1) == y)
 
 
-def test_weights_taken_from_one_network_serve_in_another(rng) -> None:
+def test_weights_can_be_copied_to_another_network(rng) -> None:
     first, second = fitted(1), every_kind()
     second.set_weights(first.get_weights())
     x, _ = blobs(20)
@@ -286,16 +286,16 @@ def test_weights_taken_from_one_network_serve_in_another(rng) -> None:
         second.set_weights(first.get_weights()[:-1])
 
 
-def test_decay_is_for_kernels_alone() -> None:
+def test_only_kernels_decay() -> None:
     network = every_kind()
     network.compile("adamw")
-    decay_mask = network.optimizer._decayed
-    # Kernels of 4 x 16, 16 x 8 and 8 x 3; biases, scales and shifts are left alone.
+    decay_mask = network.optimizer._decay_mask
+    # Kernels of 4 x 16, 16 x 8 and 8 x 3 decay; biases, scales and shifts do not.
     assert decay_mask.sum() == 4 * 16 + 16 * 8 + 8 * 3
     assert len(decay_mask) == decay_mask.sum() + 16 + 2 * 16 + 8 + 3
 
 
-def test_rates_are_those_that_the_layers_state() -> None:
+def test_optimizer_gets_the_rates_of_the_layers() -> None:
     network = Sequential(
         [
             Scaling(input_shape=(4,), rates={"scale": 6}),
@@ -304,12 +304,12 @@ def test_rates_are_those_that_the_layers_state() -> None:
         ]
     )
     network.compile("adam")
-    # Neural tangent: a step is a sqrt(4)-th of what is stated.
+    # Neural tangent: the rate is divided by sqrt(4).
     expected = [6] * 4 + [1] * 36 + [0.1] * 9 + [1] * 30
     np.testing.assert_allclose(network.optimizer._rates, expected, rtol=1e-6)
 
 
-def test_rows_of_their_own_are_fitted_to_as_if_there_were_no_others() -> None:
+def test_fit_to_selected_rows_equals_a_fit_to_a_copy_of_them() -> None:
     x, y = blobs(60)
     rows = np.random.default_rng(3).permutation(60)[:41]
     some, alone = every_kind(), every_kind()
@@ -320,7 +320,7 @@ def test_rows_of_their_own_are_fitted_to_as_if_there_were_no_others() -> None:
     np.testing.assert_array_equal(some.statistics, alone.statistics)
 
 
-def test_the_outputs_for_validation_rows_are_there_after_each_epoch(rng) -> None:
+def test_validation_outputs_are_kept_after_each_epoch(rng) -> None:
     x, y = blobs(40)
     network = every_kind()
     network.compile("adam")
@@ -338,7 +338,7 @@ def test_the_outputs_for_validation_rows_are_there_after_each_epoch(rng) -> None
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1, 4.0])
-def test_softening_takes_probabilities_to_the_power_of_1_over_the_temperature(
+def test_temperature_raises_probabilities_to_its_inverse(
     temperature: float,
 ) -> None:
     network, (x, _) = fitted(1), blobs(30)
@@ -350,7 +350,7 @@ def test_softening_takes_probabilities_to_the_power_of_1_over_the_temperature(
     np.testing.assert_array_equal(network.predict(x).argmax(axis=1), before.argmax(axis=1))
 
 
-def test_what_can_not_be_softened_is_refused() -> None:
+def test_temperature_needs_a_softmax_and_a_positive_value() -> None:
     network = small()
     for temperature in (0, -1, float("nan"), float("inf")):
         with pytest.raises(
@@ -362,7 +362,7 @@ def test_what_can_not_be_softened_is_refused() -> None:
         linear.apply_temperature(2)
 
 
-def test_a_summary_lists_layers_shapes_and_numbers_of_weights(rng) -> None:
+def test_summary_lists_layers_shapes_and_numbers_of_weights(rng) -> None:
     network = every_kind()
     network.build(rng)
     text = network.summary()
@@ -377,7 +377,7 @@ def test_a_summary_lists_layers_shapes_and_numbers_of_weights(rng) -> None:
     assert "dense_1 kernel (4, 16)" in network.summary(weights=True)
 
 
-def test_the_summary_of_a_small_network_shows_the_weights_themselves() -> None:
+def test_summary_of_a_small_network_shows_its_weights() -> None:
     network = small()
     network.set_weights(
         [[[1, -1, 0.5], [0, 1, 0.25]], [0, 0, -0.5], [[1, 0], [0, 1], [1, -1]], [0, 0]]
@@ -395,23 +395,23 @@ def test_the_summary_of_a_small_network_shows_the_weights_themselves() -> None:
 @pytest.mark.parametrize(
     ("layers", "error", "message"),
     [
-        (list, ValueError, "layers must start with one that has an input_shape"),
-        (lambda: [Dense(2)], ValueError, "layers must start with one that has an input_shape"),
+        (list, ValueError, "the first layer has no input_shape"),
+        (lambda: [Dense(2)], ValueError, "the first layer has no input_shape"),
         (lambda: [Dense(2, input_shape=(3,)), "softmax"], TypeError, "layers holds 'softmax'"),
         (
             lambda: [Dense(2, input_shape=(3,)), Dense(2, input_shape=(3,))],
             ValueError,
-            r"input_shape is \(3,\), but \(2,\) come from below",
+            r"input_shape is \(3,\), but the layer before has 2 units",
         ),
-        (lambda: small().layers, ValueError, "layer dense_1 is part of a network already"),
+        (lambda: small().layers, ValueError, "layer dense_1 is already part of a network"),
     ],
 )
-def test_layers_that_do_not_fit_together_are_refused(layers, error, message: str) -> None:
+def test_layers_that_do_not_fit_together_are_rejected(layers, error, message: str) -> None:
     with pytest.raises(error, match=message):
         Sequential(layers())
 
 
-def test_another_dtype_is_refused() -> None:
+def test_unsupported_dtype_is_rejected() -> None:
     with pytest.raises(TypeError, match="dtype is int32, expected float32 or float64"):
         small(np.int32)
 
@@ -436,12 +436,12 @@ X, Y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
         ({"batch_size": 0}, ValueError, "batch_size is 0, expected at least 1"),
         ({"batch_size": 1.5}, TypeError, "batch_size is 1.5"),
         ({"validation_data": (X[:0], Y[:0])}, ValueError, "validation x has no rows"),
-        ({"rows": np.arange(0)}, ValueError, "rows is empty, expected at least one place"),
+        ({"rows": np.arange(0)}, ValueError, "rows is empty, expected at least one index"),
         ({"rows": np.array([0, 4])}, ValueError, "rows holds 0 to 4, expected 0 to 3"),
         ({"rows": np.array([-1, 3])}, ValueError, "rows holds -1 to 3, expected 0 to 3"),
     ],
 )
-def test_what_can_not_be_fitted_to_is_named(given_, error, message: str, rng) -> None:
+def test_invalid_arguments_of_a_fit_are_rejected(given_, error, message: str, rng) -> None:
     network = small()
     network.compile()
     arguments = {"x": X, "y": Y, "epochs": 1, "batch_size": 2, "rng": rng} | given_
@@ -449,7 +449,7 @@ def test_what_can_not_be_fitted_to_is_named(given_, error, message: str, rng) ->
         network.fit(**arguments)
 
 
-def test_what_comes_too_early_is_told_what_is_missing(rng) -> None:
+def test_call_before_compile_or_build_is_rejected(rng) -> None:
     network = small()
     with pytest.raises(RuntimeError, match="call compile first"):
         network.fit(X, Y, epochs=1, batch_size=2, rng=rng)
@@ -457,7 +457,7 @@ def test_what_comes_too_early_is_told_what_is_missing(rng) -> None:
         network.predict(X)
 
 
-def test_a_second_fit_goes_on_from_the_first() -> None:
+def test_second_fit_continues_from_the_first() -> None:
     x, y = blobs(100)
     network = fitted(1)
     steps = network.optimizer.steps
@@ -467,16 +467,16 @@ def test_a_second_fit_goes_on_from_the_first() -> None:
     assert network.evaluate(x, y)[0] < before
 
 
-def test_a_last_step_that_ruins_the_weights_is_not_passed_over(rng) -> None:
+def test_last_step_that_diverges_raises(rng) -> None:
     x, y = blobs(8)
     network = Sequential([Dense(3, "linear", input_shape=(4,))])
     network.compile(SGD(1e38), loss="mean_squared_error")
-    # One step: its loss is taken before it, and there are no validation rows to tell.
+    # The loss of the only step is from before it, and there are no validation rows.
     with pytest.raises(TrainingError, match="the largest weight is inf in epoch 1; lower the"):
         network.fit(x * 1e6, y, epochs=1, batch_size=8, rng=rng)
 
 
-def test_weights_put_in_before_any_fit_are_fitted_from_there() -> None:
+def test_fit_starts_from_weights_that_were_set() -> None:
     x, y = blobs(100)
     source, network = fitted(1), every_kind()
     network.compile(SGD(1e-30))
@@ -486,7 +486,7 @@ def test_weights_put_in_before_any_fit_are_fitted_from_there() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam", "adamw"])
-def test_a_training_taken_up_again_goes_on_bit_for_bit_the_same(optimizer: str) -> None:
+def test_restored_training_continues_bit_for_bit(optimizer: str) -> None:
     x, y = blobs(64)
 
     def made() -> Sequential:
@@ -547,7 +547,7 @@ dense_3               Dense, softmax      (None, 3)          27
 307 weights (1.2 kB), 275 of them trained"""
 
 
-def test_the_whole_summary_of_a_small_network() -> None:
+def test_full_summary_of_a_small_network() -> None:
     network = small()
     network.set_weights(
         [[[1, -1, 0.5], [0, 1, 0.25]], [0, 0, -0.5], [[1, 0], [0, 1], [1, -1]], [0, 0]]
@@ -555,7 +555,7 @@ def test_the_whole_summary_of_a_small_network() -> None:
     assert network.summary() == SMALL_SUMMARY
 
 
-def test_the_whole_summary_of_a_larger_network(rng) -> None:
+def test_full_summary_of_a_larger_network(rng) -> None:
     network = every_kind()
     network.build(rng)
     assert network.summary() == LARGE_SUMMARY

@@ -1,1 +1,1 @@
-"""One cell of a table: text, levels, numbers, dates and decimal commas. Knows no column or file."""
+"""Cells of a column: text, levels, numbers, datetimes, decimal commas. Must not know files."""

@@ -1,10 +1,9 @@
-"""Cells read as dates and times: seconds since 1970-01-01T00:00:00 UTC.
+"""Cells as dates and times: seconds since 1970-01-01T00:00:00 UTC.
 
-A column is written in ISO 8601 or in one of ``FORMATS``. ISO 8601 here is ``2024-05-01``,
-``2024-05-01T13:45``, with ``:30``, ``.123456``, ``Z`` or ``+02:00`` at the end, a blank for the T,
-and the years 0001 to 9999; without an offset it is UTC, and what is finer than microseconds is cut
-off. Of the formats, days, months and hours may have one digit; times without a date belong to
-1970-01-01.
+A column is in ISO 8601 or in one of ``FORMATS``. ISO 8601 is ``2024-05-01`` or ``2024-05-01T13:45``,
+optionally with ``:30``, ``.123456``, ``Z`` or ``+02:00``, a blank for the T, and the years 0001 to
+9999. Without an offset it is UTC; digits beyond microseconds are cut off. In the other formats, days,
+months and hours may have one digit, and times without a date are on 1970-01-01.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from .numbers import Numbers
 _DATES = ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d")
 
 TIMES = ("%H:%M", "%H:%M:%S")
-"""The formats of times without a date."""
+"""Formats of times without a date."""
 
 FORMATS = (*_DATES, *(f"{day} {hour}" for day in _DATES for hour in TIMES), *TIMES)
-"""The formats of ``strptime`` that a column may be written in, beside ISO 8601.
+"""Formats of ``strptime``, beside ISO 8601.
 
-Where day and month can't be told apart the one that stands first is taken: with slashes the month
-goes first, as in the United States, where most tables with slashes come from; with dashes the day.
+If day and month can't be told apart, the first matching format counts: with slashes the month comes
+first, as in the United States, where most such tables come from; with dashes the day.
 """
 
 ISO = (
@@ -44,7 +43,7 @@ _PARTS = {
     "%m": r"(?P<month>0?[1-9]|1[0-2])",
     "%d": r"(?P<day>0?[1-9]|[12][0-9]|3[01])",
     "%H": r"(?P<hour>[01]?[0-9]|2[0-3])",
-    "%M": r"(?P<minute>[0-5][0-9])",  # two digits, for 2:1 is how a match ended
+    "%M": r"(?P<minute>[0-5][0-9])",  # two digits, because 2:1 is a score
     "%S": r"(?P<second>[0-5][0-9])",
 }
 
@@ -61,24 +60,24 @@ _PATTERNS = {None: ISO} | {format_: _pattern(format_) for format_ in FORMATS}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 FIRST_S, LAST_S = -62_135_596_800, 253_402_300_800
-"""Where the year 1 begins and the year 9999 ends."""
+"""Start of the year 1 and end of the year 9999, in seconds."""
 
 SAMPLE = 1000
-"""Cells to try every format on: a whole column is read only by the one or two that suit."""
+"""Cells on which every format is tried; only likely formats read the whole column."""
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-"""Ticks in a second of pyarrow's types."""
+"""Ticks per second of pyarrow's units."""
 
 DAY_S = 86_400
 
 
 @dataclass(frozen=True)
 class Notation:
-    """How the dates and times of a column are written.
+    """Notation of the dates and times of a column.
 
     Attributes:
         format: one of ``FORMATS``, or None for ISO 8601.
-        rival: another format by which as many read, with day and month the other way round.
+        rival: another format that reads as many cells, with day and month swapped.
     """
 
     format: str | None
@@ -86,28 +85,28 @@ class Notation:
 
 
 def notation(column: pa.ChunkedArray[Any]) -> Notation | None:
-    """How most of a text column reads as dates or times, as far as a sample shows; None if not."""
+    """Return the notation of most cells of a text column, by a sample; None without one."""
     filled = column.drop_null()
     if not len(filled):
         return None
     sample = filled.take(np.linspace(0, len(filled) - 1, min(SAMPLE, len(filled)), dtype=np.int64))
-    # Half of a sample is far from nearly all of a column: none that suits is lost by chance.
+    # Half of a sample is far from nearly all of a column, so a fitting format is never missed.
     likely = [known for known in (None, *FORMATS) if _count(sample, known) > len(sample) / 2]
     if len(likely) <= 1:
         return Notation(likely[0]) if likely else None
     counts = [_count(filled, known) for known in likely]
     best, rivals = int(np.argmax(counts)), np.flatnonzero(np.equal(counts, max(counts)))[1:]
     if len(rivals) and _count(filled, None):
-        return None  # two spellings in one column, and a guess at one of them: that is no reading
+        return None  # two spellings in one column, one of them a guess
     return Notation(likely[best], likely[rivals[0]] if len(rivals) else None)
 
 
-def read_moments(column: pa.ChunkedArray[Any], format_: str | None = None) -> Numbers:
-    """Reads a column of dates, times or text as seconds since 1970.
+def read_datetimes(column: pa.ChunkedArray[Any], format_: str | None = None) -> Numbers:
+    """Return a column of dates, times or text as seconds since 1970.
 
     Args:
-        column: text, or any of pyarrow's types of dates, times and timestamps.
-        format_: of text: one of ``FORMATS``; ISO 8601 is read as well.
+        column: text, or pyarrow's types of dates, times and timestamps.
+        format_: of text, one of ``FORMATS``; ISO 8601 is accepted too.
     """
     if not pa.types.is_string(column.type):
         return _numbers(column, _ticks(column))
@@ -117,10 +116,10 @@ def read_moments(column: pa.ChunkedArray[Any], format_: str | None = None) -> Nu
     return _numbers(column, values)
 
 
-def moment_text(seconds: float) -> str:
-    """Seconds since 1970 as the shortest ISO 8601 in UTC: ``2024-05-01``, ``2024-05-01T13:45``.
+def datetime_text(seconds: float) -> str:
+    """Return seconds since 1970 as the shortest ISO 8601: ``2024-05-01``, ``2024-05-01T13:45``.
 
-    What lies outside of the years 1 to 9999 is written as the nearest moment within.
+    Values outside the years 1 to 9999 give the nearest datetime within.
     """
     try:
         moment = EPOCH + timedelta(seconds=seconds)
@@ -139,7 +138,7 @@ def _numbers(column: pa.ChunkedArray[Any], values: NDArray[np.float64]) -> Numbe
 
 
 def _ticks(column: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
-    """Typed cells as seconds, float64 (rows,)."""
+    """Return typed cells as seconds, float64 (rows,)."""
     kind = column.type
     if pa.types.is_null(kind):
         return np.full(len(column), np.nan)
@@ -153,12 +152,12 @@ def _ticks(column: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
 
 
 def _count(cells: Any, format_: str | None) -> int:
-    """How many cells read so."""
+    """Return how many cells a format reads."""
     return int(np.count_nonzero(~np.isnan(_seconds(cells, format_))))
 
 
 def _seconds(cells: Any, format_: str | None) -> NDArray[np.float64]:
-    """Text cells, array or chunked, as seconds, float64 (rows,); NaN where they don't read so."""
+    """Return text cells as seconds, float64 (rows,); NaN where the format does not fit."""
     parts = pc.extract_regex(cells, _PATTERNS[format_])
     known = pc.is_valid(parts).to_numpy(zero_copy_only=False)
     if not known.any():
@@ -166,7 +165,7 @@ def _seconds(cells: Any, format_: str | None) -> NDArray[np.float64]:
     names = {parts.type.field(i).name for i in range(parts.type.num_fields)}
 
     def part(name: str, default: int) -> NDArray[np.int64]:
-        """Int64 (rows,), the default where a cell does not say."""
+        """Return a part of each cell, int64 (rows,), or the default."""
         if name not in names:
             return np.full(len(known), default, np.int64)
         digits = pc.struct_field(parts, name)

@@ -1,8 +1,7 @@
 """Decimal commas: spreadsheets of many countries write 1,5 for 1.5.
 
-They do so where semicolons stand between the cells. A column is read with decimal commas where
-95 % of its filled cells are whole numbers or numbers with one comma, and at least one of those
-commas can't set thousands apart, as the one of 1,500 may.
+They separate cells by semicolons. A column has decimal commas if 95 % of its filled cells are integers
+or numbers with one comma, and at least one comma can't be a thousands separator, as in 1,500.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from ..column import NEARLY_ALL
 
 COMMA_NUMBER = r"^[+-]?[0-9]+(,[0-9]+)?$"
 NO_THOUSANDS = r",([0-9]{1,2}|[0-9]{4,})$"
-"""A comma before one, two or more than three digits."""
+"""A comma before one, two or more than three digits: not a thousands separator."""
 
 Cells = TypeVar("Cells", "pa.Array[Any]", "pa.ChunkedArray[Any]")
 
 
 class DecimalCommaDetector:
-    """What the cells of a column say of its commas; it may be shown them block by block."""
+    """Detects decimal commas in the cells of a column, block by block."""
 
     def __init__(self) -> None:
         self.filled = 0
         self.numbers = 0
         self.is_sure = False
 
-    def see(self, cells: Cells) -> Cells:
-        """Counts more cells of the column, tidy text, and says which are such numbers."""
+    def add(self, cells: Cells) -> Cells:
+        """Count further cells, trimmed text, and return which of them are such numbers."""
         numbers: Cells = pc.match_substring_regex(cells, COMMA_NUMBER)
         self.filled += len(cells) - cells.null_count
         self.numbers += pc.sum(numbers).as_py() or 0
@@ -46,6 +45,6 @@ class DecimalCommaDetector:
 
 
 def with_points(cells: Cells, numbers: Cells) -> Cells:
-    """The same cells, tidy text, with points for commas where ``numbers``, booleans, is true."""
+    """Return the cells, trimmed text, with points for commas where ``numbers`` is true."""
     pointed: Cells = pc.if_else(numbers, pc.replace_substring(cells, ",", "."), cells)
     return pointed

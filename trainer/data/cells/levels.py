@@ -1,4 +1,4 @@
-"""The different values of a column, each held once."""
+"""The distinct values of a column, each held once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from .text import category_text
 
 @dataclass(frozen=True)
 class Levels:
-    """A column as its different values and a code for each row.
+    """A column as distinct values and a code per row.
 
-    Whatever is asked of every cell can be asked of every level instead, and a column of
-    categories has few of them.
+    Questions about every cell become questions about every level, and a column of categories has few.
 
     Attributes:
-        names: str objects (levels,), as ``category_text`` spells them, in order of appearance.
-        codes: int64 (rows,), places in ``names``; -1 is missing.
+        names: str objects (levels,), spelled by ``category_text``, in order of appearance.
+        codes: int64 (rows,), indices of ``names``; -1 is missing.
     """
 
     names: NDArray[np.object_]
@@ -30,10 +29,10 @@ class Levels:
 
     @classmethod
     def of(cls, column: pa.ChunkedArray[Any]) -> Self:
-        """The levels of a column of text, numbers or booleans."""
+        """Return the levels of a column of text, numbers or booleans."""
         encoded: Any = column.dictionary_encode().combine_chunks()
         indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        if _is_spelled(encoded.dictionary):  # a million texts are not looked at one by one
+        if _is_spelled(encoded.dictionary):  # avoids a loop over a million texts
             names = encoded.dictionary.to_numpy(zero_copy_only=False)
             return cls(names, indices.astype(np.int64))
         spelled = [category_text(value) for value in encoded.dictionary.to_pylist()]
@@ -44,29 +43,29 @@ class Levels:
 
     @property
     def filled(self) -> int:
-        """How many cells are not missing."""
+        """Number of cells that are not missing."""
         return int(np.count_nonzero(self.codes >= 0))
 
     def counts(self) -> NDArray[np.int64]:
-        """How many rows have each level: int64 (levels,)."""
+        """Return the rows per level, int64 (levels,)."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
 
-    def spread(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
-        """One value per row, (rows,), from one per level, (levels,), and one for missing."""
-        return np.append(values, missing)[self.codes]  # code -1 picks the last one
+    def per_row(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
+        """Return a value per row, (rows,), from a value per level, (levels,), and one for missing."""
+        return np.append(values, missing)[self.codes]  # code -1 selects the last value
 
     def matching(self, pattern: str) -> NDArray[np.bool_]:
-        """Which levels match a regular expression, in RE2's dialect: bool (levels,)."""
+        """Return which levels match a regular expression (RE2), bool (levels,)."""
         matches = pc.match_substring_regex(pa.array(self.names, pa.string()), pattern)
         return np.asarray(matches.to_numpy(zero_copy_only=False), np.bool_)
 
     def share(self, pattern: str) -> float:
-        """The share of filled cells that match a regular expression."""
+        """Return the share of filled cells that match a regular expression."""
         return float(self.counts()[self.matching(pattern)].sum()) / max(self.filled, 1)
 
 
 def _is_spelled(values: pa.Array[Any]) -> bool:
-    """Whether values are texts that are their own spelling."""
+    """Return whether values are trimmed, non-empty texts."""
     if not pa.types.is_string(values.type):
         return False
     is_tidy = pc.equal(pc.utf8_trim_whitespace(values), values)

@@ -1,4 +1,4 @@
-"""Cells read as numbers."""
+"""Cells as numbers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from .levels import Levels
 
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-"""A plain decimal number: sign, point, exponent; no separators of thousands, no units."""
+"""A plain decimal: sign, point, exponent; without thousands separators and units."""
 
 NUMBER_OR_INFINITE = NUMBER + r"|^(?i:[+-]?inf(inity)?)$"
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column read as numbers.
+    """A column as numbers.
 
     Attributes:
-        values: float64 (rows,); NaN where the cell is missing, no number, or infinite.
-        unparsable: int64, the places of cells that hold something, but no number.
-        infinite: int64, the places of cells that hold an infinite number, or one too large.
+        values: float64 (rows,); NaN for missing, invalid and infinite cells.
+        unparsable: int64, rows of filled cells that are not numbers.
+        infinite: int64, rows of infinite or too large numbers.
     """
 
     values: NDArray[np.float64]
@@ -34,7 +34,7 @@ class Numbers:
 
 
 def read_numbers(column: pa.ChunkedArray[Any]) -> Numbers:
-    """Reads a column of text, numbers or booleans as numbers, cell by cell."""
+    """Return a column of text, numbers or booleans as numbers."""
     values = _cast(column)
     filled = pc.is_valid(column).to_numpy()
     unparsable = np.flatnonzero(np.isnan(values) & filled)
@@ -44,27 +44,27 @@ def read_numbers(column: pa.ChunkedArray[Any]) -> Numbers:
 
 
 def read_booleans(column: pa.ChunkedArray[Any]) -> Numbers:
-    """Reads true and false, in any case, as 1.0 and 0.0; anything else is unparsable."""
+    """Return true and false, in any case, as 1.0 and 0.0; other cells are unparsable."""
     levels = Levels.of(column)
     meaning = {"true": 1.0, "false": 0.0}
     of_level = np.array([meaning.get(name.lower(), np.nan) for name in levels.names], np.float64)
-    values = levels.spread(of_level, np.nan)
+    values = levels.per_row(of_level, np.nan)
     unparsable = np.flatnonzero(np.isnan(values) & (levels.codes >= 0))
     return Numbers(values, unparsable, infinite=np.empty(0, np.int64))
 
 
 def parse(cells: pa.Array[Any] | pa.ChunkedArray[Any]) -> NDArray[np.float64]:
-    """Tidy text as float64 (rows,), NaN where a cell is missing or no number."""
+    """Return trimmed text as float64 (rows,); NaN for missing cells and other text."""
     numeric = pc.match_substring_regex(cells, NUMBER_OR_INFINITE)
-    # Not every release of pyarrow takes a plus for a sign.
+    # Some releases of pyarrow do not accept a plus sign.
     plain = pc.utf8_ltrim(pc.if_else(numeric, cells, None), "+")
     return np.asarray(plain.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
 
 
 def _cast(column: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
-    """The cells as float64 (rows,), a fresh array; NaN where a cell holds no number."""
+    """Return the cells as a new array, float64 (rows,); NaN for other text."""
     try:
         values = column.cast(pa.float64(), safe=False)
-    except pa.ArrowInvalid:  # text, and one cell that is no number is enough to get here
+    except pa.ArrowInvalid:  # text with at least one cell that is not a number
         return np.array(parse(column))
     return np.array(values.to_numpy(), np.float64)

@@ -1,4 +1,4 @@
-"""How a cell is spelled: what counts as missing, and how a value reads as a category."""
+"""Text of cells: missing tokens, and the spelling of values as categories."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MISSING = ("", "na", "n/a", "nan", "?", "null", "none")
-"""Cells that say nothing, in lower case; they are compared without regard to case."""
+"""Missing tokens in lower case; the comparison ignores case."""
 
 Cells = TypeVar("Cells", "pa.Array[Any]", "pa.ChunkedArray[Any]")
 
 EXACT_WHOLE = 2.0**53
-"""Up to here float64 holds every whole number, so digits are the honest spelling."""
+"""Up to here float64 holds every integer exactly, so its digits are spelled out."""
 
 
 def tidy(column: Cells) -> Cells:
-    """A text column, array or chunked, with blanks trimmed and missing tokens as nulls."""
+    """Return a text column, array or chunked, trimmed and with missing tokens as nulls."""
     trimmed = pc.utf8_trim_whitespace(column)
     missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(MISSING))
     tidied: Cells = pc.if_else(missing, None, trimmed)
@@ -27,12 +27,11 @@ def tidy(column: Cells) -> Cells:
 
 
 def category_text(value: Any) -> str:
-    """The one spelling of a value in a column of categories, or of class names.
+    """Return the spelling of a value as a category or class name.
 
-    Text stays as written, trimmed ("3.0" and "007" are not touched). Booleans are "true" and
-    "false". Whole numbers are digits, also when they come as floats or decimals (3.0 is "3");
-    others are the shortest text that reads back as the same float. A value that is None, NaN or
-    infinite is missing, which is "".
+    Text is trimmed and otherwise unchanged ("3.0", "007"). Booleans are "true" and "false". Integers
+    are digits, also from floats or decimals (3.0 is "3"). Other numbers are the shortest text that
+    reads back as the same float. None, NaN and infinity are missing: "".
     """
     if value is None:
         return ""

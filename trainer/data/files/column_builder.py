@@ -1,9 +1,8 @@
-"""Columns that grow block by block while a file is read.
+"""Builds columns block by block while a file is read.
 
-A column of numbers is held as float64 as soon as a block of its text is there: 8 bytes a cell,
-where a number with 17 digits takes 24 as text. What of the text may still be asked for is kept
-beside it: the first cells that are no numbers, and the largest and smallest numbers. Those are
-the ones that findings cite.
+A column of numbers is held as float64: 8 bytes per cell, while a number of 17 digits takes 24 bytes as
+text. The builder keeps the text of cells that findings cite: the first cells that are not numbers, and
+the largest and smallest numbers.
 """
 
 from __future__ import annotations
@@ -22,18 +21,17 @@ from ..cells.text import tidy
 from ..column import NEARLY_ALL
 
 KEPT = 16
-"""Cells of each sort whose text is kept. A finding cites three, but rows may be dropped first."""
+"""Cells of each sort whose text is kept. A finding cites three, but rows may be dropped before."""
 
 
 @dataclass(frozen=True)
 class CsvColumn:
-    """A column of a CSV file as it is held.
+    """A column of a CSV file.
 
     Attributes:
-        cells: text, null where missing; or float64, null where missing, NaN where no number.
-        spelled: of float64 cells the text of some by place, among them those that findings cite;
-            None where the cells are text.
-        has_commas: whether decimal commas were turned into points.
+        cells: text, or float64 with NaN for cells that are not numbers; missing cells are null.
+        spelled: for float64, the text of some cells by index; None for text.
+        has_commas: whether decimal commas became points.
     """
 
     cells: pa.ChunkedArray[Any]
@@ -42,24 +40,24 @@ class CsvColumn:
 
 
 class ColumnBuilder:
-    """A column of a CSV file: numbers where nearly all of its filled cells are, else text.
+    """Builds a column of a CSV file: numbers if nearly all filled cells are numbers, else text.
 
-    The first block with a filled cell decides; a column that is text then stays text.
+    The first block with a filled cell decides; text stays text.
 
     Args:
-        as_text: hold it as text whatever is in it.
-        commas: whether its numbers may have decimal commas.
+        as_text: whether to hold it as text in any case.
+        commas: whether numbers may have decimal commas.
     """
 
     def __init__(self, *, as_text: bool, commas: bool) -> None:
         self.rows = 0
         self.text: list[pa.Array[Any]] = []
-        self.numbers: GrowingNumbers | None = None
+        self.numbers: NumbersBuilder | None = None
         self._commas = commas
         self._is_decided = as_text
 
     def add(self, cells: pa.Array[Any]) -> None:
-        """Takes the next block of cells, text with nulls."""
+        """Add the next block of cells, text with nulls."""
         if not self._is_decided:
             self._decide(cells)
         if self.numbers is None:
@@ -69,7 +67,7 @@ class ColumnBuilder:
         self.rows += len(cells)
 
     def _decide(self, cells: pa.Array[Any]) -> None:
-        kinds = (PointNumbers, CommaNumbers) if self._commas else (GrowingNumbers,)
+        kinds = (PointNumbers, CommaNumbers) if self._commas else (NumbersBuilder,)
         for kind in kinds:
             trial = kind()
             trial.add(cells)
@@ -83,12 +81,12 @@ class ColumnBuilder:
         self._is_decided = True
 
     @property
-    def is_to_be_read_again(self) -> bool:
-        """Whether it was held as numbers and is text after all, or may be."""
+    def needs_second_reading(self) -> bool:
+        """Whether the column is held as numbers, but is or may be text."""
         return self.numbers is not None and not self.numbers.are_certain
 
-    def held(self) -> CsvColumn:
-        """The whole column; it is not to be one that must be read again."""
+    def build(self) -> CsvColumn:
+        """Return the whole column; it must not need a second reading."""
         if self.numbers is not None:
             numbers = self.numbers
             return CsvColumn(numbers.column(), numbers.spelled, numbers.has_commas)
@@ -96,22 +94,22 @@ class ColumnBuilder:
         if not self._commas:
             return CsvColumn(cells)
         commas = DecimalCommaDetector()
-        have_commas = commas.see(cells)
+        have_commas = commas.add(cells)
         if not (commas.is_usual and commas.is_sure):
             return CsvColumn(cells)
         return CsvColumn(with_points(cells, have_commas), has_commas=True)
 
 
-class GrowingNumbers:
-    """The cells of a column as numbers, with the text of a few.
+class NumbersBuilder:
+    """Builds the numbers of a column, with the text of a few cells.
 
     Attributes:
-        rows: how many cells there are.
-        filled: how many of them are not missing.
-        unparsable: how many of those are no numbers.
-        has_commas: whether decimal commas are turned into points.
-        has_codes: whether a whole number has a zero in front, as codes may (007): then the text of
-            all may be asked for.
+        rows: number of cells.
+        filled: number of filled cells.
+        unparsable: number of filled cells that are not numbers.
+        has_commas: whether decimal commas become points.
+        has_codes: whether an integer has a leading zero, like a code (007): then all text may be
+            needed.
     """
 
     has_commas = False
@@ -122,14 +120,14 @@ class GrowingNumbers:
         self.unparsable = 0
         self.has_codes = False
         self._pages: list[NDArray[np.float64]] = []
-        self._room = 0  # in the last page
-        self._words: list[NDArray[np.int64]] = []  # places of cells that are no numbers
+        self._room = 0  # free cells of the last page
+        self._words: list[NDArray[np.int64]] = []  # indices of cells that are not numbers
         self._known_words = pa.array([], pa.string())
         self._first_words: dict[int, str] = {}
-        self._largest, self._smallest = _Foremost(), _Foremost()
+        self._largest, self._smallest = _Largest(), _Largest()
 
     def add(self, cells: pa.Array[Any]) -> None:
-        """Takes the next block of cells, text with nulls, blanks around them or not."""
+        """Add the next block of cells, text with nulls, trimmed or not."""
         values, cells = self._read(cells)
         self.filled += len(cells) - cells.null_count
         is_filled = cells.is_valid().to_numpy(zero_copy_only=False)
@@ -137,15 +135,15 @@ class GrowingNumbers:
         if len(words):
             self._add_words(cells, words)
         self.has_codes = self.has_codes or _have_codes(values, cells)
-        self._largest.see(values, cells, self.rows)
-        self._smallest.see(-values, cells, self.rows)
+        self._largest.add(values, cells, self.rows)
+        self._smallest.add(-values, cells, self.rows)
         self._store(values)
         self.rows += len(values)
 
     def _read(self, cells: pa.Array[Any]) -> tuple[NDArray[np.float64], pa.Array[Any]]:
-        """The cells as float64 (rows,), NaN where they are no numbers, and as tidy text."""
-        # A cast takes no blanks and no words, but a third of the time. So it is tried first, and
-        # again without the words that the column is known for: most have one or two.
+        """Return the cells as float64 (rows,), NaN for other text, and as trimmed text."""
+        # A cast fails on blanks and words, but takes a third of the time. So it is tried first, and
+        # again without the column's known words: most columns have one or two.
         values = _cast(cells, self._known_words)
         if values is None:
             cells = tidy(cells)
@@ -164,10 +162,10 @@ class GrowingNumbers:
             self._first_words[self.rows + place] = cells[place].as_py()
 
     def _store(self, values: NDArray[np.float64]) -> None:
-        """Copies a block to the pages, each as large as all before it: so they are few and large.
+        """Copy a block to the pages; each page is as large as all before it.
 
-        Memory of large pages is only taken up as it is written to, and is given back when it is
-        freed; that of as many small arrays as there are blocks would stay with the process.
+        Large pages take memory only as they are written, and return it when freed. Many small arrays
+        would stay with the process.
         """
         while len(values):
             if not self._room:
@@ -181,21 +179,21 @@ class GrowingNumbers:
 
     @property
     def are_usual(self) -> bool:
-        """Whether nearly all filled cells are numbers, as the rules ask, and none is a code."""
+        """Whether nearly all filled cells are numbers, and none is a code."""
         return not self.has_codes and self.unparsable <= (1 - NEARLY_ALL) * self.filled
 
     @property
     def are_certain(self) -> bool:
-        """Whether the column, now that all of it was seen, is one of these numbers."""
+        """Whether the complete column consists of such numbers."""
         return self.are_usual
 
     @property
     def spelled(self) -> dict[int, str]:
-        """The text of some cells by place, among them the ones that findings cite."""
+        """Text of some cells by index, including those that findings cite."""
         return {**self._first_words, **self._largest.texts, **self._smallest.texts}
 
     def column(self) -> pa.ChunkedArray[Any]:
-        """The numbers as float64: null where a cell is missing, NaN where it is no number."""
+        """Return the numbers as float64: null for missing cells, NaN for other text."""
         words = np.concatenate([np.empty(0, np.int64), *self._words])
         chunks, start = [], 0
         for page in self._pages:
@@ -208,16 +206,16 @@ class GrowingNumbers:
         return pa.chunked_array(chunks, pa.float64())
 
 
-class PointNumbers(GrowingNumbers):
-    """Numbers with points in a file whose numbers may have commas."""
+class PointNumbers(NumbersBuilder):
+    """Numbers with decimal points in a file that may have decimal commas."""
 
     @property
     def are_certain(self) -> bool:
-        """Whether none of the cells was a word, which a number with a comma is here."""
+        """Whether no cell was other text, such as a number with a comma."""
         return super().are_certain and not self.unparsable
 
 
-class CommaNumbers(GrowingNumbers):
+class CommaNumbers(NumbersBuilder):
     """Numbers with decimal commas."""
 
     has_commas = True
@@ -227,9 +225,9 @@ class CommaNumbers(GrowingNumbers):
         self._commas = DecimalCommaDetector()
 
     def add(self, cells: pa.Array[Any]) -> None:
-        """Takes the next block of cells, with commas."""
+        """Add the next block of cells, with commas."""
         cells = tidy(cells)
-        super().add(with_points(cells, self._commas.see(cells)))
+        super().add(with_points(cells, self._commas.add(cells)))
 
     @property
     def are_usual(self) -> bool:
@@ -238,20 +236,20 @@ class CommaNumbers(GrowingNumbers):
 
     @property
     def are_certain(self) -> bool:
-        """Whether the commas are no separators of thousands."""
+        """Whether the commas can't be thousands separators."""
         return super().are_certain and self._commas.is_sure
 
 
-class _Foremost:
-    """The places of the largest values seen so far, the earliest first among equals."""
+class _Largest:
+    """Indices of the largest values so far; of equals, the earliest first."""
 
     def __init__(self) -> None:
         self.texts: dict[int, str] = {}
         self._values = np.empty(0)
         self._places = np.empty(0, np.int64)
 
-    def see(self, values: NDArray[np.float64], cells: pa.Array[Any], start: int) -> None:
-        """Looks at a block of values, its cells, and the place of the first one."""
+    def add(self, values: NDArray[np.float64], cells: pa.Array[Any], start: int) -> None:
+        """Add a block of values with its cells and the index of the first one."""
         bar = self._values[-1] if len(self._values) == KEPT else -np.inf
         new = np.flatnonzero(values > bar)
         if not len(new):
@@ -267,7 +265,7 @@ class _Foremost:
 
 
 def _cast(cells: pa.Array[Any], words: pa.Array[Any]) -> NDArray[np.float64] | None:
-    """Cells without these words as float64 (rows,), or None if any of them is no plain number."""
+    """Return cells without these words as float64 (rows,), or None if one is not a plain number."""
     if len(words):
         cells = pc.if_else(pc.is_in(cells, words), None, cells)
     try:
@@ -277,7 +275,7 @@ def _cast(cells: pa.Array[Any], words: pa.Array[Any]) -> NDArray[np.float64] | N
 
 
 def _have_codes(values: NDArray[np.float64], cells: pa.Array[Any]) -> bool:
-    """Whether any of the cells, whose values are given, is digits with a zero in front."""
+    """Return whether any cell is digits with a leading zero."""
     whole = values == np.floor(values)
     if not whole.any():
         return False

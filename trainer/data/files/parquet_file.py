@@ -1,4 +1,4 @@
-"""Parquet files, read into columns."""
+"""Parquet files as columns."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from ...errors import TableError
 from ..cells.text import tidy
 
 BUFFER_BYTES = 2**16
-"""How much of a file is read at a time; by itself pyarrow reads all that a column takes."""
+"""Size of a read; by default pyarrow reads a whole column at once."""
 
 
 def read_parquet(path: str) -> pa.Table:
-    """The columns of a Parquet file, with their types.
+    """Return the columns of a Parquet file with their types.
 
-    Dictionary columns are decoded, text columns are trimmed and their missing tokens made null as
-    in a CSV file, and a NaN is null.
+    Dictionaries are decoded, text is trimmed with missing tokens as nulls as in CSV, and NaN is null.
 
     Raises:
-        TableError: the file is damaged.
+        TableError: if the file is damaged.
     """
     try:
         with pq.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
@@ -34,8 +33,8 @@ def read_parquet(path: str) -> pa.Table:
 
 
 def _column(file: pq.ParquetFile, name: str) -> pa.ChunkedArray[Any]:
-    """One column; what lies between the file and its cells is gone before the next is read."""
-    # By the name "a" pyarrow finds a column "a.b" too, as if that were part of a struct.
+    """Return one column; its buffers are freed before the next column is read."""
+    # For the name "a" pyarrow also returns a column "a.b", as if it were part of a struct.
     found = file.read(columns=[name], use_threads=False)
     return found.columns[found.column_names.index(name)]
 

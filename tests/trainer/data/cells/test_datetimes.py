@@ -12,9 +12,9 @@ from pigeonhole.trainer.data.cells.datetimes import (
     LAST_S,
     TIMES,
     Notation,
-    moment_text,
+    datetime_text,
     notation,
-    read_moments,
+    read_datetimes,
 )
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -25,7 +25,7 @@ def cells(*texts: str | None) -> pa.ChunkedArray:
 
 
 def seconds(text: str, format_: str | None = None) -> float:
-    return read_moments(cells(text), format_).values[0]
+    return read_datetimes(cells(text), format_).values[0]
 
 
 def since_1970(*parts: int) -> float:
@@ -67,7 +67,7 @@ def test_iso_8601_is_read_as_seconds_since_1970(text, moment):
     ],
 )
 def test_what_is_no_iso_8601_is_not_read(text):
-    read = read_moments(cells("2024-05-01", text, None))
+    read = read_datetimes(cells("2024-05-01", text, None))
     assert np.isnan(read.values[1:]).all()
     assert read.unparsable.tolist() == [1]
     assert not len(read.infinite)
@@ -143,7 +143,7 @@ def test_what_isoformat_writes_is_read_back(moment):
     ],
 )
 def test_typed_columns_are_read_in_their_unit(column, values):
-    read = read_moments(pa.chunked_array([column]))
+    read = read_datetimes(pa.chunked_array([column]))
     np.testing.assert_array_equal(read.values, values)
     assert not len(read.unparsable)
 
@@ -209,12 +209,12 @@ def test_where_less_than_half_are_moments_there_is_no_notation(texts):
     ],
 )
 def test_moments_are_written_as_short_as_can_be(value, text):
-    assert moment_text(value) == text
+    assert datetime_text(value) == text
 
 
 @given(st.floats(FIRST_S, LAST_S - 1))
 def test_what_is_written_reads_back_to_the_microsecond(value):
-    assert seconds(moment_text(value)) == pytest.approx(value, abs=1e-6, rel=1e-15)
+    assert seconds(datetime_text(value)) == pytest.approx(value, abs=1e-6, rel=1e-15)
 
 
 def test_two_spellings_that_leave_day_and_month_open_are_no_notation() -> None:

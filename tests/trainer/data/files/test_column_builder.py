@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pigeonhole.trainer.data.encoding import encode
-from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.preparation import prepare
 from pigeonhole.trainer.data.table import Table, read_table
 from pigeonhole.trainer.errors import TableError
 
@@ -68,13 +68,13 @@ def tables(draw) -> str:
 def outcome(table: Table) -> list:
     """All that cleaning says of a table, comparable."""
     try:
-        cleaned = clean(table, "y")
+        prepared = prepare(table, "y")
     except TableError as error:
         return [str(error)]
-    examples = cleaned.examples
+    examples = prepared.examples
     return [
-        cleaned.schema,
-        cleaned.findings,
+        prepared.schema,
+        prepared.findings,
         examples.numbers.tobytes(),
         examples.categories.tolist(),
         examples.labels.tolist(),
@@ -92,7 +92,7 @@ def test_a_table_is_understood_as_if_all_of_it_were_text(write, text):
 @given(text=tables(), other=tables())
 def test_a_table_is_encoded_by_the_schema_of_another_as_if_all_of_it_were_text(write, text, other):
     try:
-        schema = clean(read_table(write(text)), "y").schema
+        schema = prepare(read_table(write(text)), "y").schema
     except TableError:
         return
     path = write(other)
@@ -208,7 +208,7 @@ def test_a_column_becomes_text_when_fewer_rows_leave_too_many_words_in_it(write)
 def test_a_file_changed_since_it_was_read_is_refused_when_it_is_read_again(write):
     table = read(write(lines(*DECIMALS)))
     write(lines(*DECIMALS[1:]))
-    with pytest.raises(TableError, match="was changed while it was read"):
+    with pytest.raises(TableError, match="changed while it was read"):
         table.text("x")
 
 

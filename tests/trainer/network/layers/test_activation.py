@@ -17,15 +17,15 @@ def test_gradients_agree_with_differences(activation: str, gradients_agree) -> N
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_onnxruntime_agrees_on_an_activation_by_itself(activation: str, onnxruntime_agrees) -> None:
+def test_onnxruntime_agrees_on_each_activation(activation: str, onnxruntime_agrees) -> None:
     onnxruntime_agrees(lambda: [Activation(activation, input_shape=(4,))])
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_rows_to_answer_stay_as_they_are(activation: str, rng, awkward) -> None:
+def test_forward_does_not_change_the_rows(activation: str, rng, edge_cases) -> None:
     network = Sequential([Activation(activation, input_shape=(4,))])
     network.build(rng)
-    x = awkward(4)
+    x = edge_cases(4)
     before = x.copy()
     network.predict(x)
     np.testing.assert_array_equal(x, before)

@@ -39,7 +39,7 @@ def test_gradients_of_neural_tangent_layers(gradients_agree) -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_onnxruntime_agrees_whatever_the_activation(activation: str, onnxruntime_agrees) -> None:
+def test_onnxruntime_agrees_with_every_activation(activation: str, onnxruntime_agrees) -> None:
     onnxruntime_agrees(
         lambda: [Dense(5, activation, input_shape=(4,)), Dense(3, activation, use_bias=False)]
     )
@@ -56,20 +56,20 @@ def test_onnxruntime_agrees_whatever_the_activation(activation: str, onnxruntime
         (lambda: Dense(2, rates={"bias": 0}), ValueError, "rates is 0, expected a finite number"),
     ],
 )
-def test_a_setting_that_can_not_be_used_is_named(make, error, message: str) -> None:
+def test_invalid_setting_is_rejected(make, error, message: str) -> None:
     with pytest.raises(error, match=message):
         make()
 
 
-def test_a_rate_for_no_parameter_of_the_layer_is_named() -> None:
+def test_rate_for_an_unknown_parameter_is_rejected() -> None:
     with pytest.raises(ValueError, match="rates names 'kernle', expected kernel, bias"):
         Sequential([Dense(2, rates={"kernle": 2}, input_shape=(3,))])
     with pytest.raises(ValueError, match="rates names 'bias', expected kernel"):
         Sequential([Dense(2, use_bias=False, rates={"bias": 2}, input_shape=(3,))])
 
 
-class TangentForm(Dense):
-    """z = x V / sqrt(inputs) + b with V the parameter, as the textbook has it."""
+class ExplicitTangent(Dense):
+    """z = x V / sqrt(inputs) + b with the parameter V."""
 
     def forward(self, x, training):
         return super().forward(x / math.sqrt(self.inputs), training)
@@ -78,7 +78,7 @@ class TangentForm(Dense):
         return super().backward_from_logits(gradient, needs_input) / math.sqrt(self.inputs)
 
 
-# Epsilon, which Adam adds to the size of a gradient, is the one thing that the form changes.
+# The two forms differ only by Adam's epsilon, which is added to the size of a gradient.
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -87,7 +87,7 @@ class TangentForm(Dense):
     ],
     ids=["adam", "adamw"],
 )
-def test_neural_tangent_is_the_textbooks_form(optimizer, rng) -> None:
+def test_neural_tangent_equals_the_explicit_parametrization(optimizer, rng) -> None:
     x, y = rng.normal(size=(40, 6)), rng.integers(0, 3, 40)
     settings = {"bias_initializer": "standard_normal", "rates": {"kernel": 2.0, "bias": 0.1}}
     ours = Sequential(
@@ -100,8 +100,8 @@ def test_neural_tangent_is_the_textbooks_form(optimizer, rng) -> None:
     settings["kernel_initializer"] = "standard_normal"
     textbooks = Sequential(
         [
-            TangentForm(5, "selu", input_shape=(6,), **settings),
-            TangentForm(3, "softmax", **settings),
+            ExplicitTangent(5, "selu", input_shape=(6,), **settings),
+            ExplicitTangent(3, "softmax", **settings),
         ],
         dtype=np.float64,
     )
@@ -119,5 +119,5 @@ def test_neural_tangent_starts_with_outputs_of_variance_1(rng) -> None:
     network = Sequential([Dense(400, neural_tangent=True, input_shape=(400,))])
     network.build(rng)
     outputs = network.predict(rng.normal(size=(200, 400)))
-    # 80,000 outputs, by 160,000 weights: their variance is known to within 1 %.
+    # 80,000 outputs of 160,000 weights: the standard error of the variance is below 1 %.
     assert outputs.var() == pytest.approx(1, rel=0.03)

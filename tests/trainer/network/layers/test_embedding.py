@@ -11,7 +11,7 @@ LEVELS = {"beside numbers": (3, 4), "alone": (3, 1, 2, 5)}
 
 @pytest.mark.parametrize("levels", LEVELS.values(), ids=LEVELS)
 def test_gradients_agree_with_differences(levels: tuple[int, ...], gradients_agree) -> None:
-    # More rows than levels: some rows share one, whose gradients are to be added up.
+    # More rows than levels, so that gradients of shared levels must be summed.
     layers = [Embedding(levels, 2, input_shape=(4,)), Dense(3, "softmax")]
     gradients_agree(layers, rows=9, levels=levels)
 
@@ -30,7 +30,7 @@ def made(rng: np.random.Generator) -> Sequential:
     return network
 
 
-def test_an_index_is_replaced_by_its_columns_vector_by_hand(rng) -> None:
+def test_embedding_by_hand(rng) -> None:
     network = made(rng)
     network.set_weights([[[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]])
     np.testing.assert_array_equal(
@@ -39,7 +39,7 @@ def test_an_index_is_replaced_by_its_columns_vector_by_hand(rng) -> None:
     )
 
 
-def test_what_is_rare_says_nothing_before_it_was_seen(rng) -> None:
+def test_vector_of_index_0_starts_as_zero(rng) -> None:
     vectors = made(rng).layers[0].parameters["vectors"]
     assert not vectors[[0, 2]].any()
     assert vectors[[1, 3, 4]].all()
@@ -55,10 +55,10 @@ def test_what_is_rare_says_nothing_before_it_was_seen(rng) -> None:
         (
             lambda: Sequential([Embedding((2, 3), 1, input_shape=(1,))]),
             ValueError,
-            "levels are of 2 columns, but inputs are 1",
+            "levels has 2 columns, expected at most 1",
         ),
     ],
 )
-def test_a_setting_that_can_not_be_used_is_named(make, error, message: str) -> None:
+def test_invalid_setting_is_rejected(make, error, message: str) -> None:
     with pytest.raises(error, match=message):
         make()

@@ -18,7 +18,7 @@ def test_gradients_agree_with_differences(rows: int, gradients_agree) -> None:
     gradients_agree(layers, rows=rows)
 
 
-def test_onnxruntime_agrees_below_and_above_a_dense_layer(onnxruntime_agrees) -> None:
+def test_onnxruntime_agrees_before_and_after_a_dense_layer(onnxruntime_agrees) -> None:
     onnxruntime_agrees(
         lambda: [
             *(BatchNormalization(input_shape=(4,)), Dense(8, "relu"), BatchNormalization()),
@@ -27,7 +27,7 @@ def test_onnxruntime_agrees_below_and_above_a_dense_layer(onnxruntime_agrees) ->
     )
 
 
-def test_a_batch_in_training_comes_out_with_mean_0_and_variance_1(rng) -> None:
+def test_training_batch_gets_mean_0_and_variance_1(rng) -> None:
     network = Sequential([BatchNormalization(epsilon=1e-9, input_shape=(3,))], dtype=np.float64)
     network.build(rng)
     y = network._forward(rng.normal(5, 3, size=(50, 3)), training=True)
@@ -42,12 +42,12 @@ def test_moving_averages_by_hand(rng) -> None:
     network._forward(np.array([[2.0], [6.0]]), training=True)
     statistics = network.layers[0].statistics
     assert (statistics["mean"], statistics["variance"]) == (1, 1.75)
-    # Outside training nothing moves, and it is (x - 1) / sqrt(1.75 + 0.001).
+    # Outside training, averages do not change, and the output is (x - 1) / sqrt(1.75 + 0.001).
     assert network.predict([[3.0]]) == pytest.approx(2 / np.sqrt(1.751))
     assert (statistics["mean"], statistics["variance"]) == (1, 1.75)
 
 
-def test_one_row_gives_the_shift_alone(rng) -> None:
+def test_one_row_gives_the_shift(rng) -> None:
     network = Sequential([BatchNormalization(input_shape=(3,)), Dense(2, "softmax")])
     network.compile("adam")
     network.build(rng)
@@ -56,7 +56,7 @@ def test_one_row_gives_the_shift_alone(rng) -> None:
 
 
 @pytest.mark.parametrize("given", [{"momentum": 1.5}, {"epsilon": 0}])
-def test_a_setting_out_of_range_is_named(given: dict[str, float]) -> None:
+def test_setting_out_of_range_is_rejected(given: dict[str, float]) -> None:
     (name,) = given
     with pytest.raises(ValueError, match=f"{name} is"):
         BatchNormalization(**given)

@@ -15,7 +15,7 @@ def test_gradients_agree_with_differences(columns: int, gradients_agree) -> None
     gradients_agree(layers)
 
 
-def test_gradients_above_another_layer(gradients_agree) -> None:
+def test_gradients_after_another_layer(gradients_agree) -> None:
     gradients_agree(
         [
             *(Scaling(input_shape=(3,)), PeriodicEmbedding(2, 2, frequencies=3, scale=0.5)),
@@ -24,7 +24,7 @@ def test_gradients_above_another_layer(gradients_agree) -> None:
     )
 
 
-# What reaches it in a network are numbers within -3 and 3, of the robust scaling.
+# The robust scaling gives the layer numbers from -3 to 3.
 @pytest.mark.parametrize("columns", [1, 3, 4])
 def test_onnxruntime_agrees(columns: int, onnxruntime_agrees) -> None:
     onnxruntime_agrees(
@@ -33,11 +33,11 @@ def test_onnxruntime_agrees(columns: int, onnxruntime_agrees) -> None:
     onnxruntime_agrees(lambda: [PeriodicEmbedding(columns, input_shape=(4,))], largest=10)
 
 
-def test_an_embedding_by_hand() -> None:
+def test_periodic_embedding_by_hand() -> None:
     network = Sequential(
         [PeriodicEmbedding(1, 2, frequencies=2, input_shape=(2,))], dtype=np.float64
     )
-    # Waves of 0.25 and 0.5 turns per unit, the second one a quarter turn ahead.
+    # Cosines of 0.25 and 0.5 cycles per unit, the second one shifted by a quarter.
     weights = [[0.25, 0.5]], [[0, math.pi / 2]], [[[1, 2], [10, 20]]], [[0.5, 0.25]]
     network.set_weights(weights)
     # x = 1: cos(pi / 2) = 0, cos(pi + pi / 2) = 0;  x = 2: cos(pi) = -1, cos(2.5 pi) = 0
@@ -53,7 +53,7 @@ def test_an_embedding_by_hand() -> None:
     )
 
 
-def test_first_values_have_the_spread_of_the_paper(rng) -> None:
+def test_first_values_have_the_variances_of_the_paper(rng) -> None:
     network = Sequential([PeriodicEmbedding(50, 3, frequencies=100, scale=0.2, input_shape=(50,))])
     network.build(rng)
     own = network.layers[0].parameters
@@ -73,10 +73,10 @@ def test_first_values_have_the_spread_of_the_paper(rng) -> None:
         (lambda: PeriodicEmbedding(1, scale=0), "scale is 0, expected a finite number above 0"),
         (
             lambda: Sequential([PeriodicEmbedding(3, input_shape=(2,))]),
-            "columns is 3, but inputs are 2",
+            "columns is 3, expected at most 2",
         ),
     ],
 )
-def test_a_setting_that_can_not_be_used_is_named(make, message: str) -> None:
+def test_invalid_setting_is_rejected(make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

@@ -13,7 +13,7 @@ def test_gradients_agree_with_differences(gradients_agree) -> None:
     gradients_agree([Scaling(input_shape=(3,)), Dense(4, "tanh"), Scaling(), Dense(3, "softmax")])
 
 
-def test_it_starts_as_the_identity(rng) -> None:
+def test_scaling_starts_as_the_identity(rng) -> None:
     network = Sequential([Scaling(input_shape=(3,))])
     network.build(rng)
     x = rng.normal(size=(4, 3)).astype(np.float32)
@@ -31,13 +31,13 @@ def below(kind: str):
 
 
 @pytest.mark.parametrize("kind", ["dense", "dense without a bias", "two", "activation", "nothing"])
-def test_onnxruntime_agrees_whatever_comes_next(kind: str, onnxruntime_agrees) -> None:
+def test_onnxruntime_agrees_before_any_layer(kind: str, onnxruntime_agrees) -> None:
     onnxruntime_agrees(below(kind), tolerance=1e-4)
 
 
 @pytest.mark.parametrize(("kind", "nodes"), [("dense", 0), ("two", 1), ("activation", 1)])
 @pytest.mark.parametrize("members", [1, 3])
-def test_below_a_dense_layer_it_costs_no_node(
+def test_scaling_before_a_dense_layer_adds_no_node(
     kind: str, nodes: int, members: int, rng, trained
 ) -> None:
     networks = [trained(below(kind)(), rng) for _ in range(members)]
@@ -47,7 +47,7 @@ def test_below_a_dense_layer_it_costs_no_node(
     assert operators.count("Mul") == nodes * members
 
 
-def test_writing_the_graph_leaves_the_network_as_it_is(rng, trained) -> None:
+def test_emit_does_not_change_the_network(rng, trained) -> None:
     network = trained(below("dense")(), rng)
     before = network.parameters.copy()
     graph = Graph("scaled")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pigeonhole.trainer.data.folds import stratified_folds, stratified_parts
+from pigeonhole.trainer.data.stratified import stratified_folds, stratified_parts
 
 labels = st.lists(st.integers(0, 4), min_size=7, max_size=120).map(np.array)
 counts = st.integers(2, 7)
