@@ -1,4 +1,4 @@
 """Preprocessing: columns to network inputs, each formula beside its ONNX twin.
 
-Knows the data's forms and the graph; never the network.
+Knows the examples and the graph; must not know the network.
 """

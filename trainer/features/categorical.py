@@ -1,11 +1,11 @@
-"""Categories as network inputs: one-hot where a column has few levels, an index where it has many.
+"""Categories as network inputs: one-hot for few levels, an index for many.
 
-What the levels of a column are is decided by its training rows:
+The training rows decide the levels of a column:
 
-    rare      levels of fewer than 5 rows share one place, and so does whatever was never seen
-    missing   has a place of its own from 5 rows on, else it is all zeros
-    many      a column of 33 levels or more is one input, the level's index, for the network to look
-              up in an embedding; fewer are one-hot, and two are +1 and -1 in one input
+    rare      levels of fewer than 5 rows share one input, also with unseen categories
+    missing   has its own input from 5 rows on, else it is all zeros
+    many      a column of at least 33 levels is one input, the level's index for an embedding; fewer
+              levels are one-hot, and two are +1 and -1 in one input
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from ..graph import Graph
 from .missing import FEW_ROWS
 
 SEPARATOR = "\x1f"
-"""Between a column's number and a category in the keys of the graph's one table."""
+"""Between column index and category in the keys of the graph's look-up table."""
 
 BINARY = 2
 """Two levels need one input, +1 or -1."""
 
 EMBEDDED_FROM = 33
-"""So many levels, the rare and the missing ones counted as one each, are looked up by their index
-rather than one-hot: from here on a layer's weights would mostly be multiplied by zeros."""
+"""Least number of levels, rare and missing ones counted as one each, for an embedding. One-hot inputs
+would mostly be zeros."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The levels of one column that the network tells apart.
+    """The levels of one column that the network distinguishes.
 
     Attributes:
-        levels: those with a place of their own, sorted.
-        rare: whether all others, and those never seen, share a place.
-        missing: whether a missing category has a place.
+        levels: levels with their own input, sorted.
+        rare: whether rare and unseen levels share an input.
+        missing: whether missing categories have an input.
     """
 
     levels: tuple[str, ...]
@@ -50,41 +50,41 @@ class Vocabulary:
 
     @classmethod
     def fit(cls, column: NDArray[Any]) -> Vocabulary:
-        """The vocabulary of a column's training rows, str objects (rows,), "" where missing."""
+        """Return the vocabulary of training rows, str objects (rows,), "" where missing."""
         counts = Counter(column.tolist())
-        gaps = counts.pop("", 0)
+        missing = counts.pop("", 0)
         rare = _rare(counts)
         return cls(
             tuple(sorted(counts.keys() - rare)),
             rare=bool(rare),
-            missing=bool(counts) and gaps >= FEW_ROWS,
+            missing=bool(counts) and missing >= FEW_ROWS,
         )
 
     @property
     def is_embedded(self) -> bool:
-        """Whether it is one input, the level's index."""
+        """Whether the column is one input, the level's index."""
         return len(self.levels) + self.rare + self.missing >= EMBEDDED_FROM
 
     @property
     def is_binary(self) -> bool:
-        """Whether its levels are +1 and -1 in one input."""
+        """Whether the levels are +1 and -1 in one input."""
         return len(self.levels) + self.rare == BINARY
 
     @property
     def size(self) -> int:
-        """How many inputs there are: of one-hot places, or the one of an index."""
+        """Number of inputs: one-hot, or one index."""
         if self.is_embedded:
             return 1
         return (1 if self.is_binary else len(self.levels) + self.rare) + self.missing
 
     @property
     def indices(self) -> int:
-        """How many different indices there are, where it is embedded."""
+        """Number of indices, if the column is embedded."""
         return 1 + len(self.levels) + self.missing
 
     @cached_property
     def cells(self) -> Mapping[str, tuple[int, float]]:
-        """Which of its inputs each level writes to, and what; "" is a missing one."""
+        """Input and value of each level; "" is missing."""
         if self.is_embedded:
             indices = {level: (0, float(i)) for i, level in enumerate(self.levels, start=1)}
             return indices | {"": (0, float(self.indices - 1 if self.missing else 0))}
@@ -96,18 +96,17 @@ class Vocabulary:
 
     @property
     def other(self) -> tuple[int, float]:
-        """The same for whatever is none of the levels: rare, or never seen."""
+        """Input and value of rare and unseen levels."""
         if self.is_embedded or not self.rare:
             return 0, 0.0
         return (0, -1.0) if self.is_binary else (len(self.levels), 1.0)
 
 
 def _rare(counts: Mapping[str, int]) -> set[str]:
-    """The levels to pool.
+    """Return the rare levels, which share an input.
 
-    They are those of fewer than ``FEW_ROWS`` rows, or of fewer still, so that at least half of the
-    rows keep their level: in a small table, or where no level has many rows, the rare ones are all
-    there is to learn from. Two levels are kept, and a single rare one is no pool.
+    They have fewer than ``FEW_ROWS`` rows, or even fewer, so that at least half of the rows keep their
+    level. Two levels always stay, and so does a single rare level.
     """
     if len(counts) <= BINARY:
         return set()
@@ -121,7 +120,7 @@ def _rare(counts: Mapping[str, int]) -> set[str]:
 
 @dataclass(frozen=True)
 class CategoryEncoder:
-    """All columns of categories: one-hot inputs first, then an index for each embedded column.
+    """Encoder of all category columns: one-hot inputs first, then an index per embedded column.
 
     Attributes:
         vocabularies: of the columns, in order.
@@ -131,60 +130,60 @@ class CategoryEncoder:
 
     @classmethod
     def fit(cls, categories: NDArray[Any]) -> CategoryEncoder:
-        """The encoder of these training rows: str objects (rows, columns), "" where missing."""
+        """Return the encoder of training rows, str objects (rows, columns), "" where missing."""
         return cls(tuple(Vocabulary.fit(column) for column in categories.T))
 
     @cached_property
     def places(self) -> int:
-        """How many one-hot inputs there are."""
+        """Number of one-hot inputs."""
         return sum(v.size for v in self.vocabularies if not v.is_embedded)
 
     @cached_property
     def indices(self) -> tuple[int, ...]:
-        """How many different indices each embedded column has, in order."""
+        """Number of indices of each embedded column, in order."""
         return tuple(v.indices for v in self.vocabularies if v.is_embedded)
 
     @property
     def size(self) -> int:
-        """How many inputs there are."""
+        """Number of network inputs."""
         return self.places + len(self.indices)
 
     @cached_property
     def _columns(self) -> list[tuple[int, Vocabulary]]:
-        """The columns that have inputs, each with its number: one-hot ones first."""
+        """Columns with inputs and their indices; one-hot columns first."""
         used = [(i, v) for i, v in enumerate(self.vocabularies) if v.size]
         return sorted(used, key=lambda column: column[1].is_embedded)
 
     @cached_property
     def _starts(self) -> list[int]:
-        """The first input of each of ``_columns``."""
+        """First input of each of ``_columns``."""
         sizes = [vocabulary.size for _, vocabulary in self._columns]
         return [sum(sizes[:i]) for i in range(len(sizes))]
 
     def write(self, categories: NDArray[Any], inputs: NDArray[np.float32]) -> None:
-        """Writes categories, (rows, columns), into network inputs, zeros of (rows, size)."""
+        """Write categories, (rows, columns), into network inputs, zeros of (rows, size)."""
         rows = np.arange(len(categories))
         for (column, vocabulary), start in zip(self._columns, self._starts, strict=True):
             cells = vocabulary.cells
             codes = {level: code for code, level in enumerate(cells)}
             places, values = zip(*cells.values(), vocabulary.other, strict=True)
-            # Looking a cell up takes 50 ns; to make an array of texts for a sort takes longer.
+            # A look-up takes 50 ns per cell; sorting an array of texts takes longer.
             found = map(codes.get, categories[:, column].tolist(), repeat(len(cells)))
             code = np.fromiter(found, np.int64, count=len(rows))
             inputs[rows, start + np.array(places)[code]] = np.array(values, np.float32)[code]
 
     def transform(self, categories: NDArray[Any]) -> NDArray[np.float32]:
-        """Categories as network inputs, float32 (rows, size) from (rows, columns)."""
+        """Return the inputs, float32 (rows, size), of categories (rows, columns)."""
         inputs = np.zeros((len(categories), self.size), np.float32)
         self.write(categories, inputs)
         return inputs
 
     def emit(self, graph: Graph, categories: str) -> list[str]:
-        """The same as nodes, from a string input (N, columns): one-hot inputs, then indices.
+        """Add the same computation as nodes, from a string input (N, columns).
 
-        One look-up serves all columns: a cell's key is its column's number and its category. So
-        the graph's length does not depend on how many columns there are. A part without inputs is
-        left out.
+        One look-up serves all columns: the key of a cell is its column's index and its category. So
+        the number of nodes does not depend on the number of columns. Returns one-hot inputs, then
+        indices; an empty part is left out.
         """
         if not self._columns:
             return []
@@ -209,14 +208,14 @@ class CategoryEncoder:
         return parts
 
     def _emit_look_up(self, graph: Graph, categories: str) -> tuple[str, NDArray[np.int64], str]:
-        """For each cell of ``_columns`` its row in two tables: the input it writes to, and what."""
+        """Add the look-up. Returns each cell's row in two tables, inputs and values, and the tables."""
         columns = [column for column, _ in self._columns]
         if columns != list(range(len(self.vocabularies))):
             categories = graph.add(
                 "Gather", categories, graph.constant(np.array(columns), "used"), axis=1
             )
-        # The first rows are those of what is no level, one for each column; -1 marks such cells,
-        # and as all other rows come after, the larger of the two is the right one.
+        # The first rows are for rare and unseen levels, one per column. The look-up gives -1 for
+        # them, so the maximum of both is the right row.
         rows = [
             (start + vocabulary.other[0], vocabulary.other[1])
             for start, (_, vocabulary) in zip(self._starts, self._columns, strict=True)

@@ -1,7 +1,7 @@
-"""Dates and times as network inputs, beside the scaled time: where in a day, week and year they are.
+"""Cyclical encoding of datetimes: the time of day, week and year, beside the scaled time.
 
-Each period that training rows tell something about gives a few harmonics, a sine and a cosine each:
-the first terms of a Fourier series, so that 23:59 is close to 00:00, and December to January.
+Each informative period gives a few harmonics, a sine and a cosine each: the first terms of a Fourier
+series. So 23:59 is close to 00:00, and December to January.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ from ..graph import ELEMENT_TYPES, Graph
 DAY_S = 86_400.0
 
 CONCENTRATED = 0.999
-"""The mean resultant length from which phases count as one and the same: for a bell curve, a spread
+"""Mean resultant length from which all phases count as equal: for a normal distribution a deviation
 of 10 minutes in the day, 1.2 hours in the week, 2.6 days in the year."""
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """Something that comes back.
+    """A period of time.
 
     Attributes:
-        period_s: after how many seconds.
-        harmonics: how many sines and cosines describe it; a week has 3 since working days and
-            weekends meet at corners.
-        repeats: how often training has to span it. A year seen once can't be told from a trend;
-            what is a time of day only spans less than one day.
+        period_s: its length in seconds.
+        harmonics: pairs of sine and cosine; a week has 3, because it has sharp edges.
+        repeats: periods that the training data must span. A single year looks like a trend; times of
+            day span less than one day.
     """
 
     period_s: float
@@ -47,7 +46,7 @@ CYCLES = (
 
 @dataclass(frozen=True)
 class Wave:
-    """sin(2 pi (x / period + shift)) of one column; a quarter's shift makes it a cosine."""
+    """sin(2 pi (x / period + shift)) of one column; a shift of a quarter makes it a cosine."""
 
     column: int
     period_s: float
@@ -56,7 +55,7 @@ class Wave:
 
 @dataclass(frozen=True)
 class FourierEncoder:
-    """One input for each wave; a missing x gives 0.
+    """One input per wave; a missing x gives 0.
 
     Attributes:
         waves: in the order of the inputs.
@@ -66,21 +65,21 @@ class FourierEncoder:
 
     @classmethod
     def fit(cls, numbers: NDArray[np.float64], datetimes: Iterable[int]) -> FourierEncoder:
-        """The encoder of these training rows.
+        """Return the encoder of training rows.
 
         Args:
             numbers: (rows, columns), NaN where missing.
-            datetimes: the columns that hold seconds since 1970.
+            datetimes: indices of the columns with seconds since 1970.
         """
         return cls(tuple(wave for column in datetimes for wave in _waves(column, numbers)))
 
     @property
     def size(self) -> int:
-        """How many inputs there are."""
+        """Number of network inputs."""
         return len(self.waves)
 
     def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Column, period and shift of each wave, (size,) each."""
+        """Return column, period and shift of each wave, (size,) each."""
         return (
             np.array([wave.column for wave in self.waves], np.int64),
             np.array([wave.period_s for wave in self.waves], np.float64),
@@ -88,17 +87,17 @@ class FourierEncoder:
         )
 
     def transform(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Times as network inputs, float32 (rows, size) from (rows, columns) of seconds."""
+        """Return the inputs, float32 (rows, size), of seconds (rows, columns)."""
         columns, periods, shifts = self._arrays()
         turns = numbers[:, columns] / periods + shifts
-        # In double up to here: float32 holds no more than two minutes of today's seconds.
+        # In double up to here, because float32 resolves today's seconds only to two minutes.
         phase = (turns - np.floor(turns)).astype(np.float32)
         waves: NDArray[np.float32] = np.sin(phase * np.float32(2 * np.pi))
         waves[np.isnan(waves)] = 0
         return waves
 
     def emit(self, graph: Graph, numbers: str) -> str:
-        """The same as nodes, from a double input (N, columns)."""
+        """Add the same computation as nodes, from a double input (N, columns)."""
         columns, periods, shifts = self._arrays()
         x = graph.add("Gather", numbers, graph.constant(columns, "times"), axis=1)
         turns = graph.add("Div", x, graph.constant(periods, "periods"))
@@ -112,11 +111,11 @@ class FourierEncoder:
 
 
 def _waves(column: int, numbers: NDArray[np.float64]) -> Iterator[Wave]:
-    """The waves that a column's training rows tell something about."""
+    """Yield the waves that are informative for a column's training rows."""
     known = numbers[:, column][~np.isnan(numbers[:, column])]
     if not len(known):
         return
-    span_s = np.ptp(known / 2) * 2  # of the halves, which can't overflow before the last step
+    span_s = np.ptp(known / 2) * 2  # computed on halves, which can't overflow before the last step
     for cycle in CYCLES:
         if span_s < cycle.repeats * cycle.period_s or _is_one_phase(known / cycle.period_s):
             continue
@@ -126,7 +125,7 @@ def _waves(column: int, numbers: NDArray[np.float64]) -> Iterator[Wave]:
 
 
 def _is_one_phase(turns: NDArray[np.float64]) -> bool:
-    """Whether all are at nearly the same place of the circle, by the mean resultant length.
+    """Return whether all phases are nearly equal, by the mean resultant length.
 
     The length of the mean of the unit vectors (Mardia, Jupp, Directional Statistics, 2000, 2.3).
     """

@@ -16,19 +16,19 @@ from .missing import MissingIndicator
 from .numeric import RobustScaler, two_valued
 
 BLOCK_CELLS = 2**21
-"""Inputs made at a time, so that what is needed on the way stays small: 16 MB an array."""
+"""Inputs per block, which bounds temporary arrays to 16 MB."""
 
 
 @dataclass(frozen=True)
 class InputLayout:
-    """Which of the network's inputs are what, in their order.
+    """The network's inputs in their order.
 
     Attributes:
-        numbers: how many are continuous numbers, robustly scaled; times are among them.
-        others: how many come next: numbers of two values, signs of missing numbers, waves of times,
-            one-hot categories; all of them lie within -3 and 3.
-        levels: of each input after these, how many different indices it has: it is a whole number
-            from 0 on, to be looked up in an embedding; 0 is what training has hardly or never seen.
+        numbers: number of continuous inputs, robustly scaled; datetimes are among them.
+        others: number of the next inputs: two-valued numbers, missing indicators, cyclical datetimes,
+            one-hot categories; all between -3 and 3.
+        levels: for each further input the number of its indices, for an embedding; index 0 stands for
+            rare and unseen levels.
     """
 
     numbers: int
@@ -37,20 +37,20 @@ class InputLayout:
 
     @property
     def size(self) -> int:
-        """How many inputs there are."""
+        """Number of network inputs."""
         return self.numbers + self.others + len(self.levels)
 
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """The fitted encoders of numbers and categories.
+    """Fitted encoders of all columns.
 
     Attributes:
-        numeric: scales all number, datetime and boolean columns.
-        categorical: encodes the category columns.
-        two_valued: which number columns have no more than two values; they come after the others.
-        missing: tells where numbers are missing.
-        periodic: tells time of day, week and year of datetimes.
+        numeric: scales number, datetime and boolean columns.
+        categorical: encodes category columns.
+        two_valued: number columns with at most two values; they follow the others.
+        missing: indicates missing numbers.
+        periodic: encodes time of day, week and year of datetimes.
     """
 
     numeric: RobustScaler
@@ -61,11 +61,11 @@ class Preprocessor:
 
     @classmethod
     def fit(cls, examples: Examples, schema: Schema | None = None) -> Preprocessor:
-        """The preprocessor of these training rows and no others.
+        """Return the preprocessor of training rows.
 
         Args:
-            examples: the rows.
-            schema: says which of the number columns are datetimes; none are, without it.
+            examples: the training rows.
+            schema: names the datetimes among the number columns; None for no datetimes.
         """
         features = schema.numbers if schema else ()
         datetimes = [i for i, feature in enumerate(features) if feature.kind is Kind.DATETIME]
@@ -79,7 +79,7 @@ class Preprocessor:
 
     @cached_property
     def layout(self) -> InputLayout:
-        """Which inputs are what."""
+        """Layout of the network's inputs."""
         continuous = len(self.numeric.center) - len(self.two_valued)
         others = len(self.two_valued) + self.missing.size + self.periodic.size
         categorical = self.categorical
@@ -87,19 +87,19 @@ class Preprocessor:
 
     @property
     def size(self) -> int:
-        """How many network inputs there are."""
+        """Number of network inputs."""
         return self.layout.size
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:
-        """The number columns as they stand among the inputs: those of two values last."""
+        """Order of the number columns among the inputs: two-valued columns last."""
         columns = np.arange(len(self.numeric.center))
         return np.concatenate([np.setdiff1d(columns, self.two_valued), self.two_valued]).astype(
             np.int64
         )
 
     def transform(self, examples: Examples) -> NDArray[np.float32]:
-        """The network's inputs, float32 (rows, size)."""
+        """Return the network's inputs, float32 (rows, size)."""
         inputs = np.zeros((len(examples), self.size), np.float32)
         step = max(BLOCK_CELLS // max(self.size, 1), 1)
         for start in range(0, len(examples), step):
@@ -124,9 +124,9 @@ class Preprocessor:
         self.categorical.write(categories, inputs[:, place:])
 
     def emit(self, graph: Graph) -> str:
-        """The same as nodes, from the model file's inputs ``numbers`` and ``categories``.
+        """Add the same computation as nodes, from the graph's inputs ``numbers`` and ``categories``.
 
-        There must be an input at all.
+        At least one column is needed.
         """
         parts = []
         if columns := len(self.numeric.center):
