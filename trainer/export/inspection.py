@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from ..data.cells.datetimes import moment_text
+from ..data.cells.datetimes import datetime_text
 from ..data.schema import Kind
 from ..errors import ExportError
 from ..evaluation.tables import aligned, shortened
@@ -56,7 +56,7 @@ def _signature(signature: dict[str, Any]) -> str:
     for feature in signature["features"]:
         values = _listed(list(feature.get("categories", {})), SHOWN_CATEGORIES)
         if "minimum" in feature:
-            text = moment_text if feature["kind"] == Kind.DATETIME else _number
+            text = datetime_text if feature["kind"] == Kind.DATETIME else _number
             values = f"{text(feature['minimum'])} to {text(feature['maximum'])}"
         required = "yes" if feature["required"] else "no"
         rows.append([shortened(feature["name"]), feature["kind"], required, values])

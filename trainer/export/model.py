@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pigeonhole import __version__
 
 from ..classifier import FittedClassifier
-from ..data.cells.datetimes import moment_text
+from ..data.cells.datetimes import datetime_text
 from ..data.schema import Examples, Feature, Kind
 from ..errors import ExportError
 from ..evaluation.scores import Scores
@@ -225,7 +225,7 @@ def _raw_number(kind: Kind, number: float) -> Any:
     if kind is Kind.BOOLEAN:
         return bool(number)
     if kind is Kind.DATETIME:
-        return moment_text(number)
+        return datetime_text(number)
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 

@@ -1,4 +1,4 @@
-"""The multilayer perceptron in numpy: layers, activations, losses, optimizers.
+"""The multilayer perceptron in numpy: layers, activations, losses, optimizers, schedules.
 
-Knows arrays and, for ``emit``, the graph; never tables, files or metadata.
+Knows arrays and, for ``emit``, the ONNX graph; never tables, files or metadata.
 """

@@ -1,4 +1,4 @@
-"""Arguments checked: one sentence that names the argument, its value and what is allowed."""
+"""Checks of arguments; each error names the argument, its value and what is expected."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def chosen(argument: str, name: object, table: Mapping[str, T]) -> T:
-    """The entry of ``table`` under ``name``.
+def look_up(argument: str, name: object, table: Mapping[str, T]) -> T:
+    """Return the entry of ``table`` under ``name``.
 
     Raises:
-        ValueError: for a name that is none; the message lists those there are.
+        ValueError: the table has no such name; the message lists its names.
     """
     if not isinstance(name, str) or name not in table:
         raise ValueError(f"{argument} is {name!r}, expected one of {', '.join(table)}")
@@ -20,15 +20,15 @@ def chosen(argument: str, name: object, table: Mapping[str, T]) -> T:
 
 
 def whole(argument: str, value: object, minimum: int) -> int:
-    """``value`` if it is a whole number of at least ``minimum``.
+    """Return ``value`` as an int if it is an integer of at least ``minimum``.
 
     Raises:
-        TypeError: for what is no whole number.
-        ValueError: for a smaller one.
+        TypeError: the value is not an integer.
+        ValueError: the value is smaller.
     """
-    # numpy's integers count with their __index__; True and 3.0 would be slips.
+    # numpy's integers have __index__. True and 3.0 are probably mistakes.
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{argument} is {value!r}, expected a whole number of at least {minimum}")
+        raise TypeError(f"{argument} is {value!r}, expected an integer of at least {minimum}")
     number = int(value.__index__())
     if number < minimum:
         raise ValueError(f"{argument} is {number}, expected at least {minimum}")
@@ -36,10 +36,10 @@ def whole(argument: str, value: object, minimum: int) -> int:
 
 
 def fraction(argument: str, value: float) -> float:
-    """``value`` if 0 <= value < 1.
+    """Return ``value`` if 0 <= value < 1.
 
     Raises:
-        ValueError: for any other, NaN among them.
+        ValueError: the value is outside of that range, or NaN.
     """
     if not 0 <= value < 1:
         raise ValueError(f"{argument} is {value}, expected at least 0 and less than 1")
@@ -47,10 +47,10 @@ def fraction(argument: str, value: float) -> float:
 
 
 def positive(argument: str, value: float) -> float:
-    """``value`` if it is finite and above 0.
+    """Return ``value`` if it is finite and above 0.
 
     Raises:
-        ValueError: for any other, NaN among them.
+        ValueError: the value is 0 or less, infinite, or NaN.
     """
     if not 0 < value < float("inf"):
         raise ValueError(f"{argument} is {value}, expected a finite number above 0")

@@ -1,4 +1,4 @@
-"""Ensemble: networks of the same layers whose answers are averaged, as one graph."""
+"""Ensemble: networks with the same layers whose outputs are averaged, also as one ONNX graph."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Array = NDArray[Any]
 
 
 class Ensemble:
-    """One or more fitted networks that answer together: the mean of their outputs.
+    """One or more fitted networks, with the mean of their outputs.
 
     Args:
         members: networks with the same layers in the same order.
 
     Raises:
-        ValueError: for no member, or members whose layers have other shapes than the first's.
+        ValueError: there are no members, or their layers differ in shape.
     """
 
     def __init__(self, members: Sequence[Sequential]) -> None:
@@ -31,13 +31,13 @@ class Ensemble:
         self.members = tuple(members)
         shapes = [[values.shape for values in member.get_weights()] for member in members]
         if any(other != shapes[0] for other in shapes[1:]):
-            raise ValueError("members differ in their layers, expected the same in all")
+            raise ValueError("members differ in their layers, expected the same shapes in all")
 
     def predict(self, x: ArrayLike) -> Array:
-        """The mean of the members' outputs, (rows, units) for (rows, inputs).
+        """Return the mean of the members' outputs, (rows, units), for rows (rows, inputs).
 
         Raises:
-            ValueError: for an array of another shape.
+            ValueError: the array has another shape.
         """
         outputs = self.members[0].predict(x)
         for member in self.members[1:]:
@@ -46,27 +46,29 @@ class Ensemble:
         return outputs
 
     def summary(self, weights: bool | None = None) -> str:
-        """The layers of one member, which are those of all; see `Sequential.summary`."""
+        """Return the layers, which are the same in all members; see `Sequential.summary`."""
         one = self.members[0].summary(weights if len(self.members) == 1 else False)
         return one if len(self.members) == 1 else f"{len(self.members)} members, each:\n{one}"
 
     def emit(self, graph: Graph, x: str) -> str:
-        """All members side by side, from float32 (N, inputs) to (N, units), and their mean.
+        """Add the members and their mean, and return its name; (N, inputs) to (N, units), float32.
 
-        Not as stacks of all members' arrays: onnxruntime packs the weights of a product of two
-        matrices once, those of a product of stacks in each run, which for a few rows takes longer
-        than the product. And of stacks it adds up a row alone in another order than among others.
+        The members are separate matrix products, not one product of stacked matrices. onnxruntime
+        packs the weights of a matrix product once, but those of stacks in each run, which takes
+        longer than the product of a few rows. With stacks it also sums a single row in another order
+        than many rows.
         """
-        answers = [_emit(member, graph, x) for member in self.members]
-        return answers[0] if len(answers) == 1 else graph.add("Mean", *answers)
+        outputs = [_emit(member, graph, x) for member in self.members]
+        return outputs[0] if len(outputs) == 1 else graph.add("Mean", *outputs)
 
 
 def _emit(member: Sequential, graph: Graph, x: str) -> str:
+    """Add the layers of one member; a scaling before a dense layer becomes part of its kernel."""
     scale: Array | None = None
-    for place, layer in enumerate(member.layers):
+    for index, layer in enumerate(member.layers):
         values = {name: array.astype(np.float32) for name, array in layer.values.items()}
-        if isinstance(layer, Scaling) and isinstance(_above(member.layers, place), Dense):
-            scale = values["scale"]  # x s W is x (s W): it costs nothing at run time
+        if isinstance(layer, Scaling) and isinstance(_next(member.layers, index), Dense):
+            scale = values["scale"]  # (x s) W = x (s W) costs nothing at run time
             continue
         if scale is not None:
             values["kernel"] *= scale[:, None]
@@ -75,5 +77,5 @@ def _emit(member: Sequential, graph: Graph, x: str) -> str:
     return x
 
 
-def _above(layers: Sequence[Layer], place: int) -> Layer | None:
-    return layers[place + 1] if place + 1 < len(layers) else None
+def _next(layers: Sequence[Layer], index: int) -> Layer | None:
+    return layers[index + 1] if index + 1 < len(layers) else None

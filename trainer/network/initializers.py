@@ -1,7 +1,7 @@
 """Initializers: the first values of a kernel (inputs, units) or of a vector (units,).
 
-How far a kernel's values spread follows from how many inputs and outputs it has, so that signals
-and gradients neither fade nor grow from layer to layer.
+The variance of a kernel's values depends on its inputs and outputs, so that signals and gradients
+neither vanish nor explode from layer to layer.
 """
 
 from __future__ import annotations
@@ -13,53 +13,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import chosen
+from .arguments import look_up
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator], NDArray[Any]]
-"""Makes a float64 array of a shape, by chance from the generator."""
+"""Returns a float64 array of a shape, drawn from the generator."""
 
 
 def zeros(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
-    """All zeros: right for a bias; in a hidden kernel it would keep all units alike forever."""
+    """Return zeros: for a bias. In a hidden kernel, all units would stay equal."""
     del rng
     return np.zeros(shape)
 
 
 def ones(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
-    """All ones: a scale that changes nothing yet."""
+    """Return ones: for a scale."""
     del rng
     return np.ones(shape)
 
 
 def standard_normal(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
-    """Normal with variance 1."""
+    """Draw from a normal distribution with variance 1."""
     return rng.standard_normal(shape)
 
 
 def glorot_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
-    """Uniform within +-sqrt(6 / (inputs + units)) (Glorot, Bengio 2010)."""
+    """Draw uniformly within +-sqrt(6 / (inputs + units)) (Glorot, Bengio 2010)."""
     bound = math.sqrt(6 / (shape[0] + shape[-1]))
     return rng.uniform(-bound, bound, shape)
 
 
 def glorot_normal(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
-    """Normal with variance 2 / (inputs + units) (Glorot, Bengio 2010)."""
+    """Draw from a normal distribution with variance 2 / (inputs + units) (Glorot, Bengio 2010)."""
     return rng.normal(0, math.sqrt(2 / (shape[0] + shape[-1])), shape)
 
 
 def he_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
-    """Uniform within +-sqrt(6 / inputs) (He et al. 2015, arXiv:1502.01852)."""
+    """Draw uniformly within +-sqrt(6 / inputs) (He et al. 2015, arXiv:1502.01852)."""
     bound = math.sqrt(6 / shape[0])
     return rng.uniform(-bound, bound, shape)
 
 
 def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
-    """Normal with variance 2 / inputs (He et al. 2015, arXiv:1502.01852)."""
+    """Draw from a normal distribution with variance 2 / inputs (He et al. 2015, arXiv:1502.01852)."""
     return rng.normal(0, math.sqrt(2 / shape[0]), shape)
 
 
 def lecun_normal(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
-    """Normal with variance 1 / inputs (LeCun et al. 1998, Efficient BackProp)."""
+    """Draw from a normal distribution with variance 1 / inputs (LeCun et al. 1998, Efficient BackProp)."""
     return rng.normal(0, math.sqrt(1 / shape[0]), shape)
 
 
@@ -70,25 +70,25 @@ INITIALIZERS: dict[str, Initializer] = {
         lecun_normal,
     )
 }
-"""Each initializer under its name."""
+"""The initializers by name."""
 
-SUITED = {"relu": "he_uniform", "selu": "lecun_normal"}
-"""Which kernel initializer suits an activation; ``glorot_uniform`` suits the others.
+DEFAULT_KERNELS = {"relu": "he_uniform", "selu": "lecun_normal"}
+"""The default kernel initializer by activation; ``glorot_uniform`` for all others.
 
-Relu cuts half of a signal off, so its weights have twice the variance (He); selu keeps mean 0 and
-variance 1 only for variance 1 / inputs (LeCun); what is near linear around 0 is best served by a
-compromise between the forward and the backward pass (Glorot).
+Relu removes half of a signal, so its weights have twice the variance (He). Selu keeps mean 0 and
+variance 1 only with variance 1 / inputs (LeCun). For activations that are nearly linear around 0,
+Glorot balances the forward and the backward pass.
 """
 
 
-def named(argument: str, given: str | Initializer) -> Initializer:
-    """The initializer of a name; a function of your own as it is.
+def get(argument: str, initializer: str | Initializer) -> Initializer:
+    """Return the initializer of a name; a function is returned as it is.
 
     Args:
-        argument: what the message calls it.
-        given: name or function.
+        argument: the argument's name in the error message.
+        initializer: name or function.
 
     Raises:
-        ValueError: for a name that is none.
+        ValueError: the name is unknown.
     """
-    return given if callable(given) else chosen(argument, given, INITIALIZERS)
+    return initializer if callable(initializer) else look_up(argument, initializer, INITIALIZERS)

@@ -1,7 +1,7 @@
-"""Optimizers: each a step in place on the flat vector of all parameters.
+"""Optimizers: each step updates the flat vector of all parameters in place.
 
-Moments are flat vectors of the same length, made once; a step makes no array. The learning rate is
-an argument of each step, for a schedule changes it.
+Moments are flat vectors of the same length, allocated once; a step allocates no array. The learning
+rate is an argument of each step, because a schedule changes it.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import chosen, fraction, positive
+from .arguments import fraction, look_up, positive
 
 Vector = NDArray[Any]
 
 
 class Optimizer:
-    """Moves parameters against their gradients.
+    """The base class of optimizers.
 
     Args:
-        learning_rate: what a schedule's factor is multiplied with.
+        learning_rate: the learning rate before a schedule's factor.
 
     Attributes:
-        moments: what is remembered of past gradients, each (parameters,), under its name.
-        steps: how many steps were taken.
+        slots: the names of the moments.
+        moments: running averages or sums of past gradients, each (parameters,), by name.
+        steps: number of steps taken.
 
     Raises:
-        ValueError: for a setting out of its range.
+        ValueError: a setting is out of its range.
     """
 
     name: ClassVar[str]
@@ -39,29 +40,29 @@ class Optimizer:
         self.learning_rate = positive("learning_rate", learning_rate)
         self.steps = 0
         self.moments: dict[str, Vector] = {}
-        self._room: Vector = np.empty(0)
+        self._buffer: Vector = np.empty(0)
         self._rates: Vector | None = None
 
-    def bind(
+    def build(
         self, parameters: Vector, decay_mask: NDArray[np.bool_], rates: Vector | None = None
     ) -> None:
-        """Make room for a network's parameters and forget all past steps.
+        """Allocate the moments for a network's parameters and reset the number of steps.
 
         Args:
-            parameters: (parameters,), for their number and type.
-            decay_mask: (parameters,), true where weight decay is meant.
-            rates: (parameters,), what each one's learning rate is multiplied with; 1 where None.
+            parameters: (parameters,); only their number and type matter.
+            decay_mask: (parameters,), true for parameters with weight decay.
+            rates: (parameters,), factor of each parameter's learning rate; all 1 where None.
         """
         del decay_mask
         self.steps = 0
-        # All ones would cost a pass over the parameters for nothing.
-        given = rates is not None and bool((rates != 1).any())
-        self._rates = np.asarray(rates, parameters.dtype) if given else None
+        # Factors that are all 1 would only cost time.
+        has_rates = rates is not None and bool((rates != 1).any())
+        self._rates = np.asarray(rates, parameters.dtype) if has_rates else None
         self.moments = {name: np.zeros_like(parameters) for name in self.slots}
-        self._room = np.empty_like(parameters)
+        self._buffer = np.empty_like(parameters)
 
     def step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        """One step, in place on ``parameters``; both vectors are (parameters,)."""
+        """Take one step, in place on ``parameters``; both vectors are (parameters,)."""
         self.steps += 1
         self._step(parameters, gradients, learning_rate)
 
@@ -69,20 +70,20 @@ class Optimizer:
         raise NotImplementedError
 
     def _descend(self, parameters: Vector, distance: Vector) -> None:
-        """Take ``distance``, which may be overwritten, from the parameters, each at its rate."""
+        """Subtract ``distance``, scaled by the rates, from the parameters; it is overwritten."""
         if self._rates is not None:
             distance *= self._rates
         parameters -= distance
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on, copied: ``steps``, and each moment by its name."""
+        """Return a copy of all state of the optimizer: ``steps``, and each moment by name."""
         return {"steps": self.steps, **{name: m.copy() for name, m in self.moments.items()}}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state`, after `bind`.
+        """Restore a `state`, after `build`.
 
         Raises:
-            ValueError: if it is of another optimizer, or of another number of parameters.
+            ValueError: the state is of another optimizer or another number of parameters.
         """
         expected = {"steps": (), **{name: m.shape for name, m in self.moments.items()}}
         if {name: np.shape(value) for name, value in state.items()} != expected:
@@ -95,7 +96,7 @@ class Optimizer:
 class SGD(Optimizer):
     """v <- momentum v - rate g; p <- p + v, or with Nesterov's look ahead p + momentum v - rate g.
 
-    (Sutskever et al. 2013.) Without momentum it is plain gradient descent.
+    Sutskever et al. 2013. Without momentum it is plain gradient descent.
     """
 
     name = "sgd"
@@ -113,16 +114,16 @@ class SGD(Optimizer):
         self.nesterov = nesterov
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        velocity, room = self.moments["velocity"], self._room
-        np.multiply(gradients, learning_rate, out=room)
+        velocity, buffer = self.moments["velocity"], self._buffer
+        np.multiply(gradients, learning_rate, out=buffer)
         if self._rates is not None:
-            room *= self._rates
+            buffer *= self._rates
         velocity *= self.momentum
-        velocity -= room
+        velocity -= buffer
         if self.nesterov:
-            parameters -= room
-            np.multiply(velocity, self.momentum, out=room)
-            parameters += room
+            parameters -= buffer
+            np.multiply(velocity, self.momentum, out=buffer)
+            parameters += buffer
         else:
             parameters += velocity
 
@@ -142,22 +143,22 @@ class AdaGrad(Optimizer):
         self.epsilon = positive("epsilon", epsilon)
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        squares, room = self.moments["squares"], self._room
-        np.multiply(gradients, gradients, out=room)
-        squares += room
-        np.sqrt(squares, out=room)
-        room += self.epsilon
-        np.divide(gradients, room, out=room)
-        room *= learning_rate
-        self._descend(parameters, room)
+        squares, buffer = self.moments["squares"], self._buffer
+        np.multiply(gradients, gradients, out=buffer)
+        squares += buffer
+        np.sqrt(squares, out=buffer)
+        buffer += self.epsilon
+        np.divide(gradients, buffer, out=buffer)
+        buffer *= learning_rate
+        self._descend(parameters, buffer)
 
 
 class Adam(Optimizer):
     """m <- b1 m + (1 - b1) g; s <- b2 s + (1 - b2) g^2; p <- p - rate m' / (sqrt(s') + epsilon).
 
     m' = m / (1 - b1^t) and s' = s / (1 - b2^t) at step t = 1, 2, ... (Kingma, Ba 2015,
-    arXiv:1412.6980, algorithm 1). Both corrections are drawn into the rate and epsilon, which are
-    single numbers: the same step in fewer passes over the vectors.
+    arXiv:1412.6980, algorithm 1). The corrections are applied to the rate and epsilon, which are
+    single numbers, so that a step passes over the vectors less often.
     """
 
     name = "adam"
@@ -176,30 +177,31 @@ class Adam(Optimizer):
         self.epsilon = positive("epsilon", epsilon)
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        mean, squares, room = self.moments["mean"], self.moments["squares"], self._room
+        mean, squares, buffer = self.moments["mean"], self.moments["squares"], self._buffer
         mean *= self.beta_1
-        np.multiply(gradients, 1 - self.beta_1, out=room)
-        mean += room
+        np.multiply(gradients, 1 - self.beta_1, out=buffer)
+        mean += buffer
         squares *= self.beta_2
-        np.multiply(gradients, gradients, out=room)
-        room *= 1 - self.beta_2
-        squares += room
+        np.multiply(gradients, gradients, out=buffer)
+        buffer *= 1 - self.beta_2
+        squares += buffer
         correction = math.sqrt(1 - self.beta_2**self.steps)
-        np.sqrt(squares, out=room)
-        room += self.epsilon * correction
-        np.divide(mean, room, out=room)
-        room *= learning_rate * correction / (1 - self.beta_1**self.steps)
-        self._descend(parameters, room)
+        np.sqrt(squares, out=buffer)
+        buffer += self.epsilon * correction
+        np.divide(mean, buffer, out=buffer)
+        buffer *= learning_rate * correction / (1 - self.beta_1**self.steps)
+        self._descend(parameters, buffer)
 
 
 class AdamW(Adam):
-    """Adam after p <- p - rate decay p, a decay that no moment sees (Loshchilov, Hutter 2019).
+    """Adam after p <- p - rate decay p, a decay outside of the moments.
 
-    Only kernels are decayed: a bias or a normalization's scale drawn to 0 would lose what it
-    stands for (arXiv:1711.05101 for the rule). The rates of single parameters leave it as it is.
+    Loshchilov, Hutter 2019 (arXiv:1711.05101). Only the parameters of the decay mask decay, because
+    a bias or a normalization's scale should not tend to 0. The parameters' own rates do not change
+    the decay.
 
     Attributes:
-        strength: what a schedule multiplies the decay with, from 0 to 1.
+        strength: factor of the decay from a schedule, from 0 to 1.
     """
 
     name = "adamw"
@@ -217,37 +219,37 @@ class AdamW(Adam):
             raise ValueError(f"weight_decay is {weight_decay}, expected at least 0")
         self.weight_decay = weight_decay
         self.strength = 1.0
-        self._decayed: Vector = np.empty(0)
+        self._decay_mask: Vector = np.empty(0)
 
-    def bind(
+    def build(
         self, parameters: Vector, decay_mask: NDArray[np.bool_], rates: Vector | None = None
     ) -> None:
-        """See the base class."""
-        super().bind(parameters, decay_mask, rates)
-        # As numbers of the parameters' type: a product with booleans would convert at each step.
-        self._decayed = decay_mask.astype(parameters.dtype)
+        """Allocate the moments and store the mask of the weight decay."""
+        super().build(parameters, decay_mask, rates)
+        # In the parameters' type, because a product with booleans converts them at each step.
+        self._decay_mask = decay_mask.astype(parameters.dtype)
 
     def _step(self, parameters: Vector, gradients: Vector, learning_rate: float) -> None:
-        np.multiply(parameters, self._decayed, out=self._room)
-        self._room *= learning_rate * self.weight_decay * self.strength
-        parameters -= self._room
+        np.multiply(parameters, self._decay_mask, out=self._buffer)
+        self._buffer *= learning_rate * self.weight_decay * self.strength
+        parameters -= self._buffer
         super()._step(parameters, gradients, learning_rate)
 
 
 OPTIMIZERS: dict[str, type[Any]] = {kind.name: kind for kind in (SGD, AdaGrad, Adam, AdamW)}
-"""Each optimizer under its name.
+"""The optimizers by name.
 
-``type[Any]``, for their constructors differ and a settings file names what it passes.
+``type[Any]``, because their constructors have different arguments.
 """
 
 
-def named(given: str | Optimizer) -> Optimizer:
-    """The optimizer of a name, with its usual settings; one of your own as it is.
+def get(optimizer: str | Optimizer) -> Optimizer:
+    """Return the optimizer of a name, with default settings; an optimizer is returned as it is.
 
     Raises:
-        ValueError: for a name that is none.
+        ValueError: the name is unknown.
     """
-    if isinstance(given, Optimizer):
-        return given
-    made: Optimizer = chosen("optimizer", given, OPTIMIZERS)()
-    return made
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    built: Optimizer = look_up("optimizer", optimizer, OPTIMIZERS)()
+    return built

@@ -1,37 +1,37 @@
-"""Schedules: what a rate is multiplied with at progress t, from 0 to 1 of all steps."""
+"""Schedules: the factor of a rate by progress t, the share of all steps that are done."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-from .arguments import chosen
+from .arguments import look_up
 
 Schedule = Callable[[float], float]
-"""The factor at progress t, 0 <= t < 1."""
+"""Returns the factor at progress t, 0 <= t < 1."""
 
 
 def constant(t: float) -> float:
-    """1 all the way."""
+    """Return 1."""
     del t
     return 1.0
 
 
 def cosine(t: float) -> float:
-    """(1 + cos(pi t)) / 2: from 1 down to 0 (Loshchilov, Hutter 2017, arXiv:1608.03983)."""
+    """Return (1 + cos(pi t)) / 2: from 1 down to 0 (Loshchilov, Hutter 2017, arXiv:1608.03983)."""
     return (1 + math.cos(math.pi * t)) / 2
 
 
 def flat_cosine(t: float) -> float:
-    """1 for the first half, then `cosine` from 1 down to 0."""
+    """Return 1 in the first half, then `cosine` from 1 down to 0."""
     return cosine(max(0.0, 2 * t - 1))
 
 
 def coslog4(t: float) -> float:
-    """(1 - cos(2 pi log2(1 + 15 t))) / 2: up from 0 and down to it, four times, ever longer.
+    """Return (1 - cos(2 pi log2(1 + 15 t))) / 2: four cycles from 0 to 1 and back, each longer.
 
-    Most of the way is the last wave's; the three before it find a good place to start it from
-    (RealMLP: Holzmueller, Grinsztajn, Steinwart 2024, arXiv:2407.04491).
+    The last cycle takes more than half of the steps (RealMLP: Holzmueller, Grinsztajn, Steinwart 2024,
+    arXiv:2407.04491).
     """
     return (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t))) / 2
 
@@ -39,17 +39,17 @@ def coslog4(t: float) -> float:
 SCHEDULES: dict[str, Schedule] = {
     function.__name__: function for function in (constant, cosine, flat_cosine, coslog4)
 }
-"""Each schedule under its name."""
+"""The schedules by name."""
 
 
-def named(argument: str, given: str | Schedule) -> Schedule:
-    """The schedule of a name; a function of your own as it is.
+def get(argument: str, schedule: str | Schedule) -> Schedule:
+    """Return the schedule of a name; a function is returned as it is.
 
     Args:
-        argument: what the message calls it.
-        given: name or function.
+        argument: the argument's name in the error message.
+        schedule: name or function.
 
     Raises:
-        ValueError: for a name that is none.
+        ValueError: the name is unknown.
     """
-    return given if callable(given) else chosen(argument, given, SCHEDULES)
+    return schedule if callable(schedule) else look_up(argument, schedule, SCHEDULES)

@@ -1,4 +1,4 @@
-"""Sequential: layers one after the other, fitted by mini-batches. Names and manners are Keras's."""
+"""Sequential: a stack of layers, fitted by mini-batches, with the interface of Keras."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ Array = NDArray[Any]
 Labels = NDArray[np.int64]
 
 PREDICTED_ROWS = 1024
-"""Rows answered at once: enough for fast products, few enough to stay in the cache."""
+"""Rows of one forward pass: enough for fast products, few enough for the cache."""
 
 SHOWN_WEIGHTS = 64
-"""A summary shows every weight of a network with at most so many."""
+"""Most weights that a summary shows."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training rows came to.
+    """The figures of one pass over the training rows.
 
     Attributes:
         number: from 1.
-        loss: mean over the epoch's rows, each as it was before its batch's step.
+        loss: mean training loss, each row's before the step of its batch.
         validation_loss: after the epoch; None without validation rows.
-        validation_accuracy: the same.
-        learning_rate: at its last step.
-        seconds: how long it took, validation included.
+        validation_accuracy: after the epoch, from 0 to 1; None without validation rows.
+        learning_rate: of the last step.
+        seconds: duration, with validation.
     """
 
     number: int
@@ -53,7 +53,7 @@ class Epoch:
 
 
 Callback = Callable[[Epoch], bool]
-"""Told of each epoch; true stops the fit."""
+"""Called after each epoch; returns True to stop the fit."""
 
 
 class Sequential:
@@ -62,21 +62,22 @@ class Sequential:
     ``Sequential([Dense(3, input_shape=(2,), activation="relu"), Dense(2, activation="softmax")])``
 
     Args:
-        layers: of no other network; the first one says its ``input_shape``.
-        dtype: float32; float64 is for checking gradients.
+        layers: new layers; the first one has an ``input_shape``.
+        dtype: float32, or float64 to check gradients.
 
     Attributes:
-        layers: as given, each with views of its part of the vectors below.
-        inputs: columns of a row.
-        units: outputs of the last layer.
-        parameters: every trained value, one flat vector.
-        gradients: dL/dparameters, a vector of the same length.
-        statistics: what layers learn without gradients, one flat vector.
-        validation_outputs: in `fit`, for the validation rows after the latest epoch, (rows, units).
+        layers: as given; each holds views of its part of the vectors below.
+        inputs: number of inputs.
+        units: number of outputs.
+        parameters: all trained values, one flat vector.
+        gradients: dL/dparameters, (parameters,).
+        statistics: values that layers learn without gradients, one flat vector.
+        validation_outputs: outputs for the validation rows after the latest epoch of `fit`,
+            (rows, units).
 
     Raises:
-        TypeError: for what is no layer, or another dtype.
-        ValueError: for layers that don't fit together.
+        TypeError: an object is not a layer, or the dtype is another one.
+        ValueError: the layers don't fit together.
     """
 
     def __init__(self, layers: Sequence[Layer], dtype: Any = np.float32) -> None:
@@ -87,17 +88,17 @@ class Sequential:
         self.inputs, self.units = self._connect()
         self.parameters, self.gradients = self._vector("parameter"), self._vector("parameter")
         self.statistics = self._vector("statistic")
-        for part, layer, name, shape in self._places("parameter"):
+        for part, layer, name, shape in self._views("parameter"):
             layer.parameters[name] = self.parameters[part].reshape(shape)
             layer.gradients[name] = self.gradients[part].reshape(shape)
-        for part, layer, name, shape in self._places("statistic"):
+        for part, layer, name, shape in self._views("statistic"):
             layer.statistics[name] = self.statistics[part].reshape(shape)
         self.validation_outputs: Array = np.empty((0, self.units), self.dtype)
         self._built = False
-        self._room = 0
+        self._buffer_rows = 0
 
     def build(self, rng: np.random.Generator) -> None:
-        """Give every parameter its first value, by chance from ``rng``."""
+        """Draw the first value of every parameter from ``rng``."""
         for layer in self.layers:
             layer.initialize(rng)
         self._built = True
@@ -109,28 +110,28 @@ class Sequential:
         schedule: str | Schedule = "constant",
         regularization: str | Schedule = "constant",
     ) -> None:
-        """Say how it is fitted. What the optimizer remembered is forgotten.
+        """Set optimizer, loss and schedules, and reset the optimizer's state.
 
         Args:
-            optimizer: by name, with its usual settings, or as an object.
-            loss: the same.
+            optimizer: a name, for default settings, or an object.
+            loss: a name, for default settings, or an object.
             schedule: of the learning rate over one `fit`; a name or a function.
-            regularization: the same of weight decay and of dropout's rate.
+            regularization: schedule of weight decay and dropout; a name or a function.
 
         Raises:
-            ValueError: for a name that is none, or a loss of another number of classes.
+            ValueError: a name is unknown, or the loss is for another number of classes.
         """
-        self.optimizer = optimizers.named(optimizer)
-        self.loss = losses.named(loss)
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = losses.get(loss)
         self.loss.check(self.units)
-        self.schedule = schedules.named("schedule", schedule)
-        self.regularization = schedules.named("regularization", regularization)
+        self.schedule = schedules.get("schedule", schedule)
+        self.regularization = schedules.get("regularization", regularization)
         decay_mask = np.zeros(len(self.parameters), dtype=bool)
         rates = np.ones(len(self.parameters), dtype=self.dtype)
-        for part, layer, name, _ in self._places("parameter"):
+        for part, layer, name, _ in self._views("parameter"):
             decay_mask[part] = name in layer.decay_mask
             rates[part] = layer.rates.get(name, 1)
-        self.optimizer.bind(self.parameters, decay_mask, rates)
+        self.optimizer.build(self.parameters, decay_mask, rates)
 
     def fit(
         self,
@@ -145,89 +146,96 @@ class Sequential:
         callbacks: Sequence[Callback] = (),
         on_batch: Callable[[int], None] | None = None,
     ) -> list[Epoch]:
-        """Fit to rows in shuffled mini-batches; every row is seen once an epoch.
+        """Fit to rows in shuffled mini-batches; each epoch uses every row once.
 
-        A second fit goes on from the weights and moments of the first; the schedule starts anew.
+        A second fit continues from the weights and moments of the first; schedules start again.
 
         Args:
             x: finite numbers, (rows, inputs), at least one row.
             y: class indices, (rows,).
-            epochs: passes at most.
-            batch_size: rows in a step; the last step of an epoch may have fewer.
-            rng: shuffles, after it has built the network if that was not done.
-            rows: places of the rows to fit to, at least one; all where None. It saves a copy.
-            validation_data: rows to measure by after each epoch, like ``x`` and ``y``.
-            callbacks: told of each epoch, in order; any may stop the fit.
-            on_batch: told after each step how many rows it took.
+            epochs: the largest number of passes over the rows.
+            batch_size: rows of a step; the last step of an epoch may have fewer.
+            rng: shuffles; first it draws the weights if `build` was not called.
+            rows: indices of the rows to fit to, at least one; all where None. Saves a copy of x.
+            validation_data: rows to score after each epoch, like ``x`` and ``y``.
+            callbacks: called after each epoch, in order; any of them may stop the fit.
+            on_batch: called after each step with the number of its rows.
 
         Returns:
-            The epochs that were finished.
+            The finished epochs.
 
         Raises:
-            TrainingError: as soon as a loss is no finite number.
-            TypeError: for numbers that should be whole and are not.
-            ValueError: for arrays of other shapes or contents.
+            TrainingError: a loss or weight is not finite.
+            TypeError: a number is not an integer.
+            ValueError: arrays have other shapes or contents.
         """
         self._need_compiled()
         whole("epochs", epochs, 1)
         data = self._examples("", x, y)
         validation = validation_data and self._examples("validation ", *validation_data)
-        places = np.arange(len(data[0])) if rows is None else _checked(rows, len(data[0]))
-        batch_size = min(whole("batch_size", batch_size, 1), len(places))
-        steps = -(-len(places) // batch_size)
-        batch = np.empty((batch_size, self.inputs), self.dtype), np.empty(batch_size, np.int64)
+        indices = np.arange(len(data[0])) if rows is None else _checked(rows, len(data[0]))
+        batches = _Batches(data, indices, min(whole("batch_size", batch_size, 1), len(indices)))
         history: list[Epoch] = []
         if not self._built:
             self.build(rng)
         for number in range(1, epochs + 1):
             started = time.perf_counter()
-            total, rate = 0.0, 0.0
-            order = rng.permutation(places)
-            for step in range(steps):
-                picked = order[step * batch_size : (step + 1) * batch_size]
-                batch_x, batch_y = (
-                    # With mode="raise" take would fill a copy of its output first.
-                    np.take(source, picked, axis=0, out=target[: len(picked)], mode="clip")
-                    for source, target in zip(data, batch, strict=True)
-                )
-                progress = (number - 1 + step / steps) / epochs
-                rate = self.optimizer.learning_rate * self.schedule(progress)
-                self._regularize(self.regularization(progress))
-                value = self._step(batch_x, batch_y, rate)
-                self._refuse_divergence(value, "loss", number)
-                total += value * len(picked)
-                if on_batch:
-                    on_batch(len(picked))
-            loss, accuracy = None, None
-            if validation:
-                self.validation_outputs = self._outputs(validation[0])
-                loss, accuracy = self._measured(self.validation_outputs, validation[1])
-                self._refuse_divergence(loss, "validation loss", number)
-            # What the last step did, no loss may have seen yet.
+            mean_loss, rate = self._fit_epoch(number, epochs, batches, rng, on_batch)
+            loss, accuracy = self._validate(number, validation)
+            # A loss before the last step can't show what that step did to the weights.
             largest = float(np.abs(self.parameters).max(initial=0))
-            self._refuse_divergence(largest, "largest weight", number)
+            self._check_finite(largest, "largest weight", number)
             seconds = time.perf_counter() - started
-            history.append(Epoch(number, total / len(places), loss, accuracy, rate, seconds))
-            answers = [callback(history[-1]) for callback in callbacks]  # each is told
-            if any(answers):
+            history.append(Epoch(number, mean_loss, loss, accuracy, rate, seconds))
+            stops = [callback(history[-1]) for callback in callbacks]  # calls all of them
+            if any(stops):
                 break
         return history
+
+    def _fit_epoch(
+        self,
+        number: int,
+        epochs: int,
+        batches: _Batches,
+        rng: np.random.Generator,
+        on_batch: Callable[[int], None] | None,
+    ) -> tuple[float, float]:
+        """Take the steps of one epoch; return the mean loss and the last learning rate."""
+        total, rate = 0.0, 0.0
+        for step, (x, y) in enumerate(batches.shuffled(rng)):
+            progress = (number - 1 + step / batches.steps) / epochs
+            rate = self.optimizer.learning_rate * self.schedule(progress)
+            self._regularize(self.regularization(progress))
+            value = self._step(x, y, rate)
+            self._check_finite(value, "loss", number)
+            total += value * len(y)
+            if on_batch:
+                on_batch(len(y))
+        return total / batches.rows, rate
+
+    def _validate(
+        self, number: int, validation: tuple[Array, Labels] | None
+    ) -> tuple[float | None, float | None]:
+        """Return validation loss and accuracy, and keep the outputs; None without rows."""
+        if not validation:
+            return None, None
+        self.validation_outputs = self._outputs(validation[0])
+        loss, accuracy = self._loss_and_accuracy(self.validation_outputs, validation[1])
+        self._check_finite(loss, "validation loss", number)
+        return loss, accuracy
 
     def train_on_batch(
         self, x: ArrayLike, y: ArrayLike, learning_rate: float | None = None
     ) -> float:
-        """One step on these rows, as one batch.
+        """Take one step on these rows as one batch; return their mean loss before the step.
 
         Args:
             x: (rows, inputs).
             y: class indices, (rows,).
             learning_rate: the optimizer's where None.
 
-        Returns:
-            Their mean loss before the step.
-
         Raises:
-            ValueError: for arrays of other shapes or contents.
+            ValueError: arrays have other shapes or contents.
         """
         self._need_compiled()
         self._need_built()
@@ -237,43 +245,42 @@ class Sequential:
     def evaluate(
         self, x: ArrayLike, y: ArrayLike, batch_size: int = PREDICTED_ROWS
     ) -> tuple[float, float]:
-        """Mean loss, and share of rows whose largest output is their class's.
+        """Return mean loss and accuracy.
 
         Args:
             x: (rows, inputs), at least one row.
             y: class indices, (rows,).
-            batch_size: rows at once; changes speed alone.
+            batch_size: rows of one forward pass; changes only the speed.
 
         Raises:
-            ValueError: for arrays of other shapes or contents.
+            ValueError: arrays have other shapes or contents.
         """
         self._need_compiled()
         self._need_built()
         rows, labels = self._examples("", x, y)
-        return self._measured(self._outputs(rows, batch_size), labels)
+        return self._loss_and_accuracy(self._outputs(rows, batch_size), labels)
 
     def predict(self, x: ArrayLike, batch_size: int = PREDICTED_ROWS) -> Array:
-        """The outputs, a new array (rows, units) for (rows, inputs); zero rows give zero rows.
+        """Return the outputs, a new array (rows, units).
 
         Args:
-            x: (rows, inputs).
-            batch_size: rows at once; changes speed alone.
+            x: (rows, inputs); may have zero rows.
+            batch_size: rows of one forward pass; changes only the speed.
 
         Raises:
-            ValueError: for an array of another shape.
+            ValueError: the array has another shape.
         """
         self._need_built()
         return self._outputs(self._rows("x", x), batch_size)
 
     def apply_temperature(self, temperature: float) -> None:
-        """Divide what goes into the last layer's softmax, for good: p becomes p^(1 / temperature).
+        """Divide the logits of the last layer by ``temperature``, permanently.
 
-        Up to the factor that makes a row sum to one. The order of a row's probabilities stays
-        (Guo et al. 2017, arXiv:1706.04599).
+        The probabilities become proportional to p^(1 / temperature), in the same order (Guo et al.
+        2017, arXiv:1706.04599).
 
         Raises:
-            ValueError: for a temperature that is not above 0, or a last layer other than a dense
-                one that ends in softmax.
+            ValueError: the temperature is not above 0, or the last layer is not dense with softmax.
         """
         last = self.layers[-1]
         if not isinstance(last, Dense) or last.activation.name != Softmax.name:
@@ -283,14 +290,14 @@ class Sequential:
             np.divide(values, temperature, out=values)
 
     def get_weights(self) -> list[Array]:
-        """A copy of each layer's parameters, then of its statistics, layer by layer."""
+        """Return copies of each layer's parameters and statistics, layer by layer."""
         return [values.copy() for values in self._weights()]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Take over the values of `get_weights`, from this or another network of the same layers.
+        """Copy the values of `get_weights` from this or another network with the same layers.
 
         Raises:
-            ValueError: for other shapes; nothing is changed then.
+            ValueError: the shapes differ; nothing is changed.
         """
         own = self._weights()
         if [np.shape(values) for values in weights] != [values.shape for values in own]:
@@ -298,15 +305,15 @@ class Sequential:
                 f"weights has shapes {[np.shape(values) for values in weights]}, "
                 f"expected {[values.shape for values in own]}"
             )
-        for values, given in zip(own, weights, strict=True):
-            values[...] = given
+        for values, new in zip(own, weights, strict=True):
+            values[...] = new
         self._built = True
 
     def summary(self, weights: bool | None = None) -> str:
-        """The layers with their shapes and numbers of weights, as a text to be printed.
+        """Return the layers with their shapes and numbers of weights, as text.
 
         Args:
-            weights: whether the weights themselves are shown; where None, for a small network.
+            weights: whether to show the weights; where None, only up to `SHOWN_WEIGHTS`.
         """
         rows = [("layer", "kind", "output shape", "weights")]
         for layer in self.layers:
@@ -339,18 +346,18 @@ class Sequential:
         return lines
 
     def _connect(self) -> tuple[int, int]:
-        """Build the layers one upon the other; the network's inputs and units."""
+        """Build the layers in order; return the network's inputs and units."""
         for layer in self.layers:
             if not isinstance(layer, Layer):
-                raise TypeError(f"layers holds {layer!r}, expected layers alone")
+                raise TypeError(f"layers holds {layer!r}, expected only layers")
         if not self.layers or self.layers[0].input_shape is None:
-            raise ValueError("layers must start with one that has an input_shape, as (inputs,)")
+            raise ValueError("the first layer has no input_shape, expected (inputs,)")
         size = self.layers[0].input_shape[0]
         numbers: Counter[str] = Counter()
         for layer in self.layers:
             if layer.input_shape not in (None, (size,)):
                 raise ValueError(
-                    f"input_shape is {layer.input_shape}, but ({size},) come from below"
+                    f"input_shape is {layer.input_shape}, but the layer before has {size} units"
                 )
             name = type(layer).__name__.lower()
             numbers[name] += 1
@@ -358,18 +365,18 @@ class Sequential:
             size = layer.units
         return self.layers[0].inputs, size
 
-    def _places(self, which: str) -> Iterator[tuple[slice, Layer, str, tuple[int, ...]]]:
-        """Where in its flat vector each "parameter" or "statistic" of each layer lies."""
+    def _views(self, kind: str) -> Iterator[tuple[slice, Layer, str, tuple[int, ...]]]:
+        """Yield the slice of the flat vector of each "parameter" or "statistic" of each layer."""
         start = 0
         for layer in self.layers:
-            shapes = layer.parameter_shapes() if which == "parameter" else layer.statistic_shapes()
+            shapes = layer.parameter_shapes() if kind == "parameter" else layer.statistic_shapes()
             for name, shape in shapes.items():
                 stop = start + math.prod(shape)
                 yield slice(start, stop), layer, name, shape
                 start = stop
 
-    def _vector(self, which: str) -> Array:
-        return np.zeros(sum(math.prod(shape) for *_, shape in self._places(which)), self.dtype)
+    def _vector(self, kind: str) -> Array:
+        return np.zeros(sum(math.prod(shape) for *_, shape in self._views(kind)), self.dtype)
 
     def _weights(self) -> list[Array]:
         return [values for layer in self.layers for values in layer.values.values()]
@@ -382,7 +389,8 @@ class Sequential:
             self.optimizer.strength = strength
 
     def _step(self, x: Array, y: Labels, learning_rate: float) -> float:
-        # A diverging fit overflows before its loss shows it; the loss is what is reported.
+        """Take one step and return the mean loss before it."""
+        # A diverging fit overflows here first; its loss or weights then raise the error.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             outputs = self._forward(x, training=True)
             value = self.loss.value(outputs, y)
@@ -393,29 +401,29 @@ class Sequential:
     def _outputs(self, x: Array, batch_size: int = PREDICTED_ROWS) -> Array:
         outputs = np.empty((len(x), self.units), self.dtype)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for part in _parts(len(x), whole("batch_size", batch_size, 1)):
+            for part in _slices(len(x), whole("batch_size", batch_size, 1)):
                 outputs[part] = self._forward(x[part], training=False)
         return outputs
 
-    def _measured(self, outputs: Array, labels: Labels) -> tuple[float, float]:
-        """Mean loss and accuracy."""
+    def _loss_and_accuracy(self, outputs: Array, labels: Labels) -> tuple[float, float]:
+        """Return mean loss and accuracy."""
         right = int(np.count_nonzero(outputs.argmax(axis=1) == labels))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return self.loss.value(outputs, labels), right / len(labels)
 
     def _forward(self, x: Array, training: bool) -> Array:
-        """Outputs (rows, units), a view of the last layer's buffer."""
-        if len(x) > self._room:
+        """Return the outputs (rows, units), a view of the last layer's buffer."""
+        if len(x) > self._buffer_rows:
             for layer in self.layers:
                 layer.allocate(len(x), self.dtype)
             self._output_gradient = np.empty((len(x), self.units), self.dtype)
-            self._room = len(x)
+            self._buffer_rows = len(x)
         for layer in self.layers:
             x = layer.forward(x, training)
         return x
 
     def _backward(self, outputs: Array, y: Labels) -> None:
-        """Write dL/dparameters to ``gradients``, after a forward in training."""
+        """Write dL/dparameters to ``gradients``, after a forward pass in training."""
         gradient = self._output_gradient[: len(y)]
         first, last = self.layers[0], self.layers[-1]
         if isinstance(last, ActivatedLayer) and last.activation.name == self.loss.fused_with:
@@ -427,56 +435,84 @@ class Sequential:
         for layer in reversed(self.layers[:-1]):
             gradient = layer.backward(gradient, needs_input=layer is not first)
 
-    def _refuse_divergence(self, value: float, what: str, epoch: int) -> None:
+    def _check_finite(self, value: float, name: str, epoch: int) -> None:
         if not math.isfinite(value):
             raise TrainingError(
-                f"the {what} is {value:g} in epoch {epoch}; "
+                f"the {name} is {value:g} in epoch {epoch}; "
                 f"lower the learning rate, which is {self.optimizer.learning_rate:g}"
             )
 
     def _rows(self, name: str, x: ArrayLike) -> Array:
-        with np.errstate(over="ignore"):  # an infinity that this makes is found where it matters
+        with np.errstate(over="ignore"):  # `_examples` rejects infinities
             rows = np.ascontiguousarray(x, dtype=self.dtype)
         if np.ndim(x) != 2 or rows.shape[1] != self.inputs:  # noqa: PLR2004 - rows and columns
             raise ValueError(f"{name} has shape {np.shape(x)}, expected (rows, {self.inputs})")
         return rows
 
-    def _examples(self, which: str, x: ArrayLike, y: ArrayLike) -> tuple[Array, Labels]:
-        """Rows and labels that can be learnt from or measured by; ``which`` is for messages."""
-        rows, labels = self._rows(f"{which}x", x), np.asarray(y)
+    def _examples(self, prefix: str, x: ArrayLike, y: ArrayLike) -> tuple[Array, Labels]:
+        """Return checked rows and labels; ``prefix`` is for the arguments' names in messages."""
+        rows, labels = self._rows(f"{prefix}x", x), np.asarray(y)
         if not len(rows):
-            raise ValueError(f"{which}x has no rows, expected at least one")
+            raise ValueError(f"{prefix}x has no rows, expected at least one")
         if not np.isfinite(rows).all():
             raise ValueError(
-                f"{which}x holds NaN or infinity, expected finite {self.dtype} numbers"
+                f"{prefix}x holds NaN or infinity, expected finite {self.dtype} numbers"
             )
         if labels.shape != (len(rows),):
-            raise ValueError(f"{which}y has shape {labels.shape}, expected ({len(rows)},)")
+            raise ValueError(f"{prefix}y has shape {labels.shape}, expected ({len(rows)},)")
         if not np.issubdtype(labels.dtype, np.integer):
-            raise TypeError(f"{which}y holds {labels.dtype}, expected class indices, as int64")
+            raise TypeError(f"{prefix}y holds {labels.dtype}, expected class indices, as int64")
         if labels.min() < 0 or labels.max() >= self.units:
             raise ValueError(
-                f"{which}y holds {labels.min()} to {labels.max()}, expected 0 to {self.units - 1}"
+                f"{prefix}y holds {labels.min()} to {labels.max()}, expected 0 to {self.units - 1}"
             )
         return rows, labels.astype(np.int64, copy=False)
 
     def _need_compiled(self) -> None:
         if not hasattr(self, "optimizer"):
-            raise RuntimeError("the network has no optimizer and loss yet: call compile first")
+            raise RuntimeError("the network has no optimizer and loss; call compile first")
 
     def _need_built(self) -> None:
         if not self._built:
-            raise RuntimeError("the network has no weights yet: call build, fit or set_weights")
+            raise RuntimeError("the network has no weights; call build, fit or set_weights first")
 
 
-def _checked(places: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    """Places of rows that can be fitted to."""
-    if not len(places):
-        raise ValueError("rows is empty, expected at least one place")
-    if places.min() < 0 or places.max() >= rows:
-        raise ValueError(f"rows holds {places.min()} to {places.max()}, expected 0 to {rows - 1}")
-    return places
+class _Batches:
+    """The mini-batches of a fit, copied into buffers that all steps share.
+
+    Args:
+        data: rows and labels.
+        indices: of the rows to fit to.
+        size: rows of a batch.
+    """
+
+    def __init__(self, data: tuple[Array, Labels], indices: Labels, size: int) -> None:
+        (x, y), self._indices, self._size = data, indices, size
+        self._sources = x, y
+        self._buffers = np.empty((size, x.shape[1]), x.dtype), np.empty(size, np.int64)
+        self.rows, self.steps = len(indices), -(-len(indices) // size)
+
+    def shuffled(self, rng: np.random.Generator) -> Iterator[tuple[Array, Labels]]:
+        """Yield the batches of one epoch; a batch is valid until the next one."""
+        order = rng.permutation(self._indices)
+        for start in range(0, len(order), self._size):
+            picked = order[start : start + self._size]
+            x, y = (
+                # With mode="raise", take would fill a copy of its output first.
+                np.take(source, picked, axis=0, out=buffer[: len(picked)], mode="clip")
+                for source, buffer in zip(self._sources, self._buffers, strict=True)
+            )
+            yield x, y
 
 
-def _parts(rows: int, size: int) -> Iterator[slice]:
+def _checked(indices: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Return the indices if there are any and all are within the rows."""
+    if not len(indices):
+        raise ValueError("rows is empty, expected at least one index")
+    if indices.min() < 0 or indices.max() >= rows:
+        raise ValueError(f"rows holds {indices.min()} to {indices.max()}, expected 0 to {rows - 1}")
+    return indices
+
+
+def _slices(rows: int, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, rows, size))

@@ -22,7 +22,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ..data.cells.datetimes import DAY_S, FIRST_S, LAST_S, moment_text
+from ..data.cells.datetimes import DAY_S, FIRST_S, LAST_S, datetime_text
 
 PIXELS_PER_INCH = 72
 """Matplotlib writes SVG in points; the browser shows each as a pixel of the page."""
@@ -194,7 +194,7 @@ def value_axis(axis: Axis, values: Sequence[float], *, dates: bool) -> list[floa
         return [(value / 4 - low / 4) / span for value in values]
     if dates and not FIRST_S < 2 * low - high <= 2 * high - low < LAST_S:
         # Matplotlib would need dates around the values that it can't represent.
-        axis.set_ticks([low, high], [moment_text(low)[:10], moment_text(high)[:10]])
+        axis.set_ticks([low, high], [datetime_text(low)[:10], datetime_text(high)[:10]])
         return list(values)
     if dates:
         locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]  # matplotlib's

@@ -1,8 +1,8 @@
-"""Layers: small siblings, each with its formula, its gradient and its ONNX twin.
+"""Layers: each with its formula, its gradient and the same formula as ONNX nodes.
 
-A layer owns no parameter: it says what shapes it needs, and the network hands it views of its flat
-vectors. Buffers are made once for the largest batch, so a training step makes no array of a
-batch's size.
+A layer declares the shapes of its parameters, and the network gives it views of its flat vectors.
+Buffers are allocated once for the largest batch, so a training step allocates no array of a batch's
+size.
 """
 
 from .activation import Activation

@@ -1,4 +1,4 @@
-"""Activation: a layer that is nothing else."""
+"""A layer that only applies an activation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Activation(ActivatedLayer):
         input_shape: (inputs,), for the first layer.
 
     Raises:
-        ValueError: for a name that is none.
+        ValueError: the name is unknown.
     """
 
     def __init__(
@@ -28,19 +28,19 @@ class Activation(ActivatedLayer):
         super().__init__(activation, input_shape)
 
     def forward(self, x: Array, training: bool) -> Array:
-        """See the base class."""
+        """Return f(x)."""
         del training
         z, a = self._z[: len(x)], self._a[: len(x)]
-        np.copyto(z, x)  # f may overwrite its z, and x is another layer's
+        np.copyto(z, x)  # f may overwrite z, but x belongs to another layer
         self.activation.forward(z, a)
         return a
 
     def backward_from_logits(self, gradient: Array, needs_input: bool) -> Array:
-        """Nothing is left to do: x is z."""
+        """Return the gradient, because z is x."""
         del needs_input
         return gradient
 
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
-        """The nodes of f."""
+        """Add the nodes of f."""
         del values
         return self.activation.emit(graph, x)

@@ -1,4 +1,4 @@
-"""Dropout: noise that keeps units from relying on one another."""
+"""Dropout: sets random units to zero in training, so that units do not rely on each other."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from ...graph import Graph
 from ..arguments import fraction
 from .layer import Array, Layer
 
-CHANCES = 2**16
-"""Dropout draws a whole number below this for each unit: 64 random bits serve four units, which
-takes a third of the time that fractions take.
+DRAWS = 2**16
+"""Dropout draws an integer below this for each unit.
+
+64 random bits serve four units, which takes a third of the time of random floats.
 """
 
 
 class Dropout(Layer):
-    """In training each input is 0 with probability ``rate``, else x / (1 - rate).
+    """In training, a = 0 with probability ``rate``, otherwise a = x / (1 - rate); else a = x.
 
-    So its expectation stays the same, and outside training x is passed on as it is
-    (Srivastava et al. 2014).
+    The expectation stays the same (Srivastava et al. 2014).
 
     Args:
         rate: from 0 to less than 1.
         input_shape: (inputs,), for the first layer.
 
     Raises:
-        ValueError: for another rate.
+        ValueError: the rate is out of its range.
 
     Attributes:
-        strength: what a schedule multiplies the rate with, from 0 to 1.
+        strength: factor of the rate from a schedule, from 0 to 1.
     """
 
     def __init__(self, rate: float, *, input_shape: tuple[int] | None = None) -> None:
@@ -42,41 +42,41 @@ class Dropout(Layer):
 
     @property
     def kind(self) -> str:
-        """See the base class."""
+        """The class name with the rate, for summaries."""
         return f"{super().kind}, {self.rate:g}"
 
     def initialize(self, rng: np.random.Generator) -> None:
-        """Take a generator of its own from the network's; before, it is that of seed 0."""
+        """Spawn a generator from the network's."""
         self._rng = rng.spawn(1)[0]
 
     def allocate(self, rows: int, dtype: Any) -> None:
-        """See the base class."""
+        """Allocate the buffers of a and of the mask."""
         self._a = np.empty((rows, self.units), dtype)
-        self._kept = np.empty((rows, self.units), dtype)
+        self._mask = np.empty((rows, self.units), dtype)
 
     def forward(self, x: Array, training: bool) -> Array:
-        """See the base class."""
-        dropped = min(round(self.rate * self.strength * CHANCES), CHANCES - 1)
-        self._passes = not (training and dropped)
-        if self._passes:
+        """Return x with random units dropped in training, otherwise x."""
+        dropped = min(round(self.rate * self.strength * DRAWS), DRAWS - 1)
+        self._is_identity = not (training and dropped)
+        if self._is_identity:
             return x
-        kept = self._kept[: len(x)]
+        mask = self._mask[: len(x)]
         words = self._rng.integers(
-            2**64 - 1, size=-(-kept.size // 4), dtype=np.uint64, endpoint=True
+            2**64 - 1, size=-(-mask.size // 4), dtype=np.uint64, endpoint=True
         )
-        chances = words.view(np.uint16)[: kept.size].reshape(kept.shape)
-        np.greater_equal(chances, dropped, out=kept)
-        kept *= CHANCES / (CHANCES - dropped)
-        return np.multiply(x, kept, out=self._a[: len(x)])
+        draws = words.view(np.uint16)[: mask.size].reshape(mask.shape)
+        np.greater_equal(draws, dropped, out=mask)
+        mask *= DRAWS / (DRAWS - dropped)
+        return np.multiply(x, mask, out=self._a[: len(x)])
 
     def backward(self, gradient: Array, needs_input: bool) -> Array:
-        """In formulas: dx = da / (1 - rate) where x was kept, else 0."""
+        """Compute dx = da / (1 - rate) where x was not dropped, else 0."""
         del needs_input
-        if not self._passes:
-            gradient *= self._kept[: len(gradient)]
+        if not self._is_identity:
+            gradient *= self._mask[: len(gradient)]
         return gradient
 
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
-        """Nothing is added."""
+        """Return x, because no node is needed."""
         del graph, values
         return x

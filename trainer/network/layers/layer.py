@@ -1,4 +1,4 @@
-"""What every layer is: a formula, its gradient and its ONNX twin, one below the other."""
+"""The base classes of layers."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ Array = NDArray[Any]
 
 
 class Layer:
-    """One step of a network: (rows, inputs) to (rows, units).
+    """One step of a network, from (rows, inputs) to (rows, units).
 
     Args:
-        input_shape: (inputs,), which the first layer of a network has to say.
-        rates: what the learning rate is multiplied with, by parameter; 1 for those not named.
+        input_shape: (inputs,); required for the first layer of a network.
+        rates: factors of the learning rate by parameter; 1 for all others.
 
     Attributes:
-        name: its kind and number in the network, as ``dense_1``; empty before `build`.
-        inputs: how many inputs there are; known once it is built.
-        units: how many outputs there are; known once it is built.
+        name: kind and number in the network, as in ``dense_1``; empty before `build`.
+        inputs: number of inputs; 0 before `build`.
+        units: number of outputs; may be 0 before `build`.
         parameters: views of the network's parameters, by name.
         gradients: views of the network's gradients, by the same names.
-        statistics: views of what is learnt without gradients, by name.
+        statistics: views of the network's statistics, by name.
 
     Raises:
-        ValueError: for an ``input_shape`` that is not one whole number of at least 1, or a rate
-            that is not above 0.
+        ValueError: ``input_shape`` is not one integer of at least 1, or a rate is not above 0.
     """
 
     decay_mask: ClassVar[tuple[str, ...]] = ()
-    """The parameters that weight decay is for."""
+    """The names of the parameters with weight decay."""
 
     def __init__(
         self, input_shape: tuple[int] | None = None, rates: Mapping[str, float] | None = None
@@ -61,18 +60,20 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """What it is, with the setting that tells it from its like."""
+        """The class name with the most important setting, for summaries."""
         return type(self).__name__
 
     def build(self, inputs: int, name: str) -> None:
-        """Learn the number of inputs and the own name; ``units`` is known from here on.
+        """Set the number of inputs, the name and the units.
 
         Raises:
-            ValueError: if it is part of a network already, whose views it would lose, or a rate is
-                for none of its parameters.
+            ValueError: the layer is already part of a network, or a rate names an unknown
+                parameter.
         """
         if self.name:
-            raise ValueError(f"layer {self.name} is part of a network already, expected a new one")
+            raise ValueError(
+                f"layer {self.name} is already part of a network, expected a new layer"
+            )
         self.name, self.inputs = name, inputs
         self.units = self.units or inputs
         own = self.parameter_shapes()
@@ -81,40 +82,40 @@ class Layer:
                 raise ValueError(f"rates names {parameter!r}, expected {', '.join(own)}")
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each parameter."""
+        """Return the shape of each parameter, by name."""
         return {}
 
     def statistic_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each statistic."""
+        """Return the shape of each statistic, by name."""
         return {}
 
     def initialize(self, rng: np.random.Generator) -> None:
-        """Give parameters and statistics their first values."""
+        """Set the first values of parameters and statistics."""
 
     def allocate(self, rows: int, dtype: Any) -> None:
-        """Make buffers for batches of up to ``rows``."""
+        """Allocate buffers for batches of up to ``rows``."""
 
     def forward(self, x: Array, training: bool) -> Array:
-        """Outputs (rows, units) for inputs (rows, inputs), which stay as they are.
+        """Return the outputs (rows, units) for inputs (rows, inputs), which stay unchanged.
 
-        What is returned is a buffer's view, good until the next `forward`, or ``x`` itself.
+        The outputs are a view of a buffer, valid until the next `forward`, or ``x`` itself.
         """
         raise NotImplementedError
 
     def backward(self, gradient: Array, needs_input: bool) -> Array:
         """Write the parameters' gradients and return dL/dx, given dL/da, (rows, units).
 
-        It belongs to the latest `forward` in training; ``gradient`` may be overwritten. Where
-        ``needs_input`` is false nobody looks at what is returned, and the work is saved.
+        Follows a `forward` in training. ``gradient`` may be overwritten. If ``needs_input`` is false,
+        the caller ignores the result, and the layer may skip its computation.
         """
         raise NotImplementedError
 
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
-        """`forward` outside training as nodes, from float32 (N, inputs) to (N, units).
+        """Add `forward` outside training as nodes and return the name of the outputs.
 
         Args:
-            graph: written to.
-            x: the inputs' name.
+            graph: the graph to extend.
+            x: name of the inputs, float32 (N, inputs).
             values: parameters and statistics by name, float32.
         """
         raise NotImplementedError
@@ -123,8 +124,7 @@ class Layer:
 class ActivatedLayer(Layer):
     """A layer that ends in an activation: a = f(z).
 
-    Its gradient comes in two steps, so that a loss which knows dL/dz by itself can leave out the
-    first.
+    Its gradient has two steps, so that a loss with a fused gradient dL/dz can skip the first.
 
     Args:
         activation: f, by name or as an object; linear where None.
@@ -139,25 +139,25 @@ class ActivatedLayer(Layer):
         rates: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(input_shape, rates)
-        self.activation = activations.named(activation)
+        self.activation = activations.get(activation)
 
     @property
     def kind(self) -> str:
-        """See the base class."""
+        """The class name with the activation, for summaries."""
         return f"{super().kind}, {self.activation.name}"
 
     def allocate(self, rows: int, dtype: Any) -> None:
-        """See the base class."""
+        """Allocate the buffers of a and z."""
         self._a = np.empty((rows, self.units), dtype)
-        # First z, then, as derivatives are written in terms of a, dL/dz.
+        # Holds z, then dL/dz, because derivatives are functions of a.
         self._z = np.empty((rows, self.units), dtype)
 
     def backward(self, gradient: Array, needs_input: bool) -> Array:
-        """The activation's derivative, then `backward_from_logits`."""
+        """Apply the activation's derivative, then `backward_from_logits`."""
         rows = len(gradient)
         self.activation.backward(self._a[:rows], gradient, self._z[:rows])
         return self.backward_from_logits(self._z[:rows], needs_input)
 
     def backward_from_logits(self, gradient: Array, needs_input: bool) -> Array:
-        """`backward` given dL/dz, (rows, units)."""
+        """Write the parameters' gradients and return dL/dx, given dL/dz, (rows, units)."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Periodic embeddings: a few learnt waves of each number beside the number itself."""
+"""Periodic embeddings: learned cosine features of each number, beside the number."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from ..arguments import positive, whole
 from .layer import Array, Layer
 
 BLOCK_COLUMNS = 16
-"""Columns whose waves are one product in the exported graph. Most of its factors are zeros, for each
-column has waves of its own, and up to so many columns these cost less than a product for each."""
+"""Columns that share a matrix product in the exported graph.
+
+The matrix is block-diagonal, because each column has its own frequencies. Up to so many columns, the
+zeros cost less than one product per column.
+"""
 
 
 class PeriodicEmbedding(Layer):
-    """e = cos(2 pi x w + b) V + c for each of the first inputs, added behind all inputs.
+    """e = cos(2 pi x w + b) V + c for each of the first inputs, appended to all inputs.
 
-    Each number x has its own frequencies w, phases b, both (frequencies,), kernel V
-    (frequencies, width) and bias c (width,). With them the layers above can bend sharply along a
-    single number, which they learn slowly by themselves. These are the PBLD embeddings of RealMLP
-    (Holzmueller, Grinsztajn, Steinwart 2024, arXiv:2407.04491), after Gorishniy et al. 2022
-    (arXiv:2203.05556).
+    Each number x has its own frequencies w and phases b, both (frequencies,), kernel V
+    (frequencies, width) and bias c (width,). They let the next layers fit functions that change
+    sharply along a single number. These are the PBLD embeddings of RealMLP (Holzmueller, Grinsztajn,
+    Steinwart 2024, arXiv:2407.04491), after Gorishniy et al. 2022 (arXiv:2203.05556).
 
     Args:
-        columns: how many of the first inputs are numbers to embed.
-        width: numbers in an embedding.
-        frequencies: waves of each number.
-        scale: standard deviation of the first frequencies, in waves per unit of x.
+        columns: number of the first inputs to embed.
+        width: numbers of an embedding.
+        frequencies: number of cosines for each input.
+        scale: standard deviation of the first frequencies, in cycles per unit of x.
         input_shape: (inputs,), for the first layer.
-        rates: see the base class.
+        rates: see `Layer`.
 
     Raises:
-        TypeError: for numbers that should be whole and are not.
-        ValueError: for numbers that are too small, or more columns than inputs.
+        TypeError: a number is not an integer.
+        ValueError: a number is too small, or there are more columns than inputs.
     """
 
     decay_mask = ("frequencies", "kernel")
@@ -59,18 +61,18 @@ class PeriodicEmbedding(Layer):
 
     @property
     def kind(self) -> str:
-        """See the base class."""
+        """The class name with columns and width, for summaries."""
         return f"{super().kind}, {self.columns} x {self.width}"
 
     def build(self, inputs: int, name: str) -> None:
-        """See the base class."""
+        """Set the number of inputs and units."""
         if inputs < self.columns:
-            raise ValueError(f"columns is {self.columns}, but inputs are {inputs}")
+            raise ValueError(f"columns is {self.columns}, expected at most {inputs}, the inputs")
         self.units = inputs + self.columns * self.width
         super().build(inputs, name)
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """See the base class."""
+        """Return the shapes of frequencies, phases, kernel and bias."""
         waves, width = self.frequencies, self.width
         return {
             "frequencies": (self.columns, waves),
@@ -80,7 +82,7 @@ class PeriodicEmbedding(Layer):
         }
 
     def initialize(self, rng: np.random.Generator) -> None:
-        """Normal frequencies, uniform phases, kernel and bias within 1 / sqrt(frequencies)."""
+        """Draw normal frequencies, uniform phases, and kernel and bias within +-1 / sqrt(frequencies)."""
         shapes, bound = self.parameter_shapes(), 1 / math.sqrt(self.frequencies)
         first = {
             "frequencies": rng.normal(0, self.scale, shapes["frequencies"]),
@@ -92,8 +94,8 @@ class PeriodicEmbedding(Layer):
             self.parameters[name][...] = values
 
     def allocate(self, rows: int, dtype: Any) -> None:
-        """See the base class."""
-        # By column first: each has its own product with its kernel.
+        """Allocate the buffers of angles, cosines and embeddings."""
+        # Columns come first, because each has its own product with its kernel.
         self._angles = np.empty((self.columns, rows, self.frequencies), dtype)
         self._waves = np.empty((self.columns, rows, self.frequencies), dtype)
         self._embedded = np.empty((self.columns, rows, self.width), dtype)
@@ -101,7 +103,7 @@ class PeriodicEmbedding(Layer):
         self._ones = np.ones(rows, dtype)
 
     def forward(self, x: Array, training: bool) -> Array:
-        """See the base class."""
+        """Return the inputs, followed by their embeddings."""
         rows, own = len(x), self.parameters
         angles, waves = self._angles[:, :rows], self._waves[:, :rows]
         embedded, y = self._embedded[:, :rows], self._y[:rows]
@@ -118,37 +120,37 @@ class PeriodicEmbedding(Layer):
         return y
 
     def backward(self, gradient: Array, needs_input: bool) -> Array:
-        """The chain rule backward through V, cos and the angle, for each number by itself."""
-        rows, own, found = len(gradient), self.parameters, self.gradients
+        """Apply the chain rule through V, cos and the angles, for each number separately."""
+        rows, own, gradients = len(gradient), self.parameters, self.gradients
         angles, waves = self._angles[:, :rows], self._waves[:, :rows]
         embedded, ones = self._embedded[:, :rows], self._ones[:rows]
         parts = gradient[:, self.inputs :].reshape(rows, self.columns, self.width)
         embedded[...] = parts.swapaxes(0, 1)
-        np.matmul(waves.swapaxes(1, 2), embedded, out=found["kernel"])
-        np.matmul(ones, embedded, out=found["bias"])
+        np.matmul(waves.swapaxes(1, 2), embedded, out=gradients["kernel"])
+        np.matmul(ones, embedded, out=gradients["bias"])
         # d cos(angle) = -sin(angle) d angle.
         np.matmul(embedded, own["kernel"].swapaxes(1, 2), out=waves)
         np.sin(angles, out=angles)
         angles *= waves
         np.negative(angles, out=angles)
-        np.matmul(ones, angles, out=found["phases"])
+        np.matmul(ones, angles, out=gradients["phases"])
         x = self._x.T[: self.columns, None, :]
-        np.matmul(x, angles, out=found["frequencies"][:, None, :])
-        found["frequencies"] *= 2 * math.pi
-        passed = gradient[:, : self.inputs]
+        np.matmul(x, angles, out=gradients["frequencies"][:, None, :])
+        gradients["frequencies"] *= 2 * math.pi
+        dx = gradient[:, : self.inputs]
         if needs_input:
             angles *= own["frequencies"][:, None, :] * (2 * math.pi)
-            passed[:, : self.columns] += angles.sum(axis=2).T
-        return passed
+            dx[:, : self.columns] += angles.sum(axis=2).T
+        return dx
 
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
-        """Angles and embeddings of a block of columns as one product each, and all of it behind x.
+        """Add two matrix products for each block of columns, and append the embeddings to x.
 
-        Not as a stack of products, one for each column: see `Ensemble.emit`.
+        The products are not stacked, one for each column; `Ensemble.emit` says why.
         """
 
         def product(inputs: str, blocks: Array, offsets: Array) -> str:
-            weights = graph.constant(_along_diagonal(blocks), "kernel")
+            weights = graph.constant(_block_diagonal(blocks), "kernel")
             return graph.add("Gemm", inputs, weights, graph.constant(offsets.ravel(), "bias"))
 
         turns = values["frequencies"][:, None, :] * np.float32(2 * math.pi)
@@ -162,8 +164,8 @@ class PeriodicEmbedding(Layer):
         return graph.add("Concat", x, *embedded, axis=-1)
 
 
-def _along_diagonal(blocks: Array) -> Array:
-    """Matrices (blocks, rows, columns) along the diagonal of one, which is zero elsewhere."""
+def _block_diagonal(blocks: Array) -> Array:
+    """Return the block-diagonal matrix of blocks (blocks, rows, columns)."""
     count, rows, columns = blocks.shape
     matrix = np.zeros((count, rows, count, columns), blocks.dtype)
     each = np.arange(count)

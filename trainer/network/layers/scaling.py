@@ -1,4 +1,4 @@
-"""Scaling: each input learns how much it counts."""
+"""Scaling: a learned factor for each input."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .layer import Array, Layer
 
 
 class Scaling(Layer):
-    """y = x s, with a factor s for each input, at first 1.
+    """y = x s, with a factor s for each input, initially 1.
 
-    Below a dense layer it can express nothing new, but under Adam it lets the useful inputs gain
-    weight quickly (RealMLP: Holzmueller, Grinsztajn, Steinwart 2024, arXiv:2407.04491); there it
-    is part of that layer's kernel in the exported file.
+    Before a dense layer it adds no new functions, but under Adam useful inputs gain weight quickly
+    (RealMLP: Holzmueller, Grinsztajn, Steinwart 2024, arXiv:2407.04491). In the exported file it is
+    part of that layer's kernel.
 
     Args:
         input_shape: (inputs,), for the first layer.
-        rates: see the base class.
+        rates: see `Layer`.
     """
 
     def __init__(
@@ -32,28 +32,28 @@ class Scaling(Layer):
         super().__init__(input_shape, rates)
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """See the base class."""
+        """Return the shape of the factors."""
         return {"scale": (self.units,)}
 
     def initialize(self, rng: np.random.Generator) -> None:
-        """The identity: nothing is left to chance."""
+        """Set the factors to 1."""
         del rng
         self.parameters["scale"].fill(1)
 
     def allocate(self, rows: int, dtype: Any) -> None:
-        """See the base class."""
+        """Allocate the buffers of outputs and products."""
         self._y = np.empty((rows, self.units), dtype)
         self._product = np.empty((rows, self.units), dtype)
         self._ones = np.ones(rows, dtype)
 
     def forward(self, x: Array, training: bool) -> Array:
-        """See the base class."""
+        """Return x s."""
         if training:
             self._x = x
         return np.multiply(x, self.parameters["scale"], out=self._y[: len(x)])
 
     def backward(self, gradient: Array, needs_input: bool) -> Array:
-        """In formulas: ds = sum over rows of dy x, dx = dy s."""
+        """Compute ds = sum over rows of dy x, and dx = dy s."""
         rows = len(gradient)
         product = np.multiply(gradient, self._x, out=self._product[:rows])
         np.matmul(self._ones[:rows], product, out=self.gradients["scale"])
@@ -62,5 +62,5 @@ class Scaling(Layer):
         return gradient
 
     def emit(self, graph: Graph, x: str, values: Mapping[str, Array]) -> str:
-        """One node."""
+        """Add one node."""
         return graph.add("Mul", x, graph.constant(values["scale"], "scale"))
