@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pigeonhole.trainer.features.numeric import BEND, RobustScaler, two_valued
+from pigeonhole.trainer.features.numeric import BOUND, RobustScaler, two_valued
 from pigeonhole.trainer.graph import Graph
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=False)
@@ -102,7 +102,7 @@ def test_large_ids_and_times_stay_apart(start: float) -> None:
 def test_outliers_come_no_further_than_the_bend() -> None:
     scaler = RobustScaler.fit(column(1, 2, 3))
     scaled = scaler.transform(column(1e30, 1e308, -1e308))[:, 0]
-    assert scaled == pytest.approx([BEND, BEND, -BEND], rel=1e-4)
+    assert scaled == pytest.approx([BOUND, BOUND, -BOUND], rel=1e-4)
 
 
 def test_columns_do_not_touch_each_other() -> None:
@@ -134,5 +134,5 @@ def test_numpy_and_the_graph_agree_on_any_numbers(pair: tuple[np.ndarray, np.nda
     scaler = RobustScaler.fit(training)
     scaled = scaler.transform(numbers)
     assert np.isfinite(scaled).all()
-    assert (np.abs(scaled) <= BEND).all()
+    assert (np.abs(scaled) <= BOUND).all()
     np.testing.assert_allclose(runner(scaler)(numbers), scaled, rtol=1e-6, atol=0)
