@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+PACKAGES = ("pigeonhole", "service", "trainer")
+
 PROGRAM = """
 import json, os, runpy, sys
 from pathlib import Path
@@ -41,7 +43,7 @@ def check(folder: Path, repository: Path) -> int:
     for report in reports:
         names: dict[str, list[str]] = {}
         for name, file in json.loads(report.read_text()).items():
-            if Path(file).is_relative_to(repository):
+            if any(Path(file).is_relative_to(repository / package) for package in PACKAGES):
                 names.setdefault(file, []).append(name)
         assert names
         assert [twins for twins in names.values() if len(twins) > 1] == []

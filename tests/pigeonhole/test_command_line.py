@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -110,25 +108,3 @@ def test_commands_of_the_repository_are_documented(repository):
     document = (repository / "docs" / "commands.md").read_text("utf-8")
     for command in COMMANDS:
         assert f"| `pigeonhole {command}" in document, command
-
-
-def test_every_module_is_held_under_one_name(repository):
-    # A module that two names share has two sets of classes, and `isinstance` fails between them.
-    program = (
-        "import json, sys; from pigeonhole.__main__ import main\n"
-        "for command in ('fit', 'serve'):\n"
-        "    main([command, '--help'], standalone_mode=False)\n"
-        "json.dump([m.__spec__.origin for m in list(sys.modules.values())"
-        " if getattr(m, '__spec__', None) and m.__spec__.origin], sys.stderr)"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=True
-    )
-    ours = [
-        str(Path(origin).resolve())
-        for origin in json.loads(ran.stderr)
-        if Path(origin).resolve().is_relative_to(repository / "service")
-        or Path(origin).resolve().is_relative_to(repository / "trainer")
-    ]
-    assert len(ours) > 10
-    assert len(ours) == len(set(ours))
