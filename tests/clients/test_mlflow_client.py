@@ -1,4 +1,4 @@
-"""MLflow's client of a scoring server, and SageMaker's calls, against running servers."""
+"""MLflow's scoring client, and SageMaker's calls, against running services."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ def mlflow(run_client: RunClient, server: RunningService) -> Results:
     return run_client("mlflow_client.py", "127.0.0.1", str(server.port))
 
 
-def test_mlflow_finds_the_server(mlflow: Results) -> None:
-    assert mlflow["ping"] is mlflow["wait_ready"] is None  # it raises where it does not
+def test_mlflow_client_finds_the_service(mlflow: Results) -> None:
+    assert mlflow["ping"] is mlflow["wait_ready"] is None  # a call that fails raises
     assert mlflow["version"] == __version__
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_mlflow_reads_predictions_as_frame_and_array(mlflow: Results, form: str) -> None:
+def test_mlflow_client_reads_predictions_as_frame_and_array(mlflow: Results, form: str) -> None:
     answer = mlflow[form]
     assert answer["labels"] == LABELS
     assert answer["probabilities"] == BEST
     assert answer["array"] == 2
 
 
-def test_mlflow_shows_what_is_wrong(mlflow: Results) -> None:
+def test_mlflow_client_shows_the_problem_of_a_row(mlflow: Results) -> None:
     raised = mlflow.raised("wrong")
     assert "error code 400" in raised
     assert '"did_you_mean":"height_cm"' in raised
 
 
-def test_mlflow_puts_its_key_into_the_address(
+def test_mlflow_client_sends_a_key_in_the_url(
     run_client: RunClient, keyed_server: RunningService
 ) -> None:
-    heard = run_client("mlflow_client.py", f"anybody:{TOKEN}@127.0.0.1", str(keyed_server.port))
-    assert heard["ping"] is None
-    assert heard["version"] == __version__
-    assert heard["frame"]["labels"] == LABELS
+    results = run_client("mlflow_client.py", f"anybody:{TOKEN}@127.0.0.1", str(keyed_server.port))
+    assert results["ping"] is None
+    assert results["version"] == __version__
+    assert results["frame"]["labels"] == LABELS
 
 
 def test_sagemaker_pings_without_a_key(
@@ -70,7 +70,7 @@ def test_sagemaker_pings_without_a_key(
         assert httpx.get(f"{one.address}/ping").status_code == 200
 
 
-def test_sagemaker_sends_and_takes_csv(server: RunningService) -> None:
+def test_sagemaker_sends_and_receives_csv(server: RunningService) -> None:
     answer = httpx.post(
         f"{server.address}/invocations",
         content=b"height_cm,weight_kg\n172,95\n180,50\n",

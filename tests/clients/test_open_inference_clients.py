@@ -1,4 +1,4 @@
-"""The Open Inference Protocol by clients that are not ours, against running servers."""
+"""Other projects' clients of the Open Inference Protocol, against running services."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROBABILITIES = [
     [0.9999785423278809, 2.1423158614197746e-05],
     [8.491990115544468e-07, 0.9999991655349731],
 ]
-"""Of bodymass, version 1, for 172 cm and 95 kg, and 180 cm and 50 kg."""
+"""Probabilities of bodymass, version 1, for (172 cm, 95 kg) and (180 cm, 50 kg)."""
 
 LABELS = ["overweight", "underweight"]
 
@@ -36,7 +36,7 @@ def host(server: RunningService) -> str:
 
 
 def holds(answer: dict, labels: list = LABELS, probabilities: list = PROBABILITIES) -> None:
-    """That an answer is the one to the two rows, to the last bit."""
+    """Fail unless the response holds the predictions of the two rows, to the last bit."""
     assert answer["tensors"] == {"label": labels, "probabilities": probabilities}
     assert answer["version"] in ("1", None)
 
@@ -51,12 +51,12 @@ def triton_http(run_client: RunClient, server: RunningService) -> Results:
     return run_client("triton_http.py", host(server))
 
 
-def test_triton_hears_who_is_live_and_ready(triton: Results) -> None:
+def test_triton_reads_liveness_and_readiness(triton: Results) -> None:
     assert triton["live"] is triton["ready"] is triton["model_ready"] is True
     assert triton["no_model_ready"] is False
 
 
-def test_triton_reads_what_server_and_model_are(triton: Results) -> None:
+def test_triton_reads_the_metadata_of_server_and_model(triton: Results) -> None:
     server, metadata = triton["server"], triton["metadata"]
     validate(server, shapes.SERVER)
     assert (server["name"], server["version"]) == ("pigeonhole", __version__)
@@ -71,7 +71,7 @@ def test_triton_reads_what_server_and_model_are(triton: Results) -> None:
     assert outputs == {"label": [-1], "probabilities": [-1, 2]}
 
 
-def test_triton_finds_only_extensions_that_are_there(triton_http: Results) -> None:
+def test_triton_finds_exactly_the_claimed_extensions(triton_http: Results) -> None:
     claimed = {name.partition("(")[0] for name in triton_http["server"]["extensions"]}
     assert claimed == EXTENSIONS
     for question in ("trace_settings", "log_settings", "shared_memory"):
@@ -113,7 +113,7 @@ def test_triton_infers_with_a_tensor_for_each_feature(triton: Results) -> None:
     assert triton["mixed"]["tensors"]["label"] == ["yes", "no"]
 
 
-def test_triton_compresses_either_way(triton_http: Results, triton: Results) -> None:
+def test_triton_compresses_requests_and_responses(triton_http: Results, triton: Results) -> None:
     for sent in (None, "gzip", "deflate"):
         for received in (None, "gzip", "deflate"):
             holds(triton_http[f"{sent}_in_{received}_out"], LABELS * 500, PROBABILITIES * 500)
@@ -129,13 +129,15 @@ def test_triton_classifies(triton: Results) -> None:
     assert [float(text.split(":")[0]) for text in best] == PROBABILITIES[0]
 
 
-def test_triton_asks_many_at_once(triton: Results) -> None:
+def test_triton_sends_many_requests_at_once(triton: Results) -> None:
     assert len(triton["at_once"]) == 20
     for answer in triton["at_once"]:
         holds(answer)
 
 
-def test_triton_is_told_what_is_wrong(triton: Results, triton_http: Results) -> None:
+def test_triton_receives_the_error_of_a_wrong_request(
+    triton: Results, triton_http: Results
+) -> None:
     assert "unknown model: 'dogs' is not found" in triton.raised("wrong_model")
     assert "[400] input 'numbers'" in triton_http.raised("wrong_shape")
     assert "[400] there is no output 'odds'" in triton_http.raised("wrong_output")
@@ -179,7 +181,7 @@ def test_triton_reads_statistics_that_count(triton: Results, triton_http: Result
     assert bodymass["last_inference"] > 1_700_000_000_000
 
 
-def test_triton_may_not_load_or_unload_where_there_are_no_keys(triton_http: Results) -> None:
+def test_triton_can_not_load_or_unload_without_keys(triton_http: Results) -> None:
     for call in ("load", "unload", "load_unknown"):
         assert "[403]" in triton_http.raised(call)
     assert triton_http["ready_unloaded"] is True
@@ -197,7 +199,7 @@ def test_triton_unloads_and_loads_with_an_admin_key(managed: Results) -> None:
     assert states["animals"] == "UNAVAILABLE"
     assert states["bodymass"] == "READY"
     assert "[4" in managed.raised("infer_unloaded")
-    # Nobody is to be sent elsewhere for what was asked for.
+    # An unloaded model does not make the service unready.
     assert managed["server_ready_unloaded"] is True
     assert managed["load"] is None
     assert managed["ready_loaded"] is True
@@ -205,24 +207,24 @@ def test_triton_unloads_and_loads_with_an_admin_key(managed: Results) -> None:
     assert managed["load_loaded"] is None
 
 
-def test_triton_is_told_what_can_not_be_loaded(managed: Results) -> None:
+def test_triton_receives_the_error_of_a_failed_load(managed: Results) -> None:
     assert re.search(r"\[400\] failed to load 'dogs'", managed.raised("load_unknown"))
     assert "[400]" in managed.raised("load_with_file")
 
 
-def test_triton_sends_its_key_with_everything(managed: Results) -> None:
+def test_triton_sends_its_key_with_every_request(managed: Results) -> None:
     holds(managed["binary"])
     assert managed["metadata"]["name"] == "bodymass"
     assert managed["live"] is True
 
 
-def test_triton_without_its_key_is_refused(
+def test_triton_without_a_key_is_rejected(
     run_client: RunClient, keyed_server: RunningService
 ) -> None:
-    heard = run_client("triton_http.py", host(keyed_server))
-    assert heard["live"] is heard["ready"] is True
+    results = run_client("triton_http.py", host(keyed_server))
+    assert results["live"] is results["ready"] is True
     for question in ("binary", "metadata", "index", "statistics", "unload", "load"):
-        assert "[401]" in heard.raised(question)
+        assert "[401]" in results.raised(question)
 
 
 @pytest.fixture(scope="session")
@@ -230,14 +232,14 @@ def kserve(run_client: RunClient, server: RunningService) -> Results:
     return run_client("kserve_rest.py", server.address)
 
 
-def test_kserve_hears_who_is_live_and_ready(kserve: Results) -> None:
+def test_kserve_reads_liveness_and_readiness(kserve: Results) -> None:
     for question in ("v1_live", "v1_model_ready", "v2_live", "v2_ready", "v2_model_ready"):
         assert kserve[question] is True
     assert kserve["v2_no_model_ready"] is False
     assert "404 Not Found" in kserve.raised("v1_no_model_ready")
 
 
-def test_kserve_predicts_by_version_one(kserve: Results) -> None:
+def test_kserve_predicts_by_protocol_v1(kserve: Results) -> None:
     predictions = kserve["v1_predict"]["predictions"]
     assert [prediction["label"] for prediction in predictions] == LABELS
     named = [dict(zip(LABELS, row, strict=True)) for row in PROBABILITIES]
@@ -246,27 +248,27 @@ def test_kserve_predicts_by_version_one(kserve: Results) -> None:
     assert "'dogs' is not found" in kserve.raised("v1_wrong_model")
 
 
-def test_kserve_finds_no_explainer(kserve: Results) -> None:
+def test_kserve_receives_404_from_the_explainer(kserve: Results) -> None:
     assert "404 Not Found" in kserve.raised("v1_explain")
 
 
 @pytest.mark.parametrize("sent", ["json", "binary"])
 @pytest.mark.parametrize("received", ["json", "binary"])
-def test_kserve_infers_by_version_two(kserve: Results, sent: str, received: str) -> None:
+def test_kserve_infers_by_protocol_v2(kserve: Results, sent: str, received: str) -> None:
     answer = kserve[f"v2_infer_{sent}_{received}"]
     holds(answer)
     assert (answer["id"], answer["model"]) == ("mine", "bodymass")
 
 
-def test_kserve_sends_texts(kserve: Results) -> None:
+def test_kserve_sends_strings(kserve: Results) -> None:
     assert kserve["v2_mixed"]["tensors"]["label"] == ["yes", "no"]
 
 
-def test_kserve_works_with_a_key(run_client: RunClient, keyed_server: RunningService) -> None:
-    heard = run_client("kserve_rest.py", keyed_server.address, TOKEN)
-    assert heard["v2_ready"] is heard["v1_model_ready"] is True
-    holds(heard["v2_infer_binary_binary"])
-    assert heard["v1_predict"]["predictions"]
+def test_kserve_sends_a_key(run_client: RunClient, keyed_server: RunningService) -> None:
+    results = run_client("kserve_rest.py", keyed_server.address, TOKEN)
+    assert results["v2_ready"] is results["v1_model_ready"] is True
+    holds(results["v2_infer_binary_binary"])
+    assert results["v1_predict"]["predictions"]
 
 
 @pytest.fixture(scope="session")
@@ -274,9 +276,9 @@ def published(run_client: RunClient, server: RunningService) -> Results:
     return run_client("open_inference_client.py", server.address)
 
 
-def test_the_published_client_reads_every_core_path(published: Results) -> None:
+def test_published_client_reads_every_core_path(published: Results) -> None:
     for question in ("live", "ready", "model_ready", "version_ready"):
-        assert published[question] is None  # it raises where the answer is no
+        assert published[question] is None  # the client raises for any other answer
     for question, shape in {
         "server": shapes.SERVER,
         "metadata": shapes.MODEL,
@@ -291,7 +293,7 @@ def test_the_published_client_reads_every_core_path(published: Results) -> None:
     assert [output["name"] for output in published["version_infer"]["outputs"]] == ["probabilities"]
 
 
-def test_the_published_client_knows_every_failure(published: Results) -> None:
+def test_published_client_recognizes_every_error(published: Results) -> None:
     assert published.raised("no_model_ready").startswith("NotFoundError: status_code: 404")
     assert published.raised("no_metadata").startswith("ApiError: status_code: 404")
     assert published.raised("wrong_infer").startswith("BadRequestError: status_code: 400")
@@ -302,23 +304,23 @@ def pydantic(run_client: RunClient, server: RunningService) -> Results:
     return run_client("pydantic_client.py", server.address)
 
 
-def test_pydantic_models_fit_the_metadata(pydantic: Results) -> None:
+def test_pydantic_models_match_the_metadata(pydantic: Results) -> None:
     assert pydantic["ready"] is True
     assert pydantic["no_model_ready"] is False
     for question in ("valid_features", "valid_version", "valid_tensor", "valid_mixed"):
-        assert pydantic[question] is None  # it raises what does not fit
+        assert pydantic[question] is None  # a mismatch raises
     assert "does not have an input named 'shoe_size'" in pydantic.raised("invalid")
 
 
-def test_pydantic_models_are_answered(pydantic: Results) -> None:
+def test_pydantic_models_receive_predictions(pydantic: Results) -> None:
     for question in ("by_feature", "by_version", "by_tensor"):
         assert pydantic[question] == {"label": LABELS, "probabilities": PROBABILITIES}
     assert "HTTP 404" in pydantic.raised("wrong_model")
 
 
-def test_a_client_without_headers_puts_its_key_into_the_address(
+def test_client_without_headers_sends_its_key_in_the_url(
     run_client: RunClient, keyed_server: RunningService
 ) -> None:
-    heard = run_client("pydantic_client.py", f"http://anybody:{TOKEN}@{host(keyed_server)}")
-    assert heard["valid_features"] is None
-    assert heard["by_feature"]["label"] == LABELS
+    results = run_client("pydantic_client.py", f"http://anybody:{TOKEN}@{host(keyed_server)}")
+    assert results["valid_features"] is None
+    assert results["by_feature"]["label"] == LABELS

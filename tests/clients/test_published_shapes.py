@@ -1,4 +1,4 @@
-"""Answers of a running server against the Open Inference Protocol's published shapes."""
+"""Responses of a running service against the published schemas of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -46,24 +46,24 @@ def holds(answer: httpx.Response, status: int, shape: dict) -> None:
 
 
 @pytest.mark.parametrize("path", READ)
-def test_what_is_read_has_the_published_shape(server: RunningService, path: str) -> None:
+def test_metadata_match_the_published_schema(server: RunningService, path: str) -> None:
     for ending in ("", "/"):
         holds(httpx.get(server.address + path + ending), 200, READ[path])
 
 
 @pytest.mark.parametrize("path", ABSENT)
-def test_what_is_not_there_is_404_in_the_published_shape(server: RunningService, path: str) -> None:
+def test_missing_resource_is_404_in_the_published_schema(server: RunningService, path: str) -> None:
     holds(httpx.get(server.address + path), 404, shapes.ERROR)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"ready": true}'])
-def test_the_index_has_the_published_shape(server: RunningService, content: bytes) -> None:
+def test_index_matches_the_published_schema(server: RunningService, content: bytes) -> None:
     holds(httpx.post(f"{server.address}/v2/repository/index", content=content), 200, shapes.INDEX)
 
 
 INPUT = {"name": "numbers", "shape": [1, 2], "datatype": "FP64", "data": [[172, 95]]}
 
-ASKED = [
+REQUESTS = [
     {"inputs": [INPUT]},
     {"id": "mine", "inputs": [INPUT], "outputs": [{"name": "label"}]},
     {
@@ -71,12 +71,12 @@ ASKED = [
         "outputs": [{"name": "probabilities", "parameters": {"classification": 2}}],
     },
     {"inputs": [INPUT], "parameters": {"content_type": "np", "headers": {}}},
-    {"inputs": [{**INPUT, "data": [[9999, 95]]}]},  # a warning comes with it
+    {"inputs": [{**INPUT, "data": [[9999, 95]]}]},  # the response has a warning
 ]
 
 
-@pytest.mark.parametrize("body", ASKED)
-def test_inferences_have_the_published_shape(server: RunningService, body: dict) -> None:
+@pytest.mark.parametrize("body", REQUESTS)
+def test_inferences_match_the_published_schema(server: RunningService, body: dict) -> None:
     for version in ("", "/versions/1"):
         url = f"{server.address}/v2/models/bodymass{version}/infer"
         holds(httpx.post(url, json=body), 200, shapes.INFERENCE)
@@ -85,6 +85,6 @@ def test_inferences_have_the_published_shape(server: RunningService, body: dict)
 @pytest.mark.parametrize(
     "body", [{}, {"inputs": []}, {"inputs": [{}]}, {"inputs": [{**INPUT, "shape": [2, 2]}]}, []]
 )
-def test_wrong_inferences_have_the_published_shape(server: RunningService, body: object) -> None:
+def test_errors_match_the_published_schema(server: RunningService, body: object) -> None:
     url = f"{server.address}/v2/models/bodymass/infer"
     holds(httpx.post(url, json=body), 400, shapes.ERROR)

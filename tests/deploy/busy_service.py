@@ -1,4 +1,4 @@
-"""A service whose metrics have all their series: answers, failures, and a refused model."""
+"""A service whose metrics have all their series: predictions, failures, and a rejected model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.running_service import RunningService
 
-ASKED = {
-    # One row within what training saw and one outside it, a wrong row, and what isn't there.
+REQUESTS = {
+    # One row within the training range and one outside, a wrong row, a missing model and route.
     "/predict": {"instances": [[172, 95], [1, 95]]},
     "/v1/models/animals:predict": {"instances": [["heavy"]]},
     "/v1/models/nobody:predict": {"instances": []},
@@ -21,11 +21,11 @@ ASKED = {
 }
 
 DEFAULT = ("--default-model", "bodymass")
-"""The flags that what is asked for here needs."""
+"""The flags that these requests need."""
 
 
 def sample_models(repository: Path, folder: Path) -> Path:
-    """A copy of the sample models, of which version 2 of bodymass is no model at all."""
+    """Copy the sample models, and publish a version 2 of bodymass that is not a model."""
     models = folder / "models"
     shutil.copytree(repository / "models", models)
     reject(models)
@@ -33,15 +33,15 @@ def sample_models(repository: Path, folder: Path) -> Path:
 
 
 def reject(models: Path, name: str = "bodymass", version: int = 2) -> None:
-    """Publish a version that is refused."""
+    """Publish a version that the service rejects."""
     folder = models / name / str(version)
     folder.mkdir()
-    (folder / "model.onnx").write_bytes(b"no model")
+    (folder / "model.onnx").write_bytes(b"not a model")
 
 
 def ask(server: RunningService) -> None:
-    """Ask everything once, whatever the answers are."""
-    for path, body in ASKED.items():
+    """Send every request once, and ignore the status."""
+    for path, body in REQUESTS.items():
         request = urllib.request.Request(server.address + path, json.dumps(body).encode())
         try:
             urllib.request.urlopen(request, timeout=10).close()
@@ -50,7 +50,7 @@ def ask(server: RunningService) -> None:
 
 
 def metrics(server: RunningService) -> str:
-    """What the service answers a scrape, once it refuses a model and has counted what was asked."""
+    """Return the metrics page, once a model was rejected and all requests are counted."""
     ask(server)
     deadline = time.monotonic() + 10
     while True:

@@ -1,4 +1,4 @@
-"""The composed set-up under a name and on ports of its own."""
+"""Compose projects for tests, each with its own name, ports and network."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ BODY = {"instances": [[172, 95]]}
 START_S = 90
 
 RANGE = 20
-"""Ports that two services choose theirs from."""
+"""Size of the port range from which Compose gives each replica a port."""
 
 
 class Project:
-    """What the Compose files in a folder describe, but for the names, ports and networks.
+    """A Compose project with its own name, ports and network.
 
     Args:
-        folder: a copy of the checkout, in which ``.env`` may be made.
+        folder: a copy of the checkout; ``make up`` may write ``.env`` there.
         files: Compose files in it.
-        variables: for them.
+        variables: environment variables for Compose.
 
-    As a context it ends with all that it stored.
+    Its context manager removes containers, networks and volumes.
     """
 
     def __init__(self, folder: Path, files: Sequence[str] = BASE, **variables: str) -> None:
@@ -50,7 +50,7 @@ class Project:
             k: v for k, v in os.environ.items() if not k.startswith(("PIGEONHOLE_", "COMPOSE"))
         }
         self.environment = clean | {
-            "COMPOSE_FILE": ":".join((*files, self._looked_at_often(name, files))),
+            "COMPOSE_FILE": ":".join((*files, self._checked_often(name, files))),
             "COMPOSE_PROJECT_NAME": name,
             "PORT": str(port),
             "NGINX_PORT": str(nginx),
@@ -71,8 +71,8 @@ class Project:
     def __exit__(self, *_exception: object) -> None:
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
 
-    def _looked_at_often(self, name: str, files: Sequence[str]) -> str:
-        """Write a Compose file by which health is known after a second, not after an interval."""
+    def _checked_often(self, name: str, files: Sequence[str]) -> str:
+        """Write a Compose file that shortens the interval of health checks to a second."""
         often = {"healthcheck": {"interval": "1s"}}
         services = ("service", "prometheus", *(["second"] * (REPLICAS in files)))
         overlay = self.folder / f"{name}.yml"
@@ -80,7 +80,7 @@ class Project:
         return overlay.name
 
     def run(self, *command: str, exit_code: int = 0, timeout: float = 240) -> str:
-        """Run a command in the folder, with the project's variables; what it wrote."""
+        """Run a command in the folder with the project's variables; return its output."""
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -95,17 +95,17 @@ class Project:
         return done.stdout
 
     def compose(self, *arguments: str) -> str:
-        """Run Compose; what it wrote."""
+        """Run Compose; return its output."""
         return self.run(*compose_command(), *arguments)
 
     def up(self, *services: str) -> None:
-        """Start services, or all, from images that are there, and wait until they are well."""
+        """Start services, or all, from existing images, and wait until they are healthy."""
         self.compose("up", "--detach", "--no-build", *services)
         self.environment["COMPOSE"] = " ".join(compose_command())
         self.run("deploy/compose/healthy")
 
     def container(self, service: str) -> dict[str, Any]:
-        """What Docker knows of a service's container."""
+        """Return the output of ``docker inspect`` for a service's container."""
         listed = ["docker", "ps", "--all", "--quiet", "--filter"]
         project = self.environment["COMPOSE_PROJECT_NAME"]
         (found,) = self.run(
@@ -116,13 +116,13 @@ class Project:
         return dict(known)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """What Prometheus's HTTP API answers."""
+        """Return the series of an instant query from Prometheus."""
         query = f"{self.prometheus}/api/v1/query"
         asked = httpx.get(query, params={"query": expression}, timeout=ANSWER_S, trust_env=False)
         return list(asked.json()["data"]["result"])
 
     def answers(self, model: str = "bodymass", **more: Any) -> bool:
-        """Whether the service predicts."""
+        """Return whether the service predicts with a model."""
         try:
             predict = f"{self.address}/v1/models/{model}:predict"
             asked = httpx.post(predict, json=BODY, timeout=ANSWER_S, trust_env=False, **more)
@@ -131,16 +131,16 @@ class Project:
         return asked.status_code == 200
 
 
-def until(true: Callable[[], Any], seconds: float = START_S) -> None:
-    """Ask again and again, or fail."""
+def until(condition: Callable[[], Any], seconds: float = START_S) -> None:
+    """Poll until the condition holds; fail if time is over."""
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
 
 def copied(checkout: Sequence[Path], repository: Path, folder: Path) -> Path:
-    """Copy what the images and the composed set-up are made of."""
+    """Copy the files that images and Compose need; return the folder."""
     for path in checkout:
         if (
             path.parts[0] in ("deploy", "models", "pigeonhole", "service", "trainer")
@@ -152,7 +152,7 @@ def copied(checkout: Sequence[Path], repository: Path, folder: Path) -> Path:
 
 
 def pinned_image(repository: Path, variable: str) -> str:
-    """The image that the Compose files take where a variable names no other."""
+    """Return the default of a variable for an image in the Compose files."""
     for file in (repository / "docker-compose.yml", *repository.glob("deploy/compose/*.yml")):
         if found := re.search(rf"\$\{{{variable}:-([^}}]+)\}}", file.read_text()):
             return found[1]
@@ -160,15 +160,15 @@ def pinned_image(repository: Path, variable: str) -> str:
 
 
 def has_image(image: str) -> bool:
-    """Whether the daemon has it."""
+    """Return whether the Docker daemon has an image."""
     inspect = ["docker", "image", "inspect", image]
     return subprocess.run(inspect, check=False, capture_output=True, timeout=30).returncode == 0
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports that nothing listens on, each with room for a range behind it.
+    """Return free ports, each the first of a range of `RANGE`.
 
-    They are below those that the system gives to connections, which might have them a moment later.
+    They are below the system's range for outgoing connections, which could take one meanwhile.
     """
     ports: list[int] = []
     for port in random.sample(range(20000, 32000, RANGE), 10 * number):

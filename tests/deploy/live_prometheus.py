@@ -1,4 +1,4 @@
-"""A real Prometheus with the project's configuration, which watches one service."""
+"""A real Prometheus with the project's configuration, which scrapes one service."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from tests.deploy.composed import free_ports
 WAIT_S = 90
 
 RANGE_S = 300
-"""The time that is looked back over: all that there is."""
+"""Seconds of history in a range query; no test runs longer."""
 
 STEP_S = 1
 
 
 class Prometheus:
-    """A Prometheus of its own, which waits a second wherever the configuration waits longer.
+    """A Prometheus process; every interval and delay of the configuration is shortened to a second.
 
     Args:
-        program: its executable.
-        shipped: the folder of its configuration, of which it gets a copy.
-        folder: for that copy, its data and its log.
-        target: where the service is that it is to scrape, as in ``http://127.0.0.1:8000``.
+        program: the executable.
+        shipped: the folder of the configuration; Prometheus reads a copy.
+        folder: the folder for the copy, the data and the log.
+        target: the URL of the service to scrape, for example ``http://127.0.0.1:8000``.
 
     Attributes:
-        configuration: the folder of the copy.
+        configuration: the folder of the copied configuration.
     """
 
     def __init__(self, program: str, shipped: Path, folder: Path, target: str) -> None:
@@ -61,8 +61,8 @@ class Prometheus:
                 [program, *flags], stdout=log, stderr=subprocess.STDOUT
             )
 
-    def asked(self, path: str, **parameters: Any) -> Any:
-        """What its HTTP API says; None while it does not answer. What it refuses is a failure."""
+    def data_of(self, path: str, **parameters: Any) -> Any:
+        """Return the data of an HTTP API call, or None while Prometheus is not ready; fail on an error."""
         try:
             if path.startswith("query"):
                 answer = self._client.post(path, data=parameters)
@@ -77,26 +77,28 @@ class Prometheus:
         return body["data"]
 
     def value(self, expression: str) -> float | None:
-        """The value of an expression's first series, or None where there is none."""
-        data = self.asked("query", query=expression)
+        """Return the value of an expression's first series, or None without series."""
+        data = self.data_of("query", query=expression)
         return float(data["result"][0]["value"][1]) if data and data["result"] else None
 
-    def course(self, expression: str) -> list[float]:
-        """Every value that an expression had."""
+    def history(self, expression: str) -> list[float]:
+        """Return every value of an expression within the history."""
         now = time.time()
         times = {"start": now - RANGE_S, "end": now, "step": STEP_S}
-        data = self.asked("query_range", query=expression, **times)
+        data = self.data_of("query_range", query=expression, **times)
         series = data["result"] if data else ()
         return [float(value) for each in series for _, value in each["values"]]
 
-    def until(self, true: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None) -> Any:
-        """Ask again and again until something is so; fail with the log if it never is.
+    def until(
+        self, condition: Callable[[], Any], meanwhile: Callable[[], None] = lambda: None
+    ) -> Any:
+        """Poll until a condition holds, and fail with the log if time is over.
 
         Returns:
-            What was so.
+            The condition's result.
         """
         deadline = time.monotonic() + WAIT_S
-        while not (found := true()):
+        while not (found := condition()):
             assert self._process.poll() is None, self._log.read_text("utf-8")
             assert time.monotonic() < deadline, self._log.read_text("utf-8")
             meanwhile()
@@ -104,7 +106,7 @@ class Prometheus:
         return found
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self._client.close()
         self._process.terminate()
         self._process.wait(timeout=WAIT_S)

@@ -1,4 +1,4 @@
-"""Clients that ask without a pause on connections that they keep, and count what becomes of it."""
+"""Clients that send requests without a pause on kept connections, and count the results."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ import uvloop
 BODY = b'{"instances": [[172, 95]]}'
 
 ANSWER_S = 30
-"""An answer that takes longer is a failure."""
+"""Seconds after which a missing response is a failure."""
 
 CONNECT_S = 3
-"""A host that has gone doesn't refuse: nothing is heard of it."""
+"""Seconds until a connection attempt fails: a host that is gone does not reject it."""
 
-AGAIN_S = 0.02
-"""After a connection was refused."""
+RETRY_S = 0.02
+"""Seconds between a rejected connection and the next attempt."""
 
 
 class Load:
-    """Some clients, each with a connection of its own, which it keeps until it is told to close it.
+    """Clients that each keep one connection until the service closes it.
 
     Args:
-        address: as in ``http://127.0.0.1:8000``.
-        clients: how many.
-        pause: seconds that each waits between an answer and its next question; one that is longer
-            than the service keeps silent connections makes it close them under the clients' hands.
-        through_proxy: whether something takes connections for the service that can only find out
-            afterwards that it isn't there, as Docker does for a published port on loopback. A new
-            connection that ends before the first byte of an answer is then one that was refused.
+        address: the service's URL, for example ``http://127.0.0.1:8000``.
+        clients: the number of clients.
+        pause: seconds between a response and the client's next request. If it exceeds the
+            service's keep-alive time, the service closes idle connections meanwhile.
+        through_proxy: whether a proxy accepts connections before it knows whether the service
+            runs, as Docker does for a published port on loopback. A new connection that ends
+            before the first byte then counts as rejected.
 
     Attributes:
-        answered: good answers.
-        refused: new connections that were not taken.
-        failures: everything else, by what it was.
-        slowest: seconds that the slowest answer took, refused connections before it not counted.
+        answered: number of correct responses.
+        refused: number of rejected connections.
+        failures: number of all other outcomes, by description.
+        slowest: seconds of the slowest response, without rejected connections before it.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Load:
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._clients, self._pause, self._through_proxy = clients, pause, through_proxy
         self._over = threading.Event()
-        self._thread = threading.Thread(target=lambda: uvloop.run(self._ask_all()))
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._run_clients()))
         self.answered = self.refused = 0
         self.failures: Counter[str] = Counter()
         self.slowest = 0.0
@@ -65,28 +65,28 @@ class Load:
         self._thread.join()
 
     def until_more(self, answers: int = 100) -> None:
-        """Wait for so many more answers."""
+        """Wait for so many more responses."""
         wanted = self.answered + answers
         self._until(lambda: self.answered >= wanted)
 
     def until_refused(self) -> None:
-        """Wait until as many connections were refused as there are clients."""
+        """Wait until as many connections were rejected as there are clients."""
         self._until(lambda: self.refused >= self._clients)
 
-    def _until(self, true: Callable[[], bool], seconds: float = 60) -> None:
+    def _until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
-        while not true():
+        while not condition():
             assert time.monotonic() < deadline, str(self)
             time.sleep(0.01)
 
     def __str__(self) -> str:
         failed = dict(self.failures) or "none failed"
-        return f"{self.answered} answered, {self.refused} refused, {failed}"
+        return f"{self.answered} answered, {self.refused} rejected, {failed}"
 
-    async def _ask_all(self) -> None:
-        await asyncio.gather(*(self._ask_again_and_again() for _ in range(self._clients)))
+    async def _run_clients(self) -> None:
+        await asyncio.gather(*(self._run_client() for _ in range(self._clients)))
 
-    async def _ask_again_and_again(self) -> None:
+    async def _run_client(self) -> None:
         while not self._over.is_set():
             try:
                 reader, writer = await asyncio.wait_for(
@@ -94,7 +94,7 @@ class Load:
                 )
             except OSError:
                 self.refused += 1
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_S)
                 continue
             try:
                 await self._use(reader, writer)
@@ -102,7 +102,7 @@ class Load:
                 writer.close()
 
     async def _use(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Ask on one connection until it ends."""
+        """Send requests on one connection until it ends."""
         request = (
             b"POST /v1/models/bodymass:predict HTTP/1.1\r\nhost: %b\r\ncontent-length: %d\r\n\r\n%b"
             % (self._host.encode(), len(BODY), BODY)
@@ -114,12 +114,12 @@ class Load:
                 writer.write(request)
                 stays, failure = await asyncio.wait_for(_read_answer(reader), ANSWER_S)
             except TimeoutError:
-                stays, failure = False, "no answer in time"
+                stays, failure = False, "no response in time"
             except (OSError, asyncio.IncompleteReadError) as error:
                 got = getattr(error, "partial", b"")
                 if is_new and self._through_proxy and not got:
                     self.refused += 1
-                    await asyncio.sleep(AGAIN_S)
+                    await asyncio.sleep(RETRY_S)
                     return
                 where = "new" if is_new else "kept"
                 stays, failure = False, f"{type(error).__name__} on a {where} connection, {got!r}"
@@ -136,14 +136,14 @@ class Load:
 
 
 async def _read_answer(reader: asyncio.StreamReader) -> tuple[bool, str]:
-    """Read one answer.
+    """Read one response.
 
     Returns:
-        Whether the connection stays, and what is wrong with the answer, or nothing.
+        Whether the connection stays open, and the response's problem or an empty text.
 
     Raises:
         OSError: the connection was reset.
-        asyncio.IncompleteReadError: it ended before the answer did.
+        asyncio.IncompleteReadError: the connection ended before the response.
     """
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])

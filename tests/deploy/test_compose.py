@@ -1,4 +1,4 @@
-"""The composed set-up as ``make up`` starts it: predictions, metrics, training, and what it bears."""
+"""The Compose project as ``make up`` starts it: predictions, metrics, training and restarts."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.deploy.composed import (
     pinned_image,
     until,
 )
+from tests.programs import skip_or_fail
 
 slow = pytest.mark.slow
 
@@ -35,7 +36,7 @@ OVERLAYS = (
 
 @pytest.fixture(scope="session")
 def monitoring(docker, repository) -> dict[str, bool]:
-    """Which of the images for monitoring are there, or could be had."""
+    """Whether the image of Prometheus, and of Grafana, is on this machine."""
     return {
         name: has_image(pinned_image(repository, f"{name.upper()}_IMAGE"))
         for name in ("prometheus", "grafana")
@@ -49,7 +50,7 @@ def folder(checkout, repository, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def project(docker, compose, monitoring, trainer_image, folder) -> Iterator[Project]:
-    """What ``make up`` started, with Prometheus beside it."""
+    """The project that ``make up`` started, with Prometheus if its image is there."""
     built = f"pigeonhole-service:test-{uuid.uuid4().hex[:12]}"
     variables = {
         "SERVICE_IMAGE": built,
@@ -59,7 +60,7 @@ def project(docker, compose, monitoring, trainer_image, folder) -> Iterator[Proj
     }
     try:
         with Project(folder, **variables) as project:
-            project.said = project.run("make", "up")
+            project.printed = project.run("make", "up")
             yield project
     finally:
         if has_image(built):
@@ -67,35 +68,36 @@ def project(docker, compose, monitoring, trainer_image, folder) -> Iterator[Proj
 
 
 @slow
-def test_make_up_says_where_everything_is_and_what_it_says_to_try_works(project) -> None:
-    assert f"service     {project.address}\n" in project.said
-    (curl,) = re.findall(r"^  (curl .*)$", project.said, re.MULTILINE)
+def test_make_up_prints_addresses_and_a_working_example(project, program) -> None:
+    program("curl", "curl")
+    assert f"service     {project.address}\n" in project.printed
+    (curl,) = re.findall(r"^  (curl .*)$", project.printed, re.MULTILINE)
     assert '"label":"overweight"' in project.run("sh", "-c", curl.replace("curl ", "curl -s ", 1))
 
 
 @slow
-def test_make_up_makes_settings_with_a_password_that_nobody_else_reads(project) -> None:
-    made = project.folder / ".env"
-    assert made.stat().st_mode & 0o777 == 0o600
-    password = re.findall(r"^GRAFANA_PASSWORD=([0-9a-f]{32})$", made.read_text(), re.MULTILINE)
+def test_make_up_writes_settings_with_a_private_password(project) -> None:
+    settings = project.folder / ".env"
+    assert settings.stat().st_mode & 0o777 == 0o600
+    password = re.findall(r"^GRAFANA_PASSWORD=([0-9a-f]{32})$", settings.read_text(), re.MULTILINE)
     assert len(set(password[0])) > 4
 
 
 @slow
-def test_make_up_goes_on_without_dashboards_that_cannot_be_had(project, monitoring) -> None:
+def test_make_up_continues_without_grafanas_image(project, monitoring) -> None:
     if monitoring["grafana"] or not monitoring["prometheus"]:
-        pytest.skip("Grafana's image is there")
-    assert "Continuing without Grafana" in project.said
-    assert f"Prometheus  {project.prometheus}\n" in project.said
+        pytest.skip("this machine has Grafana's image, or lacks that of Prometheus")
+    assert "Continuing without Grafana" in project.printed
+    assert f"Prometheus  {project.prometheus}\n" in project.printed
 
 
 @slow
-def test_prometheus_has_the_metrics_and_its_rules_work(project, monitoring, repository) -> None:
+def test_prometheus_scrapes_every_target_and_evaluates_its_rules(
+    project, monitoring, repository
+) -> None:
     if not monitoring["prometheus"]:
-        missing = f"there is no {pinned_image(repository, 'PROMETHEUS_IMAGE')}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(f"{missing}: pull it, or run tests/deploy/stand_ins/build")
+        image = pinned_image(repository, "PROMETHEUS_IMAGE")
+        skip_or_fail(f"the image {image} is missing: pull it, or run tests/deploy/stand_ins/build")
     assert project.answers()
     asked = 'pigeonhole_requests_total{job="pigeonhole", model="bodymass", code="200"}'
     until(lambda: project.query(asked))
@@ -107,7 +109,7 @@ def test_prometheus_has_the_metrics_and_its_rules_work(project, monitoring, repo
         assert len(rules) > 10
         assert [rule for rule in rules if rule.get("lastError")] == []
 
-        def are_up() -> bool:  # one that was not scraped yet is "unknown"
+        def are_up() -> bool:  # a target that was not scraped yet is "unknown"
             targets = client.get("/api/v1/targets").json()["data"]["activeTargets"]
             return {target["health"] for target in targets} == {"up"}
 
@@ -115,7 +117,7 @@ def test_prometheus_has_the_metrics_and_its_rules_work(project, monitoring, repo
 
 
 @slow
-def test_every_container_is_hardened_and_bounded(project, monitoring) -> None:
+def test_every_container_is_hardened_and_limited(project, monitoring) -> None:
     for name in ("service", *(("prometheus",) if monitoring["prometheus"] else ())):
         known = project.container(name)
         host = known["HostConfig"]
@@ -135,7 +137,7 @@ def test_every_container_is_hardened_and_bounded(project, monitoring) -> None:
 
 
 @slow
-def test_a_fit_is_served_without_a_restart(project) -> None:
+def test_fitted_model_is_served_without_a_restart(project) -> None:
     before = project.container("service")["State"]["StartedAt"]
     tables = project.folder / "tables"
     tables.mkdir(exist_ok=True)
@@ -152,7 +154,7 @@ def test_a_fit_is_served_without_a_restart(project) -> None:
 
 
 @slow
-def test_a_service_that_was_killed_comes_back(project) -> None:
+def test_killed_service_restarts(project) -> None:
     before = project.container("service")
     os.kill(before["State"]["Pid"], signal.SIGKILL)
     until(lambda: project.container("service")["RestartCount"] == before["RestartCount"] + 1)
@@ -160,7 +162,7 @@ def test_a_service_that_was_killed_comes_back(project) -> None:
 
 
 @slow
-def test_make_down_keeps_what_was_stored_and_make_up_goes_on_with_it(project) -> None:
+def test_make_down_keeps_volumes_for_the_next_make_up(project) -> None:
     project.run("make", "down")
     name = project.environment["COMPOSE_PROJECT_NAME"]
     label = f"label=com.docker.compose.project={name}"
@@ -172,7 +174,7 @@ def test_make_down_keeps_what_was_stored_and_make_up_goes_on_with_it(project) ->
 
 
 @slow
-def test_with_keys_strangers_get_nothing_and_prometheus_its_metrics(
+def test_with_keys_anonymous_clients_are_rejected_and_prometheus_scrapes(
     compose, monitoring, service_image, checkout, repository, tmp_path
 ) -> None:
     folder = copied(checkout, repository, tmp_path)
@@ -193,7 +195,7 @@ def test_with_keys_strangers_get_nothing_and_prometheus_its_metrics(
 
 
 @pytest.mark.parametrize("files", OVERLAYS, ids=["alone", "keys", "replicas"])
-def test_compose_understands_every_set_up_and_complains_of_nothing(compose, files, folder) -> None:
+def test_compose_reads_every_combination_of_files_without_a_warning(compose, files, folder) -> None:
     project = Project(folder, files, COMPOSE_PROFILES="monitoring,train")
     done = subprocess.run(
         [*compose, "config"],
@@ -209,7 +211,7 @@ def test_compose_understands_every_set_up_and_complains_of_nothing(compose, file
         assert re.search(rf"^  {service}:$", done.stdout, re.MULTILINE)
 
 
-def test_every_setting_of_the_example_is_one_that_the_files_read(repository) -> None:
+def test_compose_files_read_every_setting_of_the_example(repository) -> None:
     files = [repository / "docker-compose.yml", *(repository / "deploy/compose").glob("*.yml")]
     text = "".join(file.read_text() for file in files)
     read = set(re.findall(r"\$\{([A-Z_]+)", text)) | set(

@@ -1,4 +1,4 @@
-"""Every query of the dashboards, asked of a real Prometheus that scrapes a real service."""
+"""Every query of the dashboards, run by a real Prometheus that scrapes a real service."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ ALERTS: Known = {
 
 
 class Ask(NamedTuple):
-    """One query of a dashboard, as it stands there."""
+    """A query of a dashboard, with its variables."""
 
     dashboard: str
     panel: str
     expression: str
     labels: frozenset[str] | None = None
-    """Those that a table's rows are told apart by."""
+    """Labels that distinguish the rows of a table."""
 
 
 def asked() -> list[Ask]:
-    """Every query of every panel and of every mark."""
+    """Return every query of every panel and annotation."""
     found: list[Ask] = []
     for path in sorted((GRAFANA / "dashboards").glob("*.json")):
         dashboard = json.loads(path.read_text("utf-8"))
@@ -53,7 +53,7 @@ def asked() -> list[Ask]:
 
 
 def row_labels(panel: dict[str, Any]) -> frozenset[str]:
-    """The labels that become columns of a table."""
+    """Return the labels that become columns of a table."""
     (names,) = (t["options"]["renameByName"] for t in panel["transformations"][1:])
     return frozenset(name for name in names if not name.startswith("Value #"))
 
@@ -62,7 +62,7 @@ ASKED = asked()
 
 
 class Traffic:
-    """Questions of every kind, until it is told to stop."""
+    """Send requests of every kind until the event is set."""
 
     def __init__(self, server: RunningService) -> None:
         self._server, self._over = server, threading.Event()
@@ -120,15 +120,15 @@ def prometheus(
 
 @pytest.fixture(scope="module")
 def known(server: RunningService, repository: Path) -> Known:
-    """What the service exposes, and what the rules record."""
+    """The metrics that the service exposes and that the rules record."""
     rules = repository / "deploy" / "prometheus" / "rules"
     return with_recorded(exposed(busy_service.metrics(server)), rules) | ALERTS
 
 
 @pytest.fixture(scope="module")
 def chosen(prometheus: Prometheus) -> dict[str, dict[str, str]]:
-    """What each variable of each dashboard stands for when everything is chosen."""
-    prometheus.until(lambda: prometheus.course('pigeonhole_requests_total{model="heavy"}'))
+    """The value of each dashboard variable when All is selected."""
+    prometheus.until(lambda: prometheus.history('pigeonhole_requests_total{model="heavy"}'))
     return {path.stem: choices(prometheus, path) for path in GRAFANA.glob("dashboards/*.json")}
 
 
@@ -138,7 +138,7 @@ def choices(prometheus: Prometheus, path: Path) -> dict[str, str]:
         if variable["type"] == "query":
             query = filled(variable["query"]["query"], found)
             series, label = re.fullmatch(r"label_values\((.+), (\w+)\)", query).groups()
-            values = prometheus.asked(f"label/{label}/values", **{"match[]": series})
+            values = prometheus.data_of(f"label/{label}/values", **{"match[]": series})
             assert values, query
             escaped = "|".join(re.escape(value).replace("\\", "\\\\") for value in values)
             found[variable["name"]] = variable.get("allValue") or f"({escaped})"
@@ -146,7 +146,7 @@ def choices(prometheus: Prometheus, path: Path) -> dict[str, str]:
 
 
 def filled(expression: str, variables: dict[str, str]) -> str:
-    """A query as Grafana sends it."""
+    """Return a query with its variables replaced, as Grafana sends it."""
     built_in = {"__rate_interval": f"{4 * STEP_S}s", "__range": f"{RANGE_S}s"}
     for name, value in (built_in | variables).items():
         expression = expression.replace(f"${name}", value)
@@ -155,7 +155,7 @@ def filled(expression: str, variables: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("ask", ASKED, ids=lambda ask: f"{ask.dashboard}: {ask.panel}")
-def test_a_query_names_what_there_is(ask: Ask, known: Known) -> None:
+def test_query_uses_existing_metrics_and_labels(ask: Ask, known: Known) -> None:
     everything = dict.fromkeys(("job", "instance", "model", "version", "route"), ".+")
     labels = labels_of(filled(ask.expression, everything), known)
     if ask.labels is not None:
@@ -163,8 +163,8 @@ def test_a_query_names_what_there_is(ask: Ask, known: Known) -> None:
 
 
 @pytest.mark.parametrize("ask", ASKED, ids=lambda ask: f"{ask.dashboard}: {ask.panel}")
-def test_a_query_has_an_answer(ask: Ask, prometheus: Prometheus, chosen) -> None:
+def test_query_returns_data(ask: Ask, prometheus: Prometheus, chosen) -> None:
     values = prometheus.until(
-        lambda: prometheus.course(filled(ask.expression, chosen[ask.dashboard]))
+        lambda: prometheus.history(filled(ask.expression, chosen[ask.dashboard]))
     )
     assert all(map(math.isfinite, values))

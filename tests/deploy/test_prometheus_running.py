@@ -1,4 +1,4 @@
-"""deploy/prometheus against a service that runs: what its rules name, and a real Prometheus."""
+"""A real Prometheus with deploy/prometheus scrapes a running service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def watch(program, repository: Path, tmp_path: Path) -> Iterator[Callable[..., Prometheus]]:
-    """Starts Prometheus on a service, and ends it with the test."""
+    """Starts Prometheus for a service, and stops it after the test."""
     executable = program("prometheus", "prometheus")
     started: list[Prometheus] = []
 
@@ -39,7 +39,7 @@ def watch(program, repository: Path, tmp_path: Path) -> Iterator[Callable[..., P
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., RunningService]]:
-    """Starts the service on a model folder, and ends it with the test."""
+    """Starts the service on a model folder, and stops it after the test."""
     started: list[RunningService] = []
 
     def running(models: Path, *flags: str) -> RunningService:
@@ -53,20 +53,20 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunningService]]:
         server.stop()
 
 
-def test_all_that_rules_name_is_exposed_or_recorded(
+def test_service_exposes_every_metric_of_the_rules(
     start, repository: Path, tmp_path: Path
 ) -> None:
     folder = repository / "deploy" / "prometheus" / "rules"
     known = exposed(metrics(start(sample_models(repository, tmp_path))))
     known = with_recorded(known, folder)
     for rule in rules(folder):
-        # What Prometheus adds is only named where alerts say so.
+        # Prometheus adds metrics of its own; only alerts use them.
         labels = labels_of(rule["expr"], known)
         named = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule.get("annotations", {}))))
         assert named <= labels, rule["alert"]
 
 
-def test_a_real_prometheus_scrapes_records_and_alerts(
+def test_prometheus_scrapes_records_and_alerts(
     start, watch, repository: Path, tmp_path: Path
 ) -> None:
     models = sample_models(repository, tmp_path)
@@ -75,7 +75,7 @@ def test_a_real_prometheus_scrapes_records_and_alerts(
     prometheus = watch(server)
     prometheus.until(lambda: prometheus.value('up{job="pigeonhole"}') == 1)
 
-    # Counters that are there from the first scrape on must grow before there are rates.
+    # A rate needs a counter that grows after its first scrape.
     missing = {
         rule["record"] for rule in rules(prometheus.configuration / "rules") if "record" in rule
     }
@@ -86,18 +86,18 @@ def test_a_real_prometheus_scrapes_records_and_alerts(
 
     prometheus.until(all_recorded, meanwhile=lambda: ask(server))
     assert prometheus.value('job_model:pigeonhole_errors:ratio_rate5m{model="bodymass"}') == 0
-    # A busy machine may make one late.
+    # On a busy machine a scrape may be late.
     assert prometheus.value('job_model:pigeonhole_slow:ratio_rate5m{model="bodymass"}') < 0.1
 
-    groups = prometheus.asked("rules")["groups"]
+    groups = prometheus.data_of("rules")["groups"]
     for rule in (rule for group in groups for rule in group["rules"]):
         assert rule["health"] == "ok", rule
-    assert prometheus.asked("alerts")["alerts"] == []
+    assert prometheus.data_of("alerts")["alerts"] == []
 
     reject(models)
 
     def firing() -> list[dict[str, str]]:
-        alerts = prometheus.asked("alerts")["alerts"]
+        alerts = prometheus.data_of("alerts")["alerts"]
         return [alert["labels"] for alert in alerts if alert["state"] == "firing"]
 
     prometheus.until(firing)
@@ -112,7 +112,7 @@ def test_a_real_prometheus_scrapes_records_and_alerts(
     }
 
 
-def test_a_key_is_shown_and_a_new_one_needs_no_restart(
+def test_prometheus_sends_its_key_and_reads_a_new_one_without_a_restart(
     start, watch, repository: Path, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys.toml"
@@ -127,7 +127,7 @@ def test_a_key_is_shown_and_a_new_one_needs_no_restart(
     prometheus = watch(start(repository / "models", "--keys", str(keys)))
 
     def target() -> dict[str, Any]:
-        targets = (prometheus.asked("targets") or {}).get("activeTargets", ())
+        targets = (prometheus.data_of("targets") or {}).get("activeTargets", ())
         return next((t for t in targets if t["labels"]["job"] == "pigeonhole"), {"health": None})
 
     prometheus.until(lambda: target()["health"] == "down")

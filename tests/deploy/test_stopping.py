@@ -1,4 +1,4 @@
-"""A container that is stopped, or whose worker dies, while clients ask it as fast as they can."""
+"""A container stops, or loses a worker, while clients send requests without a pause."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def service(run_container, service_image):
 
 
 def direct_address(container) -> str:
-    """Where it is reached without anything in between, as a pod is."""
+    """Return the URL without Docker's proxy, as clients reach a pod."""
     return f"http://{container.inspect()['NetworkSettings']['IPAddress']}:8000"
 
 
-@pytest.mark.parametrize("pause", [0, 1.0], ids=["ceaseless", "now and then"])
-def test_a_stop_under_load_refuses_newcomers_and_fails_nobody(service, pause) -> None:
+@pytest.mark.parametrize("pause", [0, 1.0], ids=["without a pause", "every second"])
+def test_stop_under_load_rejects_new_connections_and_fails_no_request(service, pause) -> None:
     with Load(direct_address(service), pause=pause) as load:
         assert service.stop(STOP_S) == 0
         load.until_refused()
@@ -49,7 +49,7 @@ def test_a_stop_under_load_refuses_newcomers_and_fails_nobody(service, pause) ->
     assert load.answered >= 100
 
 
-def test_a_stop_under_load_fails_nobody_who_comes_through_a_published_port(service) -> None:
+def test_stop_under_load_fails_no_request_through_a_published_port(service) -> None:
     with Load(service.address(), through_proxy=True) as load:
         assert service.stop(STOP_S) == 0
         load.until_refused()
@@ -57,8 +57,8 @@ def test_a_stop_under_load_fails_nobody_who_comes_through_a_published_port(servi
     assert load.answered >= 100
 
 
-def test_a_client_that_reads_slowly_gets_its_whole_answer_before_the_network_goes(service) -> None:
-    """What the system has taken from the service is lost if the container ends before it is sent."""
+def test_slow_reader_gets_its_whole_response_before_the_container_ends(service) -> None:
+    """Bytes in the kernel's send buffer are lost if the container ends before it has sent them."""
     body = json.dumps({"instances": [[172, 95]] * 2000}).encode()
     host = service.inspect()["NetworkSettings"]["IPAddress"]
     with socket.socket() as client:
@@ -74,7 +74,7 @@ def test_a_client_that_reads_slowly_gets_its_whole_answer_before_the_network_goe
             head, _, rest = answer.lower().partition(b"\r\n\r\n")
             missing = int(head.partition(b"content-length:")[2].split()[0]) - len(rest)
             while missing:
-                time.sleep(0.06)  # some seconds for all of it
+                time.sleep(0.06)  # several seconds for the whole response
                 piece = client.recv(4096)
                 assert piece, f"{missing} bytes are missing"
                 missing -= len(piece)
@@ -87,16 +87,16 @@ def children(pid: int) -> list[int]:
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_a_worker_that_is_killed_under_load_takes_only_its_own_connections(service) -> None:
+def test_killed_worker_loses_only_its_own_connections(service) -> None:
     parent = service.inspect()["State"]["Pid"]
     workers = children(parent)
     clients = 64
     with Load(direct_address(service), clients) as load:
-        load.until_more(5000)  # they are dealt out evenly by now
+        load.until_more(5000)  # by now each worker has its share of connections
         os.kill(workers[0], signal.SIGKILL)
         until(lambda: len(children(parent)) == WORKERS and workers[0] not in children(parent))
         load.until_more(2000)
     share = clients / WORKERS
-    # Those of its connections that were not waiting for an answer just then have lost none.
+    # A connection without a request in flight loses no response.
     assert load.failures.total() <= 1.25 * share, load
     assert load.refused == 0

@@ -1,4 +1,4 @@
-"""The trainer's image: it fits a table that is mounted, and the service takes up what it published."""
+"""The trainer's image fits a mounted table, and the service loads the published model."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ FIT = ("fit", "/data/table.csv", "--target", "bodymass", "--name", "people")
 
 @pytest.fixture
 def volume(docker: Docker, label: str) -> str:
-    """A volume of the test's own."""
+    """A new volume."""
     return docker("volume", "create", "--label", label)
 
 
 @pytest.fixture
 def tables(docker: Docker, trainer_image: str, tmp_path) -> tuple[str, ...]:
-    """A mounted folder with a table that the image itself has drawn."""
-    drawn = docker("run", "--rm", *HARDENED, trainer_image, "sample", "bodymass", "--rows", "600")
-    (tmp_path / "table.csv").write_text(drawn + "\n")
+    """Flags that mount a folder with a sample table."""
+    sample = docker("run", "--rm", *HARDENED, trainer_image, "sample", "bodymass", "--rows", "600")
+    (tmp_path / "table.csv").write_text(sample + "\n")
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     return ("--volume", f"{tmp_path}:/data:ro")
 
 
-def test_it_says_what_it_can_do(docker: Docker, trainer_image: str):
-    said = docker("run", "--rm", *HARDENED, trainer_image)
+def test_image_prints_its_commands(docker: Docker, trainer_image: str):
+    printed = docker("run", "--rm", *HARDENED, trainer_image)
     for command in ("fit", "evaluate", "inspect", "sample"):
-        assert f"\n  {command} " in said
+        assert f"\n  {command} " in printed
 
 
-def test_what_it_publishes_is_served_without_a_restart(
+def test_published_model_is_served_without_a_restart(
     docker: Docker,
     trainer_image: str,
     service_image: str,
@@ -64,16 +64,16 @@ def test_what_it_publishes_is_served_without_a_restart(
     service.until(lambda: answer().json()["version"] == "2")
 
 
-def test_a_table_that_is_refused_has_its_exit_code(
+def test_unknown_target_exits_with_code_2(
     docker: Docker, trainer_image: str, tables: tuple[str, ...], volume: str
 ):
     wrong = ("fit", "/data/table.csv", "--target", "bodymas", "--name", "people")
     flags = (*HARDENED, *tables, "--volume", f"{volume}:/models")
-    said = docker("run", "--rm", *flags, trainer_image, *wrong, exit_code=2)
-    assert "column 'bodymas'" in said
+    printed = docker("run", "--rm", *flags, trainer_image, *wrong, exit_code=2)
+    assert "column 'bodymas'" in printed
 
 
-def test_a_stop_ends_it_with_nothing_published(
+def test_stopped_fit_publishes_nothing(
     docker: Docker,
     trainer_image: str,
     run_container: Callable[..., Container],
@@ -92,7 +92,7 @@ def test_a_stop_ends_it_with_nothing_published(
     assert docker(*find, "/models", "-type", "f") == ""
 
 
-def test_it_holds_no_service_and_no_installer(docker: Docker, trainer_image: str):
+def test_image_holds_neither_service_nor_installers(docker: Docker, trainer_image: str):
     run = ("run", "--rm", "--entrypoint", "python", trainer_image, "-c")
     absent = ("pigeonhole.service", "flask", "gunicorn", "pip", "setuptools", "wheel", "ensurepip")
     find = f"import importlib.util as i; print([m for m in {absent} if i.find_spec(m)])"

@@ -1,8 +1,8 @@
-"""Every command and output in the documents: run in order in a copy of the checkout, and compared.
+"""Run every command of the documents in a copy of the checkout, and compare its output.
 
-A block fenced as ``console`` holds commands after ``$ `` and, below each, what it prints. Three dots
-stand for what changes from run to run: within a line for any text, on a line of their own for any
-lines. A server that a document starts runs until the end of that document.
+A block fenced as ``console`` holds commands after ``$ `` and their output below. Three dots match any
+text within a line, and any lines on a line of their own. A service that a document starts runs until
+the end of that document.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DOCUMENTS = ("README.md", "docs/http.md", "docs/training.md", "docs/operations.m
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 PORT = "8000"
-"""The port in the documents; the tests take a free one instead."""
+"""The port in the documents; the tests replace it by a free one."""
 
 SERVERS = re.compile(r"^(make serve|pigeonhole serve)\b")
 
@@ -37,14 +37,14 @@ COMMAND_S = 240
 
 @dataclass
 class Step:
-    """A command and the lines that the document shows below it."""
+    """A command and its output in the document."""
 
     command: str
     expected: list[str] = field(default_factory=list)
 
 
 def steps(document: str) -> list[Step]:
-    """The commands of a document in order; a backslash continues one on the next line."""
+    """Return the commands of a document; a backslash continues a command on the next line."""
     found: list[Step] = []
     continued = False
     for language, block in BLOCK.findall(document):
@@ -63,7 +63,7 @@ def steps(document: str) -> list[Step]:
 
 
 def pattern(expected: list[str]) -> re.Pattern[str]:
-    """What the output must match."""
+    """Return the pattern of an expected output."""
     parts = []
     for line in expected:
         if line.strip() == "...":
@@ -87,7 +87,7 @@ class Reader:
         self.environment = clean | {"PATH": f"{venv}:{os.environ['PATH']}", "COLUMNS": "100"}
 
     def follow(self, step: Step) -> None:
-        """Run a step and compare."""
+        """Run a step and compare its output."""
         command = step.command.replace(PORT, self.port)
         if SERVERS.match(command):
             self.serve(command)
@@ -111,7 +111,7 @@ class Reader:
         )
 
     def serve(self, command: str) -> None:
-        """Start a server in the place of an earlier one, and wait until it is ready."""
+        """Start a service instead of the earlier one, and wait until it is ready."""
         self.stop()
         if command.startswith("make serve"):
             command += f" PORT={self.port}"
@@ -135,7 +135,7 @@ class Reader:
         pytest.fail(f"{command} was not ready within 60 s")
 
     def stop(self) -> None:
-        """End the server that was started."""
+        """Stop the service."""
         if self.server is not None:
             os.killpg(self.server.pid, signal.SIGTERM)
             self.server.wait(timeout=60)
@@ -149,7 +149,7 @@ def reader(tmp_path: Path, repository: Path, checkout: list[Path], program) -> I
     for name in checkout:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(repository / name, copy / name, follow_symlinks=False)
-    # Set-up was tested by whoever runs this: its virtual environment is lent to the copy.
+    # The copy uses this virtual environment: set-up is not under test.
     (copy / ".venv").symlink_to(sys.prefix)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -161,10 +161,10 @@ def reader(tmp_path: Path, repository: Path, checkout: list[Path], program) -> I
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_a_document_shows_what_its_commands_print(
+def test_document_shows_the_output_of_its_commands(
     reader: Reader, repository: Path, document: str
 ) -> None:
     found = steps((repository / document).read_text("utf-8"))
-    assert found, f"{document} shows no command"
+    assert found, f"{document} has no commands"
     for step in found:
         reader.follow(step)

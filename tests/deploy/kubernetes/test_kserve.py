@@ -1,4 +1,4 @@
-"""The service, started as the ServingRuntime says, is to KServe's own client what KServe's servers are."""
+"""The service as KServe's ServingRuntime starts it, and KServe's own client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.running_service import RunningService
 NAME, MODELS = "{{.Name}}", "/mnt/models"
 
 GRACE_S = 30
-"""What a pod has to stop where its InferenceService doesn't say otherwise: Kubernetes's default."""
+"""Seconds that a pod has to stop: the default of Kubernetes."""
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +44,20 @@ def example(repository: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def settings(container: dict[str, Any]) -> Settings:
-    """What the service makes of the container's arguments, for a model called bodymass."""
+    """The service's settings from the container's arguments, for the model bodymass."""
     command, *arguments = (each.replace(NAME, "bodymass") for each in container["args"])
     assert command == "serve"
     return Settings.read({}, main.commands[command].make_context(command, arguments).params)
 
 
-def test_the_one_model_is_where_kserve_puts_it_under_the_name_that_it_gives(
+def test_service_finds_kserves_model_folder_and_model_name(
     settings: Settings, container: dict[str, Any]
 ) -> None:
     assert (settings.models, settings.model_name) == (Path(MODELS), "bodymass")
     assert container["name"] == "kserve-container"
 
 
-def test_the_port_is_the_same_everywhere(
+def test_port_is_the_same_in_settings_probes_and_annotations(
     settings: Settings, runtime: Object, container: dict[str, Any]
 ) -> None:
     (port,) = container["ports"]
@@ -70,31 +70,31 @@ def test_the_port_is_the_same_everywhere(
         assert container[probe]["httpGet"]["port"] == settings.port
 
 
-def test_liveness_waits_until_the_models_were_waited_for(
+def test_liveness_probe_starts_after_the_wait_for_models(
     settings: Settings, container: dict[str, Any]
 ) -> None:
     assert container["livenessProbe"]["initialDelaySeconds"] > settings.load_wait_seconds
 
 
-def test_it_stops_in_the_time_that_a_pod_has(settings: Settings) -> None:
+def test_service_stops_within_the_grace_period(settings: Settings) -> None:
     assert settings.drain_seconds >= 5
     assert settings.drain_seconds + settings.graceful_seconds + 5 <= GRACE_S
 
 
-def test_the_container_is_restricted_and_pinned(runtime: Object, container: dict[str, Any]) -> None:
+def test_container_is_restricted_and_pinned(runtime: Object, container: dict[str, Any]) -> None:
     assert list(violations(runtime["spec"])) == []
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["image"] == f"pigeonhole-service:{__version__}"
     assert set(container["resources"]) == {"requests", "limits"}
 
 
-def test_it_speaks_both_protocols_and_is_never_chosen_by_itself(runtime: Object) -> None:
+def test_runtime_offers_both_protocols_and_is_not_selected_automatically(runtime: Object) -> None:
     assert runtime["spec"]["protocolVersions"] == ["v1", "v2"]
     for each in runtime["spec"]["supportedModelFormats"]:
         assert each["autoSelect"] is False
 
 
-def test_the_example_names_the_runtime_and_a_format_that_it_serves(
+def test_example_names_the_runtime_and_a_supported_format(
     example: Object, runtime: Object
 ) -> None:
     model = example["spec"]["predictor"]["model"]
@@ -106,7 +106,7 @@ def test_the_example_names_the_runtime_and_a_format_that_it_serves(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", ["model.onnx", "anything.onnx", "3/model.onnx"])
-def test_kserve_asks_the_service_that_the_runtime_starts(
+def test_kserve_client_calls_the_service_that_the_runtime_starts(
     container: dict[str, Any],
     serve: Callable[..., RunningService],
     run_client: RunClient,
@@ -122,15 +122,15 @@ def test_kserve_asks_the_service_that_the_runtime_starts(
     for known, own in replaced.items():
         assert any(known in flag for flag in flags)
         flags = [flag.replace(known, own) for flag in flags]
-    # No node has to hear of its end here.
+    # No load balancer has to notice the stop here.
     server = serve(tmp_path / "models", *flags, "--drain-seconds=0")
-    heard = run_client("kserve_rest.py", server.address)
+    results = run_client("kserve_rest.py", server.address)
     for question in ("v1_live", "v1_model_ready", "v2_live", "v2_ready", "v2_model_ready"):
-        assert heard[question] is True
-    assert heard["v2_no_model_ready"] is False
-    labels = [each["label"] for each in heard["v1_predict"]["predictions"]]
+        assert results[question] is True
+    assert results["v2_no_model_ready"] is False
+    labels = [each["label"] for each in results["v1_predict"]["predictions"]]
     assert labels == ["overweight", "underweight"]
     for form in ("json_json", "binary_binary"):
-        answer = heard[f"v2_infer_{form}"]
+        answer = results[f"v2_infer_{form}"]
         assert answer["model"] == "bodymass"
         assert answer["tensors"]["label"] == labels

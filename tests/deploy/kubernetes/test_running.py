@@ -1,4 +1,4 @@
-"""The pods run: each container under Docker with what its pod gives it, and takes from it."""
+"""The pods' containers run under Docker with the limits and volumes of their pods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROW = {"instances": [[172, 95]]}
 
 
 def flags_of(pod: Object, container: Object, folders: Mapping[str, Path]) -> list[str]:
-    """What ``docker run`` has to be told so that a container runs as in its pod.
+    """Return the flags of ``docker run`` that run a container as in its pod.
 
     Args:
         pod: the pod's ``spec``.
@@ -53,14 +53,14 @@ def flags_of(pod: Object, container: Object, folders: Mapping[str, Path]) -> lis
 
 
 def asked(container: Container, probe: Mapping[str, Any], port: int = 8000) -> int:
-    """The status that a probe gets; 0 where nothing answers yet."""
+    """Return the status of a probe, or 0 if the connection fails."""
     answer = container.get(probe["httpGet"]["path"], port)
     return answer.status_code if answer else 0
 
 
 @pytest.fixture(scope="module")
 def tokens() -> dict[str, tuple[str, str]]:
-    """Tokens and entries of two keys: of whoever predicts, and of Prometheus."""
+    """Tokens and entries of two keys: one predicts, the other is Prometheus's."""
     scopes = {"alice": [PREDICT, READ], "prometheus": [METRICS]}
     return {name: new_key(name, allowed) for name, allowed in scopes.items()}
 
@@ -69,18 +69,18 @@ def tokens() -> dict[str, tuple[str, str]]:
 def folders(
     tmp_path_factory: pytest.TempPathFactory, tokens: dict[str, tuple[str, str]]
 ) -> dict[str, Path]:
-    """What stands for the volumes: keys, a table, and no model yet."""
+    """Folders for the volumes: keys, a table, and an empty model folder."""
     found = {name: tmp_path_factory.mktemp(name) for name in ("keys", "tables", "models")}
     (found["keys"] / "keys.toml").write_text("\n".join(entry for _, entry in tokens.values()))
     sample = [sys.executable, "-m", "pigeonhole", "sample", "bodymass", "--rows", "1000"]
     with (found["tables"] / "bodymass.csv").open("wb") as table:
         subprocess.run(sample, check=True, stdout=table)
     for folder in found.values():
-        folder.chmod(0o777)  # a cluster gives them to the pod's fsGroup
+        folder.chmod(0o777)  # in a cluster they belong to the pod's fsGroup
     return found
 
 
-def test_the_pods_of_the_overlay_volume_train_and_serve(
+def test_pods_of_the_overlay_volume_train_and_serve(
     build,
     docker: Docker,
     run_container: Callable[..., Container],
@@ -117,7 +117,7 @@ def test_the_pods_of_the_overlay_volume_train_and_serve(
     assert pod.stop(serving["terminationGracePeriodSeconds"]) == 0
 
 
-def test_the_pod_for_development_serves_whoever_reaches_it(
+def test_development_pod_serves_anonymous_clients(
     build, run_container: Callable[..., Container], service_image: str
 ) -> None:
     (pod,) = (pod["spec"] for pod in build("deploy/kubernetes/overlays/development").pods)
@@ -129,7 +129,7 @@ def test_the_pod_for_development_serves_whoever_reaches_it(
     assert answer["predictions"][0]["label"] == "overweight"
 
 
-def test_the_container_of_kserve_serves_its_one_model(
+def test_kserve_container_serves_its_model(
     build, run_container: Callable[..., Container], service_image: str, repository: Path
 ) -> None:
     runtime = build("deploy/kserve").one("ServingRuntime")["spec"]
