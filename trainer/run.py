@@ -78,7 +78,7 @@ def train(
     progress: TextIO | None = None,
     keep_interrupted: Callable[[], bool] = lambda: False,
 ) -> Trained | None:
-    """Read, clean, split, fit, export, check, score and publish.
+    """Read, prepare, split, fit, export, check, score and publish.
 
     Args:
         settings: of the run.
@@ -95,11 +95,11 @@ def train(
     """
     name = settings.model_name
     check_writable(Path(settings.models), name)
-    if not settings.name:
-        output(f"Model name: {name} (from the file name; --name sets another)")
     rng = np.random.default_rng(settings.seed)
     stream = progress or sys.stderr
     schema, split, findings = _read(settings, rng, output)
+    if not settings.name:
+        output(f"Model name: {name} (from the file name; --name sets another)")
     spread = None
     if settings.cv:
         folds = cross_validate(settings, schema, split.training.examples, rng, stream)
