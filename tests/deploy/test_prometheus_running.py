@@ -53,9 +53,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunningService]]:
         server.stop()
 
 
-def test_service_exposes_every_metric_of_the_rules(
-    start, repository: Path, tmp_path: Path
-) -> None:
+def test_service_exposes_every_metric_of_the_rules(start, repository: Path, tmp_path: Path) -> None:
     folder = repository / "deploy" / "prometheus" / "rules"
     known = exposed(metrics(start(sample_models(repository, tmp_path))))
     known = with_recorded(known, folder)

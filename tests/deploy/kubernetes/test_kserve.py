@@ -94,9 +94,7 @@ def test_runtime_offers_both_protocols_and_is_not_selected_automatically(runtime
         assert each["autoSelect"] is False
 
 
-def test_example_names_the_runtime_and_a_supported_format(
-    example: Object, runtime: Object
-) -> None:
+def test_example_names_the_runtime_and_a_supported_format(example: Object, runtime: Object) -> None:
     model = example["spec"]["predictor"]["model"]
     assert model["runtime"] == runtime["metadata"]["name"]
     assert model["modelFormat"]["name"] in {
