@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from pigeonhole.__main__ import COMMANDS, main
 
 WITHOUT = """
 import sys
+from pathlib import Path
 from importlib.abc import MetaPathFinder
 
 class Missing(MetaPathFinder):
