@@ -160,7 +160,7 @@ def test_no_text_installs_a_distribution_of_another_name(
     installs = re.compile(
         r"""(?:pip3?|pipx|uv(?: pip| tool)?)\s+install\b[^\n]*?(pigeonhole[\w-]*)"""
     )
-    requires = re.compile(r"""["'](pigeonhole[\w-]*)\[""")
+    requires = re.compile(r"""["'](pigeonhole(?:-\w+)?)\[""")
     for name in checkout:
         if name.suffix not in TEXTS or not (repository / name).is_file():
             continue

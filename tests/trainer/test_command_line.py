@@ -139,8 +139,8 @@ def test_output_follows_the_flags(run: Run, people: Path, models: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "flags", "expected"),
     [
-        (None, (), "there is no such file"),
-        ("a,b\n1,x\n2,y\n", (), "column 'y': there is no such column"),
+        (None, (), "the file does not exist"),
+        ("a,b\n1,x\n2,y\n", (), "column 'y': the column does not exist"),
         ("a,Y\n1,x\n2,y\n", (), "did you mean 'Y'?"),
         ("a,y\n1,x\n2,x\n", (), "every row has the class 'x'"),
         ("a,y\n1,x\n2,x\n3,z\n", (), "the class 'z' has a single row"),
@@ -148,8 +148,8 @@ def test_output_follows_the_flags(run: Run, people: Path, models: Path) -> None:
         (b"a,y\n1,x\n2,\xe9\n", (), "row 3: byte 0xE9 is not UTF-8"),
         ("a,y\n", (), "the table has a header but no rows"),
         ("a,y\n1,x\n1,z\n1,x\n1,z\n", (), "no column is left to learn from"),
-        ("a,y\n1,x\n2,z\n", ("--drop", "b"), "column 'b': there is no such column"),
-        ("a,y\n1,x\n2,z\n3,x\n4,z\n", ("--test", "none.csv"), "none.csv: there is no such file"),
+        ("a,y\n1,x\n2,z\n", ("--drop", "b"), "column 'b': the column does not exist"),
+        ("a,y\n1,x\n2,z\n3,x\n4,z\n", ("--test", "none.csv"), "none.csv: the file does not exist"),
         ("a,y\n1,x\n2,z\n", ("--dropout", "2"), "--dropout: is '2', expected a number of at"),
         ("a,y\n1,x\n2,z\n", ("--preset", "new"), "--preset: is 'new', expected one of default, cl"),
         ("a,y\n1,x\n2,z\n", ("--refit", "on"), "--refit: is for one network; add --ensemble 1"),
@@ -222,7 +222,7 @@ def test_fit_publishes_under_the_tables_file_name_by_default(
 ) -> None:
     flags = ("--preset", "classic", "--hidden", "", "--epochs", "1", "--report", "off")
     fitted = run("fit", people, "--target", "bodymass", "--models", models, *flags)
-    assert fitted.stdout.startswith("Model name: people (from the file name; --name sets another)")
+    assert "\nModel name: people (from the file name; --name sets another)\n" in fitted.stdout
     assert f"Published {models / 'people' / '1' / 'model.onnx'}" in fitted.stdout
 
 

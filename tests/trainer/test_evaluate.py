@@ -59,7 +59,7 @@ def test_evaluate_writes_a_report(model: Path, people: Path, tmp_path: Path) -> 
 def test_target_option_names_the_class_column(model: Path, people: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text(people.read_text("utf-8").replace("bodymass", "weight_class"), "utf-8")
-    assert "column 'bodymass': there is no such column" in evaluate(model, other).output
+    assert "column 'bodymass': the column does not exist" in evaluate(model, other).output
     assert evaluate(model, other, "--target", "weight_class").exit_code == 0
 
 
@@ -69,7 +69,7 @@ def test_invalid_input_prints_one_sentence_and_exits_with_2(
     no_table, no_folder = tmp_path / "none.csv", tmp_path / "none" / "report.html"
     for arguments, expected in (
         ((people, people), f"{people} is not an ONNX model"),
-        ((model, no_table), f"{no_table}: there is no such file"),
+        ((model, no_table), f"{no_table}: the file does not exist"),
         ((model, people, "--report", no_folder), f"{no_folder} can't be written: No such file"),
     ):
         ran = evaluate(*arguments)

@@ -164,9 +164,9 @@ def test_target_column_can_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
-        (None, "there is no such file"),
-        ("when,size,color\n2024-05-01,1,red\n", "column 'sold': there is no such column"),
-        ("when,color,sold\n2024-05-01,red,yes\n", "column 'size': there is no such column"),
+        (None, "the file does not exist"),
+        ("when,size,color\n2024-05-01,1,red\n", "column 'sold': the column does not exist"),
+        ("when,color,sold\n2024-05-01,red,yes\n", "column 'size': the column does not exist"),
         ("when,size,color,sold\n2024-05-01,1,red,maybe\n", "'maybe'"),
         ("when,size,color,sold\n2024-05-01,1,red,\n", "sold"),
     ],

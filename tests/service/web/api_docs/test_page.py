@@ -176,7 +176,7 @@ def test_no_feature_can_stand_in_the_place_of_the_forms_own(lasting_client) -> N
 
 def test_a_model_that_is_not_ready_is_named(start, models, write_model) -> None:
     write_model(models, "damaged", digest="0" * 64)
-    assert "<b>damaged</b> has no version that is ready" in start(models=models).get("/docs").text
+    assert "<b>damaged</b> has no live version" in start(models=models).get("/docs").text
 
 
 def test_without_a_model_the_page_says_where_to_look(start) -> None:
