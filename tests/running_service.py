@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-START_S = 30
+START_S = 60
 """Seconds until the service must listen."""
 
 STOP_S = 60

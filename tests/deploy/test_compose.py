@@ -170,7 +170,7 @@ def test_make_down_keeps_volumes_for_the_next_make_up(project) -> None:
     kept = project.run("docker", "volume", "ls", "--quiet", "--filter", label).split()
     assert f"{name}_models" in kept
     assert "Made .env" not in project.run("make", "up")
-    until(lambda: project.answers("fresh"), 20)
+    until(lambda: project.answers("fresh"))
 
 
 @slow

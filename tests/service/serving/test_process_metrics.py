@@ -45,7 +45,8 @@ def test_single_process_has_every_metric(shared: SharedState, tmp_path: Path) ->
     before = time.process_time()
     values = process_metrics(shared, tmp_path).measure()
     assert set(values) == set(MEASURED)
-    assert before - 0.1 <= cpu_seconds(shared) <= time.process_time() + 60
+    # Other tests of this process may have started programs, whose time counts, too.
+    assert before - 0.1 <= cpu_seconds(shared) <= sum(os.times()[:4]) + 60
     assert values[MEMORY] > 2**20
     assert 3 <= values[OPEN_FDS] <= values[MAX_FDS]
     assert values[START_TIME] == shared.created_s <= time.time()

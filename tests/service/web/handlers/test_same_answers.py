@@ -468,8 +468,10 @@ def test_rows_in_lines_are_answered_alike(doors, accept: str, version: str) -> N
 def test_rows_in_lines_are_answered_alike_for_a_heavy_model(doors) -> None:
     headers = (("Content-Type", "application/jsonl"),)
     asked = Asked(target="/v1/models/heavy:predict", headers=headers, body=b"[2]\n[-1]\n[3]\n[]")
-    answer = same(doors, asked)
-    labels = [json.loads(line).get("label") for line in answer.body.splitlines()]
+    # A busy machine sends the response in chunks, and an idle one as a whole: headers may differ.
+    first, second = (handler.ask(asked) for handler in doors)
+    assert (first.status, first.body) == (second.status, second.body)
+    labels = [json.loads(line).get("label") for line in first.body.splitlines()]
     assert labels == ["more", "less", "more", None]
 
 
@@ -655,8 +657,9 @@ def test_the_same_requests_are_counted_alike(doors, hot_paths) -> None:
             late = (("X-Request-Timeout-Ms", milliseconds),)
             same(doors, Asked(target=path, headers=late, body=ROWS.ljust(SLOW_DECODE_BYTES)))
     express, flask = (handler.figures() for handler in doors)
-    # What the machine has and takes is another from moment to moment.
-    machines = ("process_", "pigeonhole_models_filesystem_")
+    # Measurements of the machine differ from moment to moment, and calls of a slow model run together
+    # if they come in time.
+    machines = ("process_", "pigeonhole_models_filesystem_", "pigeonhole_model_runs_total")
     counted = [
         {name: value for name, value in found.items() if not name.startswith(machines)}
         for found in (express, flask)
