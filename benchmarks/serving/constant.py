@@ -1,7 +1,7 @@
-"""A constant answer from the server that our service runs in: ``python -m ... PORT``.
+"""Our HTTP server with a constant response: ``python -m benchmarks.serving.constant PORT``.
 
-What this answers is the ceiling of the service: connections, parsing and writing cost the same, and
-nothing is done in between. Nothing else here knows the service from within.
+It is the ceiling of the service: connections, parsing and writing cost the same, and predictions cost
+nothing.
 """
 
 from __future__ import annotations
@@ -13,63 +13,64 @@ from typing import Any
 
 from werkzeug.exceptions import HTTPException
 
-from benchmarks.peers.constant_answer import ANSWER
+from benchmarks.peers.constant_response import RESPONSE
 from pigeonhole.service.gunicorn_server import GunicornServer
 from pigeonhole.service.settings import Settings
 from pigeonhole.service.web.auth import Authenticator
 from pigeonhole.service.web.errors import JSON
 from pigeonhole.service.web.http.messages import Request as HttpRequest
 from pigeonhole.service.web.http.messages import Send, WireResponse
-from pigeonhole.service.web.reply import Response
 from pigeonhole.service.web.request_id import request_id
+from pigeonhole.service.web.response import Response
 
-BODY = ANSWER.encode()
+BODY = RESPONSE.encode()
 
-REFUSAL = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n"
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n"
 
 
-class ConstantDoor:
-    """Answers the same to any request."""
+class ConstantHandler:
+    """Sends the same response to every request."""
 
     def __init__(self) -> None:
-        # The very bytes of an answer of the service, its headers included.
-        self._answer = Response(HTTPStatus.OK, BODY, JSON).answer(request_id(None))
+        # The same headers as a prediction.
+        self._response = Response(HTTPStatus.OK, BODY, JSON).to_wire(request_id(None))
 
     def __call__(self, _request: HttpRequest, respond: Send) -> None:
-        """Answer at once."""
-        respond(self._answer)
+        """Respond at once."""
+        respond(self._response)
 
     def refuse(self, _error: HTTPException) -> WireResponse:
-        """The answer to what is no HTTP."""
-        return WireResponse(REFUSAL, b"")
+        """Return the response to bytes that were not a valid request."""
+        return WireResponse(BAD_REQUEST, b"")
 
 
 @dataclass(frozen=True)
-class Constant:
-    """In the place of one worker's service.
+class ConstantService:
+    """Takes the place of the service in a worker.
 
     Attributes:
-        door: what answers.
-        guard: asks for no key.
+        handler: sends the constant response.
+        authenticator: allows anonymous clients.
     """
 
-    handler: ConstantDoor
+    handler: ConstantHandler
     authenticator: Authenticator
 
     def drain(self) -> None:
-        """There is no readiness to fail."""
+        """Do nothing, because there are no health checks."""
 
     def close(self) -> None:
-        """There are no threads to stop."""
+        """Do nothing, because there are no threads."""
 
 
 class ConstantServer(GunicornServer):
-    """Our server with a constant answer in its workers."""
+    """Our server with `ConstantService` in its workers."""
 
     def load(self) -> Any:
-        """What a worker answers with."""
-        return Constant(ConstantDoor(), Authenticator(None))
+        """Return the service of a worker."""
+        return ConstantService(ConstantHandler(), Authenticator(None))
 
 
 if __name__ == "__main__":
-    ConstantServer(Settings(port=int(sys.argv[1]), workers=2)).run()
+    # Without the check for stuck model runs, because there are no models.
+    ConstantServer(Settings(port=int(sys.argv[1]), workers=2, stuck_seconds=0)).run()

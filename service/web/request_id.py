@@ -1,4 +1,4 @@
-"""The id that ties together a request, its answer and its log lines."""
+"""The request id, which appears in the response and in log lines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import re
 HEADER = "X-Request-Id"
 
 ACCEPTED = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-"""A caller's id is repeated in the answer and the log, so only harmless ones are taken over."""
+"""Ids that are accepted from clients: harmless in headers and in log lines."""
 
 
-def request_id(given: str | None) -> str:
-    """The caller's id where it is harmless, else a new one of 32 hexadecimal digits."""
-    if given is not None and ACCEPTED.fullmatch(given):
-        return given
-    # No secret, only unlike the others; several times quicker than asking the system.
+def request_id(client_id: str | None) -> str:
+    """Return the client's id if it is accepted, else a new one of 32 hexadecimal digits."""
+    if client_id is not None and ACCEPTED.fullmatch(client_id):
+        return client_id
+    # Not a secret, only unique. Several times faster than the system's random bytes.
     return f"{random.getrandbits(128):032x}"

@@ -112,22 +112,22 @@ WEB: dict[str, set[str]] = {
     # What each folder, and each loose module, of service/web may import of service/web.
     "http": set(),
     "request_id": set(),
-    "reply": {"http", "request_id"},
-    "errors": {"reply"},
+    "response": {"http", "request_id"},
+    "errors": {"response"},
     "auth": {"errors"},
-    "json_body": {"errors", "reply"},
-    "inference": {"http", "request_id", "reply", "errors", "json_body"},
-    "rows": {"inference", "request_id", "reply", "errors", "json_body"},
-    "open_inference": {"inference", "request_id", "reply", "errors", "json_body"},
-    "tensorflow_serving": {"inference", "request_id", "reply", "errors", "json_body"},
-    "monitoring": {"http", "inference", "request_id", "reply", "errors", "auth"},
+    "json_body": {"errors", "response"},
+    "inference": {"http", "request_id", "response", "errors", "json_body"},
+    "rows": {"inference", "request_id", "response", "errors", "json_body"},
+    "open_inference": {"inference", "request_id", "response", "errors", "json_body"},
+    "tensorflow_serving": {"inference", "request_id", "response", "errors", "json_body"},
+    "monitoring": {"http", "inference", "request_id", "response", "errors", "auth"},
     "api_docs": {
         *("rows", "open_inference", "tensorflow_serving", "monitoring", "inference"),
-        *("json_body", "request_id", "reply", "errors", "auth"),
+        *("json_body", "request_id", "response", "errors", "auth"),
     },
     "handlers": {
         *("rows", "open_inference", "tensorflow_serving", "monitoring", "inference"),
-        *("json_body", "request_id", "reply", "errors", "auth", "http"),
+        *("json_body", "request_id", "response", "errors", "auth", "http"),
     },
 }
 

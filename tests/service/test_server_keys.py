@@ -121,7 +121,7 @@ def test_log_names_the_key_without_the_needed_scope(running) -> None:
 
     paths = ("/predict", "/v2/repository/models/bodymass/load")
     server.until(lambda: rejections() >= {("reader", path) for path in paths}, WITHIN_S)
-    assert "no admin asks" in server._log.read_text("utf-8")
+    assert "admin request rejected" in server._log.read_text("utf-8")
 
 
 def test_anonymous_client_is_rejected_before_it_sends_a_large_body(running) -> None:

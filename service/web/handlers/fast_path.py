@@ -1,8 +1,12 @@
-"""The express door: hot inference routes without Flask, everything else with it.
+"""The fast path: answers inference requests without Flask, and passes all others to Flask.
 
-The routes are the very objects that Flask serves, so turning the door off changes speed and nothing
-else. A quick call is answered on the event loop, where it stands; a heavy model's call waits for its
-turn in the batcher and the loop goes on; a large body is read in a thread.
+The routes are the same objects that Flask serves, so the fast path changes speed and nothing else.
+
+| request | is answered |
+|---|---|
+| a quick call | on the event loop, together with the other quick calls of the same turn |
+| a call of a heavy model | by the batcher, while the loop continues |
+| a large body or a stream | in a thread |
 """
 
 from __future__ import annotations
@@ -32,55 +36,55 @@ from ..inference.content_coding import (
     choose_coding,
     compress_response,
 )
-from ..inference.route import Call, InferenceRoute
+from ..inference.route import InferenceCall, InferenceRoute
 from ..monitoring.request_log import FinishedRequest, RequestLog
-from ..reply import Response
+from ..response import Response
 from .inference_routes import InferencePath
 from .threads import ResponseThreads
 from .wsgi import WsgiHandler
 
-KNOWN_PATHS = 1024
-"""Paths that were answered and are remembered with the route that they lead to."""
+CACHED_PATHS = 1024
+"""Paths that are cached with their route."""
 
 Target = tuple[InferencePath, str | None, str | None]
-"""A route, the model's name and its version."""
+"""A path's route, model name and version."""
 
 
 class _Exchange(msgspec.Struct, frozen=True, gc=False):
-    """A request at this door, and what is known of it by now."""
+    """A request and how to respond to it."""
 
     request: Request
     respond: Send
     route: InferenceRoute
     rule: str
-    call: Call
+    call: InferenceCall
 
 
-class _Quick(msgspec.Struct):
-    """The quick calls of one model in one turn of the loop, and how many rows they have."""
+class _QuickCalls(msgspec.Struct):
+    """The quick calls of one model in one turn of the loop."""
 
-    visits: list[_Exchange] = msgspec.field(default_factory=list)
-    parts: list[Columns] = msgspec.field(default_factory=list)
+    exchanges: list[_Exchange] = msgspec.field(default_factory=list)
+    columns: list[Columns] = msgspec.field(default_factory=list)
     rows: int = 0
 
 
 class FastPathHandler:
-    """The door in front of Flask's.
+    """Handles inference requests itself, and passes all others to Flask.
 
     Args:
-        routes: the hot ones.
-        flask: the door of everything else.
-        predictor: what the routes predict with; its observers are told when the loop has time.
-        metrics: what the routes count with, as well.
-        work: the threads for large bodies.
-        guard: asked before a hot request is read; None where no keys are asked for.
-        journal: where each request is noted, if anywhere.
+        paths: the inference paths.
+        wsgi: handles all other requests.
+        predictor: the routes' predictor.
+        metrics: the routes' metrics.
+        work: threads for large bodies.
+        authenticator: authorizes requests before they are read; None without API keys.
+        request_log: records finished requests; None for no record.
     """
 
     def __init__(
         self,
-        routes: Sequence[InferencePath],
-        flask: WsgiHandler,
+        paths: Sequence[InferencePath],
+        wsgi: WsgiHandler,
         predictor: Predictor,
         metrics: Metrics,
         *,
@@ -88,196 +92,209 @@ class FastPathHandler:
         authenticator: Authenticator | None,
         request_log: RequestLog | None,
     ) -> None:
-        self._flask, self._predictor, self._metrics, self._work = flask, predictor, metrics, work
+        self._wsgi, self._predictor, self._metrics, self._work = wsgi, predictor, metrics, work
         self._authenticator, self._request_log = authenticator, request_log
-        self._patterns = [(_pattern(route.rule), route) for route in routes]
+        self._patterns = [(_compile_rule(path.rule), path) for path in paths]
         self._targets: dict[str, Target] = {}
-        self._quick: dict[Model, _Quick] = {}
+        self._quick_calls: dict[Model, _QuickCalls] = {}
         self._failed: list[tuple[_Exchange, Exception]] = []
-        self._is_due = False
+        self._is_scheduled = False
 
     def __call__(self, request: Request, respond: Send) -> Cancel | None:
-        """Answer a request."""
-        known = self._targets.get(request.path)
-        target = known or self._target(request.path)
+        """Respond to a request now or later."""
+        cached = self._targets.get(request.path)
+        target = cached or self._find_target(request.path)
         if target is None or request.method != "POST":
-            return self._flask(request, respond)
-        hot, name, version = target
-        route = hot.answer
+            return self._wsgi(request, respond)
+        path, name, version = target
+        route = path.route
         call = route.begin(request.headers.get)
-        visit = _Exchange(request, respond, route, hot.rule, call)
-        self._soon()
+        exchange = _Exchange(request, respond, route, path.rule, call)
+        self._schedule_turn_end()
         try:
             if self._authenticator is not None:
-                call.key = self._authenticator.authorize(
-                    request.headers.get("authorization"), PREDICT
-                )
+                authorization = request.headers.get("authorization")
+                call.key = self._authenticator.authorize(authorization, PREDICT)
             if route.is_slow_to_decode(request.headers.get, request.body):
-                # Known before there may be no thread for it: it is the model's, as other refusals.
+                # Found first, so that a rejection for lack of threads counts for this model.
                 call.model = self._predictor.find(name, version)
-                return self._in_thread(visit, name, version)
+                return self._run_in_thread(exchange, name, version)
             model, columns = route.decode(call, request.headers.get, request.body, name, version)
-            rows = len(columns)
-            if known is None and len(self._targets) < KNOWN_PATHS:
-                self._targets[request.path] = target  # of a live model: whatever is asked for isn't
-            if not self._predictor.is_quick(model, rows):
-                return self._in_turn(visit, model, columns)
-        except Exception as error:  # noqa: BLE001 - finish makes an answer of whatever it is
+            if cached is None and len(self._targets) < CACHED_PATHS:
+                self._targets[request.path] = target  # only paths of models that exist
+            if not self._predictor.is_quick(model, len(columns)):
+                return self._queue(exchange, model, columns)
+        except Exception as error:  # noqa: BLE001 - finish turns every error into a response
             if isinstance(error, ScopeRequired):
                 call.key = error.key
-            # Not here, where its client would have the next one read at once, and others wait.
-            self._failed.append((visit, error))
+            # Responding now would let the connection dispatch its next request at once: a client
+            # with many invalid requests would block the loop.
+            self._failed.append((exchange, error))
             return None
-        quick = self._quick.get(model)
-        if quick is None:
-            quick = self._quick[model] = _Quick()
-        quick.visits.append(visit)
-        quick.parts.append(columns)
-        quick.rows += rows
+        self._add_quick_call(exchange, model, columns)
         return None
 
     def refuse(self, error: HTTPException) -> WireResponse:
-        """The answer to what never became a request."""
-        return self._flask.refuse(error)
+        """Return the response to bytes that were not a valid request."""
+        return self._wsgi.refuse(error)
 
-    def _soon(self) -> None:
-        """See to what is left when the loop has read all that is there now."""
-        if not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_soon(self._see_to_it)
+    def _find_target(self, path: str) -> Target | None:
+        for pattern, inference_path in self._patterns:
+            if match := pattern.fullmatch(path):
+                names = match.groupdict()
+                return inference_path, names.get("name"), names.get("version")
+        return None
 
-    def _see_to_it(self) -> None:
-        """Answer what one turn of the loop has read, quick calls together; then count and tell."""
-        self._is_due = False
-        by_model, self._quick = self._quick, {}
+    def _add_quick_call(self, exchange: _Exchange, model: Model, columns: Columns) -> None:
+        quick = self._quick_calls.get(model)
+        if quick is None:
+            quick = self._quick_calls[model] = _QuickCalls()
+        quick.exchanges.append(exchange)
+        quick.columns.append(columns)
+        quick.rows += len(columns)
+
+    # At the end of a turn of the loop.
+
+    def _schedule_turn_end(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        """Run the quick calls of this turn, send errors, then notify observers and metrics."""
+        self._is_scheduled = False
+        by_model, self._quick_calls = self._quick_calls, {}
         for model, quick in by_model.items():
             if self._predictor.is_quick(model, quick.rows):
                 self._run_together(model, quick)
-                continue
-            for visit, columns in zip(quick.visits, quick.parts, strict=True):
-                try:  # each of them is quick, all of them are not
-                    self._in_turn(visit, model, columns)
-                except Exception as error:  # noqa: BLE001 - as above
-                    self._failed.append((visit, error))
+            else:  # each call is quick, but not all of them together
+                self._queue_all(model, quick)
         failed, self._failed = self._failed, []
-        for visit, outcome in failed:
-            self._finish(visit, outcome)
+        for exchange, error in failed:
+            self._finish(exchange, error)
         self._predictor.notify_observers()
         self._metrics.flush()
 
-    def _run_together(self, model: Model, quick: _Quick) -> None:
+    def _run_together(self, model: Model, quick: _QuickCalls) -> None:
         outcomes: Sequence[Observation | Exception]
         try:
-            outcomes = self._predictor.run_together(model, quick.parts)
-        except Exception as error:  # noqa: BLE001 - nobody is left without an answer
-            outcomes = [error] * len(quick.visits)
-        for visit, outcome in zip(quick.visits, outcomes, strict=True):
-            self._finish(visit, outcome)
+            outcomes = self._predictor.run_together(model, quick.columns)
+        except Exception as error:  # noqa: BLE001 - every client gets a response
+            outcomes = [error] * len(quick.exchanges)
+        for exchange, outcome in zip(quick.exchanges, outcomes, strict=True):
+            self._finish(exchange, outcome)
 
-    def _in_turn(self, visit: _Exchange, model: Model, columns: Columns) -> Cancel:
-        """Let a call of a heavy model wait for its turn, while the loop goes on."""
+    def _queue_all(self, model: Model, quick: _QuickCalls) -> None:
+        for exchange, columns in zip(quick.exchanges, quick.columns, strict=True):
+            try:
+                self._queue(exchange, model, columns)
+            except Exception as error:  # noqa: BLE001 - finish turns every error into a response
+                self._failed.append((exchange, error))
+
+    # Calls that take longer.
+
+    def _queue(self, exchange: _Exchange, model: Model, columns: Columns) -> Cancel:
+        """Queue a call at the model's batcher."""
         loop = asyncio.get_running_loop()
 
-        def done(outcome: Observation | Exception) -> None:
-            loop.call_soon_threadsafe(self._finish_later, visit, outcome)
+        def on_done(outcome: Observation | Exception) -> None:
+            loop.call_soon_threadsafe(self._finish_queued, exchange, outcome)
 
-        cancel = self._predictor.submit(model, columns, visit.call.deadline, done)
+        cancel = self._predictor.submit(model, columns, exchange.call.deadline, on_done)
         self._metrics.in_flight(1)
-        return partial(self._give_up, visit, cancel)
+        return partial(self._cancel, exchange, cancel)
 
-    def _in_thread(self, visit: _Exchange, name: str | None, version: str | None) -> Cancel:
-        """Have a large body read, and all that follows, in a thread."""
-        request, route, call = visit.request, visit.route, visit.call
+    def _finish_queued(self, exchange: _Exchange, outcome: Observation | Exception) -> None:
+        self._metrics.in_flight(-1)
+        self._finish(exchange, outcome)
+        self._schedule_turn_end()
 
-        def ended(status: int) -> None:
+    def _run_in_thread(self, exchange: _Exchange, name: str | None, version: str | None) -> Cancel:
+        """Decode and answer a request in a thread."""
+        request, route, call = exchange.request, exchange.route, exchange.call
+
+        def on_end(status: int) -> None:
             self._metrics.in_flight(-1)
-            self._note(visit, status)
+            self._record(exchange, status)
 
-        def make() -> WireResponse:
-            reply = route(request.headers.get, request.body, name, version, call, ended)
-            return self._written(visit, reply)
+        def compute() -> WireResponse:
+            response = route(request.headers.get, request.body, name, version, call, on_end)
+            return self._compress(exchange, response)
 
-        def respond(answer: WireResponse) -> None:
-            visit.respond(answer)
-            self._soon()
+        def respond(response: WireResponse) -> None:
+            exchange.respond(response)
+            self._schedule_turn_end()
 
-        cancel = self._work(make, respond)
+        cancel = self._work(compute, respond)
         self._metrics.in_flight(1)
-        return partial(self._give_up, visit, cancel)
+        return partial(self._cancel, exchange, cancel)
 
-    def _give_up(self, visit: _Exchange, cancel: Cancel) -> bool:
-        """Nobody waits for the answer any more: if the work has not begun, it never does."""
+    def _cancel(self, exchange: _Exchange, cancel: Cancel) -> bool:
+        """Cancel the call of a disconnected client; return False if it has already begun."""
         if not cancel():
             return False
         self._metrics.in_flight(-1)
-        visit.route.give_up(visit.call)
-        self._note(visit, CLIENT_GONE)
-        self._soon()
+        exchange.route.give_up(exchange.call)
+        self._record(exchange, CLIENT_GONE)
+        self._schedule_turn_end()
         return True
 
-    def _finish_later(self, visit: _Exchange, outcome: Observation | Exception) -> None:
-        self._metrics.in_flight(-1)
-        self._finish(visit, outcome)
-        self._soon()
+    # Responses.
 
-    def _finish(self, visit: _Exchange, outcome: Observation | Exception) -> None:
-        reply = visit.route.finish(visit.call, outcome)
-        self._note(visit, reply.status)
-        if len(reply.body) < MIN_COMPRESS_BYTES:
-            visit.respond(reply.answer(visit.call.identity))
+    def _finish(self, exchange: _Exchange, outcome: Observation | Exception) -> None:
+        response = exchange.route.finish(exchange.call, outcome)
+        self._record(exchange, response.status)
+        if len(response.body) < MIN_COMPRESS_BYTES:
+            exchange.respond(response.to_wire(exchange.call.identity))
         else:
-            self._respond_at_length(visit, reply)
+            self._respond_compressed(exchange, response)
 
-    def _respond_at_length(self, visit: _Exchange, reply: Response) -> None:
-        """Give an answer that is long enough to be compressed; a longer one is elsewhere."""
-        accept = visit.request.headers.get("accept-encoding")
-        if len(reply.body) >= OFF_LOOP_BYTES and choose_coding(accept) is not None:
-            try:
-                self._work(partial(self._written, visit, reply), visit.respond)
-            except Overloaded:
-                visit.respond(compress_response(reply, None).answer(visit.call.identity))
-        else:
-            visit.respond(self._written(visit, reply))
+    def _respond_compressed(self, exchange: _Exchange, response: Response) -> None:
+        """Send a compressed response; compress a large one in a thread."""
+        accept = exchange.request.headers.get("accept-encoding")
+        if len(response.body) < OFF_LOOP_BYTES or choose_coding(accept) is None:
+            exchange.respond(self._compress(exchange, response))
+            return
+        try:
+            self._work(partial(self._compress, exchange, response), exchange.respond)
+        except Overloaded:
+            plain = compress_response(response, None)
+            exchange.respond(plain.to_wire(exchange.call.identity))
 
-    def _written(self, visit: _Exchange, reply: Response) -> WireResponse:
-        reply = compress_response(reply, visit.request.headers.get("accept-encoding"))
-        answer = reply.answer(visit.call.identity)
-        if reply.rest is not None:
-            answer.rest = self._work.rest(reply.rest)
-        return answer
+    def _compress(self, exchange: _Exchange, response: Response) -> WireResponse:
+        response = compress_response(response, exchange.request.headers.get("accept-encoding"))
+        wire = response.to_wire(exchange.call.identity)
+        if response.chunks is not None:
+            wire.stream = self._work.stream(response.chunks)
+        return wire
 
-    def _note(self, visit: _Exchange, status: int) -> None:
-        if self._request_log is not None:
-            request, call = visit.request, visit.call
-            self._request_log.note(
-                FinishedRequest(
-                    call.identity,
-                    request.method,
-                    request.path,
-                    status,
-                    time.perf_counter() - call.started,
-                    call.key,
-                    visit.rule,
-                    request.headers.get,
-                    request.client,
-                    call,
-                )
+    def _record(self, exchange: _Exchange, status: int) -> None:
+        """Record a finished request in the request log."""
+        if self._request_log is None:
+            return
+        request, call = exchange.request, exchange.call
+        self._request_log.note(
+            FinishedRequest(
+                call.identity,
+                request.method,
+                request.path,
+                status,
+                time.perf_counter() - call.started,
+                call.key,
+                exchange.rule,
+                request.headers.get,
+                request.client,
+                call,
             )
-
-    def _target(self, path: str) -> Target | None:
-        for pattern, route in self._patterns:
-            if match := pattern.fullmatch(path):
-                parts = match.groupdict()
-                return route, parts.get("name"), parts.get("version")
-        return None
+        )
 
 
-def _pattern(rule: str) -> re.Pattern[str]:
-    """A rule in Flask's notation as an expression; what it doesn't match, Flask may still."""
+def _compile_rule(rule: str) -> re.Pattern[str]:
+    """Return a pattern for a rule in Flask's notation; Flask may accept further paths."""
     texts_and_names = re.split(r"<(\w+)>", rule)
     return re.compile(
         "".join(
-            f"(?P<{part}>[^/]+)" if place % 2 else re.escape(part)
-            for place, part in enumerate(texts_and_names)
+            f"(?P<{part}>[^/]+)" if index % 2 else re.escape(part)
+            for index, part in enumerate(texts_and_names)
         )
     )

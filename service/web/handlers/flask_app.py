@@ -1,4 +1,4 @@
-"""The Flask app around all blueprints: what every answer carries, whatever route it came from."""
+"""The Flask app: all blueprints, and the authorization, headers and metrics that routes share."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ...serving.metrics import UNKNOWN_ROUTE, Metrics
 from ..auth import OPEN, Authenticator, scope_of
 from ..errors import error_response
 from ..inference.content_coding import compress_response
-from ..inference.route import Call
+from ..inference.route import InferenceCall
 from ..monitoring.request_log import FinishedRequest, RequestLog
-from ..reply import SECURITY_HEADERS, Response
 from ..request_id import HEADER, request_id
+from ..response import SECURITY_HEADERS, Response
 
 log = logging.getLogger(__name__)
 
@@ -33,81 +33,93 @@ def make_http_app(
     max_body_bytes: int,
     request_log: RequestLog | None,
 ) -> Flask:
-    """A Flask app that serves these blueprints in the service's one manner.
+    """Return a Flask app that serves blueprints with the service's errors, headers and metrics.
 
     Args:
         blueprints: the routes.
-        metrics: told of every request that no hot route has counted.
-        authenticator: asked before anything else is done for a request.
-        max_body_bytes: Flask refuses to read more.
-        request_log: where each request is noted, if anywhere.
+        metrics: count every request that no inference route has counted.
+        authenticator: authorizes every request before its route runs.
+        max_body_bytes: limit of a request body.
+        request_log: records finished requests; None for no record.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False  # a redirect would be an answer that is no JSON
+    app.url_map.merge_slashes = False  # the redirect would not be JSON
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
 
     @app.before_request
-    def _start() -> None:
+    def _before() -> None:
         g.started = time.perf_counter()
         _authorize(authenticator)
 
-    @app.errorhandler(Exception)
-    def _failed(error: Exception) -> FlaskResponse:
-        known = isinstance(error, (HTTPException, PigeonholeError))
-        if not known or isinstance(error, PredictionFailed):
-            log.error("request failed", exc_info=error, extra={"request_id": _identity()})
-        reply = error_response(error)
-        headers = Headers(reply.headers)  # there may be two of one name
-        return FlaskResponse(reply.body, reply.status, headers, content_type=reply.content_type)
+    app.register_error_handler(Exception, _respond_to_error)
 
     @app.after_request
-    def _finish(response: FlaskResponse) -> FlaskResponse:
+    def _after(response: FlaskResponse) -> FlaskResponse:
         if HEADER not in response.headers:
             response.headers[HEADER] = _identity()
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         _compress(response)
-        seconds = time.perf_counter() - g.started
         if not g.get("counted", False):
-            route = request.endpoint.rpartition(".")[2] if request.endpoint else UNKNOWN_ROUTE
-            metrics.request_ended(route, None, response.status_code, seconds)
+            _count(metrics, response.status_code)
         metrics.flush()
         if request_log is not None:
-            _note(request_log, response)
+            _record(request_log, response)
         return response
 
     return app
 
 
 def _authorize(authenticator: Authenticator) -> None:
-    """Let a request pass, or not, by the route that it means."""
+    """Authorize the request for its route; log every request to an admin route.
+
+    Raises:
+        ScopeRequired: if the API key does not have the route's scope.
+    """
     scope, authorization = scope_of(request.endpoint), request.headers.get("Authorization")
     try:
         g.key = authenticator.authorize(authorization, scope)
     except ScopeRequired as error:
         g.key = error.key
         if scope == ADMIN:
-            log.warning("no admin asks", extra=_who_asks())
+            log.warning("admin request rejected", extra=_log_fields())
         raise
     if scope == OPEN:
         g.is_anonymous = not authenticator.is_authenticated(authorization)
     elif scope == ADMIN:
-        log.info("an admin asks", extra=_who_asks())
+        log.info("admin request", extra=_log_fields())
 
 
-def _who_asks() -> dict[str, str]:
+def _log_fields() -> dict[str, str]:
     return {"key": g.key, "path": request.path, "request_id": _identity()}
 
 
-def _note(request_log: RequestLog, response: FlaskResponse) -> None:
-    """Note an answer when it is there, or when its last piece is."""
-    began = g.started
-    call: Call | None = g.get("call")
-    ended = FinishedRequest(
+def _respond_to_error(error: Exception) -> FlaskResponse:
+    """Return the response for an error of a route; log a failure of the service."""
+    is_expected = isinstance(error, (HTTPException, PigeonholeError))
+    if not is_expected or isinstance(error, PredictionFailed):
+        log.error("request failed", exc_info=error, extra={"request_id": _identity()})
+    response = error_response(error)
+    headers = Headers(response.headers)  # may hold a name twice
+    return FlaskResponse(
+        response.body, response.status, headers, content_type=response.content_type
+    )
+
+
+def _count(metrics: Metrics, status: int) -> None:
+    route = request.endpoint.rpartition(".")[2] if request.endpoint else UNKNOWN_ROUTE
+    metrics.request_ended(route, None, status, time.perf_counter() - g.started)
+
+
+def _record(request_log: RequestLog, response: FlaskResponse) -> None:
+    """Record the request when its response is complete; for a stream, after the last chunk."""
+    started = g.started
+    call: InferenceCall | None = g.get("call")
+    finished = FinishedRequest(
         response.headers[HEADER],
         request.method,
         request.path,
@@ -121,10 +133,10 @@ def _note(request_log: RequestLog, response: FlaskResponse) -> None:
     )
 
     def note() -> None:
-        ended.seconds = time.perf_counter() - began
+        finished.seconds = time.perf_counter() - started
         if call is not None and response.is_streamed:
-            ended.status = call.status  # as it ended, which may be worse than it began
-        request_log.note(ended)
+            finished.status = call.status  # the stream may have failed after status 200 was sent
+        request_log.note(finished)
 
     if response.is_streamed:
         response.call_on_close(note)
@@ -133,21 +145,21 @@ def _note(request_log: RequestLog, response: FlaskResponse) -> None:
 
 
 def _compress(response: FlaskResponse) -> None:
-    """Compress an answer for who asks for it.
+    """Compress a response body if the client accepts that.
 
-    What is made piece by piece is compressed there, and the files of the page are small.
+    Routes compress their own streams, and the files of the documentation page are small.
     """
     if response.is_streamed:
         return
     plain = Response(response.status_code, response.get_data(), "")
-    reply = compress_response(plain, request.headers.get("Accept-Encoding"))
-    if reply is not plain:
-        response.headers.extend(reply.headers)
-        response.set_data(reply.body)
+    compressed = compress_response(plain, request.headers.get("Accept-Encoding"))
+    if compressed is not plain:
+        response.headers.extend(compressed.headers)
+        response.set_data(compressed.body)
 
 
 def _identity() -> str:
-    """The request's id, made when it is first asked for: a hot route has made its own."""
+    """Return the request id; inference routes make their own."""
     if "request_id" not in g:
         g.request_id = request_id(request.headers.get(HEADER))
     identity: str = g.request_id

@@ -1,4 +1,4 @@
-"""The table of hot inference routes, and the blueprint that serves them through Flask."""
+"""The table of inference routes, and the blueprint that serves them through Flask."""
 
 from __future__ import annotations
 
@@ -22,82 +22,83 @@ from ..tensorflow_serving.classify import ClassifyProtocol
 
 @dataclass(frozen=True)
 class InferencePath:
-    """A rule in Flask's notation and what answers it.
+    """A URL rule and its route.
 
     Attributes:
-        rule: may hold ``<name>`` and ``<version>``, the model that is meant.
-        answer: the route's object.
+        rule: in Flask's notation; ``<name>`` and ``<version>`` select the model.
+        route: responds to requests.
     """
 
     rule: str
-    answer: InferenceRoute
+    route: InferenceRoute
 
 
-Make = Callable[[str, InferenceProtocol, StreamProtocol | None], InferenceRoute]
-"""Makes the route of a name, a protocol, and one for streams beside it."""
+MakeRoute = Callable[[str, InferenceProtocol, StreamProtocol | None], InferenceRoute]
+"""Returns the route for a name, a protocol and, if the route accepts streams, their protocol."""
 
 
-def inference_paths(make: Make, max_rows: int) -> list[InferencePath]:
-    """Every hot route: one line of the table for each, which is all that a new protocol needs here.
+def inference_paths(make_route: MakeRoute, max_rows: int) -> list[InferencePath]:
+    """Return all inference paths. A new protocol needs one line in the table.
 
     Args:
-        make: makes a route's object.
-        max_rows: rows in one request at most.
+        make_route: creates a route.
+        max_rows: limit of rows in one request.
     """
     rows, lines = RowsProtocol(max_rows), NdjsonProtocol()
     classify, invocations = ClassifyProtocol(max_rows), InvocationsProtocol(max_rows)
     tensors = OpenInferenceProtocol(max_rows)
     table: list[tuple[str, InferenceProtocol, StreamProtocol | None, tuple[str, ...]]] = [
         ("predict", rows, lines, ("/predict",)),
-        ("model_predict", rows, lines, _of_models("/v1/models", ":predict")),
-        ("classify", classify, None, _of_models("/v1/models", ":classify")),
+        ("model_predict", rows, lines, _model_rules("/v1/models", ":predict")),
+        ("classify", classify, None, _model_rules("/v1/models", ":classify")),
         ("invocations", invocations, lines, ("/invocations",)),
-        ("infer", tensors, None, _of_models("/v2/models", "/infer")),
+        ("infer", tensors, None, _model_rules("/v2/models", "/infer")),
     ]
-    routes: list[InferencePath] = []
+    paths: list[InferencePath] = []
     for name, protocol, streams, rules in table:
-        answer = make(name, protocol, streams)
-        routes += [InferencePath(rule, answer) for rule in rules]
-    return routes
+        route = make_route(name, protocol, streams)
+        paths += [InferencePath(rule, route) for rule in rules]
+    return paths
 
 
-def _of_models(base: str, action: str) -> tuple[str, ...]:
-    """The rules of what is asked of a model: of its newest version, and of one that is named."""
+def _model_rules(base: str, action: str) -> tuple[str, str]:
+    """Return the rules for a model's newest version and for a given version."""
     return f"{base}/<name>{action}", f"{base}/<name>/versions/<version>{action}"
 
 
-def inference_blueprint(routes: Sequence[InferencePath]) -> Blueprint:
-    """The hot routes as a complete Flask app serves them."""
+def inference_blueprint(paths: Sequence[InferencePath]) -> Blueprint:
+    """Return a Flask blueprint with the inference routes."""
     blueprint = Blueprint("inference", __name__)
-    # Called as the route is in metrics, where failures before its turn are counted too.
-    views = {route.answer.name: _view(route.answer) for route in routes}
-    for route in routes:
-        name = route.answer.name
-        blueprint.add_url_rule(route.rule, name, views[name], methods=["POST"])
+    # The endpoint's name is the route's name in metrics, also of requests that fail before the view.
+    views = {path.route.name: _view(path.route) for path in paths}
+    for path in paths:
+        name = path.route.name
+        blueprint.add_url_rule(path.rule, name, views[name], methods=["POST"])
     return blueprint
 
 
-def _view(answer: InferenceRoute) -> Callable[..., Response]:
-    def ended(_status: int) -> None:
-        answer.metrics.in_flight(-1)
+def _view(route: InferenceRoute) -> Callable[..., Response]:
+    def on_end(_status: int) -> None:
+        route.metrics.in_flight(-1)
 
     def view(name: str | None = None, version: str | None = None) -> Response:
         body = request.get_data(cache=False)
-        # From here on the route counts the request itself.
-        g.counted = True
-        call = g.call = answer.begin(_header)
-        answer.metrics.in_flight(1)
-        reply = answer(_header, body, name, version, call, ended)
-        answer.predictor.notify_observers()
-        if reply.rest is not None:
-            reply = compress_response(reply, _header("accept-encoding"))
-        headers = Headers([(HEADER, call.identity), *reply.headers])
-        response = Response(reply.body, reply.status, headers, content_type=reply.content_type)
-        if reply.rest is not None:
-            response.response = chain((reply.body,), reply.rest)
-            response.call_on_close(reply.rest.close)
-            del response.headers["Content-Length"]
-        return response
+        g.counted = True  # the route records the request in metrics itself
+        call = g.call = route.begin(_header)
+        route.metrics.in_flight(1)
+        response = route(_header, body, name, version, call, on_end)
+        route.predictor.notify_observers()
+        if response.chunks is not None:
+            response = compress_response(response, _header("accept-encoding"))
+        headers = Headers([(HEADER, call.identity), *response.headers])
+        result = Response(
+            response.body, response.status, headers, content_type=response.content_type
+        )
+        if response.chunks is not None:
+            result.response = chain((response.body,), response.chunks)
+            result.call_on_close(response.chunks.close)
+            del result.headers["Content-Length"]
+        return result
 
     return view
 

@@ -1,4 +1,4 @@
-"""Threads for answers that take their time, so that the event loop never does."""
+"""Threads for responses that take too long to compute on the event loop."""
 
 from __future__ import annotations
 
@@ -10,114 +10,116 @@ from contextlib import suppress
 
 from ...errors import Overloaded
 from ..http.messages import BodyStream, Cancel, Send, WireResponse
-from ..reply import BodyChunks
+from ..response import BodyChunks
 
 log = logging.getLogger(__name__)
 
 
 class ResponseThreads:
-    """A few threads, and a bound on what may wait for them.
+    """A thread pool with a bounded queue.
 
     Args:
-        threads: how many answers are made at once.
-        max_waiting: how many more may wait for a thread.
-        name: of the threads.
+        threads: number of threads.
+        max_waiting: responses that may wait for a thread.
+        name: prefix of the threads' names.
     """
 
     def __init__(self, threads: int, max_waiting: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._room, self._max_waiting = threads + max_waiting, max_waiting
+        self._free_places, self._max_waiting = threads + max_waiting, max_waiting
 
-    def __call__(self, make: Callable[[], WireResponse], respond: Send) -> Cancel:
-        """Make an answer in a thread; to be called on the event loop.
+    def __call__(self, compute: Callable[[], WireResponse], respond: Send) -> Cancel:
+        """Compute a response in a thread. Call this on the event loop.
 
         Args:
-            make: raises nothing.
-            respond: called with the answer, on the loop.
+            compute: returns the response; must not raise.
+            respond: called with the response, on the loop.
 
         Returns:
-            What gives it up, if it has not begun.
+            A function that cancels the computation if it has not begun.
 
         Raises:
-            Overloaded: when too much waits already.
+            Overloaded: if the queue is full.
         """
-        if not self._room:
+        if not self._free_places:
             raise Overloaded(self._max_waiting)
-        self._room -= 1
+        self._free_places -= 1
         loop = asyncio.get_running_loop()
-        unmade = [make]  # whoever takes it out has it: a thread, or who gives it up
+        pending = [compute]  # popped by the thread or by the cancellation, whichever is first
 
-        def taken_out() -> Callable[[], WireResponse] | None:
+        def claim() -> Callable[[], WireResponse] | None:
             try:
-                return unmade.pop()
+                return pending.pop()
             except IndexError:
                 return None
 
         def run() -> WireResponse | None:
-            return make() if (make := taken_out()) is not None else None
+            return claimed() if (claimed := claim()) is not None else None
 
-        def ended(future: Future[WireResponse | None]) -> None:
-            with suppress(RuntimeError):  # the loop has ended before
-                loop.call_soon_threadsafe(hand_over, future)
+        def on_done(future: Future[WireResponse | None]) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(finish, future)
 
-        def hand_over(future: Future[WireResponse | None]) -> None:
-            # Not earlier, though given up: until then its place in the threads' queue is taken.
-            self._room += 1
-            if not future.cancelled() and (answer := future.result()) is not None:
-                respond(answer)
+        def finish(future: Future[WireResponse | None]) -> None:
+            # A canceled computation keeps its place in the pool's queue until a thread reaches it.
+            self._free_places += 1
+            if not future.cancelled() and (response := future.result()) is not None:
+                respond(response)
 
-        self._pool.submit(run).add_done_callback(ended)
-        return lambda: taken_out() is not None
+        self._pool.submit(run).add_done_callback(on_done)
+        return lambda: claim() is not None
 
-    def rest(self, pieces: BodyChunks) -> BodyStream:
-        """The rest of an answer, whose pieces are made in these threads in turn with the others.
+    def stream(self, chunks: BodyChunks) -> BodyStream:
+        """Return a stream whose chunks are computed in these threads.
 
-        They take no room from answers that have not begun: of each connection one waits at most.
+        Streams take no place in the queue, because each connection has at most one waiting chunk.
         """
-        return _Rest(self._pool, pieces)
+        return _ThreadedStream(self._pool, chunks)
 
     def close(self) -> None:
-        """Let the threads end with what they do now."""
+        """Stop the threads after their current work."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Rest:
-    """See `ResponseThreads.rest`; all but the pieces themselves is done on the loop."""
+class _ThreadedStream:
+    """A stream that computes its chunks in a thread pool and is otherwise used on the loop only."""
 
-    def __init__(self, pool: ThreadPoolExecutor, pieces: BodyChunks) -> None:
-        self._pool, self._pieces = pool, pieces
-        self._being_made: Future[bytes | None] | None = None
+    def __init__(self, pool: ThreadPoolExecutor, chunks: BodyChunks) -> None:
+        self._pool, self._chunks = pool, chunks
+        self._pending: Future[bytes | None] | None = None
         self._closed = False
 
-    def ask(self, take: Callable[[bytes | None], None], fail: Callable[[], None]) -> None:
+    def request_chunk(
+        self, on_chunk: Callable[[bytes | None], None], on_error: Callable[[], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
 
-        def ended(future: Future[bytes | None]) -> None:
-            with suppress(RuntimeError):  # the loop has ended before
-                loop.call_soon_threadsafe(self._hand_over, future, take, fail)
+        def on_done(future: Future[bytes | None]) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._finish, future, on_chunk, on_error)
 
-        self._being_made = self._pool.submit(next, filter(None, self._pieces), None)
-        self._being_made.add_done_callback(ended)
+        self._pending = self._pool.submit(next, filter(None, self._chunks), None)
+        self._pending.add_done_callback(on_done)
 
     def close(self) -> None:
         self._closed = True
-        if self._being_made is None or self._being_made.cancel():
-            self._pieces.close()
+        if self._pending is None or self._pending.cancel():
+            self._chunks.close()
 
-    def _hand_over(
+    def _finish(
         self,
         future: Future[bytes | None],
-        take: Callable[[bytes | None], None],
-        fail: Callable[[], None],
+        on_chunk: Callable[[bytes | None], None],
+        on_error: Callable[[], None],
     ) -> None:
-        self._being_made = None
+        self._pending = None
         if self._closed:
-            self._pieces.close()  # not earlier: a piece was being made
+            self._chunks.close()  # close() could not, while a thread computed a chunk
             return
         try:
-            piece = future.result()
+            chunk = future.result()
         except Exception:
-            log.exception("an answer broke off")
-            fail()
+            log.exception("a streamed response failed")
+            on_error()
         else:
-            take(piece)
+            on_chunk(chunk)

@@ -1,4 +1,4 @@
-"""The complete Flask app as a door: every request in a thread, through WSGI (PEP 3333)."""
+"""The WSGI handler: runs the complete Flask app, each request in a thread (PEP 3333)."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from ..errors import CLIENT_GONE, error_response
 from ..http.messages import Cancel, Request, Send, WireResponse
 from ..monitoring.health import PROBES
 from ..monitoring.request_log import UNREAD, FinishedRequest, RequestLog
-from ..reply import status_line
 from ..request_id import HEADER, request_id
+from ..response import status_line
 from .threads import ResponseThreads
 
 log = logging.getLogger(__name__)
 
-KEPT_BACK = frozenset({"content-length", "transfer-encoding", "upgrade", "host"})
-"""Headers that Flask is not given as they are. The first two say how the body was sent, but it has
-been read: Flask must not think it in chunks, for it cuts those off at its limit without a word. It
-would look for routes that are websockets, of which there are none. For the last, see `_host`."""
+WITHHELD_HEADERS = frozenset({"content-length", "transfer-encoding", "upgrade", "host"})
+"""Headers that Flask does not get as they were sent. The body has been read already, and Flask would
+silently cut a chunked body at its limit. Upgrade would make Flask search for websocket routes. For
+Host see `_valid_host`."""
 
-NO_HOST = "localhost"
+DEFAULT_HOST = "localhost"
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
 class HandlerThreads:
-    """The threads behind a door.
+    """Threads for each kind of request.
 
     Attributes:
-        work: of POST requests.
-        probes: of health.
-        pages: of all others.
+        work: for POST requests.
+        probes: for health probes.
+        pages: for all other requests.
     """
 
     work: ResponseThreads
@@ -51,20 +51,20 @@ class HandlerThreads:
     pages: ResponseThreads
 
     def close(self) -> None:
-        """Let all of them end."""
+        """Stop all threads after their current work."""
         for threads in (self.work, self.probes, self.pages):
             threads.close()
 
 
 class WsgiHandler:
-    """Answers requests with a WSGI application.
+    """Runs a WSGI application.
 
     Args:
         app: the application.
-        metrics: told of what never reaches it.
-        threads: for each kind of request, so that metrics wait behind no prediction, and health
-            behind nothing.
-        journal: where what never reaches the application is noted, if anywhere.
+        metrics: count requests that do not reach the application.
+        threads: separate for each kind of request: a page never waits for a prediction, and a
+            health probe waits for neither.
+        request_log: records requests that do not reach the application; None for no record.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class WsgiHandler:
         self._threads, self._request_log = threads, request_log
 
     def __call__(self, request: Request, respond: Send) -> Cancel | None:
-        """Answer a request in a thread."""
+        """Respond to a request from a thread."""
         if request.method == "POST":
             threads = self._threads.work
         elif request.path.rstrip("/") in PROBES:
@@ -87,58 +87,63 @@ class WsgiHandler:
         else:
             threads = self._threads.pages
         try:
-            cancel = threads(partial(self._answered, request, threads), respond)
+            cancel = threads(partial(self._compute, request, threads), respond)
         except Overloaded as error:
-            # Later, as all answers: whoever sends many requests waits for each of them in turn.
-            asyncio.get_running_loop().call_soon(respond, self._failed(error, request))
+            # Responding now would let the connection dispatch its next request at once: a client
+            # with many requests would block the loop.
+            asyncio.get_running_loop().call_soon(respond, self._error_response(error, request))
             return None
-        return partial(self._give_up, request, cancel)
+        return partial(self._cancel, request, cancel)
 
     def refuse(self, error: HTTPException) -> WireResponse:
-        """The answer to what never became a request."""
-        return self._failed(error, None)
+        """Return the response to bytes that were not a valid request."""
+        return self._error_response(error, None)
 
-    def _failed(self, error: Exception, request: Request | None) -> WireResponse:
-        """The answer to what the application never sees."""
-        reply = error_response(error)
-        identity = request_id(request.headers.get(HEADER.lower()) if request else None)
-        self._count(reply.status, identity, request)
-        return reply.answer(identity)
+    def _error_response(self, error: Exception, request: Request | None) -> WireResponse:
+        """Return the response to a request that does not reach the application, and record it."""
+        response = error_response(error)
+        identity = _identity(request)
+        self._record(response.status, identity, request)
+        return response.to_wire(identity)
 
-    def _give_up(self, request: Request, cancel: Cancel) -> bool:
-        """Nobody waits for the answer any more: if the work has not begun, it never does."""
+    def _cancel(self, request: Request, cancel: Cancel) -> bool:
+        """Cancel the request of a disconnected client; return False if it has already begun."""
         if not cancel():
             return False
-        self._count(CLIENT_GONE, request_id(request.headers.get(HEADER.lower())), request)
+        self._record(CLIENT_GONE, _identity(request), request)
         return True
 
-    def _count(self, status: int, identity: str, request: Request | None) -> None:
-        """Count and note what the application never sees, as of no route."""
+    def _record(self, status: int, identity: str, request: Request | None) -> None:
+        """Record a request that does not reach the application in metrics and request log."""
         self._metrics.request_ended(UNKNOWN_ROUTE, None, status, 0.0)
         self._metrics.flush()
         if self._request_log is None:
             return
-        ended = FinishedRequest(identity, UNREAD, UNREAD, status, 0.0)
+        finished = FinishedRequest(identity, UNREAD, UNREAD, status, 0.0)
         if request is not None:
-            ended.method, ended.path, ended.client = request.method, request.path, request.client
-            ended.header = request.headers.get
-        self._request_log.note(ended)
+            finished.method, finished.path = request.method, request.path
+            finished.client, finished.header = request.client, request.headers.get
+        self._request_log.note(finished)
 
-    def _answered(self, request: Request, threads: ResponseThreads) -> WireResponse:
+    def _compute(self, request: Request, threads: ResponseThreads) -> WireResponse:
         try:
-            return _call(self._app, environ(request), threads)
+            return _run_app(self._app, environ(request), threads)
         except Exception as error:
             log.exception("request failed")
-            return self._failed(error, request)
+            return self._error_response(error, request)
+
+
+def _identity(request: Request | None) -> str:
+    return request_id(None if request is None else request.headers.get(HEADER.lower()))
 
 
 def environ(request: Request) -> dict[str, Any]:
-    """A WSGI environ for a request (PEP 3333)."""
-    host = _host(request.headers.get("host"))
+    """Return the WSGI environ of a request (PEP 3333)."""
+    host = _valid_host(request.headers.get("host"))
     result: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
-        # PEP 3333: the decoded path, its bytes as latin-1 text.
+        # PEP 3333: the bytes of the decoded path as latin-1 text.
         "PATH_INFO": request.path.encode("utf-8").decode("latin-1"),
         "QUERY_STRING": request.query.decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{request.version}",
@@ -157,54 +162,54 @@ def environ(request: Request) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     for name, value in request.headers.items():
-        if "_" in name or name in KEPT_BACK:
-            continue  # X_Request_Id would pass for X-Request-Id
+        if "_" in name or name in WITHHELD_HEADERS:
+            continue  # X_Request_Id would overwrite X-Request-Id
         key = name.upper().replace("-", "_")
         result[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
     return result
 
 
 @lru_cache(256)
-def _host(given: str | None) -> str:
-    """The host that a request names, or a stand-in.
+def _valid_host(host: str | None) -> str:
+    """Return the request's host, or a default for a missing or invalid one.
 
-    Flask fails on names that can be none, such as with labels of nothing. It matters to one line of
-    a page alone, so such a name is passed over, as the express door does.
+    Flask fails on invalid host names, such as names with empty labels. Only one line of a page
+    depends on the host, so an invalid name is ignored, as on the fast path.
     """
     try:
-        (given or "").partition(":")[0].encode("idna").decode("idna")
+        (host or "").partition(":")[0].encode("idna").decode("idna")
     except UnicodeError:
-        return NO_HOST
-    return given or NO_HOST
+        return DEFAULT_HOST
+    return host or DEFAULT_HOST
 
 
-def _call(app: WsgiApp, environment: dict[str, Any], threads: ResponseThreads) -> WireResponse:
-    """Run the app in this thread, and what it makes piece by piece in these."""
+def _run_app(app: WsgiApp, environment: dict[str, Any], threads: ResponseThreads) -> WireResponse:
+    """Run the app in this thread; a streamed body continues in the given threads."""
     started: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _exc: Any = None) -> None:
         started[:] = [int(status.split(" ", 1)[0]), headers]
 
-    pieces = _pieces(app(environment, start_response))
-    body = next(pieces, b"")  # an app may say nothing of an answer before
+    chunks = _closing(app(environment, start_response))
+    body = next(chunks, b"")  # an app may call start_response as late as with its first chunk
     status, headers = started
-    # Files come with a date, and every answer gets one on its way out.
+    # Files have a Date header, and the connection adds one to every response.
     headers = [pair for pair in headers if pair[0].lower() != "date"]
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    rest = None
+    stream = None
     if status == HTTPStatus.NOT_MODIFIED or any(n.lower() == "content-length" for n, _ in headers):
-        body += b"".join(pieces)
-    elif (second := next(pieces, None)) is None:
+        body += b"".join(chunks)
+    elif (second := next(chunks, None)) is None:
         lines += f"Content-Length: {len(body)}\r\n"
     else:
-        body, rest = body + second, threads.rest(pieces)
-    return WireResponse(f"{status_line(status)}{lines}".encode("latin-1"), body, rest)
+        body, stream = body + second, threads.stream(chunks)
+    return WireResponse(f"{status_line(status)}{lines}".encode("latin-1"), body, stream)
 
 
-def _pieces(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
-    """What an app makes, and the end of it that PEP 3333 asks for."""
+def _closing(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """Yield an app's chunks, then call its ``close``, as PEP 3333 requires."""
     try:
-        for chunk in chunks:  # noqa: UP028 - ``yield from`` would end them too, and they end once
+        for chunk in chunks:  # noqa: UP028 - ``yield from`` would close an iterator twice
             yield chunk
     finally:
         if (close := getattr(chunks, "close", None)) is not None:

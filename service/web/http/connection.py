@@ -1,12 +1,10 @@
-"""One client's connection: HTTP/1.1 in, answers out, in order, within limits and deadlines.
+"""One client's connection: parse requests, write responses in order, enforce limits and deadlines.
 
-Bytes are parsed by llhttp (through httptools), which refuses most of what request smuggling lives
-on: two lengths, a length beside chunks, blanks in names, folded lines, bare line ends. A request is
-handed on when its body is whole, so a client that dribbles holds a connection and nothing else, and
-that not for ever. Each answer goes out in one write, but for those that are made piece by piece: of
-them the next piece is asked for when the client has taken the one before.
+llhttp (through httptools) parses the bytes. It rejects most of what request smuggling needs: two
+lengths, a length together with chunks, spaces in names, folded lines, bare line ends. A handler gets
+a request when its body is complete, so a slow client occupies a connection and nothing else.
 
-Why no ASGI server stands here: see ``http_server``.
+``server.py`` says why the HTTP server is our own.
 """
 
 from __future__ import annotations
@@ -43,58 +41,57 @@ from .messages import BodyStream, Cancel, Handler, Request, WireResponse
 log = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES = 32 * 1024
-"""Request line and headers together, those of one name joined, without blanks around values. Of
-what is thrown away (blanks, extensions of chunks, trailers) twice as much may come in a row."""
+"""Limit of request line and headers together, without optional whitespace. Bytes that are parsed and
+dropped (whitespace, chunk extensions, trailers) have twice this limit."""
 
 MAX_TARGET_BYTES = 8 * 1024
-"""Path and query; RFC 9110, section 4.1, asks for 8,000 at least."""
+"""Limit of path and query; RFC 9110, section 4.1, recommends at least 8,000."""
 
-PIECE_BYTES = 16 * 1024
-"""Bytes that are parsed at once. Behind a request that is still being answered no further piece is,
-so that a client can make us keep only as many requests as fit into one."""
+PARSE_BYTES = 16 * 1024
+"""Bytes parsed at once. While a request is in flight, the next bytes stay unparsed, so a client can
+queue only as many pipelined requests as fit into this size."""
 
-COUNTED_BYTES = 64 * 1024
-"""A body of more bytes counts towards the bound on those of all connections together."""
+LARGE_BODY_BYTES = 64 * 1024
+"""Larger bodies count towards ``Limits.buffered_bytes`` and need a valid API key."""
 
-TAKEN_BYTES = 256 * 1024
-"""Of an answer, by a client that is not too slow, in the time that is set for it."""
+PROGRESS_BYTES = 256 * 1024
+"""Bytes of a response that a client must receive within ``Limits.write_s``."""
 
 CACHED_TARGET_BYTES = 256
-"""Longer targets are read anew each time, so that the cache stays small."""
+"""Longer targets are not cached, so that the cache stays small."""
 
-LENGTH_DIGITS = 18
-"""Of a Content-Length; Python refuses to read numbers of some thousand digits."""
+MAX_LENGTH_DIGITS = 18
+"""Of a Content-Length; `int` fails on thousands of digits."""
 
-IN_CHUNKS = b"transfer-encoding: chunked\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n"
 
 LAST_CHUNK = b"0\r\n\r\n"
 
-KEY_NEEDED = "a body of this size needs a key that is known"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+KEY_REQUIRED = f"a body of more than {LARGE_BODY_BYTES} bytes needs a valid API key"
 
 RETRY_AFTER_S = 1
-"""When to send a body again for which there is no room now."""
+"""Seconds after which a client may resend a body that was rejected for lack of memory."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What clients may take.
+    """Limits for clients.
 
     Attributes:
-        body_bytes: of one request.
-        connections: open at one time; beyond them the longest silent one is closed, and while all
-            are busy, new ones wait in the system's queue.
-        head_s: seconds from a request's first byte (or a connection's start) to the end of its
+        body_bytes: bytes of one request body.
+        connections: open connections. At the limit the longest silent one is closed; while all are
+            busy, new ones wait in the kernel's queue.
+        head_s: seconds from a request's first byte, or from the connection, to the end of the
             headers.
-        body_s: seconds from there to the end of its body.
+        body_s: seconds from there to the end of the body.
         idle_s: seconds that a connection stays open between two requests.
-        write_s: seconds in which a client takes 256 KiB of an answer, or all that is left of it.
-        linger_s: seconds that a client gets to close after the last answer, while what it still
-            sends is thrown away. Closing on a client that still sends resets it, and the reset may
-            overtake the answer.
-        buffered_bytes: of all large bodies together that are being received or answered; one alone
-            is always taken.
+        write_s: seconds in which a client must receive 256 KiB of a response, or the rest of it.
+        linger_s: seconds that a client gets to close after the last response, while its bytes are
+            dropped. Closing while the client sends would reset the connection, and the reset can
+            arrive before the response.
+        buffered_bytes: bytes of all large bodies in memory; a single body is always accepted.
     """
 
     body_bytes: int
@@ -107,266 +104,281 @@ class Limits:
     buffered_bytes: int = 256 * 2**20
 
 
-class Server(Protocol):
-    """What a connection knows of the server that it belongs to; as in `HttpServer`."""
+class ServerState(Protocol):
+    """The part of `HttpServer` that its connections use."""
 
     handler: Handler
     limits: Limits
     connections: set[Connection]
     buffered_bytes: int
     draining: bool
-    head_end: bytes
-    last_head_end: bytes
+    keep_alive_headers: bytes
+    close_headers: bytes
     now: Callable[[], float]
     is_authenticated: Callable[[str | None], bool]
 
 
-_NOTHING, _HEAD, _BODY = range(3)
-"""What is being read."""
+_IDLE, _HEAD, _BODY = range(3)
+"""Parser states: between requests, in a request's head, in its body."""
 
 _NO_BYTES = memoryview(b"")
 
-_STUMBLES = httptools.HttpParserError, httptools.HttpParserUpgrade
-"""What the parser raises."""
+_PARSER_ERRORS = httptools.HttpParserError, httptools.HttpParserUpgrade
 
 
 class Connection(asyncio.Protocol):
     """One connection.
 
     Args:
-        server: whose it is.
+        server: the server that accepted it.
 
     Attributes:
-        since: the loop's time when what it is doing now began.
-        has_asked: whether there was ever a whole request.
+        since: when the connection's current state began, in the loop's time.
+        has_requested: whether the client has sent a complete request.
     """
 
     __slots__ = (
-        *("_ahead", "_answering", "_bare_bytes", "_bodiless", "_body", "_body_bytes", "_cancel"),
-        *("_client", "_counted_bytes", "_eof", "_handing_on", "_headers", "_in_chunks"),
-        *("_keep_alive", "_lingering", "_parser", "_reading", "_reading_paused", "_refused"),
-        *("_rest", "_server", "_stalled_since", "_transport", "_unsent_bytes", "_url"),
-        *("_version", "_waiting", "has_asked", "since"),
+        *("_body", "_body_bytes", "_cancel", "_chunked", "_client", "_counted_bytes"),
+        *("_dispatching", "_eof", "_head_only", "_headers", "_keep_alive", "_lingering"),
+        *("_overhead_bytes", "_parser", "_pipeline", "_reading_paused", "_rejected", "_responding"),
+        *("_server", "_stalled_since", "_state", "_stream", "_transport", "_unparsed"),
+        *("_unsent_bytes", "_url", "_version", "has_requested", "since"),
     )
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerState) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._client = ""
-        self._reading = _NOTHING
+        self._state = _IDLE
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
         self._version = ""
-        # Bytes since the last one that was kept: of a head that is not whole, or around chunks.
-        self._bare_bytes = 0
-        # Behind the request that is being answered: further ones, or why nothing more is read, and
-        # bytes that are not parsed yet. Unparsed bytes are there only while something waits.
-        self._waiting: deque[tuple[Request | HTTPException, bool]] = deque()
-        self._ahead = _NO_BYTES
-        self._answering = self._handing_on = self._reading_paused = self._bodiless = False
-        self._keep_alive = self._in_chunks = True
+        # Bytes since the last one that was stored: of an incomplete head, or around chunks.
+        self._overhead_bytes = 0
+        # Requests behind the one in flight, or the error that ends reading; and unparsed bytes,
+        # which exist only while the pipeline has an entry.
+        self._pipeline: deque[tuple[Request | HTTPException, bool]] = deque()
+        self._unparsed = _NO_BYTES
+        self._responding = self._dispatching = self._reading_paused = self._head_only = False
+        self._keep_alive = self._chunked = True
         self._cancel: Cancel | None = None
-        self._rest: BodyStream | None = None
-        # Large bodies here, all and the one that is being answered.
+        self._stream: BodyStream | None = None
+        # Bytes of large bodies: of all requests here, and of the request in flight.
         self._counted_bytes = self._body_bytes = 0
-        self._refused = self._lingering = self._eof = False
+        self._rejected = self._lingering = self._eof = False
         self._stalled_since: float | None = None
         self._unsent_bytes = 0
-        self.has_asked = False
+        self.has_requested = False
         self.since = server.now()
 
-    # The transport's side.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The client is there."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by descent
-        if self._refused:
+        """Start with the transport of an accepted connection."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
+        if self._rejected:
             self._transport.abort()
             return
-        self._transport.set_write_buffer_limits(high=0)  # to be told of every byte not taken
+        self._transport.set_write_buffer_limits(high=0)  # call pause_writing for every unsent byte
         peer = transport.get_extra_info("peername")
         self._client = peer[0] if peer else ""
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """The connection is closed, by whoever."""
+        """Clean up after the connection was closed by either side."""
         self._server.connections.discard(self)
         self._transport = None
-        self._refused = True
-        self._forget_waiting()
-        del self._parser  # it holds this connection: nobody else would ever part the two
+        self._rejected = True
+        self._clear_pipeline()
+        del self._parser  # the parser refers to this connection: break the cycle
         if self._cancel is not None:
             self._cancel()
             self._cancel = None
-        if self._rest is not None:
-            self._rest.close()
-            self._rest = None
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
     def eof_received(self) -> bool:
-        """The client sends no more; whether it still gets an answer.
+        """Return whether a client that has stopped sending still gets a response.
 
-        Nearly always it has closed, and gave up waiting. So what has not begun for it never does,
-        as behind nginx; a client that closed its sending half alone gets what has.
+        Most such clients have disconnected. So work that has not begun is canceled, as behind nginx.
+        A client that only closed its sending side still gets the responses that have begun.
         """
         self._eof = True
-        if self._cancel is not None and not self._waiting and self._cancel():
-            self._answering, self._cancel = False, None
+        if self._cancel is not None and not self._pipeline and self._cancel():
+            self._responding, self._cancel = False, None
             return False
-        return self._answering or bool(self._waiting)
+        return self._responding or bool(self._pipeline)
 
     def pause_writing(self) -> None:
-        """The client has not taken all of its answer yet."""
+        """Note that the client has not received all bytes yet."""
         if self._transport is not None:
             self._unsent_bytes = self._transport.get_write_buffer_size()
         self._stalled_since = self._server.now()
 
     def resume_writing(self) -> None:
-        """Now it has."""
+        """Continue when the client has received all bytes."""
         self._stalled_since = None
         self.since = self._server.now()
-        if not self._answering:
-            self._hand_on_waiting()
-        elif self._rest is not None:
-            self._go_on(self._rest)
+        if not self._responding:
+            self._dispatch_pipeline()
+        elif self._stream is not None:
+            self._request_chunk(self._stream)
 
     def data_received(self, data: bytes | memoryview) -> None:
-        """Bytes of a request, or of several."""
-        if len(data) > PIECE_BYTES:
-            self._ahead = memoryview(data)
-            self._take_ahead()
+        """Parse bytes from the client."""
+        if len(data) > PARSE_BYTES:
+            self._unparsed = memoryview(data)
+            self._parse_unparsed()
             return
-        if self._refused:
+        if self._rejected:
             return
         try:
             self._parser.feed_data(data)
-        except _STUMBLES as error:
-            self._stumbled(error, data)
-        if self._reading:
-            self._bare_bytes += len(data)
-            if self._bare_bytes > MAX_HEAD_BYTES + PIECE_BYTES:  # the first piece may count twice
-                self._refuse_long_head()
+        except _PARSER_ERRORS as error:
+            self._on_parser_error(error, data)
+        if self._state:
+            self._overhead_bytes += len(data)
+            if self._overhead_bytes > MAX_HEAD_BYTES + PARSE_BYTES:  # data may count twice
+                self._reject_long_head()
 
-    def _take_ahead(self) -> None:
-        while self._ahead and not self._waiting:
-            piece, self._ahead = self._ahead[:PIECE_BYTES], self._ahead[PIECE_BYTES:]
-            self.data_received(piece)
+    def _parse_unparsed(self) -> None:
+        while self._unparsed and not self._pipeline:
+            data, self._unparsed = self._unparsed[:PARSE_BYTES], self._unparsed[PARSE_BYTES:]
+            self.data_received(data)
 
-    def _stumbled(self, error: Exception, data: bytes | memoryview) -> None:
-        """Go on behind an offer to upgrade, or refuse what is no HTTP."""
+    def _on_parser_error(self, error: Exception, data: bytes | memoryview) -> None:
+        """Continue after an Upgrade header, or reject invalid HTTP."""
         while isinstance(error, httptools.HttpParserUpgrade):
-            if self._refused:
+            if self._rejected:
                 return
             data = self._without_upgrade(data[error.args[0] :])
             try:
                 self._parser.feed_data(data)
-            except _STUMBLES as another:
-                error = another
+            except _PARSER_ERRORS as next_error:
+                error = next_error
             else:
                 return
         if isinstance(error, httptools.HttpParserCallbackError):
-            raise error  # a fault of ours: the loop logs it and closes the connection
-        if "overflow" in str(error):  # of a Content-Length or a chunk's
-            self._refuse(RequestEntityTooLarge())
+            raise error  # a bug in a callback: the loop logs it and closes the connection
+        if "overflow" in str(error):  # of a Content-Length or a chunk size
+            self._reject(RequestEntityTooLarge())
         else:
-            self._refuse(BadRequest(f"this is not HTTP as it is taken here: {error}"))
+            self._reject(BadRequest(f"invalid HTTP: {error}"))
 
-    def _without_upgrade(self, rest: bytes | memoryview) -> bytes:
-        """A request as if it had not offered another protocol: we speak none.
+    def _without_upgrade(self, after_head: bytes | memoryview) -> bytes:
+        """Return the current request without its Upgrade header, to be parsed again.
 
-        llhttp thinks that such a request has no body, while clients that would rather speak HTTP/2
-        send one with it. So its head is parsed once more without the offer.
+        The server supports no other protocol. llhttp assumes that a request with Upgrade has no
+        body, but clients that prefer HTTP/2 send one.
 
         Args:
-            rest: what stands behind the head.
+            after_head: the bytes behind the head.
         """
         method, version = self._parser.get_method(), self._version.encode()
-        kept = {name: value for name, value in self._headers.items() if name != "upgrade"}
-        lines = "".join([f"{name}: {value}\r\n" for name, value in kept.items()]).encode("latin-1")
+        headers = {name: value for name, value in self._headers.items() if name != "upgrade"}
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode(
+            "latin-1"
+        )
         self._parser = httptools.HttpRequestParser(self)
-        return b"%s %s HTTP/%s\r\n%s\r\n%s" % (method, self._url, version, lines, rest)
+        return b"%s %s HTTP/%s\r\n%s\r\n%s" % (method, self._url, version, lines, after_head)
 
-    # The parser's side.
+    # Called by llhttp.
 
     def on_message_begin(self) -> None:
-        """A request's first byte."""
+        """Start a request at its first byte."""
         self._url, self._headers, self._body = b"", {}, b""
-        self._bare_bytes = 0
-        self._reading = _HEAD
+        self._overhead_bytes = 0
+        self._state = _HEAD
         self.since = self._server.now()
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the target."""
+        """Add a part of the target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, whole, or a trailer."""
-        if self._reading == _BODY:
-            return  # nothing here asks for trailers
+        """Add a header; drop a trailer."""
+        if self._state == _BODY:
+            return
         key, text, headers = name.lower().decode("latin-1"), value.decode("latin-1"), self._headers
         headers[key] = f"{headers[key]},{text.rstrip()}" if key in headers else text.rstrip()
 
     def on_headers_complete(self) -> None:
-        """The body comes next, if there is one and it may."""
-        if self._refused:
+        """Check the head, and the declared length of the body."""
+        if self._rejected:
             return
         parser, headers = self._parser, self._headers
-        # A head that came in one piece can't be too long.
-        if len(self._url) > MAX_TARGET_BYTES or (self._bare_bytes and self._head_is_too_long()):
-            self._refuse_long_head()
+        # A head that arrived in one call is short enough.
+        if len(self._url) > MAX_TARGET_BYTES or (self._overhead_bytes and self._head_is_too_long()):
+            self._reject_long_head()
             return
         version = self._version = parser.get_http_version()
         if parser.should_upgrade():
             if "upgrade" not in headers:
-                self._refuse(BadRequest("no connections are made from here"))
-            return  # it comes once more
-        self._reading = _BODY
-        self._bare_bytes = 0
+                self._reject(BadRequest("the method CONNECT is not supported"))
+            return  # the head is parsed again without Upgrade
+        self._state = _BODY
+        self._overhead_bytes = 0
         self.since = self._server.now()
+        if error := self._check_head(version, headers):
+            self._reject(error)
+        elif "expect" in headers and version == "1.1":
+            self._send_continue(headers["expect"])
+
+    def _check_head(self, version: str, headers: dict[str, str]) -> HTTPException | None:
+        """Return the first error in a head, or None."""
         host = headers.get("host")
         if version not in ("1.1", "1.0"):
-            self._refuse(BadRequest("only HTTP/1.1 and 1.0 are taken here"))
-        elif (host is None and version == "1.1") or (host is not None and "," in host):
-            self._refuse(BadRequest("a request names its host once"))  # RFC 9112, section 3.2
-        elif "transfer-encoding" in headers and (
+            return BadRequest(f"HTTP/{version} is not supported: send HTTP/1.1 or HTTP/1.0")
+        if (host is None and version == "1.1") or (host is not None and "," in host):
+            return BadRequest("expected exactly one Host header")  # RFC 9112, section 3.2
+        if "transfer-encoding" in headers and (
             version == "1.0" or headers["transfer-encoding"].lower() != "chunked"
         ):
-            self._refuse(BadRequest("the only Transfer-Encoding that is taken is chunked"))
-        elif "content-length" in headers and self._is_refused(headers["content-length"]):
-            return
-        elif "expect" in headers and version == "1.1":
-            self._tell_to_go_on(headers["expect"])
+            return BadRequest("Transfer-Encoding must be chunked, in HTTP/1.1")
+        if "content-length" in headers:
+            return self._check_length(headers["content-length"])
+        return None
 
-    def on_body(self, piece: bytes) -> None:
-        """Bytes of the body."""
-        if self._refused:
+    def _check_length(self, declared: str) -> HTTPException | None:
+        size = int(declared) if len(declared) <= MAX_LENGTH_DIGITS else sys.maxsize
+        if size > self._server.limits.body_bytes:
+            return RequestEntityTooLarge()
+        if size > LARGE_BODY_BYTES and self._is_anonymous():
+            return Unauthorized(KEY_REQUIRED)
+        return None
+
+    def on_body(self, data: bytes) -> None:
+        """Add bytes of the body."""
+        if self._rejected:
             return
-        self._bare_bytes = 0
+        self._overhead_bytes = 0
         if not self._body:
-            self._body = piece
+            self._body = data
         else:
             if isinstance(self._body, bytes):
                 self._body = bytearray(self._body)
-            self._body += piece
+            self._body += data
         size = len(self._body)
         if size > self._server.limits.body_bytes:
-            self._refuse(RequestEntityTooLarge())
-        elif size > COUNTED_BYTES:
-            is_large_by_now = size - len(piece) <= COUNTED_BYTES
-            self._count(size if is_large_by_now else len(piece))
-            if is_large_by_now and self._is_anonymous():
-                self._refuse(Unauthorized(KEY_NEEDED))
+            self._reject(RequestEntityTooLarge())
+        elif size > LARGE_BODY_BYTES:
+            became_large = size - len(data) <= LARGE_BODY_BYTES
+            self._count(size if became_large else len(data))
+            if became_large and self._is_anonymous():
+                self._reject(Unauthorized(KEY_REQUIRED))
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
-        if self._refused or self._reading == _HEAD:
+        """Dispatch or queue the complete request."""
+        if self._rejected or self._state == _HEAD:
             return
-        self._reading = _NOTHING
+        self._state = _IDLE
         parser, body = self._parser, self._body
         try:
-            path, query = _target(self._url)
+            path, query = _split_target(self._url)
         except httptools.HttpParserInvalidURLError:
-            self._refuse(BadRequest("the request's target is no path"))
+            self._reject(BadRequest("the request target is not a valid path"))
             return
         request = Request(
             parser.get_method().decode("ascii"),
@@ -378,183 +390,177 @@ class Connection(asyncio.Protocol):
             self._client,
         )
         keep_alive = self._version == "1.1" and parser.should_keep_alive()
-        self.has_asked = True
+        self.has_requested = True
         self._body = b""
-        if self._answering or self._waiting or self._stalled_since is not None:
+        if self._responding or self._pipeline or self._stalled_since is not None:
             self._queue(request, keep_alive)
         else:
-            self._hand_on(request, keep_alive)
+            self._dispatch(request, keep_alive)
 
     def _head_is_too_long(self) -> bool:
         lines = sum(len(name) + len(value) + 4 for name, value in self._headers.items())
         first = len(self._parser.get_method()) + len(self._url) + len("  HTTP/1.1\r\n")
         return first + lines + len("\r\n") > MAX_HEAD_BYTES
 
-    def _refuse_long_head(self) -> None:
-        too_long = len(self._url) > MAX_TARGET_BYTES
-        self._refuse(RequestURITooLarge() if too_long else RequestHeaderFieldsTooLarge())
-
-    def _is_refused(self, declared: str) -> bool:
-        """Whether a body of the declared length is not taken, which is then said."""
-        size = int(declared) if len(declared) <= LENGTH_DIGITS else sys.maxsize
-        if size > self._server.limits.body_bytes:
-            self._refuse(RequestEntityTooLarge())
-        elif size > COUNTED_BYTES and self._is_anonymous():
-            self._refuse(Unauthorized(KEY_NEEDED))
-        else:
-            return False
-        return True
+    def _reject_long_head(self) -> None:
+        is_target = len(self._url) > MAX_TARGET_BYTES
+        self._reject(RequestURITooLarge() if is_target else RequestHeaderFieldsTooLarge())
 
     def _is_anonymous(self) -> bool:
         return not self._server.is_authenticated(self._headers.get("authorization"))
 
-    def _tell_to_go_on(self, expected: str) -> None:
-        # Behind an answer that is still to come it would be taken for that answer.
-        silent = self._answering or self._waiting or self._transport is None
-        if expected.lower() == "100-continue" and not silent:
-            cast("asyncio.Transport", self._transport).write(GO_ON)
+    def _send_continue(self, expected: str) -> None:
+        # Before an earlier response, the client would take it for that response.
+        is_early = self._responding or self._pipeline or self._transport is None
+        if expected.lower() == "100-continue" and not is_early:
+            cast("asyncio.Transport", self._transport).write(CONTINUE)
 
     def _count(self, size: int) -> None:
-        """Count bytes of large bodies that came, or are no longer needed (less than none)."""
+        """Count bytes of large bodies that were received, or released (a negative size)."""
         server, limits = self._server, self._server.limits
         self._counted_bytes += size
         server.buffered_bytes += size
         if size > 0 and server.buffered_bytes > max(limits.buffered_bytes, limits.body_bytes):
-            self._refuse(
+            self._reject(
                 ServiceUnavailable(
-                    "too many large bodies are being received", retry_after=RETRY_AFTER_S
+                    "too many large request bodies are in memory: retry later",
+                    retry_after=RETRY_AFTER_S,
                 )
             )
 
-    # Requests and answers.
+    # Requests and responses.
 
-    def _hand_on(self, request: Request, keep_alive: bool) -> None:
-        self._answering, self._keep_alive = True, keep_alive
+    def _dispatch(self, request: Request, keep_alive: bool) -> None:
+        """Give a request to the handler."""
+        self._responding, self._keep_alive = True, keep_alive
         self._body_bytes = len(request.body)
-        self._bodiless, self._in_chunks = request.method == "HEAD", request.version == "1.1"
-        self._handing_on = True
+        self._head_only, self._chunked = request.method == "HEAD", request.version == "1.1"
+        self._dispatching = True
         try:
             cancel = self._server.handler(request, self._respond)
         except Exception:
             log.exception("request failed")
             cancel = None
             self._respond(self._server.handler.refuse(InternalServerError()))
-        self._handing_on = False
-        if self._answering:
+        self._dispatching = False
+        if self._responding:
             self._cancel = cancel
 
-    def _respond(self, answer: WireResponse) -> None:
+    def _respond(self, response: WireResponse) -> None:
+        """Send the response to the request in flight."""
         transport = self._transport
-        if answer.rest is not None:
-            self._begin(answer, answer.rest)
+        if response.stream is not None:
+            self._start_stream(response, response.stream)
             return
-        if transport is None or not self._answering:
-            return  # the client is gone
-        self._answering, self._cancel = False, None
-        self._forget_body()
-        if self._bodiless:
-            answer.body = b""
+        if transport is None or not self._responding:
+            return  # the client has disconnected
+        self._responding, self._cancel = False, None
+        self._release_body()
+        if self._head_only:
+            response.body = b""
         server = self._server
         if self._keep_alive and not server.draining and not self._eof:
-            transport.write(b"".join((answer.head, server.head_end, answer.body)))
+            transport.write(b"".join((response.head, server.keep_alive_headers, response.body)))
             self.since = server.now()
-            if self._waiting and not self._handing_on:
-                self._hand_on_waiting()
+            if self._pipeline and not self._dispatching:
+                self._dispatch_pipeline()
         else:
-            self._say_last(answer)
+            self._send_last_response(response)
 
-    def _forget_body(self) -> None:
-        """Count the body that is being answered no longer."""
-        if self._body_bytes > COUNTED_BYTES:
+    def _release_body(self) -> None:
+        """Stop counting the body of the request in flight."""
+        if self._body_bytes > LARGE_BODY_BYTES:
             self._count(-self._body_bytes)
         self._body_bytes = 0
 
-    def _begin(self, answer: WireResponse, rest: BodyStream) -> None:
-        """Give the first piece of an answer that is made as it is taken."""
+    def _start_stream(self, response: WireResponse, stream: BodyStream) -> None:
+        """Send the head and the first chunk of a streamed response."""
         transport, server = self._transport, self._server
-        framing = IN_CHUNKS if self._in_chunks else b""  # in HTTP/1.0 the closing ends it
-        if transport is None or not self._answering or self._bodiless:
-            rest.close()
-            self._respond(WireResponse(answer.head + framing, b""))
+        framing = CHUNKED if self._chunked else b""  # in HTTP/1.0 the end of the connection ends it
+        if transport is None or not self._responding or self._head_only:
+            stream.close()
+            self._respond(WireResponse(response.head + framing, b""))
             return
-        self._rest, self._cancel = rest, None
-        self._forget_body()  # whoever makes the rest counts what he keeps of it
+        self._stream, self._cancel = stream, None
+        self._release_body()  # the stream counts the bytes that it holds
         self._keep_alive = self._keep_alive and not server.draining and not self._eof
-        head_end = server.head_end if self._keep_alive else server.last_head_end
-        transport.write(b"".join((answer.head, framing, head_end, self._framed(answer.body))))
-        self._go_on(rest)
+        last_headers = server.keep_alive_headers if self._keep_alive else server.close_headers
+        transport.write(
+            b"".join((response.head, framing, last_headers, self._frame(response.body)))
+        )
+        self._request_chunk(stream)
 
-    def _go_on(self, rest: BodyStream) -> None:
+    def _request_chunk(self, stream: BodyStream) -> None:
+        """Request the next chunk, once the client has received the one before."""
         if self._stalled_since is None:
-            rest.ask(self._take, self.abort)
+            stream.request_chunk(self._send_chunk, self.abort)
 
-    def _take(self, piece: bytes | None) -> None:
-        """A piece of the rest, or its end."""
-        transport, rest = self._transport, self._rest
-        if transport is None or rest is None or transport.is_closing():
-            return  # what closes the connection closes the rest
-        if piece is not None:
-            transport.write(self._framed(piece))
-            self._go_on(rest)
+    def _send_chunk(self, chunk: bytes | None) -> None:
+        """Send a chunk, or the end of the stream."""
+        transport, stream = self._transport, self._stream
+        if transport is None or stream is None or transport.is_closing():
+            return  # connection_lost closes the stream
+        if chunk is not None:
+            transport.write(self._frame(chunk))
+            self._request_chunk(stream)
             return
-        self._rest, self._answering = None, False
-        end = LAST_CHUNK if self._in_chunks else b""
+        self._stream, self._responding = None, False
+        end = LAST_CHUNK if self._chunked else b""
         if self._keep_alive and not self._eof:
             transport.write(end)
             self.since = self._server.now()
-            self._hand_on_waiting()
+            self._dispatch_pipeline()
         else:
-            self._end_with(end)
+            self._send_last(end)
 
-    def _framed(self, piece: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(piece), piece) if self._in_chunks and piece else piece
+    def _frame(self, chunk: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked and chunk else chunk
 
     def _queue(self, entry: Request | HTTPException, keep_alive: bool = False) -> None:
-        self._waiting.append((entry, keep_alive))
+        self._pipeline.append((entry, keep_alive))
         if not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
 
-    def _hand_on_waiting(self) -> None:
-        """Hand on what waits, as far as it is answered at once."""
-        while self._waiting and not self._answering and self._stalled_since is None:
-            entry, keep_alive = self._waiting.popleft()
+    def _dispatch_pipeline(self) -> None:
+        """Dispatch queued requests until a response is pending, then parse what follows them."""
+        while self._pipeline and not self._responding and self._stalled_since is None:
+            entry, keep_alive = self._pipeline.popleft()
             if isinstance(entry, HTTPException):
-                self._say_last(self._server.handler.refuse(entry))
+                self._send_last_response(self._server.handler.refuse(entry))
             else:
-                self._hand_on(entry, keep_alive)
-        self._take_ahead()
-        if self._reading_paused and not self._waiting and self._transport is not None:
+                self._dispatch(entry, keep_alive)
+        self._parse_unparsed()
+        if self._reading_paused and not self._pipeline and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
 
-    def _refuse(self, error: HTTPException) -> None:
-        """Read no more, and say why when it is this request's turn."""
-        if self._refused:
+    def _reject(self, error: HTTPException) -> None:
+        """Stop parsing, and send the error after the pending responses."""
+        if self._rejected:
             return
-        self._refused = True
-        self._reading = _NOTHING
-        if len(self._body) > COUNTED_BYTES:
+        self._rejected = True
+        self._state = _IDLE
+        if len(self._body) > LARGE_BODY_BYTES:
             self._count(-len(self._body))
         self._body = b""
-        if self._answering or self._waiting:
+        if self._responding or self._pipeline:
             self._queue(error)
         else:
-            self._say_last(self._server.handler.refuse(error))
+            self._send_last_response(self._server.handler.refuse(error))
 
-    def _say_last(self, answer: WireResponse) -> None:
-        """Give the last answer."""
-        self._end_with(b"".join((answer.head, self._server.last_head_end, answer.body)))
+    def _send_last_response(self, response: WireResponse) -> None:
+        self._send_last(b"".join((response.head, self._server.close_headers, response.body)))
 
-    def _end_with(self, last: bytes) -> None:
-        """Send the last bytes, and wait until the client has closed too."""
-        self._refused = self._lingering = True
-        self._forget_waiting()
+    def _send_last(self, data: bytes) -> None:
+        """Send the last bytes, and wait until the client closes the connection."""
+        self._rejected = self._lingering = True
+        self._clear_pipeline()
         self.since = self._server.now()
         transport = self._transport
         if transport is None:
             return
-        transport.write(last)
+        transport.write(data)
         if self._eof:
             transport.close()
         elif not transport.is_closing():
@@ -563,89 +569,90 @@ class Connection(asyncio.Protocol):
                 self._reading_paused = False
                 transport.resume_reading()
 
-    def _forget_waiting(self) -> None:
-        self._waiting.clear()
-        self._ahead = _NO_BYTES
+    def _clear_pipeline(self) -> None:
+        self._pipeline.clear()
+        self._unparsed = _NO_BYTES
         self._count(-self._counted_bytes)
 
-    # The server's side.
+    # Called by the server.
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request of it is being answered, or its answer on the way."""
-        return self._answering or self._stalled_since is not None
+        """Whether a request is in flight or a response is being sent."""
+        return self._responding or self._stalled_since is not None
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being read or answered, or it has had its last answer."""
-        return not self.is_busy and (self._lingering or self._reading == _NOTHING)
+        """Whether no request is in progress, or the last response has been sent."""
+        return not self.is_busy and (self._lingering or self._state == _IDLE)
 
     @property
     def is_delivered(self) -> bool:
-        """Whether the client's system has acknowledged all that was written (SIOCOUTQ, tcp(7))."""
+        """Whether the client's system has acknowledged every byte (SIOCOUTQ, tcp(7))."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return True
         return ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4)) == bytes(4)
 
-    def look(self, now: float) -> None:
-        """Close it if it is late, saying so where it had begun to ask."""
+    def check_deadlines(self, now: float) -> None:
+        """Close the connection if it has missed a deadline; send 408 in the middle of a request."""
         limits, age = self._server.limits, now - self.since
         if self._stalled_since is not None:
-            self._look_at_unsent(now)
+            self._check_progress(now)
         elif self._lingering:
             if age > limits.linger_s:
                 self.abort()
-        elif self._answering:
-            pass  # what takes its time is the answer
-        elif self._reading == _NOTHING:
-            if age > (limits.idle_s if self.has_asked else limits.head_s):
+        elif self._responding:
+            pass  # the call has a deadline of its own
+        elif self._state == _IDLE:
+            if age > (limits.idle_s if self.has_requested else limits.head_s):
                 self.close()
-        elif age > (limits.head_s if self._reading == _HEAD else limits.body_s):
-            part = "headers" if self._reading == _HEAD else "body"
-            self._refuse(RequestTimeout(f"the {part} took too long to arrive"))
+        elif age > (limits.head_s if self._state == _HEAD else limits.body_s):
+            part = "headers" if self._state == _HEAD else "body"
+            self._reject(RequestTimeout(f"the {part} took too long to arrive"))
 
-    def _look_at_unsent(self, now: float) -> None:
+    def _check_progress(self, now: float) -> None:
+        """Abort if the client receives the response too slowly."""
         if self._transport is None or self._stalled_since is None:
             return
         unsent = self._transport.get_write_buffer_size()
-        if unsent <= self._unsent_bytes - TAKEN_BYTES:
+        if unsent <= self._unsent_bytes - PROGRESS_BYTES:
             self._unsent_bytes, self._stalled_since = unsent, now
         elif now - self._stalled_since > self._server.limits.write_s:
             self.abort()
 
     def close(self) -> None:
-        """Close it after what was written to it."""
-        self._refused = True
+        """Close the connection after the bytes already written."""
+        self._rejected = True
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """Close it at once."""
-        self._refused = True
+        """Close the connection at once."""
+        self._rejected = True
         self._server.connections.discard(self)
         if self._transport is not None:
-            if self._rest is not None and not self._in_chunks:
+            if self._stream is not None and not self._chunked:
                 _reset_at_close(self._transport)
             self._transport.abort()
 
 
 def _reset_at_close(transport: asyncio.Transport) -> None:
-    """Have the connection reset: in HTTP/1.0 a plain end would say that the answer is whole."""
-    ours = transport.get_extra_info("socket")
-    with socket.fromfd(ours.fileno(), ours.family, ours.type) as same:
-        same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    """Let closing reset the connection: in HTTP/1.0 a normal close would end the body."""
+    sock = transport.get_extra_info("socket")
+    with socket.fromfd(sock.fileno(), sock.family, sock.type) as duplicate:
+        duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def _target(url: bytes) -> tuple[str, bytes]:
-    """Decoded path and raw query of a request's target."""
-    return _read_target(url) if len(url) > CACHED_TARGET_BYTES else _cached_target(url)
+def _split_target(url: bytes) -> tuple[str, bytes]:
+    """Return the decoded path and the raw query of a request target."""
+    return _parse_target(url) if len(url) > CACHED_TARGET_BYTES else _cached_target(url)
 
 
-def _read_target(url: bytes) -> tuple[str, bytes]:
+def _parse_target(url: bytes) -> tuple[str, bytes]:
     parsed = httptools.parse_url(url)
     path = parsed.path or b"/"
     return unquote_to_bytes(path).decode("utf-8", "replace"), parsed.query or b""
 
 
-_cached_target = lru_cache(1024)(_read_target)
+_cached_target = lru_cache(1024)(_parse_target)

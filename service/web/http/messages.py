@@ -1,4 +1,4 @@
-"""What passes between a connection and what answers it: requests and answers as bytes."""
+"""Requests and responses as they pass between a connection and a handler."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from werkzeug.exceptions import HTTPException
 
 
 class Request(msgspec.Struct, gc=False):
-    """A request, whole.
+    """A request with its whole body.
 
     Attributes:
-        method: as sent.
-        path: decoded; what is no UTF-8 in it has become U+FFFD, as Flask has it.
-        query: what stands behind the question mark, as sent.
-        headers: by name in lower case; several of one name are joined by commas.
-        body: after chunks were put together.
+        method: such as ``POST``, as sent.
+        path: percent-decoded; invalid UTF-8 is replaced by U+FFFD, as in Flask.
+        query: the text behind the question mark, as sent.
+        headers: values by lower-case name; values of a repeated name are joined by commas.
+        body: without chunked framing.
         version: of HTTP, such as ``1.1``.
-        client: the other end's address.
+        client: the client's address.
     """
 
     method: str
@@ -32,47 +32,50 @@ class Request(msgspec.Struct, gc=False):
 
 
 class BodyStream(Protocol):
-    """What is left of a long answer: pieces, each made when there is room for it."""
+    """The chunks of a streamed response body, computed when the connection requests them."""
 
-    def ask(self, take: Callable[[bytes | None], None], fail: Callable[[], None]) -> None:
-        """Have the next piece made, elsewhere; nobody asks for another before it is there.
+    def request_chunk(
+        self, on_chunk: Callable[[bytes | None], None], on_error: Callable[[], None]
+    ) -> None:
+        """Compute the next chunk in another thread; at most one request is open at a time.
 
         Args:
-            take: called with it on the loop's thread, later; with None when there was none left.
-            fail: called instead where it can't be made.
+            on_chunk: called on the loop's thread, never before this method returns, with the
+                chunk, or with None after the last chunk.
+            on_error: called instead if the chunk failed.
         """
 
     def close(self) -> None:
-        """Nobody asks any more: what has not been made never is."""
+        """Compute no more chunks."""
 
 
 class WireResponse(msgspec.Struct, gc=False):
-    """An answer as bytes.
+    """A response as bytes.
 
     Attributes:
         head: status line and headers, each with its line end; without Date and Connection, and
-            without a length where there is a rest.
-        body: the bytes; not sent in answer to HEAD.
-        rest: what follows them, if the answer is too long to be made at once.
+            without Content-Length if there is a stream.
+        body: the body, or its start if there is a stream; not sent in response to HEAD.
+        stream: the chunks that follow the body; None for a complete body.
     """
 
     head: bytes
     body: bytes
-    rest: BodyStream | None = None
+    stream: BodyStream | None = None
 
 
 Send = Callable[[WireResponse], None]
-"""Takes the answer to one request, once, on the loop's thread."""
+"""Sends the response to one request; called once, on the loop's thread."""
 
 Cancel = Callable[[], bool]
-"""Called when the client has gone before its answer was there; whether there will be none."""
+"""Called when the client disconnects before its response; returns whether the work was canceled."""
 
 
 class Handler(Protocol):
-    """What answers requests."""
+    """Responds to requests."""
 
     def __call__(self, request: Request, respond: Send) -> Cancel | None:
-        """Answer a request now or later, without ever blocking."""
+        """Respond to a request now or later, without blocking the loop."""
 
     def refuse(self, error: HTTPException) -> WireResponse:
-        """The answer to what never became a request."""
+        """Return the response to bytes that were not a valid request."""

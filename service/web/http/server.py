@@ -1,16 +1,18 @@
-"""The HTTP server of one worker: its connections, their deadlines, and a stop that loses nothing.
+"""The HTTP server of one worker: connections, deadlines, and a graceful stop.
 
-Why not gunicorn's ASGI worker, or uvicorn in a gunicorn worker? They were measured: a constant
-answer over 64 connections, two workers, two cores shared with the load generator.
+The server is our own because the alternatives are slower and lack features. Measured with a constant
+response, 64 connections, two workers, and two cores shared with the load generator:
 
-    gunicorn's ASGI worker, its parser in Python   35,600 a second    44 us of processor time each
-    uvicorn, uvloop and httptools                  49,900             27 us
-    this, on uvloop and httptools                  87,000             12 us
+    server                                          requests/s    processor time per request
+    gunicorn's ASGI worker (parser in Python)           35,600    44 us
+    uvicorn, uvloop and httptools                       49,900    27 us
+    this server, on uvloop and httptools                87,000    12 us
 
-(gunicorn's fast parser asks for a newer release than there is.) Neither of the two ever cuts off a
-client that dribbles its headers or its body, and uvicorn takes headers of any size; a deadline, a
-bound on connections, an even share of them for each worker, answers of our own shape and a drain
-that resets nobody would all have had to be built around their insides. See docs/benchmarks.md.
+gunicorn's fast parser needs a release that does not exist yet. Neither server cuts off a client that
+sends its headers or its body slowly, and uvicorn accepts headers of any size. We would have to build
+these around the internals of either server: deadlines, a limit of connections, an even share of
+connections per worker, error responses in JSON, and a drain that resets no connection.
+See docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -32,33 +34,33 @@ from .messages import Handler
 
 log = logging.getLogger(__name__)
 
-SWEEP_S = 0.25
-"""How often deadlines are looked at: that much later than stated a client may be cut off."""
+TICK_S = 0.25
+"""Seconds between two checks of the deadlines: a client may be cut off that much late."""
 
-GIVE_WAY_S = 0.002
-"""How long a worker with more connections than another leaves a new one to that."""
+YIELD_S = 0.002
+"""Seconds that a worker with more connections than another leaves a new connection to it."""
 
-FULL_S = 0.05
-"""How long a worker that can't take a connection leaves it in the system's queue."""
+FULL_RETRY_S = 0.05
+"""Seconds until a worker that can't accept a connection tries again."""
 
-SILENT_S = 0.25
-"""How long a connection is left alone at least before it may give way to a new one: whoever has
-just connected is about to say something."""
+MIN_SILENT_S = 0.25
+"""Seconds of silence after which a connection may be closed for a new one. A client that has just
+connected is about to send a request."""
 
-FINISH_S = 0.02
-"""How often a server that ends looks for connections to close."""
+FINISH_POLL_S = 0.02
+"""Seconds between two searches for connections to close, while the server stops."""
 
-CLOCK_S = 0.001
-"""How exact a loop's timers are."""
+TIMER_RESOLUTION_S = 0.001
+"""Resolution of the event loop's timers."""
 
-LAST_ACCEPTS_S = 0.1
-"""How long connections that are half open get to become whole before the socket is closed."""
+HANDSHAKE_S = 0.1
+"""Seconds that half-open connections get to complete before the listening socket is closed."""
 
 _SO_ATTACH_FILTER = getattr(socket, "SO_ATTACH_FILTER", 26)
 
 
 class Share(Protocol):
-    """How many connections this worker has, beside the others."""
+    """The numbers of connections of all workers."""
 
     def report(self, connections: int | None) -> None:
         """Report this worker's open connections; None when it accepts no more."""
@@ -68,20 +70,20 @@ class Share(Protocol):
 
 
 class HttpServer:
-    """Answers HTTP/1.1 on sockets that listen already.
+    """An HTTP/1.1 server on listening sockets.
 
     Args:
-        door: what answers.
-        limits: for clients.
-        share: by which workers share connections evenly; None for a worker alone.
-        knows: whether large bodies are taken from whoever sends this Authorization.
+        handler: responds to requests.
+        limits: limits for clients.
+        share: balances connections between workers; None for a single worker.
+        is_authenticated: returns whether an Authorization header permits large bodies.
 
     Attributes:
-        connections: those open now.
-        buffered_bytes: of all large bodies that are being received or answered now.
-        draining: while set, every answer closes its connection.
-        head_end: what ends the head of an answer: the date, and the empty line.
-        last_head_end: the same where the connection is closed after it.
+        connections: the open connections.
+        buffered_bytes: bytes of all large request bodies in memory.
+        draining: while true, every response closes its connection.
+        keep_alive_headers: the last lines of a response's head: Date and the empty line.
+        close_headers: the same with ``Connection: close``.
     """
 
     def __init__(
@@ -98,35 +100,35 @@ class HttpServer:
         self.connections: set[Connection] = set()
         self.buffered_bytes = 0
         self.draining = False
-        self.head_end = self.last_head_end = b""
+        self.keep_alive_headers = self.close_headers = b""
         self._listeners: list[socket.socket] = []
-        self._opening: set[asyncio.Task[object]] = set()  # the loop alone would forget them
-        self._full = False
-        self._sweeping: asyncio.TimerHandle | None = None
+        self._opening: set[asyncio.Task[object]] = set()  # the loop holds only weak references
+        self._accept_failed = False
+        self._ticker: asyncio.TimerHandle | None = None
         self._tick()
 
     def listen(self, sockets: Sequence[socket.socket]) -> None:
-        """Take connections from these sockets from now on."""
+        """Accept connections from these sockets from now on."""
         for listener in sockets:
             listener.setblocking(False)
             self._listeners.append(listener)
             self._loop.add_reader(listener, self._on_connection_waiting, listener)
-        self._tell()
+        self._report()
 
     async def stop_listening(self, *, last: bool) -> None:
-        """Take no more connections, and close the sockets.
+        """Accept no more connections, and close the sockets.
 
         Args:
-            last: whether nobody else listens on these sockets: then those that are waiting in
-                the system's queue are taken first, and nobody can enter it any more.
+            last: whether no other process listens on these sockets. Then the connections in the
+                kernel's queue are accepted first, and new ones are refused.
         """
         listeners, self._listeners = self._listeners, []
         if self._share is not None:
             self._share.report(None)
         if last:
             for listener in listeners:
-                turn_away(listener)
-            await asyncio.sleep(LAST_ACCEPTS_S)  # taken as before, meanwhile
+                refuse_new_connections(listener)
+            await asyncio.sleep(HANDSHAKE_S)  # connections are accepted meanwhile
         for listener in listeners:
             self._loop.remove_reader(listener)
             while last and self._accept(listener):
@@ -134,14 +136,14 @@ class HttpServer:
             listener.close()
 
     async def finish(self, seconds: float, idle_s: float) -> None:
-        """Wait until all connections are gone.
+        """Wait until all connections are closed.
 
         Args:
-            seconds: how long at most.
-            idle_s: one that has been silent for so long is closed: who asks often has learnt from
-                an answer to close, who asks seldom is hardly about to. What it was sent has to have
-                arrived by then: a container's network ends with its last process, and with it
-                what the system has not delivered yet.
+            seconds: the longest wait.
+            idle_s: seconds of silence after which a connection is closed. A client that sends
+                requests more often gets a response that closes the connection. The last response
+                must have arrived before: a container's network ends with its last process, and
+                with it every byte that the kernel has not delivered.
         """
         self.draining = True
         deadline = self.now() + seconds
@@ -150,112 +152,114 @@ class HttpServer:
                 is_silent = connection.is_idle and self.now() - connection.since >= idle_s
                 if is_silent and connection.is_delivered:
                     connection.close()
-            await asyncio.sleep(FINISH_S)
+            await asyncio.sleep(FINISH_POLL_S)
 
     def close(self) -> None:
-        """Close what is still open."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
+        """Close all connections at once."""
+        if self._ticker is not None:
+            self._ticker.cancel()
         for connection in list(self.connections):
             connection.abort()
 
     def _on_connection_waiting(self, listener: socket.socket) -> None:
-        """Somebody wants to connect: to any of the workers."""
+        """Accept a connection, or leave it to a worker with fewer connections."""
         if self._share is not None and len(self.connections) > self._share.minimum():
-            self._pause(listener, GIVE_WAY_S)
+            self._pause(listener, YIELD_S)
         else:
-            self._take(listener)
+            self._accept_or_pause(listener)
 
-    def _take(self, listener: socket.socket) -> None:
-        full = len(self.connections) >= self.limits.connections and not self._make_room()
-        if full or (not self._accept(listener) and self._full):
-            self._pause(listener, FULL_S)
+    def _accept_or_pause(self, listener: socket.socket) -> None:
+        is_full = len(self.connections) >= self.limits.connections and not self._close_idlest()
+        if is_full or (not self._accept(listener) and self._accept_failed):
+            self._pause(listener, FULL_RETRY_S)
 
     def _accept(self, listener: socket.socket) -> bool:
-        """Take a connection; whether there was one that could be taken."""
+        """Accept a connection; return whether there may be more."""
         try:
             client, _ = listener.accept()
         except BlockingIOError:
-            return False  # another worker was quicker
+            return False  # another worker has accepted it
         except ConnectionAbortedError:
-            return True  # the client has gone; there may be more
+            return True  # the client has disconnected
         except OSError:
-            if not self._full:
-                log.exception("no connection can be taken")
-            self._full = True
+            if not self._accept_failed:
+                log.exception("accepting a connection failed")
+            self._accept_failed = True
             return False
-        self._full = False
+        self._accept_failed = False
         client.setblocking(False)
         connection = Connection(self)
         self.connections.add(connection)
-        self._tell()
+        self._report()
         task = self._loop.create_task(
             self._loop.connect_accepted_socket(lambda: connection, client)
         )
         self._opening.add(task)
-        task.add_done_callback(partial(self._opened, connection))
+        task.add_done_callback(partial(self._on_opened, connection))
         return True
 
-    def _opened(self, connection: Connection, task: asyncio.Task[object]) -> None:
+    def _on_opened(self, connection: Connection, task: asyncio.Task[object]) -> None:
         self._opening.discard(task)
-        failed = task.cancelled() or task.exception() is not None  # the client has gone already
+        failed = task.cancelled() or task.exception() is not None  # the client has disconnected
         if failed and connection in self.connections:
-            connection.connection_lost(None)  # nobody else has told it
+            connection.connection_lost(None)  # the loop does not call it
 
     def _pause(self, listener: socket.socket, seconds: float) -> None:
-        """Leave whoever wants to connect alone for a while, then take one, whatever others do."""
+        """Stop accepting for a while, then accept one connection whatever other workers do."""
         self._loop.remove_reader(listener)
         self._loop.call_later(seconds, self._resume, listener)
 
     def _resume(self, listener: socket.socket) -> None:
         if listener.fileno() >= 0:
             self._loop.add_reader(listener, self._on_connection_waiting, listener)
-            self._take(listener)
+            self._accept_or_pause(listener)
 
-    def _make_room(self) -> bool:
-        """Close the connection that has been silent longest.
+    def _close_idlest(self) -> bool:
+        """Close the connection that has been silent longest; return whether there was one.
 
-        Rather one from which nothing is being read, and rather one that never asked anything.
+        A connection between requests is closed before one in the middle of a request. Among those,
+        a connection that never sent a request is closed first.
         """
-        latest = self.now() - SILENT_S
+        latest = self.now() - MIN_SILENT_S
         silent = [c for c in self.connections if not c.is_busy and c.since <= latest]
         if not silent:
             return False
-        min(silent, key=lambda c: (not c.is_idle, c.has_asked, c.since)).abort()
+        min(silent, key=lambda c: (not c.is_idle, c.has_requested, c.since)).abort()
         return True
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._share is not None and self._listeners:
             self._share.report(len(self.connections))
 
     def _tick(self) -> None:
-        # On the quarters of a second, so that the date is right at once when a new one begins.
+        # On full quarters of a second, so that the Date header changes when the second does.
         now = time.time()
-        self._sweeping = self._loop.call_later(SWEEP_S - now % SWEEP_S + CLOCK_S, self._tick)
+        delay_s = TICK_S - now % TICK_S + TIMER_RESOLUTION_S
+        self._ticker = self._loop.call_later(delay_s, self._tick)
         date = b"date: " + formatdate(now, usegmt=True).encode("ascii") + b"\r\n"
-        self.head_end = date + b"\r\n"
-        self.last_head_end = date + b"connection: close\r\n\r\n"
+        self.keep_alive_headers = date + b"\r\n"
+        self.close_headers = date + b"connection: close\r\n\r\n"
         for connection in list(self.connections):
-            connection.look(self.now())
-        self._tell()
+            connection.check_deadlines(self.now())
+        self._report()
 
 
-def turn_away(listener: socket.socket) -> None:
-    """Let nobody start a connection to a socket any more, without losing those who have.
+def refuse_new_connections(listener: socket.socket) -> None:
+    """Let no new connection enter a listening socket's queue; keep those that have.
 
-    Closing a socket that listens resets whoever waits in its queue, and there is no call that
-    closes only the queue's entrance. A filter (classic BPF, as in Linux's socket(7)) that drops the
-    first packet of a connection does: who comes later tries again, and by then is refused.
-    Where there is no such filter this does nothing.
+    Closing the socket would reset the connections in its queue, and no system call closes only the
+    entrance. A packet filter (classic BPF, as in Linux's socket(7)) does: it drops the first packet
+    of a connection. The client sends it again, and is refused once the socket is closed.
+    On systems without such filters this function does nothing.
     """
     flags_at, ack, syn = 13, 0x10, 0x02  # in a TCP header (RFC 9293, section 3.1)
-    load_byte, jump_if_set, give_back = 0x30, 0x45, 0x06
+    load_byte, jump_if_set, return_size = 0x30, 0x45, 0x06
     program = [
         (load_byte, 0, 0, flags_at),
         (jump_if_set, 2, 0, ack),
         (jump_if_set, 0, 1, syn),
-        (give_back, 0, 0, 0),
-        (give_back, 0, 0, 0xFFFFFFFF),
+        (return_size, 0, 0, 0),
+        (return_size, 0, 0, 0xFFFFFFFF),
     ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
     with suppress(OSError):

@@ -10,7 +10,7 @@ import msgspec
 from werkzeug.http import parse_accept_header
 
 from ..errors import BodyTooLarge, UnsupportedEncoding
-from ..reply import BodyChunks, Response
+from ..response import BodyChunks, Response
 
 WINDOW_BITS = {
     "gzip": zlib.MAX_WBITS | 16,
@@ -70,10 +70,10 @@ def compress_response(reply: Response, accept: str | None) -> Response:
     """Return the response in the coding that the client prefers, or unchanged if it is short.
 
     Args:
-        reply: a response without content coding. A ``rest`` is compressed chunk by chunk.
+        reply: a response without content coding. ``chunks`` are compressed one by one.
         accept: the request's ``Accept-Encoding``.
     """
-    if len(reply.body) < MIN_COMPRESS_BYTES and reply.rest is None:
+    if len(reply.body) < MIN_COMPRESS_BYTES and reply.chunks is None:
         return reply
     headers = (*reply.headers, ("Vary", "Accept-Encoding"))
     coding = choose_coding(accept)
@@ -81,11 +81,11 @@ def compress_response(reply: Response, accept: str | None) -> Response:
         return msgspec.structs.replace(reply, headers=headers)
     headers += (("Content-Encoding", coding),)
     stream = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW_BITS[coding])
-    if reply.rest is None:
+    if reply.chunks is None:
         body, rest = stream.compress(reply.body) + stream.flush(), None
     else:
-        body, rest = _compress_chunk(stream, reply.body), _CompressedChunks(stream, reply.rest)
-    return msgspec.structs.replace(reply, body=body, headers=headers, rest=rest)
+        body, rest = _compress_chunk(stream, reply.body), _CompressedChunks(stream, reply.chunks)
+    return msgspec.structs.replace(reply, body=body, headers=headers, chunks=rest)
 
 
 def choose_coding(accept: str | None) -> str | None:

@@ -14,7 +14,7 @@ from ...model.artifact import Model
 from ...model.columns import Columns, Prediction
 from ...model.training_range import OutOfRange
 from ...serving.observation import Observation
-from ..reply import Response
+from ..response import Response
 
 Header = Callable[[str], str | None]
 """Returns a request header by its name in lower case, or None."""

@@ -26,8 +26,8 @@ from ...serving.metrics import Metrics
 from ...serving.observation import Observation
 from ...serving.predictor import Predictor
 from ..errors import CLIENT_GONE, BodyTooLarge, error_response
-from ..reply import Response, model_headers
 from ..request_id import request_id
+from ..response import Response, model_headers
 from .content_coding import decompress_body
 from .protocol import Header, InferenceProtocol, InferenceResult, StreamProtocol
 from .streaming import RetryingRun, StreamingBody
@@ -46,7 +46,7 @@ FAST_DECODE_BYTES = 256
 MAX_TIMEOUT_DIGITS = 12
 
 
-class Call(msgspec.Struct, gc=False):
+class InferenceCall(msgspec.Struct, gc=False):
     """The state of one request to an inference route.
 
     Attributes:
@@ -110,7 +110,7 @@ class InferenceRoute:
         body: bytes,
         model_name: str | None,
         version: str | None,
-        call: Call | None = None,
+        call: InferenceCall | None = None,
         on_end: Callable[[int], None] = lambda _status: None,
     ) -> Response:
         """Return the response to one request, after waiting for the model; never raises.
@@ -122,7 +122,7 @@ class InferenceRoute:
             version: None for the newest version.
             call: the result of `begin`, if the handler has called it.
             on_end: called once with the status when the response is complete or abandoned: before
-                this method returns, or, for a response with a rest, after its last chunk.
+                this method returns, or, for a response with chunks, after its last chunk.
         """
         call = call or self.begin(header)
         try:
@@ -150,12 +150,17 @@ class InferenceRoute:
             return is_compressed  # the decompressed size is unknown
         return self._protocol.decode_cost(header, body) >= SLOW_DECODE_BYTES
 
-    def begin(self, header: Header) -> Call:
+    def begin(self, header: Header) -> InferenceCall:
         """Return the state of a new request, with its id and start time."""
-        return Call(request_id(header("x-request-id")), time.perf_counter())
+        return InferenceCall(request_id(header("x-request-id")), time.perf_counter())
 
     def decode(
-        self, call: Call, header: Header, body: bytes, model_name: str | None, version: str | None
+        self,
+        call: InferenceCall,
+        header: Header,
+        body: bytes,
+        model_name: str | None,
+        version: str | None,
     ) -> tuple[Model, Columns]:
         """Return the requested model and the decoded rows.
 
@@ -172,7 +177,12 @@ class InferenceRoute:
         return model, decoded.columns
 
     def _open(
-        self, call: Call, header: Header, body: bytes, model_name: str | None, version: str | None
+        self,
+        call: InferenceCall,
+        header: Header,
+        body: bytes,
+        model_name: str | None,
+        version: str | None,
     ) -> tuple[Model, bytes]:
         """Return the requested model and the decompressed body; set the deadline."""
         model = call.model = self.predictor.find(model_name, version)
@@ -187,7 +197,7 @@ class InferenceRoute:
 
     def _stream(
         self,
-        call: Call,
+        call: InferenceCall,
         streams: StreamProtocol,
         model: Model,
         body: bytes,
@@ -212,10 +222,10 @@ class InferenceRoute:
 
         chunks = StreamingBody(rows, run, streams.encode_error, on_error, end)
         first = chunks.first()
-        rest = None if chunks.is_finished else chunks
-        return Response(HTTPStatus.OK, first, streams.content_type, model_headers(model), rest)
+        more = None if chunks.is_finished else chunks
+        return Response(HTTPStatus.OK, first, streams.content_type, model_headers(model), more)
 
-    def finish(self, call: Call, outcome: Observation | Exception) -> Response:
+    def finish(self, call: InferenceCall, outcome: Observation | Exception) -> Response:
         """Return the response for a prediction or an error, and record the request in metrics."""
         started = time.perf_counter()
         if isinstance(outcome, Exception):
@@ -236,11 +246,11 @@ class InferenceRoute:
         self._record(call, reply.status, started)
         return reply
 
-    def give_up(self, call: Call) -> None:
+    def give_up(self, call: InferenceCall) -> None:
         """Record a request whose client disconnected before the model ran."""
         self._record(call, CLIENT_GONE, time.perf_counter())
 
-    def _record(self, call: Call, status: int, encode_started: float) -> None:
+    def _record(self, call: InferenceCall, status: int, encode_started: float) -> None:
         """Record a finished request in metrics.
 
         Args:
@@ -259,7 +269,7 @@ class InferenceRoute:
             call.encode_seconds,
         )
 
-    def _set_deadline(self, call: Call, timeout_s: float) -> None:
+    def _set_deadline(self, call: InferenceCall, timeout_s: float) -> None:
         """Set the deadline of a request; the earliest of several counts.
 
         The time limit starts with the request.
@@ -274,7 +284,7 @@ class InferenceRoute:
             raise DeadlineExceeded
 
 
-def _log_and_encode(call: Call, error: Exception) -> Response:
+def _log_and_encode(call: InferenceCall, error: Exception) -> Response:
     """Return the response for an error; a failure of the service is logged."""
     if not isinstance(error, PigeonholeError) or isinstance(error, PredictionFailed):
         log.error("prediction failed", exc_info=error, extra={"request_id": call.identity})

@@ -23,7 +23,7 @@ from ...model.per_model import PerModel
 from ...model.validation import truncate
 from ..errors import JSON
 from ..inference.protocol import Decoded, Header, InferenceResult
-from ..reply import Response
+from ..response import Response
 from .binary_tensor import BinaryTensor, encode_texts
 from .json_tensor import JsonTensor
 from .request_json import decode_request

@@ -44,7 +44,7 @@ from ..json_body import (
     nan_to_null,
     parse_json,
 )
-from ..reply import Response
+from ..response import Response
 from .csv_format import lacks_header
 from .frame_format import FrameDecoder, columns_from_frame, nat_to_none
 from .protocol import ACCEPTED_TYPES, CSV, RowsProtocol, format_of

@@ -21,7 +21,7 @@ from ...model.row_types import ESCAPED_IN_JSON
 from ...model.training_range import OutOfRange
 from ..errors import JSON
 from ..inference.protocol import InferenceResult
-from ..reply import Response, model_headers
+from ..response import Response, model_headers
 
 OK = int(HTTPStatus.OK)
 

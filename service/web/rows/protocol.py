@@ -30,7 +30,7 @@ from ..inference.content_coding import MAX_HEADER_CHARACTERS
 from ..inference.protocol import Decoded, Header, InferenceResult
 from ..inference.route import SLOW_DECODE_BYTES
 from ..json_body import decode_utf8, media_type
-from ..reply import Response
+from ..response import Response
 from . import arrow_format, table_results
 from .arrow_format import read_arrow
 from .csv_format import read_csv

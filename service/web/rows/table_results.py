@@ -12,7 +12,7 @@ from http import HTTPStatus
 import numpy as np
 
 from ..inference.protocol import InferenceResult
-from ..reply import Response, model_headers
+from ..response import Response, model_headers
 from .arrow_format import STREAM
 
 # Without a charset: SageMaker's deserializers compare the whole Content-Type.

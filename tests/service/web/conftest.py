@@ -23,7 +23,7 @@ from pigeonhole.service.web.handlers.threads import ResponseThreads
 from pigeonhole.service.web.http.connection import Limits
 from pigeonhole.service.web.http.messages import Cancel, Request, Send, WireResponse
 from pigeonhole.service.web.http.server import HttpServer
-from pigeonhole.service.web.reply import Response
+from pigeonhole.service.web.response import Response
 
 SHORT = {
     "body_bytes": 1_000_000,
@@ -62,8 +62,8 @@ class TinyDoor:
             raise RuntimeError("the door failed")
         if path in ("/pieces", "/slow", "/broken"):
             pieces = self._pieces(path, *map(int, argument.split("x")))
-            answer = Response(200, next(pieces), "text/plain", rest=pieces).answer("id")
-            answer.rest = self.threads.rest(pieces)
+            answer = Response(200, next(pieces), "text/plain", chunks=pieces).to_wire("id")
+            answer.stream = self.threads.stream(pieces)
             loop.call_soon(respond, answer)
             return None
         if path == "/large":
@@ -71,7 +71,7 @@ class TinyDoor:
         else:
             self.bodies.append(request.body)
             body = told(request)
-        answer = Response(200, body, "application/json").answer("id")
+        answer = Response(200, body, "application/json").to_wire("id")
         if path == "/later":
             loop.call_later(float(argument), respond, answer)
             return partial(self._give_up, False)
@@ -81,7 +81,7 @@ class TinyDoor:
         return None
 
     def refuse(self, error: HTTPException) -> WireResponse:
-        return error_response(error).answer("id")
+        return error_response(error).to_wire("id")
 
     def _pieces(self, path: str, count: int, size: int) -> Generator[bytes, None, None]:
         try:

@@ -20,9 +20,9 @@ class Told:
 async def whole(answer: WireResponse) -> Told:
     """An answer with its rest, if it has one."""
     received = b""
-    while answer.rest is not None:
+    while answer.stream is not None:
         waiting = asyncio.get_running_loop().create_future()
-        answer.rest.ask(waiting.set_result, waiting.cancel)
+        answer.stream.request_chunk(waiting.set_result, waiting.cancel)
         piece = await asyncio.wait_for(waiting, 30)
         if piece is None:
             break

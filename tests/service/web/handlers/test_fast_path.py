@@ -385,8 +385,8 @@ def test_an_answer_in_slices_is_counted_at_its_end_and_its_rows_as_they_come(par
 def test_an_answer_in_slices_whose_reader_goes_away_ends_and_is_counted_so(parts) -> None:
     async def ask() -> None:
         answer = await first_slice(parts, lines())
-        answer.rest.close()
-        answer.rest.close()
+        answer.stream.close()
+        answer.stream.close()
 
     asyncio.run(ask())
     assert parts.codes() == {str(CLIENT_GONE): 1}
@@ -453,8 +453,8 @@ def test_a_body_is_let_go_as_soon_as_its_answer_has_ended(
         answer = await asyncio.wait_for(found.get(), 30)
         if is_read:
             await whole(answer)
-        elif answer.rest is not None:
-            answer.rest.close()
+        elif answer.stream is not None:
+            answer.stream.close()
 
     gc.collect()
     gc.disable()

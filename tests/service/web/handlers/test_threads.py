@@ -135,7 +135,7 @@ def pieces(*made: bytes, ended: list[bool]) -> Generator[bytes, None, None]:
 async def piece_of(rest: BodyStream) -> bytes | None:
     """The next piece; a CancelledError where it could not be made."""
     waiting = asyncio.get_running_loop().create_future()
-    rest.ask(waiting.set_result, waiting.cancel)
+    rest.request_chunk(waiting.set_result, waiting.cancel)
     piece: bytes | None = await asyncio.wait_for(waiting, 5)
     return piece
 
@@ -143,7 +143,7 @@ async def piece_of(rest: BodyStream) -> bytes | None:
 def test_pieces_are_made_one_by_one_as_they_are_asked_for_and_empty_ones_left_out(threads) -> None:
     async def main() -> None:
         ended: list[bool] = []
-        rest = threads.rest(pieces(b"a", b"", b"b", ended=ended))
+        rest = threads.stream(pieces(b"a", b"", b"b", ended=ended))
         assert [await piece_of(rest) for _ in range(2)] == [b"a", b"b"]
         assert not ended
         assert await piece_of(rest) is None
@@ -168,7 +168,7 @@ def test_pieces_take_no_room_from_answers_and_their_turn_like_them(threads) -> N
     async def main() -> None:
         answer = asyncio.get_running_loop().create_future()
         threads(make, answer.set_result)
-        rests = [threads.rest(piece()) for _ in range(5)]
+        rests = [threads.stream(piece()) for _ in range(5)]
         promised = [asyncio.ensure_future(piece_of(rest)) for rest in rests]
         await asyncio.sleep(0)
         held.set()
@@ -192,8 +192,8 @@ def test_a_rest_that_is_closed_ends_and_a_piece_that_has_not_begun_is_never_made
         threads(first, answer.set_result)
         begun.wait(5)
         ended: list[bool] = []
-        rest = threads.rest(pieces(b"a", ended=ended))
-        rest.ask(pytest.fail, pytest.fail)
+        rest = threads.stream(pieces(b"a", ended=ended))
+        rest.request_chunk(pytest.fail, pytest.fail)
         rest.close()
         assert ended
         held.set()
@@ -214,8 +214,8 @@ def test_a_rest_that_is_closed_while_a_piece_is_made_ends_behind_it(threads) -> 
             ended.append(True)
 
     async def main() -> None:
-        rest = threads.rest(make())
-        rest.ask(pytest.fail, pytest.fail)
+        rest = threads.stream(make())
+        rest.request_chunk(pytest.fail, pytest.fail)
         begun.wait(5)
         rest.close()
         assert not ended
@@ -233,11 +233,11 @@ def test_a_piece_that_can_not_be_made_is_told_of_and_logged(threads, caplog) -> 
 
     async def main() -> None:
         with pytest.raises(asyncio.CancelledError):
-            await piece_of(threads.rest(make()))
+            await piece_of(threads.stream(make()))
 
     asyncio.run(main())
     (record,) = caplog.records
-    assert record.getMessage() == "an answer broke off"
+    assert record.getMessage() == "a streamed response failed"
     assert str(record.exc_info[1]) == "the reason"
 
 

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from pigeonhole.service.web.http.connection import Connection
-from pigeonhole.service.web.http.server import turn_away
+from pigeonhole.service.web.http.server import refuse_new_connections
 
 GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -331,7 +331,7 @@ def test_without_free_descriptors_connections_wait_and_it_is_said_once(start_tin
             assert asked(before).startswith(b"HTTP/1.1 200 ")
             assert "/last" not in tiny.handler.asked
         assert whole(waiting).startswith(b"HTTP/1.1 200 ")
-    assert [record.getMessage() for record in caplog.records] == ["no connection can be taken"]
+    assert [record.getMessage() for record in caplog.records] == ["accepting a connection failed"]
     assert caplog.records[0].levelno == logging.ERROR
     caplog.clear()
 
@@ -538,7 +538,7 @@ def test_nobody_enters_the_queue_any_more_once_it_was_emptied(start_tiny) -> Non
 def test_a_socket_that_turns_away_lets_nobody_in_but_keeps_those_who_are(tiny, connected) -> None:
     (taken,) = connected(tiny, 1)
     asked(taken)
-    turn_away(tiny.listener)
+    refuse_new_connections(tiny.listener)
     with pytest.raises(TimeoutError):
         tiny.connect(seconds=0.2)
     assert asked(taken).startswith(b"HTTP/1.1 200 ")

@@ -20,7 +20,7 @@ from pigeonhole.service.web.inference.content_coding import (
     compress_response,
     decompress_body,
 )
-from pigeonhole.service.web.reply import Response
+from pigeonhole.service.web.response import Response
 
 COMPRESS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
 
@@ -174,18 +174,18 @@ class Chunks:
 @given(chunks=st.lists(st.binary(max_size=300), min_size=1))
 def test_client_can_decompress_each_chunk_on_arrival(coding: str, chunks: list[bytes]) -> None:
     first, *others = chunks
-    reply = compress_response(Response(200, first, "text/plain", rest=Chunks(*others)), coding)
+    reply = compress_response(Response(200, first, "text/plain", chunks=Chunks(*others)), coding)
     client = zlib.decompressobj(WINDOW_BITS[coding])
     assert client.decompress(reply.body) == first
     for chunk in others:
-        assert client.decompress(next(reply.rest)) == chunk
-    assert client.decompress(next(reply.rest)) == b""
+        assert client.decompress(next(reply.chunks)) == chunk
+    assert client.decompress(next(reply.chunks)) == b""
     assert client.eof
-    assert list(reply.rest) == []
+    assert list(reply.chunks) == []
 
 
 def test_closing_a_compressed_response_closes_its_chunks() -> None:
     chunks = Chunks(b"a")
-    reply = compress_response(Response(200, b"", "text/plain", rest=chunks), "gzip")
-    reply.rest.close()
+    reply = compress_response(Response(200, b"", "text/plain", chunks=chunks), "gzip")
+    reply.chunks.close()
     assert chunks.is_closed
