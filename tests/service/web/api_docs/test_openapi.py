@@ -97,7 +97,7 @@ def test_a_threshold_is_described_where_there_is_one(dated_client) -> None:
     assert said["/predict"][0] is None
     described, text = said["/v1/models/careful:predict"]
     assert described["const"] == {"class": "overweight", "value": 0.9, "metric": "f1"}
-    assert "It is overweight where the probability of that is at least 0.9." in text
+    assert "The label is overweight if its probability is at least 0.9." in text
 
 
 @pytest.mark.parametrize("mode", GenerationMode)

@@ -133,7 +133,7 @@ def test_the_page_shows_every_feature_with_what_training_saw(lasting_client) -> 
     text = re.sub(r"\s+", " ", text)
     for said in (
         "bodymass version 1",
-        "This is the model that /predict and /invocations mean",
+        "This is the default model of /predict and /invocations",
         "140 to 200 cm",
         "age number, optional 0 to 90",
         "color category red, blue",
@@ -155,9 +155,9 @@ def test_a_datetime_has_a_field_with_an_example_and_its_range(dated_client) -> N
 
 
 def test_a_threshold_is_said_where_there_is_one(dated_client, lasting_client) -> None:
-    said = "Says <b>overweight</b> where its probability is at least 0.9 (chosen for f1)."
+    said = "The label is <b>overweight</b> if its probability is at least 0.9 (chosen for f1)."
     assert dated_client.get("/docs").text.count(said) == 1
-    assert "Says <b>" not in lasting_client.get("/docs").text
+    assert "The label is <b>" not in lasting_client.get("/docs").text
 
 
 def test_every_field_has_a_label_of_its_own(lasting_client) -> None:

@@ -384,5 +384,5 @@ def test_stream_with_changed_bytes_is_read_or_rejected(body, changes) -> None:
 
 def test_error_without_pyarrow_names_the_package_to_install(mixed_signature, monkeypatch) -> None:
     monkeypatch.setattr(arrow_format, "INSTALLED", False)
-    with pytest.raises(UnsupportedMediaType, match=r"pigeonhole\[service,arrow\]"):
+    with pytest.raises(UnsupportedMediaType, match=r"pigeonhole-ml\[service,arrow\]"):
         read_arrow(GOOD[0], mixed_signature, 10)

@@ -235,6 +235,8 @@ def test_warnings_are_in_the_line_of_their_row(lasting_client) -> None:
 
 
 VALUES = st.sampled_from([172, 95.5, "tall", None, True, [1], {}, 10**400, "1"])
+BOM = b"\xef\xbb\xbf"
+
 LINES = st.one_of(
     st.sampled_from(
         [VALID, INVALID, b"[172, 95]", b"nonsense", b"", b" ", b"{}", b"[]", b"1", b"\xff"]
@@ -243,7 +245,8 @@ LINES = st.one_of(
     st.dictionaries(st.sampled_from(["height_cm", "weight_kg", "x"]), VALUES).map(
         lambda row: json.dumps(row).encode()
     ),
-    st.binary(max_size=9).map(lambda line: line.replace(b"\n", b"")),
+    # Without byte order marks: a body of nothing else is empty.
+    st.binary(max_size=9).map(lambda line: line.replace(b"\n", b"").replace(BOM, b"")),
 )
 
 
