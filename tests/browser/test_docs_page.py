@@ -1,4 +1,4 @@
-"""The page at /docs in a real browser: read, filled in, sent."""
+"""The page /docs in a real browser: its form, its errors, its layout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAIT_S = 20
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, write_model) -> Path:
-    """A folder with one small model."""
+    """Return a folder with one small model."""
     models = tmp_path_factory.mktemp("models")
     write_model(models)
     return models
@@ -30,14 +30,14 @@ def models(tmp_path_factory: pytest.TempPathFactory, write_model) -> Path:
 
 @pytest.fixture(scope="module")
 def address(models: Path) -> Iterator[str]:
-    """A service on loopback."""
+    """Yield the address of a service on loopback."""
     with served(Settings(models=models)) as address:
         yield address
 
 
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
-    """A service in a thread, as long as it is needed: its address."""
+    """Run a service in a thread; yield its address."""
     service = Service(settings)
     server = make_server("127.0.0.1", 0, service.flask, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
@@ -53,7 +53,7 @@ def served(settings: Settings) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser(program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """Chromium without a window, which asks nobody but the test's own server."""
+    """Yield headless Chromium, which connects only to the test's own server."""
     options = webdriver.ChromeOptions()
     options.binary_location = program("chromium", "chromium")
     for flag in (
@@ -69,32 +69,32 @@ def browser(program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdr
     browser.quit()
 
 
-def fill(browser: webdriver.Chrome, **values: str) -> str:
-    """Type values into the form, send it, and read the answer."""
+def predict(browser: webdriver.Chrome, **values: str) -> str:
+    """Type values into the form, send it, and return the text of the result."""
     for name, value in values.items():
         field = browser.find_element(By.CSS_SELECTOR, f"[data-feature='{name}']")
         field.clear()
         field.send_keys(value)
     browser.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
-    answer = browser.find_element(By.CLASS_NAME, "answer")
-    WebDriverWait(browser, WAIT_S).until(lambda _: answer.text)
-    return answer.text
+    result = browser.find_element(By.CLASS_NAME, "result")
+    WebDriverWait(browser, WAIT_S).until(lambda _: result.text)
+    return result.text
 
 
 @pytest.mark.slow
-def test_the_form_predicts_and_says_what_was_unusual(browser, address: str) -> None:
+def test_form_shows_prediction_and_values_out_of_range(browser, address: str) -> None:
     browser.get(f"{address}/docs")
-    text = fill(browser, height_cm="172", weight_kg="95")
+    text = predict(browser, height_cm="172", weight_kg="95")
     assert text.startswith("overweight")
     assert "99." in text
-    text = fill(browser, height_cm="1.72", weight_kg="95")
-    assert "height_cm is 1.72; training saw 140 to 200" in text
+    text = predict(browser, height_cm="1.72", weight_kg="95")
+    assert "Out of range: height_cm is 1.72; in training: 140 to 200." in text
 
 
 @pytest.mark.slow
-def test_the_form_shows_which_value_is_wrong(browser, address: str) -> None:
+def test_form_marks_the_invalid_value(browser, address: str) -> None:
     browser.get(f"{address}/docs")
-    text = fill(browser, height_cm="tall", weight_kg="95")
+    text = predict(browser, height_cm="tall", weight_kg="95")
     assert 'height_cm: expected number, got string "tall"' in text
     field = browser.find_element(By.CSS_SELECTOR, "[data-feature='height_cm']")
     assert field.get_attribute("aria-invalid") == "true"
@@ -102,14 +102,18 @@ def test_the_form_shows_which_value_is_wrong(browser, address: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1200])
-def test_the_page_fits_narrow_and_wide_screens_without_complaints(
-    browser, address: str, width: int
-) -> None:
-    browser.get_log("browser")  # what earlier tests left
+def test_page_fits_narrow_and_wide_screens(browser, address: str, width: int) -> None:
     browser.set_window_size(width, 900)
     browser.get(f"{address}/docs")
-    wide = browser.execute_script("return document.documentElement.scrollWidth")
-    assert wide <= browser.execute_script("return window.innerWidth")
+    page_width = browser.execute_script("return document.documentElement.scrollWidth")
+    assert page_width <= browser.execute_script("return window.innerWidth")
+
+
+@pytest.mark.slow
+def test_browser_logs_no_errors(browser, address: str) -> None:
+    browser.get_log("browser")  # discards messages of earlier tests
+    browser.get(f"{address}/docs")
+    predict(browser, height_cm="172", weight_kg="95")
     assert [entry["message"] for entry in browser.get_log("browser")] == []
 
 
@@ -121,13 +125,13 @@ def test_every_field_has_a_label(browser, address: str) -> None:
 
 
 @pytest.mark.slow
-def test_with_keys_the_password_that_a_browser_asked_for_lets_its_page_predict(
+def test_page_predicts_with_the_password_that_the_browser_keeps(
     browser, models: Path, tmp_path: Path
 ) -> None:
     token, entry = new_key("alice", ["predict", "read"])
     keys = tmp_path / "keys.toml"
     keys.write_text(entry)
     with served(Settings(models=models, keys=str(keys))) as address:
-        browser.get(address.replace("//", f"//alice:{token}@") + "/docs")  # as if typed when asked
+        browser.get(address.replace("//", f"//alice:{token}@") + "/docs")  # as if the user typed it
         browser.get(f"{address}/docs")
-        assert fill(browser, height_cm="172", weight_kg="95").startswith("overweight")
+        assert predict(browser, height_cm="172", weight_kg="95").startswith("overweight")

@@ -133,7 +133,7 @@ def test_the_page_shows_every_feature_with_what_training_saw(lasting_client) -> 
     text = re.sub(r"\s+", " ", text)
     for said in (
         "bodymass version 1",
-        "This is the default model of /predict and /invocations",
+        "/predict and /invocations use this model.",
         "140 to 200 cm",
         "age number, optional 0 to 90",
         "color category red, blue",
