@@ -1,8 +1,8 @@
-"""Trainer and service beside their peers, each in an environment and a process of its own.
+"""Benchmarks of the trainer and the service beside their peers.
 
-``quality`` compares scores and seconds over a folder of tables, ``trainer`` compares speed and
-memory on generated rows, ``serving`` compares servers. They know the trainer; the service is known to
-``serving.constant`` alone. What stands in ``peers`` is run
-by a peer's interpreter and imports nothing of this project. Nothing here is a test: machines
-differ, so results are kept beside the machine that gave them.
+``quality`` compares scores over a folder of tables, ``trainer`` compares speed and memory on
+generated rows, ``serving`` compares servers. Each measurement is a process of its own, and each
+peer has an environment of its own. The programs in ``peers`` run under a peer's interpreter and
+import nothing of this project. Results name the machine, because figures of two machines can't
+be compared.
 """

@@ -1,15 +1,17 @@
-"""What the figures were measured on."""
+"""The machine that the benchmarks run on."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
-def machine() -> dict[str, str | int]:
-    """Processor, cores that may be used, memory in GB, system and Python."""
+def describe_machine() -> dict[str, str | int]:
+    """Return processor, usable cores, memory in GB, operating system and Python version."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": _processor(),
@@ -20,9 +22,9 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def sentence() -> str:
-    """The same in one line."""
-    facts = machine()
+def machine_sentence(machine: Mapping[str, Any] | None = None) -> str:
+    """Return a description of a machine in one line; this machine by default."""
+    facts = machine or describe_machine()
     return (
         f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gb']} GB, "
         f"{facts['system']}, Python {facts['python']}."
@@ -31,8 +33,8 @@ def sentence() -> str:
 
 def _processor() -> str:
     try:
-        told = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+        cpu_info = Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:
-        told = ""
-    found = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
-    return found.group(1) if found else platform.machine()
+        cpu_info = ""
+    name = re.search(r"^model name\s*:\s*(.+)$", cpu_info, re.MULTILINE)
+    return name.group(1) if name else platform.machine()

@@ -1,4 +1,4 @@
-"""Where the benchmarks read and write."""
+"""The folders of the benchmarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PEERS = REPOSITORY / "benchmarks" / "peers"
 """Programs and pinned requirements of the peers."""
 
 BUILD = REPOSITORY / "build" / "benchmarks"
-"""Environments, splits and generated rows: all of it can be made again."""
+"""Environments, splits and generated rows, which can be made again."""
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
-"""Where results go where no other folder is named."""
+"""Default folder of results."""

@@ -1,4 +1,4 @@
-"""One command run to its end, with its seconds and its largest memory."""
+"""Commands run to completion, with their time and peak memory."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from pathlib import Path
 
 from benchmarks.places import REPOSITORY
 
-LOOK_S = 0.02
-"""How often a running process is asked for its memory; the last hundredths may be missed."""
+POLL_S = 0.02
+"""Seconds between two readings of a running process's memory."""
 
-SHOWN_LINES = 12
-"""Lines of output that tell why a command failed."""
+OUTPUT_LINES = 12
+"""Lines of output that are quoted when a command fails."""
 
 
 class CommandFailed(Exception):
-    """A command ended with an error or ran out of time; the text says which and ends its output."""
+    """A command exited with an error or timed out; the text ends with its last output."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command took.
+    """The outcome of a command.
 
     Attributes:
-        seconds: from its start to its end, imports included.
-        cpu_seconds: of all cores, of the command and what it started.
-        peak_bytes: the most memory that was its own at once (resident set), without its children;
-            0 where the system does not tell.
-        output: what it printed, standard error included.
+        seconds: wall time of the process, imports included.
+        cpu_seconds: CPU time of the command and its children, on all cores.
+        peak_bytes: peak resident memory of the command without its children; 0 if unknown.
+        output: standard output and standard error.
     """
 
     seconds: float
@@ -47,22 +46,22 @@ class Finished:
 
 def run(
     command: Sequence[str | Path],
-    limit_s: float,
+    timeout_s: float,
     environment: Mapping[str, str] | None = None,
     folder: Path = REPOSITORY,
 ) -> Finished:
-    """Run a command alone and wait for it.
+    """Run a command and wait until it exits.
 
     Args:
-        command: the program and its arguments.
-        limit_s: seconds after which it is stopped, together with what it started.
-        environment: variables added to those of this process.
-        folder: where it runs.
+        command: program and arguments.
+        timeout_s: seconds until the command and its children are killed.
+        environment: variables in addition to those of this process.
+        folder: working directory.
 
     Raises:
-        CommandFailed: it ended with another code than 0, or ran out of time.
+        CommandFailed: the exit code is not 0, or the command timed out.
     """
-    before, started = _cpu_seconds(), time.perf_counter()
+    cpu_before, started = _children_cpu_seconds(), time.perf_counter()
     with subprocess.Popen(
         [str(part) for part in command],
         stdin=subprocess.DEVNULL,
@@ -74,64 +73,62 @@ def run(
         env={**os.environ, **(environment or {})},
         start_new_session=True,
     ) as process:
-        watch = _Watch(process.pid, limit_s)
+        monitor = _Monitor(process.pid, timeout_s)
         try:
             output, _ = process.communicate()
             seconds = time.perf_counter() - started
         finally:
-            watch.end()
-            if process.poll() is None:  # this process was interrupted: leave nothing behind
-                _stop(process.pid)
-    if watch.timed_out:
-        raise CommandFailed(f"stopped after {limit_s:g} s")
+            monitor.stop()
+            if process.poll() is None:  # this process was interrupted
+                _kill_session(process.pid)
+    if monitor.timed_out:
+        raise CommandFailed(f"timed out after {timeout_s:g} s")
     if process.returncode:
-        last = "\n".join(output.strip().splitlines()[-SHOWN_LINES:])
-        raise CommandFailed(f"ended with code {process.returncode}: {last}")
-    return Finished(seconds, _cpu_seconds() - before, watch.peak_bytes, output)
+        last_lines = "\n".join(output.strip().splitlines()[-OUTPUT_LINES:])
+        raise CommandFailed(f"exited with code {process.returncode}: {last_lines}")
+    return Finished(seconds, _children_cpu_seconds() - cpu_before, monitor.peak_bytes, output)
 
 
-class _Watch:
-    """A thread that reads a process's memory and stops it when its time is up."""
+class _Monitor:
+    """A thread that samples a process's memory and kills its session at the timeout."""
 
-    def __init__(self, pid: int, limit_s: float) -> None:
+    def __init__(self, pid: int, timeout_s: float) -> None:
         self.peak_bytes = 0
         self.timed_out = False
         self._pid = pid
-        self._deadline = time.monotonic() + limit_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._deadline = time.monotonic() + timeout_s
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
         self._thread.start()
 
-    def end(self) -> None:
-        """Stop looking."""
-        self._ended.set()
+    def stop(self) -> None:
+        """Stop sampling."""
+        self._stopped.set()
         self._thread.join()
 
-    def _look(self) -> None:
-        while not self._ended.wait(LOOK_S):
+    def _poll(self) -> None:
+        while not self._stopped.wait(POLL_S):
             self.peak_bytes = max(self.peak_bytes, _peak_bytes(self._pid))
             if time.monotonic() > self._deadline:
                 self.timed_out = True
-                _stop(self._pid)
+                _kill_session(self._pid)
                 return
 
 
-def _cpu_seconds() -> float:
-    """Of all children that have ended."""
+def _children_cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def _peak_bytes(pid: int) -> int:
-    # Not getrusage: what that tells of a child begins with the memory of its parent.
+    # Not getrusage: a child's maximum there starts at the memory of its parent.
     with contextlib.suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
-        if found := re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE):
-            return int(found.group(1)) * 1024
+        if peak := re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE):
+            return int(peak.group(1)) * 1024
     return 0
 
 
-def _stop(pid: int) -> None:
-    """End a process and all of its session."""
+def _kill_session(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""Programs for the interpreters of the peers, and what to install for each, pinned.
+"""Programs that run under the peers' interpreters, and pinned requirements for each peer.
 
-Those that learn are started as ``python FILE job.json`` and leave their answer in the folder that the job
-names; those called ``serve_*`` serve a model file until they are stopped.
-They import nothing of this project but each other.
+The programs that fit (`fit_*`, `epochs_*`) run as ``python FILE job.json``. The programs that serve
+(`serve_*`) serve a model file until they are stopped. They import each other, and nothing else of
+this project.
 """

@@ -1,4 +1,4 @@
-"""What every program that times epochs is given, and what it leaves behind."""
+"""The job of the programs that time epochs, and its result."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any
 
 import numpy as np
 
-SMALLEST = 1e-7
+SMALLEST_PROBABILITY = 1e-7
+"""Lower bound of a probability in the loss."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Rows, first weights and settings that all programs have in common.
+    """Training rows, initial weights and hyperparameters, the same for all libraries.
 
     Attributes:
-        x: float32 (rows, inputs).
+        x: inputs, float32 (rows, inputs).
         y: class indices, int64 (rows,).
-        weights: first kernels, float32 (inputs, units), and biases, zeros, in turn.
-        batch_size: rows in a step.
-        learning_rate: of Adam.
-        epochs: that are timed, after one that is not.
-        answer: the file to write.
+        weights: initial kernels, float32 (inputs, units), each followed by its bias, zeros.
+        batch_size: rows per step.
+        learning_rate: learning rate of Adam.
+        epochs: number of timed epochs, after one epoch of warm-up.
+        result: file of the result.
     """
 
     x: np.ndarray
@@ -32,38 +33,38 @@ class Job:
     batch_size: int
     learning_rate: float
     epochs: int
-    answer: Path
+    result: Path
 
     @classmethod
     def read(cls, path: str) -> Job:
-        """The job in a file."""
-        told: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
-        with np.load(told["weights"]) as stored:
+        """Return the job in a file."""
+        job: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
+        with np.load(job["weights"]) as stored:
             weights = [stored[name] for name in sorted(stored.files)]
         return cls(
-            np.load(told["x"]),
-            np.load(told["y"]),
+            np.load(job["x"]),
+            np.load(job["y"]),
             weights,
-            told["batch_size"],
-            told["learning_rate"],
-            told["epochs"],
-            Path(told["answer"]),
+            job["batch_size"],
+            job["learning_rate"],
+            job["epochs"],
+            Path(job["result"]),
         )
 
     @property
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The first kernel and bias of each layer."""
+        """Return the initial kernel and bias of each layer."""
         return list(zip(self.weights[::2], self.weights[1::2], strict=True))
 
     def finish(self, seconds: list[float], probabilities: np.ndarray, version: str) -> None:
-        """Write seconds of each epoch, and the loss over all rows after the last one.
+        """Write the seconds per epoch, and the mean cross-entropy in nats after the last epoch.
 
         Args:
-            seconds: of each timed epoch.
-            probabilities: (rows, classes).
-            version: of the library.
+            seconds: seconds of each timed epoch.
+            probabilities: predicted probabilities, (rows, classes).
+            version: version of the library.
         """
-        right = probabilities[np.arange(len(self.y)), self.y].astype(np.float64)
-        loss = float(-np.log(np.clip(right, SMALLEST, 1)).mean())
-        facts = {"seconds": seconds, "loss": loss, "version": version}
-        self.answer.write_text(json.dumps(facts), "utf-8")
+        true_class = probabilities[np.arange(len(self.y)), self.y].astype(np.float64)
+        loss = float(-np.log(np.clip(true_class, SMALLEST_PROBABILITY, 1)).mean())
+        result = {"seconds": seconds, "loss": loss, "version": version}
+        self.result.write_text(json.dumps(result), "utf-8")

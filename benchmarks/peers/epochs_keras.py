@@ -1,4 +1,4 @@
-"""Keras's own fit, with PyTorch below it."""
+"""Epochs of Keras with the PyTorch backend."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import os
 import sys
 import time
 
-# Keras reads it when it is imported.
+# Keras reads this variable at import.
 os.environ["KERAS_BACKEND"] = "torch"
 
 import keras
 from epochs import Job
 
 
-class Clock(keras.callbacks.Callback):
-    """Notes the seconds of each epoch."""
+class EpochTimer(keras.callbacks.Callback):
+    """Measures the seconds of each epoch."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seconds: list[float] = []
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002
-        """An epoch begins."""
+        """Start the clock."""
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002
-        """It has ended."""
+        """Record the seconds."""
         self.seconds.append(time.perf_counter() - self._started)
 
 
 def network(job: Job) -> keras.Sequential:
-    """Dense layers with the first weights of the job."""
+    """Return a compiled network with the job's initial weights."""
     *hidden, last = (kernel.shape[1] for kernel, _ in job.layers)
     model = keras.Sequential(
         [
@@ -45,14 +45,14 @@ def network(job: Job) -> keras.Sequential:
 
 
 def main() -> None:
-    """Do the job in the file that the command line names."""
+    """Run the job in the file that the command line names."""
     job = Job.read(sys.argv[1])
     settings = {"batch_size": job.batch_size, "shuffle": True, "verbose": 0}
-    network(job).fit(job.x, job.y, epochs=1, **settings)  # warms up
-    model, clock = network(job), Clock()
-    model.fit(job.x, job.y, epochs=job.epochs, callbacks=[clock], **settings)
+    network(job).fit(job.x, job.y, epochs=1, **settings)  # warm up
+    model, timer = network(job), EpochTimer()
+    model.fit(job.x, job.y, epochs=job.epochs, callbacks=[timer], **settings)
     probabilities = model.predict(job.x, batch_size=4096, verbose=0)
-    job.finish(clock.seconds, probabilities, keras.__version__)
+    job.finish(timer.seconds, probabilities, keras.__version__)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier, held to a number of epochs."""
+"""Epochs of scikit-learn's MLPClassifier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier
 
 
 def main() -> None:
-    """Do the job in the file that the command line names."""
+    """Run the job in the file that the command line names."""
     job = Job.read(sys.argv[1])
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
     model = MLPClassifier(
@@ -22,20 +22,20 @@ def main() -> None:
         batch_size=job.batch_size,
         learning_rate_init=job.learning_rate,
         max_iter=1,
-        # Never stops by itself.
+        # No early stopping.
         n_iter_no_change=job.epochs + 1,
         tol=0,
         random_state=0,
         warm_start=True,
     )
-    model.fit(job.x, job.y)  # warms up
-    # A further fit goes on from these weights with an optimizer of its own.
+    model.fit(job.x, job.y)  # warm up
+    # With warm_start, the next fit starts from these weights and a new optimizer.
     model.coefs_ = [kernel.copy() for kernel, _ in job.layers]
     model.intercepts_ = [bias.copy() for _, bias in job.layers]
     model.set_params(max_iter=job.epochs)
     started = time.perf_counter()
     model.fit(job.x, job.y)
-    # It does not tell when an epoch ends; each has its share of the whole.
+    # The classifier has no callback, so each epoch counts as the mean.
     seconds = [(time.perf_counter() - started) / job.epochs] * job.epochs
     job.finish(seconds, model.predict_proba(job.x), sklearn.__version__)
 

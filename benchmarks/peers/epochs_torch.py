@@ -1,4 +1,4 @@
-"""A plain good loop in PyTorch: no DataLoader, batches picked by a permutation."""
+"""Epochs of a PyTorch training loop, with batches from a permutation instead of a DataLoader."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from torch import nn
 
 
 def network(job: Job) -> nn.Sequential:
-    """Linear layers with the first weights of the job, and ReLU between them."""
-    parts: list[nn.Module] = []
+    """Return linear layers with the job's initial weights, and ReLU between them."""
+    layers: list[nn.Module] = []
     for kernel, bias in job.layers:
         layer = nn.Linear(*kernel.shape)
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(kernel.T.copy()))
             layer.bias.copy_(torch.from_numpy(bias))
-        parts += [layer, nn.ReLU()]
-    return nn.Sequential(*parts[:-1])
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 def fit(job: Job, model: nn.Module, epochs: int) -> list[float]:
-    """The seconds of each epoch."""
+    """Train, and return the seconds of each epoch."""
     x, y = torch.from_numpy(job.x), torch.from_numpy(job.y)
     loss = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=job.learning_rate)
     seconds = []
     for _ in range(epochs):
         started = time.perf_counter()
-        for picked in torch.randperm(len(x)).split(job.batch_size):
+        for batch in torch.randperm(len(x)).split(job.batch_size):
             optimizer.zero_grad(set_to_none=True)
-            loss(model(x[picked]), y[picked]).backward()
+            loss(model(x[batch]), y[batch]).backward()
             optimizer.step()
         seconds.append(time.perf_counter() - started)
     return seconds
 
 
 def main() -> None:
-    """Do the job in the file that the command line names."""
+    """Run the job in the file that the command line names."""
     job = Job.read(sys.argv[1])
     torch.manual_seed(0)
-    fit(job, network(job), 1)  # warms up
+    fit(job, network(job), 1)  # warm up
     model = network(job)
     seconds = fit(job, model, job.epochs)
     with torch.no_grad():
-        parts = torch.from_numpy(job.x).split(4096)
-        probabilities = np.concatenate([model(part).softmax(1).numpy() for part in parts])
+        batches = torch.from_numpy(job.x).split(4096)
+        probabilities = np.concatenate([model(batch).softmax(1).numpy() for batch in batches])
     job.finish(seconds, probabilities, torch.__version__)
 
 

@@ -1,4 +1,4 @@
-"""RealMLP as its authors publish it in pytabkit, on the processor."""
+"""RealMLP of pytabkit, on the CPU."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ METHODS = {"realmlp-td-s": RealMLP_TD_S_Classifier, "realmlp-td": RealMLP_TD_Cla
 
 
 def main() -> None:
-    """Do the job in the file that the command line names."""
+    """Run the job in the file that the command line names."""
     job = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     data = frames.read(job)
-    # RealMLP takes categories with gaps, but no numbers with gaps.
+    # RealMLP accepts missing categories, but not missing numbers.
     numbers = data.train.select_dtypes("number")
     medians = numbers.median().fillna(0)
     for part in (data.train, data.test):
         part[numbers.columns] = part[numbers.columns].fillna(medians)
     warnings.filterwarnings("ignore")
-    # It sets torch's threads by itself, whatever the variable says.
+    # RealMLP sets torch's threads, so OMP_NUM_THREADS alone has no effect.
     threads = int(os.environ["OMP_NUM_THREADS"]) if "OMP_NUM_THREADS" in os.environ else None
     model = METHODS[job["method"]](
         device="cpu", random_state=job["seed"], n_threads=threads, verbosity=0
     )
-    frames.answer(
+    frames.run_job(
         job,
         data,
         fit=lambda: model.fit(data.train, data.labels),

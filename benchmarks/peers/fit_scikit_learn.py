@@ -1,4 +1,4 @@
-"""One of scikit-learn's classifiers, with the preprocessing that its guide recommends for it."""
+"""Classifiers of scikit-learn, with the preprocessing that its user guide recommends."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-MOST_CATEGORIES = 254
-"""As many levels of one column as HistGradientBoostingClassifier takes."""
+MAX_CATEGORIES = 254
+"""Levels of a column that HistGradientBoostingClassifier accepts."""
 
 
 def estimator(method: str, seed: int) -> Any:
-    """The unfitted pipeline of a method."""
+    """Return the unfitted pipeline of a method."""
     match method:
         case "mlp":
-            return make_pipeline(standardized(), MLPClassifier(random_state=seed))
+            return make_pipeline(standardize(), MLPClassifier(random_state=seed))
         case "mlp-early-stopping":
             return make_pipeline(
-                standardized(), MLPClassifier(random_state=seed, early_stopping=True)
+                standardize(), MLPClassifier(random_state=seed, early_stopping=True)
             )
         case "logistic-regression":
-            return make_pipeline(standardized(), LogisticRegression(max_iter=1000))
+            return make_pipeline(standardize(), LogisticRegression(max_iter=1000))
         case "hist-gradient-boosting":
             return make_pipeline(
-                FunctionTransformer(with_few_categories),
+                FunctionTransformer(limit_categories),
                 HistGradientBoostingClassifier(random_state=seed),
             )
-    raise SystemExit(f"no method is called {method!r}")
+    raise SystemExit(f"unknown method {method!r}")
 
 
-def standardized() -> Any:
-    """Numbers with gaps filled by the median and standardized, categories one-hot."""
+def standardize() -> Any:
+    """Return preprocessing: median imputation and standardization of numbers, one-hot categories."""
     numbers = make_pipeline(
         SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
     )
@@ -55,21 +55,21 @@ def standardized() -> Any:
     )
 
 
-def with_few_categories(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with the levels of each column cut to as many as the method takes."""
+def limit_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy of the frame in which further levels of a column are missing."""
     frame = frame.copy()
     for name in frame.select_dtypes("category"):
-        kept = frame[name].cat.categories[:MOST_CATEGORIES]
-        frame[name] = frame[name].cat.set_categories(kept)
+        levels = frame[name].cat.categories[:MAX_CATEGORIES]
+        frame[name] = frame[name].cat.set_categories(levels)
     return frame
 
 
 def main() -> None:
-    """Do the job in the file that the command line names."""
+    """Run the job in the file that the command line names."""
     job = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     data = frames.read(job)
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
-    frames.answer(
+    frames.run_job(
         job,
         data,
         fit=lambda: estimator(job["method"], job["seed"]).fit(data.train, data.labels),

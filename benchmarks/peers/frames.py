@@ -1,7 +1,7 @@
-"""A train and a test table as data frames of numbers and categories, told apart by one rule for all.
+"""Training and test tables as data frames, read in the same way for all peers.
 
-A cell is missing where the trainer takes it for missing, and a column is one of numbers where 95 %
-of its filled training cells are numbers: so no method is given another reading of a table.
+The missing cells are the trainer's. A column is numeric if 95 % of its filled training cells are
+numbers.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy as np
 import pandas as pd
 
 MISSING = ("", "na", "n/a", "nan", "?", "null", "none")
-NEARLY_ALL = 0.95
+NUMERIC_SHARE = 0.95
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What to fit to, and what to answer.
+    """The tables of a job.
 
     Attributes:
-        train: float64 columns, NaN where missing, and columns of dtype category.
-        labels: the classes of its rows, text.
-        test: the same columns; a category that training does not have is missing.
+        train: training rows; columns are float64 with NaN for missing, or of dtype category.
+        labels: classes of the training rows, strings (rows,).
+        test: test rows with the same columns; categories absent from training are missing.
     """
 
     train: pd.DataFrame
@@ -36,55 +36,55 @@ class Frames:
 
 
 def read(job: dict[str, Any]) -> Frames:
-    """The two tables of a job."""
-    train, test = (_cells(job[part]) for part in ("train", "test"))
+    """Return the tables of a job."""
+    train, test = (_read_cells(job[name]) for name in ("train", "test"))
     labels = train.pop(job["target"]).to_numpy(dtype=object)
-    train = train.dropna(axis="columns", how="all")  # what training never saw says nothing
+    train = train.dropna(axis="columns", how="all")  # drop empty columns
     test = test[train.columns]
     for name in train.columns:
         numbers = pd.to_numeric(train[name], errors="coerce")
-        filled = train[name].notna().sum()
-        if numbers.notna().sum() >= NEARLY_ALL * filled:
+        filled_cells = train[name].notna().sum()
+        if numbers.notna().sum() >= NUMERIC_SHARE * filled_cells:
             train[name] = numbers.astype("float64")
             test[name] = pd.to_numeric(test[name], errors="coerce").astype("float64")
         else:
-            kinds = pd.CategoricalDtype(sorted(train[name].dropna().unique()))
-            train[name], test[name] = train[name].astype(kinds), test[name].astype(kinds)
+            levels = pd.CategoricalDtype(sorted(train[name].dropna().unique()))
+            train[name], test[name] = train[name].astype(levels), test[name].astype(levels)
     return Frames(train, labels, test)
 
 
-def _cells(path: str) -> pd.DataFrame:
+def _read_cells(path: str) -> pd.DataFrame:
     cells = pd.read_csv(path, dtype="object", keep_default_na=False)
     return cells.mask(cells.apply(lambda column: column.str.lower().isin(MISSING)), None)
 
 
-def answer(
+def run_job(
     job: dict[str, Any],
     frames: Frames,
     fit: Callable[[], Any],
     save: Callable[[Any, Path], None],
     versions: dict[str, str],
 ) -> None:
-    """Fit, save and answer, each timed, and leave the answer in the folder of the job.
+    """Fit, save and predict, and write the timed result to the folder of the job.
 
     Args:
-        job: what was asked for.
-        frames: its tables.
-        fit: gives a fitted classifier with ``classes_`` and ``predict_proba``.
-        save: writes it to a file.
-        versions: of the libraries that did it.
+        job: the job.
+        frames: tables of the job.
+        fit: returns a fitted classifier with ``classes_`` and ``predict_proba``.
+        save: writes a classifier to a file.
+        versions: versions of the libraries.
     """
-    folder = Path(job["answer"])
+    folder = Path(job["folder"])
     started = time.perf_counter()
     model = fit()
     fitted = time.perf_counter()
     save(model, folder / "model.pickle")
     saved = time.perf_counter()
     np.save(folder / "probabilities.npy", model.predict_proba(frames.test))
-    facts = {
+    result = {
         "classes": [str(name) for name in model.classes_],
         "fit_seconds": fitted - started,
         "save_seconds": saved - fitted,
         "versions": versions,
     }
-    (folder / "answer.json").write_text(json.dumps(facts), "utf-8")
+    (folder / "result.json").write_text(json.dumps(result), "utf-8")

@@ -1,4 +1,4 @@
-"""A BentoML service as its documentation writes it; ``bentoml serve`` runs it."""
+"""A BentoML service after its documentation, run by ``bentoml serve``."""
 
 import os
 from typing import Any
@@ -9,12 +9,12 @@ from served_model import ServedModel
 
 @bentoml.service(workers=2)
 class Classifier:
-    """The model, opened by each worker."""
+    """The model; each worker opens the file."""
 
     def __init__(self) -> None:
         self._model = ServedModel(os.environ["MODEL"])
 
     @bentoml.api
     def predict(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
-        """Label and probabilities of each row."""
+        """Return label and probabilities of each row."""
         return {"predictions": self._model.predictions(instances)}

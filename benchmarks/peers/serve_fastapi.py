@@ -1,4 +1,4 @@
-"""FastAPI as its tutorial writes it: pydantic models of body and answer, run by uvicorn."""
+"""A FastAPI application after its tutorial, with pydantic models of request and response."""
 
 import os
 from typing import Any
@@ -15,20 +15,20 @@ Row = create_model("Row", **columns)
 
 
 class Request(BaseModel):
-    """The rows to answer."""
+    """The rows to predict."""
 
     instances: list[Row]
 
 
 class Prediction(BaseModel):
-    """The answer to one row."""
+    """The prediction of one row."""
 
     label: str
     probabilities: dict[str, float]
 
 
-class Answer(BaseModel):
-    """The answers, row by row."""
+class Response(BaseModel):
+    """The predictions in the order of the rows."""
 
     predictions: list[Prediction]
 
@@ -37,7 +37,7 @@ app = FastAPI()
 
 
 @app.post("/predict")
-async def predict(request: Request) -> Answer:
-    """Label and probabilities of each row."""
+async def predict(request: Request) -> Response:
+    """Return label and probabilities of each row."""
     rows = [instance.model_dump() for instance in request.instances]
-    return Answer(predictions=model.predictions(rows))
+    return Response(predictions=model.predictions(rows))

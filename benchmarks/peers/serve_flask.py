@@ -1,4 +1,4 @@
-"""Flask as its quickstart writes it, run by gunicorn."""
+"""A Flask application after its quickstart, run by gunicorn."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ app = Flask(__name__)
 
 @app.post("/predict")
 def predict() -> Response:
-    """Label and probabilities of each row."""
+    """Return label and probabilities of each row."""
     return jsonify(predictions=model.predictions(request.get_json()["instances"]))

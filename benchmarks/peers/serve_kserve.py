@@ -1,4 +1,4 @@
-"""A custom model in KServe's Python server, asked by its V1 protocol."""
+"""A custom model in KServe's Python server, with its V1 protocol."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from served_model import ServedModel
 
 
 class Classifier(kserve.Model):
-    """The model under its name.
+    """The model under a name.
 
     Args:
-        name: in the route.
-        path: of the file.
+        name: name of the model in the URL.
+        path: path of the model file.
     """
 
     def __init__(self, name: str, path: str) -> None:
@@ -24,11 +24,11 @@ class Classifier(kserve.Model):
         self.load()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Each worker opens the file by itself, for a session can't be sent to it."""
+        """Pickle the path, because each worker must open its own session."""
         return Classifier, (self.name, self._path)
 
     def load(self) -> bool:
-        """Open the file."""
+        """Open the model file."""
         self._model = ServedModel(self._path)
         self.ready = True
         return self.ready
@@ -36,15 +36,15 @@ class Classifier(kserve.Model):
     def predict(
         self,
         payload: dict[str, Any],
-        headers: dict[str, str] | None = None,  # noqa: ARG002 - its interface
+        headers: dict[str, str] | None = None,  # noqa: ARG002 - the base's signature
         response_headers: dict[str, str] | None = None,  # noqa: ARG002
     ) -> dict[str, Any]:
-        """Label and probabilities of each row."""
+        """Return label and probabilities of each row."""
         return {"predictions": self._model.predictions(payload["instances"])}
 
 
 class Loopback(uvicorn.Config):
-    """The server's settings with another address: it listens on all of them, and can't be told."""
+    """Settings that listen on loopback; KServe has no option for the address."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **{**settings, "host": "127.0.0.1"})

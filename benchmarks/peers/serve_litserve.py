@@ -1,4 +1,4 @@
-"""A LitAPI as LitServe's documentation writes it, on two workers and two API servers."""
+"""A LitAPI after LitServe's documentation, with two workers and two API servers."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from served_model import ServedModel
 
 
 class Classifier(litserve.LitAPI):
-    """From a request to an answer in three steps, the middle one on a worker."""
+    """Decoding, prediction and encoding; prediction runs on a worker."""
 
-    def setup(self, device: str) -> None:  # noqa: ARG002 - its interface
-        """Open the file."""
+    def setup(self, device: str) -> None:  # noqa: ARG002 - the base's signature
+        """Open the model file."""
         self._model = ServedModel(os.environ["MODEL"])
 
-    # A type would tell LitServe to look for the request in the query.
+    # With a type annotation, LitServe reads the request from the query.
     def decode_request(self, request) -> list[dict[str, Any]]:  # noqa: ANN001
-        """The rows in a request."""
+        """Return the rows of a request."""
         return request["instances"]
 
     def predict(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Label and probabilities of each row."""
+        """Return label and probabilities of each row."""
         return self._model.predictions(rows)
 
     def encode_response(self, predictions: list[dict[str, Any]]) -> dict[str, Any]:
-        """The answer."""
+        """Return the response."""
         return {"predictions": predictions}
 
 

@@ -1,4 +1,4 @@
-"""A Python model in MLflow's format: saved by this program, which then becomes its server."""
+"""A Python model in MLflow's format; this program saves it and then becomes MLflow's server."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from served_model import ServedModel
 
 
 class Classifier(mlflow.pyfunc.PythonModel):
-    """The model, opened by each worker."""
+    """The model; each worker opens the file."""
 
     def load_context(self, context: Any) -> None:
-        """Open the file."""
+        """Open the model file."""
         self._model = ServedModel(context.artifacts["model"])
 
     def predict(
         self,
-        context: Any,  # noqa: ARG002 - its interface
+        context: Any,  # noqa: ARG002 - the base's signature
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> list[dict[str, Any]]:
-        """Label and probabilities of each row."""
+        """Return label and probabilities of each row."""
         return self._model.predictions(model_input.to_dict("records"))
 
 
 def save(path: str, folder: str) -> None:
-    """Write the model with the signature of its columns, as code rather than as a pickle."""
+    """Save the model as code, with the signature of its columns."""
     model = ServedModel(path)
     columns = [ColSpec("double", name) for name in model.numbers]
     columns += [ColSpec("string", name) for name in model.categories]
@@ -48,11 +48,11 @@ def save(path: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    place = str(Path(tempfile.mkdtemp()) / "model")
-    save(os.environ["MODEL"], place)
+    folder = str(Path(tempfile.mkdtemp()) / "model")
+    save(os.environ["MODEL"], folder)
     programs = str(Path(sys.executable).parent)
     os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
-    serve = ["models", "serve", "--model-uri", place, "--env-manager", "local", "--workers", "2"]
+    serve = ["models", "serve", "--model-uri", folder, "--env-manager", "local", "--workers", "2"]
     serve += ["--host", "127.0.0.1", "--port", sys.argv[1]]
     os.execv(f"{programs}/mlflow", [f"{programs}/mlflow", *serve])  # noqa: S606
 else:

@@ -1,4 +1,4 @@
-"""A custom MLServer runtime, asked by the Open Inference Protocol; ``mlserver start`` runs it."""
+"""A custom MLServer runtime with the Open Inference Protocol, run by ``mlserver start``."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from served_model import ServedModel
 
 
 class Classifier(MLModel):
-    """The model, opened by each worker."""
+    """The model; each worker opens the file."""
 
     async def load(self) -> bool:
-        """Open the file."""
+        """Open the model file."""
         self._model = ServedModel(self.settings.parameters.uri)
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """The graph's outputs for the graph's inputs."""
+        """Return label and probabilities of each row."""
         arrays = {}
-        for given in payload.inputs:
-            if given.datatype == "BYTES":
-                texts = np.array(StringCodec.decode_input(given), dtype=object)
-                arrays[given.name] = texts.reshape(given.shape)
+        for tensor in payload.inputs:
+            if tensor.datatype == "BYTES":
+                strings = np.array(StringCodec.decode_input(tensor), dtype=object)
+                arrays[tensor.name] = strings.reshape(tensor.shape)
             else:
-                arrays[given.name] = NumpyCodec.decode_input(given)
+                arrays[tensor.name] = NumpyCodec.decode_input(tensor)
         labels, probabilities = self._model.run(arrays)
         return InferenceResponse(
             model_name=self.name,

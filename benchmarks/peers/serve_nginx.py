@@ -1,4 +1,4 @@
-"""A constant answer from nginx: what the loopback and the load generator allow at most."""
+"""A constant response from nginx: the ceiling of loopback and load generator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from constant_answer import ANSWER
+from constant_response import RESPONSE
 
 CONFIGURATION = """
 daemon off;
@@ -27,7 +27,7 @@ http {{
         listen 127.0.0.1:{port};
         location / {{
             default_type application/json;
-            return 200 '{answer}';
+            return 200 '{response}';
         }}
     }}
 }}
@@ -35,11 +35,13 @@ http {{
 
 
 def main() -> None:
-    """Become nginx, on the port that the command line names."""
+    """Replace this process by nginx on the port in the command line."""
     folder = tempfile.mkdtemp()
     file = Path(folder) / "nginx.conf"
-    file.write_text(CONFIGURATION.format(folder=folder, port=sys.argv[1], answer=ANSWER), "utf-8")
-    os.execvp("nginx", ["nginx", "-p", folder, "-c", str(file)])  # noqa: S606, S607 - found on PATH
+    file.write_text(
+        CONFIGURATION.format(folder=folder, port=sys.argv[1], response=RESPONSE), "utf-8"
+    )
+    os.execvp("nginx", ["nginx", "-p", folder, "-c", str(file)])  # noqa: S606, S607 - found on the PATH
 
 
 if __name__ == "__main__":

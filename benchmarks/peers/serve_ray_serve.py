@@ -1,4 +1,4 @@
-"""A Ray Serve deployment of two replicas, on a Ray of its own."""
+"""A Ray Serve deployment of two replicas, on its own Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from starlette.requests import Request
 
 @serve.deployment(num_replicas=2)
 class Classifier:
-    """The model, opened by each replica.
+    """The model; each replica opens the file.
 
     Args:
-        path: of the file.
+        path: path of the model file.
     """
 
     def __init__(self, path: str) -> None:
         self._model = ServedModel(path)
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        """Label and probabilities of each row."""
+        """Return label and probabilities of each row."""
         rows = (await request.json())["instances"]
         return {"predictions": self._model.predictions(rows)}
 

@@ -1,4 +1,4 @@
-"""A model file as every program that serves it opens and runs it."""
+"""A model file, opened and run in the same way by all servers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import onnxruntime
 
 
 class ServedModel:
-    """One session of one thread, and the names that the file gives its columns and classes.
+    """An ONNX session with one thread, and the names of columns and classes.
 
     Args:
-        path: of the file.
+        path: path of the model file.
 
     Attributes:
-        numbers: names of the columns of the input ``numbers``.
-        categories: names of the columns of the input ``categories``.
-        classes: names of the columns of the output ``probabilities``.
+        numbers: column names of the input ``numbers``.
+        categories: column names of the input ``categories``.
+        classes: column names of the output ``probabilities``.
     """
 
     def __init__(self, path: str) -> None:
@@ -34,7 +34,7 @@ class ServedModel:
         self.classes: list[str] = signature["classes"]
 
     def arrays(self, rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-        """Rows by name as the graph's inputs, float64 and text, each (rows, columns)."""
+        """Return the graph's inputs, numbers as float64 and categories as str, each (rows, columns)."""
         inputs = {}
         if self.numbers:
             inputs["numbers"] = np.array(
@@ -47,12 +47,12 @@ class ServedModel:
         return inputs
 
     def run(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Labels, text (rows,), and probabilities, float32 (rows, classes)."""
+        """Return labels, str (rows,), and probabilities, float32 (rows, classes)."""
         labels, probabilities = self._session.run(["label", "probabilities"], inputs)
         return labels, probabilities
 
     def predictions(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """For each row its label, and the probabilities by class."""
+        """Return label and probabilities by class for each row."""
         labels, probabilities = self.run(self.arrays(rows))
         return [
             {"label": label, "probabilities": dict(zip(self.classes, row, strict=True))}

@@ -1,6 +1,10 @@
 """Scores and seconds of the trainer and its peers over a folder of tables.
 
-``tables`` finds them, ``splits`` writes one split of each for all methods alike, ``methods`` lets
-one method answer a split in a process of its own, ``scores`` scores every answer by the same code,
-``records`` keeps what came out, ``summary`` reckons over it, ``page`` and ``chart`` show it.
+| module | content |
+|---|---|
+| `tables`, `splits` | the tables, and one split of each for all methods |
+| `methods` | a method fits and predicts a split in a process of its own |
+| `scores` | scores of predictions, computed in the same way for all methods |
+| `records` | stored results, so that a second call measures only what is missing |
+| `summary`, `page`, `chart` | means, ranks and comparisons; how they are shown |
 """

@@ -1,4 +1,4 @@
-"""The methods: siblings that answer a split, each in a process of its own."""
+"""The methods: each fits and predicts a split in a process of its own."""
 
 from __future__ import annotations
 
@@ -25,18 +25,38 @@ from pigeonhole.trainer.export.published import PublishedModel
 
 OURS = "pigeonhole"
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 
 @dataclass(frozen=True)
-class Answer:
-    """What a method said of the test rows.
+class Limits:
+    """The limits of a method's process.
 
     Attributes:
-        classes: that it knows, in its own order.
+        timeout_s: timeout in seconds.
+        threads: number of threads; 0 is the method's default.
+    """
+
+    timeout_s: float
+    threads: int = 0
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables that limit the threads."""
+        return dict.fromkeys(THREAD_VARIABLES, str(self.threads)) if self.threads else {}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of a method for the test rows.
+
+    Attributes:
+        classes: the method's classes, in its own order.
         probabilities: (rows, classes).
-        finished: what its process took.
-        fit_seconds: of that, preprocessing and fitting alone, where the method tells.
-        save_seconds: of that, writing the model to a file, where the method tells.
-        facts: what else is worth keeping, such as versions.
+        finished: time and memory of its process.
+        fit_seconds: seconds of preprocessing and fitting; None if unknown.
+        save_seconds: seconds of writing the model file; None if unknown.
+        facts: versions and the like.
     """
 
     classes: tuple[str, ...]
@@ -48,41 +68,38 @@ class Answer:
 
 
 class Method(ABC):
-    """Something that learns from a train file and answers a test file.
+    """A classifier that fits a training file and predicts a test file.
 
     Attributes:
-        label: what results are listed under.
-        identity: results under another identity are not taken for this method's.
+        label: name in the results.
+        identity: version; stored records of another identity are ignored.
     """
 
     label: str
     identity: str
 
     @abstractmethod
-    def answer(
-        self, split: Split, limit_s: float, environment: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Learn and answer.
+    def fit_and_predict(self, split: Split, limits: Limits) -> Predictions:
+        """Fit the training file, and return the predictions for the test file.
 
         Args:
-            split: the files; its seed is the method's too.
-            limit_s: seconds after which it is stopped.
-            environment: variables for the process.
+            split: files and seed.
+            limits: timeout and threads.
 
         Raises:
-            CommandFailed: its environment can't be made, it ended with an error, or ran too long.
+            CommandFailed: the environment can't be made, or the process failed or timed out.
         """
 
-    def prepare(self) -> None:  # noqa: B027 - most have something to install, one has not
-        """Install what it needs, so that no measurement has to wait for it."""
+    def prepare(self) -> None:  # noqa: B027 - one method has nothing to install
+        """Install packages, so that no measurement includes it."""
 
 
 class PeerMethod(Method):
-    """A program of the peers.
+    """A method of a peer.
 
     Args:
-        label: what the program calls the method, and the results are listed under.
-        peer: which requirements it needs.
+        label: name of the method in the peer's program and in the results.
+        peer: name of the peer's program and requirements.
     """
 
     def __init__(self, label: str, peer: str) -> None:
@@ -92,43 +109,42 @@ class PeerMethod(Method):
         self.identity = self._environment.digest
 
     def prepare(self) -> None:
-        """Make its environment."""
+        """Create the peer's environment."""
         self._environment.python()
 
-    def answer(
-        self, split: Split, limit_s: float, environment: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Learn and answer."""
+    def fit_and_predict(self, split: Split, limits: Limits) -> Predictions:
+        """Run the peer's program; see `Method.fit_and_predict`."""
         python = self._environment.python()
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
             job = {
                 "train": str(split.train),
                 "test": str(split.test),
                 "target": split.target,
                 "method": self.label,
                 "seed": split.seed,
-                "answer": folder,
+                "folder": name,
             }
-            (place / "job.json").write_text(json.dumps(job), "utf-8")
-            # In the folder, for libraries that leave logs and checkpoints where they run.
-            finished = run([python, self._program, place / "job.json"], limit_s, environment, place)
-            told = json.loads((place / "answer.json").read_text("utf-8"))
-            return Answer(
-                tuple(told["classes"]),
-                np.load(place / "probabilities.npy"),
+            (folder / "job.json").write_text(json.dumps(job), "utf-8")
+            command = [python, self._program, folder / "job.json"]
+            # Some libraries leave logs and checkpoints in the working directory.
+            finished = run(command, limits.timeout_s, limits.environment, folder)
+            result = json.loads((folder / "result.json").read_text("utf-8"))
+            return Predictions(
+                tuple(result["classes"]),
+                np.load(folder / "probabilities.npy"),
                 finished,
-                told["fit_seconds"],
-                told["save_seconds"],
-                {"versions": told["versions"]},
+                result["fit_seconds"],
+                result["save_seconds"],
+                {"versions": result["versions"]},
             )
 
 
 class Pigeonhole(Method):
-    """The trainer's ``fit`` command, scored by the file that it publishes.
+    """``pigeonhole fit``, scored by the model file that it publishes.
 
     Args:
-        flags: of the command, as they would be typed; part of the label.
+        flags: further flags of the command, part of the label.
     """
 
     def __init__(self, flags: str = "") -> None:
@@ -136,24 +152,19 @@ class Pigeonhole(Method):
         self.label = " ".join([OURS, *self._flags])
         self.identity = __version__
 
-    def answer(
-        self, split: Split, limit_s: float, environment: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Learn and answer."""
+    def fit_and_predict(self, split: Split, limits: Limits) -> Predictions:
+        """Run the command, and predict with its model file; see `Method.fit_and_predict`."""
         with tempfile.TemporaryDirectory() as models:
-            finished = run(
-                [
-                    *(sys.executable, "-m", "pigeonhole", "fit", split.train),
-                    *("--target", split.target, "--name", "m", "--test", split.test),
-                    *("--models", models, "--seed", str(split.seed), *self._flags),
-                ],
-                limit_s,
-                environment,
-            )
+            command = [
+                *(sys.executable, "-m", "pigeonhole", "fit", split.train),
+                *("--target", split.target, "--name", "m", "--test", split.test),
+                *("--models", models, "--seed", str(split.seed), *self._flags),
+            ]
+            finished = run(command, limits.timeout_s, limits.environment)
             path = Path(models) / "m" / "1" / "model.onnx"
             published, file_bytes = PublishedModel.open(path), path.stat().st_size
         examples = published.read(str(split.test), split.target).examples
-        return Answer(
+        return Predictions(
             published.schema.classes,
             published.predict(examples),
             finished,
@@ -162,7 +173,7 @@ class Pigeonhole(Method):
 
 
 def code_digest() -> str:
-    """What tells one state of the trainer's code from another."""
+    """Return a digest of the trainer's code."""
     digest = sha256()
     for path in sorted((REPOSITORY / "trainer").rglob("*.py")):
         digest.update(path.read_bytes())
@@ -177,27 +188,26 @@ PEER_METHODS = {
     "hist-gradient-boosting": "scikit_learn",
     "logistic-regression": "scikit_learn",
 }
-"""The peers' methods, and whose environment each needs."""
+"""The peers' methods, with the peer of each."""
 
-UNASKED = ("realmlp-td",)
-"""Methods that are run only where they are named: this one takes about twice the other's time."""
+OPTIONAL = ("realmlp-td",)
+"""Methods that run only on request; this one takes about twice as long as realmlp-td-s."""
 
 
-def methods(only: Sequence[str], flags: Sequence[str]) -> list[Method]:
-    """The methods by name, ours first.
+def select_methods(only: Sequence[str], flags: Sequence[str]) -> list[Method]:
+    """Return methods by name, ours first.
 
     Args:
-        only: names; the usual ones where empty.
-        flags: settings of the trainer to compare, each one method.
+        only: names of methods; all except the optional ones if empty.
+        flags: flags of the trainer; each entry is a method.
 
     Raises:
-        ValueError: there is no such method.
+        ValueError: a name is unknown.
     """
-    wanted = only or [OURS, *(name for name in PEER_METHODS if name not in UNASKED)]
-    for name in wanted:
-        if name not in (OURS, *PEER_METHODS):
-            raise ValueError(
-                f"no method is called {name!r}; there are {', '.join((OURS, *PEER_METHODS))}"
-            )
-    ours = [Pigeonhole(each) for each in flags] if OURS in wanted else []
-    return [*ours, *(PeerMethod(name, PEER_METHODS[name]) for name in wanted if name != OURS)]
+    names = only or [OURS, *(name for name in PEER_METHODS if name not in OPTIONAL)]
+    known = (OURS, *PEER_METHODS)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown method {name!r}; expected one of {', '.join(known)}")
+    ours = [Pigeonhole(each) for each in flags] if OURS in names else []
+    return [*ours, *(PeerMethod(name, PEER_METHODS[name]) for name in names if name != OURS)]

@@ -1,4 +1,4 @@
-"""What each method came to on each split, a small file each, so that a stopped call goes on."""
+"""The stored results: one small file per method and split."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.methods import Answer, Method
+from benchmarks.quality.methods import Method, Predictions
 from benchmarks.quality.scores import score
 from benchmarks.quality.splits import Split
 
 
 @dataclass(frozen=True)
 class Record:
-    """One method on one split.
+    """The result of one method on one split.
 
     Attributes:
-        label: the method.
-        table: the table.
-        seed: of the split and of the method.
-        identity: of the method, see there.
-        split: the digest of the split.
-        rows: rows learned from.
-        error: why there is no answer; the figures are None then.
-        accuracy: see ``benchmarks.quality.scores``, as the next two.
-        log_loss: in nats.
-        calibration_error: with 15 bins.
-        seconds: of the whole process, imports included.
-        cpu_seconds: of all cores in that time; the measure that a busy machine spoils least.
-        fit_seconds: of preprocessing and fitting alone, where the method tells.
-        save_seconds: of writing the model to a file, where the method tells.
-        peak_bytes: largest memory of the process.
+        label: label of the method.
+        table: name of the table.
+        seed: seed of the split and of the method.
+        identity: identity of the method; see `Method`.
+        split: digest of the split.
+        rows: number of training rows.
+        error: error message; the figures are None if there is one.
+        accuracy: share of correct predictions.
+        log_loss: mean negative log-likelihood in nats.
+        calibration_error: expected calibration error in 15 bins.
+        seconds: wall seconds of the whole process, imports included.
+        cpu_seconds: CPU seconds of the process, which other load on the machine affects least.
+        fit_seconds: seconds of preprocessing and fitting; None if unknown.
+        save_seconds: seconds of writing the model file; None if unknown.
+        peak_bytes: peak memory of the process.
         facts: versions and the like.
     """
 
@@ -56,26 +56,26 @@ class Record:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, method: Method, split: Split, answer: Answer) -> Record:
-        """The record of an answer.
+    def of(cls, method: Method, split: Split, predictions: Predictions) -> Record:
+        """Return the record of a method's predictions.
 
         Raises:
-            AnswerRefused: it can't be scored.
+            UnscorableError: the probabilities are not valid.
         """
         return cls(
             **_key(method, split),
-            **asdict(score(split.labels, answer.classes, answer.probabilities)),
-            seconds=answer.finished.seconds,
-            cpu_seconds=answer.finished.cpu_seconds,
-            fit_seconds=answer.fit_seconds,
-            save_seconds=answer.save_seconds,
-            peak_bytes=answer.finished.peak_bytes,
-            facts=dict(answer.facts),
+            **asdict(score(split.labels, predictions.classes, predictions.probabilities)),
+            seconds=predictions.finished.seconds,
+            cpu_seconds=predictions.finished.cpu_seconds,
+            fit_seconds=predictions.fit_seconds,
+            save_seconds=predictions.save_seconds,
+            peak_bytes=predictions.finished.peak_bytes,
+            facts=dict(predictions.facts),
         )
 
     @classmethod
     def failed(cls, method: Method, split: Split, error: Exception) -> Record:
-        """The record of a method that gave no answer."""
+        """Return the record of a failure."""
         return cls(**_key(method, split), error=str(error))
 
 
@@ -94,34 +94,34 @@ class Records:
     """The records in a folder.
 
     Args:
-        folder: is made when the first one is kept.
+        folder: the folder, which is created with the first record.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def find(self, method: Method, split: Split) -> Record | None:
-        """The answer of this very method to this very split; a failure is not kept against it."""
+        """Return the record of a method on a split; None if it is missing, outdated or failed."""
         path = self._path(method.label, split.table, split.seed)
         if not path.is_file():
             return None
         record = _read(path)
-        same = (record.identity, record.split) == (method.identity, split.digest)
-        return record if same and record.error is None else None
+        current = (record.identity, record.split) == (method.identity, split.digest)
+        return record if current and record.error is None else None
 
-    def keep(self, record: Record) -> None:
-        """Write a record over the one that was there."""
+    def save(self, record: Record) -> None:
+        """Write a record, and replace the one of the same method and split."""
         path = self._path(record.label, record.table, record.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".part")
-        aside.write_text(json.dumps(asdict(record), indent=1) + "\n", "utf-8")
-        aside.replace(path)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(asdict(record), indent=1) + "\n", "utf-8")
+        part.replace(path)
 
     def __iter__(self) -> Iterator[Record]:
         return map(_read, sorted(self._folder.rglob("*.json")))
 
     def _path(self, label: str, table: str, seed: int) -> Path:
-        # Flags may hold anything; a short digest keeps two labels that look alike apart.
+        # The digest distinguishes labels that have the same slug.
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", label)[:80]
         digest = hashlib.sha256(label.encode()).hexdigest()[:6]
         return self._folder / f"{slug}-{digest}" / f"{table}-{seed}.json"

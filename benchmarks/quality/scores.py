@@ -1,4 +1,4 @@
-"""Scores of saved probabilities, by one code for every method."""
+"""Scores of predicted probabilities, computed in the same way for all methods."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SMALLEST = 1e-7
-"""Probabilities are held above this for the log loss; a hard 0 would make it infinite."""
+SMALLEST_PROBABILITY = 1e-7
+"""Lower bound of a probability in the log loss, which 0 would make infinite."""
 
 BINS = 15
 """Bins of equal width for the calibration error, as in Guo et al. 2017, arXiv 1706.04599."""
 
-SUMMING = 1e-3
-"""How far from one a row of probabilities may sum up."""
+SUM_TOLERANCE = 1e-3
+"""Largest difference of a row's sum from one."""
 
 
-class AnswerRefused(Exception):
-    """Probabilities that can't be scored."""
+class UnscorableError(Exception):
+    """The probabilities can't be scored."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How good the answers to a test part are.
+    """The scores of predictions for a test set.
 
     Attributes:
-        accuracy: share of rows whose likeliest class is right.
+        accuracy: share of rows whose most probable class is correct.
         log_loss: mean of -log of the true class's probability, in nats.
-        calibration_error: expected calibration error of the top probability: the mean over rows of
-            the gap between accuracy and confidence in the row's bin.
+        calibration_error: expected calibration error of the largest probability: the mean over rows
+            of the gap between accuracy and confidence in the row's bin.
     """
 
     accuracy: float
@@ -42,42 +42,45 @@ class Scores:
 def score(
     labels: NDArray[np.object_], classes: Sequence[str], probabilities: NDArray[Any]
 ) -> Scores:
-    """The scores of one method on one test part.
+    """Return the scores of predictions.
 
-    A row whose class the method never saw is wrong, and has the smallest probability there is.
+    A class that the method does not know has the smallest probability, so its rows count as wrong.
 
     Args:
-        labels: the true classes, (rows,).
-        classes: the classes that the method knows, in its own order.
-        probabilities: (rows, classes).
+        labels: true classes, (rows,).
+        classes: the method's classes, in its own order.
+        probabilities: predicted probabilities, (rows, classes).
 
     Raises:
-        AnswerRefused: other shapes, values that are no probabilities, or rows that don't sum to
+        UnscorableError: the shape is wrong, a value is negative or NaN, or a row does not sum to
             one.
     """
-    given = np.asarray(probabilities, np.float64)
-    if given.shape != (len(labels), len(classes)):
-        raise AnswerRefused(
-            f"probabilities have shape {given.shape}, expected {(len(labels), len(classes))}"
-        )
-    if not (np.abs(given.sum(axis=1) - 1) <= SUMMING).all() or (given < 0).any():
-        raise AnswerRefused("probabilities are negative, no numbers, or don't sum to one")
-    unseen = sorted(set(labels) - set(classes))
-    names = [*classes, *unseen]
-    given = np.hstack([given, np.zeros((len(labels), len(unseen)))])
-    places = {name: place for place, name in enumerate(names)}
-    truth = np.array([places[label] for label in labels], np.int64)
-    held = np.clip(given, SMALLEST, None)
-    held /= held.sum(axis=1, keepdims=True)
-    right = given.argmax(axis=1) == truth
+    predicted = np.asarray(probabilities, np.float64)
+    _check_probabilities(predicted, (len(labels), len(classes)))
+    unknown = sorted(set(labels) - set(classes))
+    names = [*classes, *unknown]
+    predicted = np.hstack([predicted, np.zeros((len(labels), len(unknown)))])
+    codes = {name: code for code, name in enumerate(names)}
+    truth = np.array([codes[label] for label in labels], np.int64)
+    bounded = np.clip(predicted, SMALLEST_PROBABILITY, None)
+    bounded /= bounded.sum(axis=1, keepdims=True)
+    correct = predicted.argmax(axis=1) == truth
     return Scores(
-        accuracy=float(right.mean()),
-        log_loss=float(-np.log(held[np.arange(len(truth)), truth]).mean()),
-        calibration_error=_calibration_error(right, given.max(axis=1)),
+        accuracy=float(correct.mean()),
+        log_loss=float(-np.log(bounded[np.arange(len(truth)), truth]).mean()),
+        calibration_error=_calibration_error(correct, predicted.max(axis=1)),
     )
 
 
-def _calibration_error(right: NDArray[np.bool_], confidence: NDArray[np.float64]) -> float:
+def _check_probabilities(predicted: NDArray[np.float64], expected: tuple[int, int]) -> None:
+    if predicted.shape != expected:
+        raise UnscorableError(f"probabilities have shape {predicted.shape}, expected {expected}")
+    sums_to_one = np.abs(predicted.sum(axis=1) - 1) <= SUM_TOLERANCE
+    if not sums_to_one.all() or (predicted < 0).any():
+        raise UnscorableError("probabilities are negative or NaN, or a row does not sum to one")
+
+
+def _calibration_error(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> float:
     bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(right))
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(correct))

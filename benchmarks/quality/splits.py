@@ -1,4 +1,4 @@
-"""A table split once into two files, which every method gets alike."""
+"""Tables split into a training and a test file, the same for all methods."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import tempfile
 from collections import Counter
@@ -18,35 +19,35 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from benchmarks.quality.tables import TableFile, TargetsRefused
+from benchmarks.quality.tables import TableError, TableFile
 
 MISSING = ("", "na", "n/a", "nan", "?", "null", "none")
-"""What says nothing, in lower case, as the contract about model files has it."""
+"""Missing cells in lower case, as in the contract about model files."""
 
 TEST_SHARE = 0.2
 
-FEWEST_ROWS = 2
-"""A class keeps so many rows to learn from; one that has fewer in all is left out."""
+MIN_CLASS_ROWS = 2
+"""Least training rows of a class. Classes with fewer rows in the table are dropped."""
 
-FORM = 1
-"""Counted up when the same table and seed would be split in another way."""
+VERSION = 1
+"""Version of the splitting, which is part of the digest."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """One table in two files.
+    """A table in two files.
 
     Attributes:
-        table: its name.
-        seed: of the split.
-        target: the column of classes.
-        train: the file to learn from.
-        test: the file to answer.
-        labels: the classes of the test rows, str objects (rows,).
-        digest: what tells it from any other split.
-        train_rows: rows to learn from.
-        columns: columns beside the target.
-        classes: classes in the table.
+        table: name of the table.
+        seed: seed of the split.
+        target: name of the class column.
+        train: training file.
+        test: test file.
+        labels: classes of the test rows, str objects (rows,).
+        digest: digest of table, target, dropped columns and seed.
+        train_rows: number of training rows.
+        columns: number of columns without the target.
+        classes: number of classes.
     """
 
     table: str
@@ -62,108 +63,112 @@ class Split:
 
 
 def split(table: TableFile, seed: int, folder: Path) -> Split:
-    """The split of a table by a seed; written where it is not there yet.
+    """Return the split of a table by a seed; write it if it does not exist.
 
-    Rows without a label are dropped, and so are classes with a single row. Cells are
-    trimmed, and a missing one is empty, so that all methods see the same text.
+    Rows without a label and classes with a single row are dropped. Cells are stripped, and missing
+    cells are empty, so that all methods read the same text.
 
     Args:
-        table: what to split.
-        seed: decides which rows are tested on.
-        folder: where splits are kept.
+        table: the table.
+        seed: seed of the random choice of test rows.
+        folder: folder of splits.
 
     Raises:
-        TargetsRefused: the table can't be read, or has no such target or column to drop.
+        TableError: the table can't be read, or lacks the target or a column to drop.
     """
-    key = (FORM, table.target, table.drop, seed, TEST_SHARE)
+    key = (VERSION, table.target, table.drop, seed, TEST_SHARE)
     digest = hashlib.sha256(table.path.read_bytes() + json.dumps(key).encode()).hexdigest()[:12]
-    place = folder / f"{table.name}-{seed}-{digest}"
-    if not place.is_dir():
-        _write(table, seed, place)
-    facts = json.loads((place / "facts.json").read_text("utf-8"))
+    split_folder = folder / f"{table.name}-{seed}-{digest}"
+    if not split_folder.is_dir():
+        _write(table, seed, split_folder)
+    facts = json.loads((split_folder / "facts.json").read_text("utf-8"))
     return Split(
         table=table.name,
         seed=seed,
         target=facts["target"],
-        train=place / "train.csv",
-        test=place / "test.csv",
+        train=split_folder / "train.csv",
+        test=split_folder / "test.csv",
         labels=np.array(facts["labels"], object),
         digest=digest,
         **{name: facts[name] for name in ("train_rows", "columns", "classes")},
     )
 
 
-def held_out(codes: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """Which rows are tested on: of each class its share, rounded, but some stay to learn from.
+def stratified_test_rows(codes: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Return which rows are test rows: `TEST_SHARE` of each class, rounded.
+
+    Each class keeps `MIN_CLASS_ROWS` training rows.
 
     Args:
-        codes: the class of each row as a number, (rows,).
-        seed: decides which.
+        codes: class index of each row, (rows,).
+        seed: seed of the random choice.
 
     Returns:
         bool (rows,).
     """
     rng = np.random.default_rng(seed)
-    chosen = np.zeros(len(codes), bool)
+    is_test = np.zeros(len(codes), bool)
     for code in np.unique(codes):
         rows = rng.permutation(np.flatnonzero(codes == code))
-        taken = min(round(TEST_SHARE * len(rows)), len(rows) - FEWEST_ROWS)
-        chosen[rows[: max(taken, 0)]] = True
-    return chosen
+        count = min(round(TEST_SHARE * len(rows)), len(rows) - MIN_CLASS_ROWS)
+        is_test[rows[: max(count, 0)]] = True
+    return is_test
 
 
-def _write(table: TableFile, seed: int, place: Path) -> None:
+def _write(table: TableFile, seed: int, split_folder: Path) -> None:
     cells = read_cells(table.path)
     target = table.target or list(cells)[-1]
     for name in (target, *table.drop):
         if name not in cells:
-            raise TargetsRefused(f"{table.path} has no column called {name!r}")
+            raise TableError(f"{table.path} has no column {name!r}; it has {', '.join(cells)}")
     counts = Counter(cells[target])
-    kept = [
-        row for row, label in enumerate(cells[target]) if label and counts[label] >= FEWEST_ROWS
+    rows = [
+        row for row, label in enumerate(cells[target]) if label and counts[label] >= MIN_CLASS_ROWS
     ]
-    labels = [cells[target][row] for row in kept]
-    places = {label: code for code, label in enumerate(dict.fromkeys(labels))}
-    tested = held_out(np.array([places[label] for label in labels], np.int64), seed)
+    labels = [cells[target][row] for row in rows]
+    codes = {label: code for code, label in enumerate(dict.fromkeys(labels))}
+    is_test = stratified_test_rows(np.array([codes[label] for label in labels], np.int64), seed)
     names = [name for name in cells if name not in (*table.drop, target)]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=place.parent))
-    for part, wanted in (("train", False), ("test", True)):
-        with (aside / f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow([*names, target])
-            writer.writerows(
-                [cells[name][row] for name in (*names, target)]
-                for row, is_tested in zip(kept, tested, strict=True)
-                if is_tested == wanted
-            )
+    split_folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=split_folder.parent))
+    for file, selected in (("train.csv", ~is_test), ("test.csv", is_test)):
+        chosen = list(itertools.compress(rows, selected))
+        _write_csv(part / file, {name: cells[name] for name in (*names, target)}, chosen)
     facts = {
         "target": target,
-        "labels": [label for label, is_tested in zip(labels, tested, strict=True) if is_tested],
-        "train_rows": int((~tested).sum()),
+        "labels": list(itertools.compress(labels, is_test)),
+        "train_rows": int((~is_test).sum()),
         "columns": len(names),
-        "classes": len(places),
+        "classes": len(codes),
     }
-    (aside / "facts.json").write_text(json.dumps(facts), "utf-8")
-    if not place.is_dir():  # another call may have been quicker
-        aside.rename(place)
+    (part / "facts.json").write_text(json.dumps(facts), "utf-8")
+    if not split_folder.is_dir():  # another process may have written it
+        part.rename(split_folder)
+
+
+def _write_csv(path: Path, columns: dict[str, list[str]], rows: list[int]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows([cells[row] for cells in columns.values()] for row in rows)
 
 
 def read_cells(path: Path) -> dict[str, list[str]]:
-    """The columns of a table as text, by name in the order of the file; a missing cell is empty.
+    """Return the columns of a table as text, by name in the order of the file; missing is empty.
 
-    What is under test reads the splits, so it does not make them.
+    The trainer's reader is under test, so it is not used here.
 
     Args:
-        path: Parquet, or CSV with a comma, semicolon, tab or bar, whichever its header has most of.
+        path: Parquet file, or CSV file with the most frequent delimiter of its header: comma,
+            semicolon, tab or bar.
 
     Raises:
-        TargetsRefused: it can't be read.
+        TableError: the file can't be read.
     """
     try:
         if path.suffix == ".parquet":
             columns = pq.read_table(path).to_pydict()
-            return {name: [_spelled(cell) for cell in cells] for name, cells in columns.items()}
+            return {name: [_as_text(cell) for cell in cells] for name, cells in columns.items()}
         content = path.read_bytes()
         text = gzip.decompress(content) if path.suffix == ".gz" else content
         file = io.StringIO(text.decode("utf-8-sig"), newline="")
@@ -171,15 +176,15 @@ def read_cells(path: Path) -> dict[str, list[str]]:
         file.seek(0)
         rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
         return {
-            name.strip(): [_spelled(cell) for cell in cells]
+            name.strip(): [_as_text(cell) for cell in cells]
             for name, *cells in zip(*rows, strict=True)
         }
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise TargetsRefused(f"{path} can't be read: {error}") from None
+        raise TableError(f"{path} can't be read: {error}") from None
 
 
-def _spelled(cell: Any) -> str:
-    """A cell as the trainer would spell a category."""
+def _as_text(cell: Any) -> str:
+    """Return a cell as the trainer would write a category."""
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, float) and cell.is_integer():

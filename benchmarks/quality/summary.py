@@ -1,4 +1,4 @@
-"""Reckoning over records: records in, named figures out."""
+"""Summaries of records: means, ranks and comparisons."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from statistics import mean
 from benchmarks.quality.records import Record
 
 Pair = tuple[str, int]
-"""A table and a seed."""
+"""The name of a table and a seed."""
 
-Answers = Mapping[str, Mapping[Pair, Record]]
-"""Records that hold an answer, by label and pair."""
+RecordsByMethod = Mapping[str, Mapping[Pair, Record]]
+"""Records without errors, by label and pair."""
 
-NEARLY_ALL = 0.9
-"""A method that was not asked for now is shown if it answered this share of what was asked."""
+MIN_COMPLETED = 0.9
+"""Least share of the requested splits that an unrequested method must have completed to be shown."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """One method over the pairs that all methods shown answered; each table counts once.
+class Summary:
+    """One method over the pairs that all shown methods completed; each table counts once.
 
     Attributes:
-        label: the method.
-        accuracy: mean.
-        log_loss: mean, in nats.
-        calibration_error: mean.
-        accuracy_rank: mean place among the methods, 1 for the best; ties share.
-        log_loss_rank: the same by log loss.
-        seconds: of all its processes together.
-        cpu_seconds: of all cores in them.
+        label: label of the method.
+        accuracy: mean accuracy.
+        log_loss: mean log loss in nats.
+        calibration_error: mean expected calibration error.
+        accuracy_rank: mean rank by accuracy, 1 is best; ties share the mean of their ranks.
+        log_loss_rank: mean rank by log loss.
+        seconds: wall seconds of all processes.
+        cpu_seconds: CPU seconds of all processes.
     """
 
     label: str
@@ -46,19 +46,20 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against another, over the pairs that both answered.
+    """One method compared with another, over the pairs that both completed.
 
     Attributes:
-        label: the method.
-        pairs: how many.
-        accuracy: mean of its accuracy minus the other's; above 0 is better.
-        log_loss: the same of log loss; below 0 is better.
-        better: tables on which its log loss, over the seeds, is smaller.
-        tables: tables in all.
-        seconds: its seconds over the other's, of all processes together.
-        fit_seconds: its whole process over the other's fit alone, which leaves the import of
-            the other's libraries out; None where the other does not tell.
-        typical: the geometric mean of the ratio of seconds, so that large tables don't decide.
+        label: label of the method.
+        pairs: number of pairs.
+        accuracy: mean difference of accuracy; positive is better.
+        log_loss: mean difference of log loss; negative is better.
+        better: number of tables with a smaller log loss, as the mean over seeds.
+        tables: number of tables.
+        seconds: ratio of the sums of seconds.
+        fit_seconds: seconds of the whole processes divided by the other's ``fit_seconds``, which
+            exclude imports; None if unknown.
+        typical_seconds: geometric mean of the ratios of seconds, in which large tables weigh no
+            more than small ones.
     """
 
     label: str
@@ -69,120 +70,114 @@ class Comparison:
     tables: int
     seconds: float
     fit_seconds: float | None
-    typical: float
+    typical_seconds: float
 
 
-def answers(
-    records: Iterable[Record], splits: Mapping[Pair, str], asked: Sequence[str]
+def select(
+    records: Iterable[Record], splits: Mapping[Pair, str], requested: Sequence[str]
 ) -> dict[str, dict[Pair, Record]]:
-    """The answers to show: of the methods asked for, then of others that answered nearly all.
+    """Return the records to show: requested methods, then methods that completed `MIN_COMPLETED`.
 
     Args:
-        records: all there are.
-        splits: the digest of each split that was asked for, by pair.
-        asked: labels in the order to show them.
+        records: all records.
+        splits: digests of the requested splits.
+        requested: labels of the requested methods, in order.
     """
-    found: dict[str, dict[Pair, Record]] = {label: {} for label in asked}
+    completed: dict[str, dict[Pair, Record]] = {label: {} for label in requested}
     for record in records:
         pair = record.table, record.seed
         if record.error is None and splits.get(pair) == record.split:
-            found.setdefault(record.label, {})[pair] = record
+            completed.setdefault(record.label, {})[pair] = record
     return {
         label: by_pair
-        for label, by_pair in found.items()
-        if by_pair and (label in asked or len(by_pair) >= NEARLY_ALL * len(splits))
+        for label, by_pair in completed.items()
+        if by_pair and (label in requested or len(by_pair) >= MIN_COMPLETED * len(splits))
     }
 
 
-def common(shown: Answers) -> list[Pair]:
-    """The pairs that every method answered."""
-    return sorted(set.intersection(*(set(by_pair) for by_pair in shown.values()))) if shown else []
+def common_pairs(records: RecordsByMethod) -> list[Pair]:
+    """Return the pairs that all methods completed."""
+    return sorted(set.intersection(*map(set, records.values()))) if records else []
 
 
-def lines(shown: Answers) -> list[Line]:
-    """Each method over the pairs that all answered, the best mean rank by log loss first."""
-    pairs = common(shown)
+def summarize(records: RecordsByMethod) -> list[Summary]:
+    """Return a summary per method over the common pairs, the best rank by log loss first."""
+    pairs = common_pairs(records)
     if not pairs:
         return []
     ranks = {
-        (figure, pair): _ranks(
-            {label: sign * getattr(shown[label][pair], figure) for label in shown}
-        )
-        for figure, sign in (("accuracy", -1), ("log_loss", 1))
-        for pair in pairs
+        score: {pair: _ranks_at(records, pair, score, sign) for pair in pairs}
+        for score, sign in (("accuracy", -1), ("log_loss", 1))
     }
-    return sorted(
-        (
-            Line(
-                label,
-                **{
-                    figure: over_tables({pair: getattr(by_pair[pair], figure) for pair in pairs})
-                    for figure in ("accuracy", "log_loss", "calibration_error")
-                },
-                **{
-                    f"{figure}_rank": over_tables(
-                        {pair: ranks[figure, pair][label] for pair in pairs}
-                    )
-                    for figure in ("accuracy", "log_loss")
-                },
-                seconds=sum(by_pair[pair].seconds or 0 for pair in pairs),
-                cpu_seconds=sum(by_pair[pair].cpu_seconds or 0 for pair in pairs),
-            )
-            for label, by_pair in shown.items()
-        ),
-        key=lambda line: line.log_loss_rank,
+
+    def mean_score(label: str, score: str) -> float:
+        return mean_over_tables({pair: getattr(records[label][pair], score) for pair in pairs})
+
+    def mean_rank(label: str, score: str) -> float:
+        return mean_over_tables({pair: ranks[score][pair][label] for pair in pairs})
+
+    summaries = [
+        Summary(
+            label,
+            accuracy=mean_score(label, "accuracy"),
+            log_loss=mean_score(label, "log_loss"),
+            calibration_error=mean_score(label, "calibration_error"),
+            accuracy_rank=mean_rank(label, "accuracy"),
+            log_loss_rank=mean_rank(label, "log_loss"),
+            seconds=sum(by_pair[pair].seconds or 0 for pair in pairs),
+            cpu_seconds=sum(by_pair[pair].cpu_seconds or 0 for pair in pairs),
+        )
+        for label, by_pair in records.items()
+    ]
+    return sorted(summaries, key=lambda summary: summary.log_loss_rank)
+
+
+def compare_with(other: str, records: RecordsByMethod) -> list[Comparison]:
+    """Return a comparison of each further method with one method."""
+    theirs = records.get(other, {})
+    return [
+        _compare(label, by_pair, theirs)
+        for label, by_pair in records.items()
+        if label != other and set(by_pair) & set(theirs)
+    ]
+
+
+def _compare(label: str, ours: Mapping[Pair, Record], theirs: Mapping[Pair, Record]) -> Comparison:
+    both = {pair: (ours[pair], theirs[pair]) for pair in sorted(set(ours) & set(theirs))}
+    accuracy = {pair: (a.accuracy or 0) - (b.accuracy or 0) for pair, (a, b) in both.items()}
+    log_loss = {pair: (a.log_loss or 0) - (b.log_loss or 0) for pair, (a, b) in both.items()}
+    log_loss_by_table = _by_table(log_loss)
+    seconds = sum(a.seconds or 0 for a, _ in both.values())
+    fits = [b.fit_seconds for _, b in both.values()]
+    ratios = [(a.seconds or 0) / (b.seconds or 1) for a, b in both.values()]
+    return Comparison(
+        label,
+        pairs=len(both),
+        accuracy=mean_over_tables(accuracy),
+        log_loss=mean_over_tables(log_loss),
+        better=sum(mean(values) < 0 for values in log_loss_by_table.values()),
+        tables=len(log_loss_by_table),
+        seconds=seconds / sum(b.seconds or 0 for _, b in both.values()),
+        fit_seconds=None if None in fits else seconds / sum(filter(None, fits)),
+        typical_seconds=math.exp(mean(math.log(max(ratio, 1e-9)) for ratio in ratios)),
     )
 
 
-def comparisons(shown: Answers, other: str) -> list[Comparison]:
-    """Every method against one, where both have answers."""
-    found = []
-    for label, by_pair in shown.items():
-        pairs = sorted(set(by_pair) & set(shown.get(other, {})))
-        if label == other or not pairs:
-            continue
-        mine, others = [by_pair[p] for p in pairs], [shown[other][p] for p in pairs]
-        gaps = {
-            figure: {
-                pair: getattr(a, figure) - getattr(b, figure)
-                for pair, a, b in zip(pairs, mine, others, strict=True)
-            }
-            for figure in ("accuracy", "log_loss")
-        }
-        fits = [record.fit_seconds for record in others]
-        total = sum(record.seconds or 0 for record in mine)
-        ratios = [(a.seconds or 0) / (b.seconds or 1) for a, b in zip(mine, others, strict=True)]
-        by_table = _by_table(gaps["log_loss"])
-        found.append(
-            Comparison(
-                label,
-                len(pairs),
-                over_tables(gaps["accuracy"]),
-                over_tables(gaps["log_loss"]),
-                sum(mean(values) < 0 for values in by_table.values()),
-                len(by_table),
-                total / sum(record.seconds or 0 for record in others),
-                None if None in fits else total / sum(filter(None, fits)),
-                math.exp(mean(math.log(max(ratio, 1e-9)) for ratio in ratios)),
-            )
-        )
-    return found
-
-
-def over_tables(values: Mapping[Pair, float]) -> float:
-    """The mean over tables of the mean over seeds."""
+def mean_over_tables(values: Mapping[Pair, float]) -> float:
+    """Return the mean over tables of the mean over seeds."""
     return mean(map(mean, _by_table(values).values()))
 
 
 def _by_table(values: Mapping[Pair, float]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
+    by_table: dict[str, list[float]] = {}
     for (table, _), value in values.items():
-        found.setdefault(table, []).append(value)
-    return found
+        by_table.setdefault(table, []).append(value)
+    return by_table
 
 
-def _ranks(values: Mapping[str, float]) -> dict[str, float]:
-    """The place of each, the smallest first; ties share the mean of their places."""
+def _ranks_at(records: RecordsByMethod, pair: Pair, score: str, sign: int) -> dict[str, float]:
+    """Return the rank of each method at a pair, the smallest signed score first."""
+    values = {label: sign * getattr(by_pair[pair], score) for label, by_pair in records.items()}
     return {
         label: sum(other < value for other in values.values())
         + (sum(other == value for other in values.values()) + 1) / 2

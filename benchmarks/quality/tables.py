@@ -1,4 +1,4 @@
-"""The tables of a folder, and which column of each is to be told from the others."""
+"""The tables of a folder, with their class columns."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
-class TargetsRefused(Exception):
-    """A file of targets can't be used, or names what is not there."""
+class TableError(Exception):
+    """A table or a file of targets can't be used."""
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """One table to compare on.
+    """A table to compare on.
 
     Attributes:
-        name: of the file, without its suffix.
-        path: where it is.
-        target: the column of classes; None for the last one.
-        drop: columns that no method gets.
+        name: file name without its suffix.
+        path: path of the file.
+        target: class column; None for the last column.
+        drop: columns that are removed.
     """
 
     name: str
@@ -35,32 +35,30 @@ class TableFile:
 def tables_in(
     folder: Path, targets: Path | None = None, only: Sequence[str] = ()
 ) -> list[TableFile]:
-    """The tables of a folder, the smallest file first.
+    """Return the tables of a folder, the smallest file first.
 
     Args:
-        folder: holds CSV and Parquet files.
-        targets: a TOML file with a section for each table that needs one, ``[name]``, with
-            ``target`` and ``drop``; ``targets.toml`` in the folder where None.
-        only: names of the tables that are wanted; all where empty.
+        folder: folder of CSV and Parquet files.
+        targets: TOML file with optional sections ``[table]``, each with ``target`` and ``drop``;
+            ``targets.toml`` in the folder if None.
+        only: names of tables; all if empty.
 
     Raises:
-        TargetsRefused: the file of targets can't be read or has other keys, a name that is wanted
-            is not there, or there is no table at all.
+        TableError: the file of targets can't be read or has unknown keys, a table is missing, or
+            the folder has no table.
     """
-    stated = _stated(targets or folder / "targets.toml", needed=targets is not None)
-    found = {name: path for path in sorted(folder.iterdir()) if (name := _table_name(path))}
-    for name in (*stated, *only):
-        if name not in found:
-            raise TargetsRefused(f"{folder} has no table called {name!r}")
-    chosen = sorted(only or found, key=lambda name: (found[name].stat().st_size, name))
+    sections = _read_targets(targets or folder / "targets.toml", required=targets is not None)
+    files = {name: path for path in sorted(folder.iterdir()) if (name := _table_name(path))}
+    for name in (*sections, *only):
+        if name not in files:
+            raise TableError(f"{folder} has no table {name!r}; it has {', '.join(files)}")
+    chosen = sorted(only or files, key=lambda name: (files[name].stat().st_size, name))
     if not chosen:
-        raise TargetsRefused(
-            f"{folder} has no table, which is a file that ends in .csv or .parquet"
-        )
+        raise TableError(f"{folder} has no table; expected files that end in {', '.join(SUFFIXES)}")
     return [
-        TableFile(name, found[name], facts.get("target"), tuple(facts.get("drop", ())))
+        TableFile(name, files[name], facts.get("target"), tuple(facts.get("drop", ())))
         for name in chosen
-        for facts in (stated.get(name, {}),)
+        for facts in (sections.get(name, {}),)
     ]
 
 
@@ -71,14 +69,16 @@ def _table_name(path: Path) -> str | None:
     return None
 
 
-def _stated(file: Path, *, needed: bool) -> dict[str, dict[str, Any]]:
-    if not needed and not file.is_file():
+def _read_targets(file: Path, *, required: bool) -> dict[str, dict[str, Any]]:
+    if not required and not file.is_file():
         return {}
     try:
-        stated = tomllib.loads(file.read_text("utf-8"))
+        sections = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TargetsRefused(f"{file} can't be read: {error}") from None
-    for name, facts in stated.items():
+        raise TableError(f"{file} can't be read: {error}") from None
+    for name, facts in sections.items():
         if not isinstance(facts, dict) or set(facts) - {"target", "drop"}:
-            raise TargetsRefused(f"{file}: [{name}] may have a target and a drop, nothing else")
-    return stated
+            raise TableError(
+                f"{file}: section [{name}] is not valid; expected only the keys target and drop"
+            )
+    return sections

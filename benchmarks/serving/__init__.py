@@ -1,8 +1,16 @@
-"""The service beside its peers: the same model files, the same rows, the same load generator.
+"""The service beside its peers: the same model files, rows and load generator.
 
-``models`` makes the files and ``protocols`` the requests, ``servers`` says how each server is
-started and ``loads`` what it is asked, ``wrk`` asks. ``turn`` is one server's turn with one model,
-``comparison`` all turns round by round, ``alone`` the runtime without a server; ``bars``, ``page``
-and ``chart`` show what came out. The service is known by its command line; ``constant`` alone puts
-something else into its server. ``restarts`` is a program of its own.
+| module | content |
+|---|---|
+| `models`, `protocols`, `loads` | model files, requests and responses, load levels |
+| `servers` | how each server is installed and started |
+| `measurement` | one server with one model: started, loaded, stopped |
+| `comparison` | all servers in rounds |
+| `against` | an earlier commit of the service against the working tree |
+| `bare_runtime` | the ONNX runtime without a server |
+| `targets`, `page`, `chart` | the results |
+| `load` | wrk, process trees, the service as a process |
+| `studies` | programs that measure the service alone |
+
+The service is started by its command line. `constant` and `studies.tracing_cost` alone import it.
 """

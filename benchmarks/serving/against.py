@@ -1,7 +1,7 @@
-"""Two states of the service measured in turns: an earlier commit and the working tree.
+"""Two states of the service measured in alternation: an earlier commit and the working tree.
 
 Each pair starts, loads and stops both states, in alternating order, so that a slow minute of the
-machine hits both. The result is the median ratio of the pairs with its confidence interval.
+machine affects both. The result is the median ratio of the pairs with its confidence interval.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from benchmarks.markdown import table
 from benchmarks.places import BUILD, REPOSITORY
 from benchmarks.processes import CommandFailed
 from benchmarks.serving.loads import LARGE, MIXED, SMALL, SMALL_MANY_ROWS, Load
-from benchmarks.serving.measurement import Turn, take_turn
+from benchmarks.serving.measurement import measure_server
 from benchmarks.serving.models import Model
 from benchmarks.serving.servers import OURS, SERVERS, Server
 
 PAIRS = 10
 
 LOADS = (SMALL, SMALL_MANY_ROWS, MIXED, LARGE)
-"""Small and large requests, numbers and categories: the paths that most changes touch."""
+"""Small and large requests, numbers and categories: the code that most changes touch."""
 
 CONFIDENCE = 0.95
 """Least coverage of the interval."""
@@ -40,7 +40,7 @@ class Ratio:
 
     Attributes:
         load: the requests.
-        pairs: one ratio per pair of turns.
+        pairs: one ratio per pair of measurements.
     """
 
     load: Load
@@ -54,8 +54,8 @@ class Ratio:
     def interval(self) -> tuple[float, float]:
         """Return the narrowest interval of order statistics that covers the true median.
 
-        It covers with probability `CONFIDENCE` at least, whatever the distribution (Conover,
-        Practical Nonparametric Statistics, section 3.2); fewer than six pairs give the range.
+        The coverage is at least `CONFIDENCE` for every distribution (Conover, Practical
+        Nonparametric Statistics, section 3.2). With fewer than six pairs, return the range.
         """
         ordered, n = sorted(self.pairs), len(self.pairs)
         outside, left_out = 0.0, 0
@@ -73,7 +73,7 @@ def compare_states(
     *,
     pairs: int,
     seconds: float,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     loads: Sequence[Load] = LOADS,
 ) -> list[Ratio]:
     """Return the ratios of the working tree to a commit, one per load.
@@ -81,47 +81,50 @@ def compare_states(
     Args:
         commit: anything that git resolves to a commit of this repository.
         models: the models of the loads.
-        pairs: turns of each state.
+        pairs: measurements of each state.
         seconds: duration of each load.
-        say: receives a line per pair.
-        loads: what both states are asked.
+        log: receives a line per pair.
+        loads: the loads.
 
     Raises:
         CommandFailed: the commit is unknown, or a state does not start.
-        WrongAnswer: a state does not answer as the model does.
+        WrongResponse: a state's predictions are not the model's.
     """
     states = (server_of(checkout(commit)), server_of(REPOSITORY))
     ratios: dict[Load, list[float]] = {load: [] for load in loads}
     for pair in range(pairs):
         order = states if pair % 2 else states[::-1]
         for model in models:
-            asked = [load for load in loads if load.model == model.name]
-            turns = {state: take_turn(state, model, asked, seconds) for state in order if asked}
-            for position, load in enumerate(asked):
-                before, after = (_rate(turns[state], position) for state in states)
-                ratios[load].append(after / before)
-        latest = ", ".join(f"{load}: x{found[-1]:.3f}" for load, found in ratios.items())
-        say(f"pair {pair + 1} of {pairs}: {latest}")
-    return [Ratio(load, tuple(found)) for load, found in ratios.items()]
+            of_model = [load for load in loads if load.model == model.name]
+            if of_model:
+                rates = {state: _rates(state, model, of_model, seconds) for state in order}
+                before, after = (rates[state] for state in states)
+                for load in of_model:
+                    ratios[load].append(after[load] / before[load])
+        latest = ", ".join(f"{load}: x{values[-1]:.3f}" for load, values in ratios.items())
+        log(f"pair {pair + 1} of {pairs}: {latest}")
+    return [Ratio(load, tuple(values)) for load, values in ratios.items()]
 
 
-def _rate(turn: Turn, position: int) -> float:
-    return turn.measured[position].requests_per_second
+def _rates(state: Server, model: Model, loads: Sequence[Load], seconds: float) -> dict[Load, float]:
+    """Return requests per second by load."""
+    measured = measure_server(state, model, loads, seconds)
+    return {each.load: each.requests_per_second for each in measured.measurements}
 
 
 def checkout(commit: str, folder: Path = BUILD / "serving" / "against") -> Path:
     """Return a folder that holds the files of a commit."""
     resolved = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").decode().strip()
-    place = folder / resolved
-    if not place.is_dir():
+    root = folder / resolved
+    if not root.is_dir():
         with tarfile.open(fileobj=io.BytesIO(_git("archive", resolved))) as archive:
-            archive.extractall(place, filter="data")
-    return place
+            archive.extractall(root, filter="data")
+    return root
 
 
 def _git(*arguments: str) -> bytes:
     finished = subprocess.run(
-        ["git", *arguments],  # noqa: S607 - git as the user has it
+        ["git", *arguments],  # noqa: S607 - found on the PATH
         cwd=REPOSITORY,
         capture_output=True,
         check=False,
@@ -133,9 +136,9 @@ def _git(*arguments: str) -> bytes:
 
 
 def server_of(folder: Path) -> Server:
-    """Return the service whose files are in a folder, run by this interpreter."""
+    """Return the service of the files in a folder, run by this interpreter."""
     has_command = (folder / "pigeonhole" / "__main__.py").is_file()
-    # Before the package `pigeonhole` there was a command for the service alone.
+    # Commits before the package `pigeonhole` have a command for the service alone.
     program = ("pigeonhole", "serve") if has_command else ("service", "run")
     ours = next(server for server in SERVERS if server.name == OURS)
     return replace(ours, command=("{python}", "-m", *program, *FLAGS), folder=folder)

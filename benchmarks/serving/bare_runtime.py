@@ -1,4 +1,4 @@
-"""What the runtime gives without any server: rows a second on all cores, by rows in a run."""
+"""The ONNX runtime without a server: rows per second on all cores, by batch size."""
 
 from __future__ import annotations
 
@@ -12,63 +12,62 @@ from typing import Any
 from benchmarks.peers.served_model import ServedModel
 from benchmarks.serving.models import Model
 
-BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 SECONDS = 0.5
-"""That each size is measured in each round."""
+"""Duration of each batch size in each round."""
 
 
 @dataclass(frozen=True)
-class Alone:
-    """The runtime on one model.
+class BareRuntime:
+    """The throughput of the runtime with one model.
 
     Attributes:
-        model: its name.
-        run: when it was measured, as servers' records tell it.
-        rows_per_second: of all cores together, by rows in a run; the best of all rounds.
+        model: name of the model.
+        started_at: start of the benchmark, ISO 8601; see ``comparison.Record``.
+        rows_per_second: rows per second of all cores by batch size, the best of all rounds.
     """
 
     model: str
-    run: str
+    started_at: str
     rows_per_second: dict[int, float]
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any]) -> Alone:
-        """As it is kept in JSON, whose keys are texts."""
-        figures = {int(batch): figure for batch, figure in stored["rows_per_second"].items()}
-        return cls(stored["model"], stored["run"], figures)
+    def from_json(cls, stored: Mapping[str, Any]) -> BareRuntime:
+        """Return the throughput as it is stored in JSON, where batch sizes are strings."""
+        by_size = {int(size): rate for size, rate in stored["rows_per_second"].items()}
+        return cls(stored["model"], stored["started_at"], by_size)
 
     @property
-    def best(self) -> tuple[int, float]:
-        """The rows in a run that give the most rows a second, and how many."""
-        return max(self.rows_per_second.items(), key=lambda pair: pair[1])
+    def best_rows_per_second(self) -> float:
+        """Return the rows per second of the best batch size."""
+        return max(self.rows_per_second.values())
 
 
-def measure(model: Model, rounds: int, run: str) -> Alone:
-    """Run a model over and over, one process for each core, one thread each.
+def measure(model: Model, rounds: int, started_at: str) -> BareRuntime:
+    """Run a model in one process per core, with one thread each.
 
     Args:
-        model: what is run.
-        rounds: how often each size is measured.
-        run: its stamp.
+        model: the model.
+        rounds: repetitions of all batch sizes.
+        started_at: start of the benchmark, ISO 8601.
     """
     cores = len(os.sched_getaffinity(0))
-    best = dict.fromkeys(BATCHES, 0.0)
+    best = dict.fromkeys(BATCH_SIZES, 0.0)
     with multiprocessing.get_context("spawn").Pool(cores) as pool:
         for _ in range(rounds):
-            for batch in BATCHES:
-                jobs = [(model, batch)] * cores
-                found = sum(pool.starmap(_rows_per_second, jobs, chunksize=1))
-                best[batch] = max(best[batch], found)
-    return Alone(model.name, run, best)
+            for size in BATCH_SIZES:
+                rates = pool.starmap(_rows_per_second, [(model, size)] * cores, chunksize=1)
+                best[size] = max(best[size], sum(rates))
+    return BareRuntime(model.name, started_at, best)
 
 
-def _rows_per_second(model: Model, batch: int) -> float:
+def _rows_per_second(model: Model, batch_size: int) -> float:
     served = ServedModel(str(model.file))
-    inputs = served.arrays(model.rows[:batch])
-    served.run(inputs)  # warms up
+    inputs = served.arrays(model.rows[:batch_size])
+    served.run(inputs)  # warm up
     runs, started = 0, time.perf_counter()
     while (seconds := time.perf_counter() - started) < SECONDS:
         served.run(inputs)
         runs += 1
-    return runs * batch / seconds
+    return runs * batch_size / seconds

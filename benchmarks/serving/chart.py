@@ -1,4 +1,4 @@
-"""The results as a picture: requests a second, slowest answers, memory."""
+"""The chart of the results: requests per second, p99 latency and memory."""
 
 from __future__ import annotations
 
@@ -10,33 +10,39 @@ from matplotlib.figure import Figure
 
 from benchmarks.serving.comparison import Record
 from benchmarks.serving.loads import SMALL
-from benchmarks.serving.measurement import Measured
+from benchmarks.serving.measurement import Measurement
 from benchmarks.serving.servers import OURS
 
-PANELS: tuple[tuple[str, Callable[[Measured], float]], ...] = (
-    ("requests a second", lambda each: each.requests_per_second),
-    ("p99 in ms", lambda each: each.p99_ms),
+PANELS: tuple[tuple[str, Callable[[Measurement], float]], ...] = (
+    ("requests/s", lambda each: each.requests_per_second),
+    ("p99 latency in ms", lambda each: each.p99_ms),
     ("memory in MB", lambda each: each.memory_bytes / 1e6),
 )
 
+WHOLE_NUMBERS_FROM = 10
+"""Smaller values are labeled with one decimal."""
+
 
 def draw(records: Sequence[Record], path: Path) -> None:
-    """Bars for every server that answered one row of the small model at c=64, as SVG."""
-    found = [(record.server, record.over_rounds(SMALL)) for record in records]
-    answered = [(name, measured) for name, measured in found if measured]
-    figure = Figure(figsize=(12, 1.2 + 0.3 * len(answered)), layout="constrained")
-    figure.suptitle(f"{SMALL.model} model, {SMALL.rows} row a request, c={SMALL.connections}")
-    for place, (title, value) in enumerate(PANELS, start=1):
-        axes = figure.add_subplot(1, len(PANELS), place)
-        _bars(axes, title, [(name, value(measured)) for name, measured in answered])
+    """Write a bar chart as SVG, of all servers with results for `SMALL`."""
+    medians = [(record.server, record.median_over_rounds(SMALL)) for record in records]
+    measured = [(server, measurement) for server, measurement in medians if measurement]
+    figure = Figure(figsize=(12, 1.2 + 0.3 * len(measured)), layout="constrained")
+    figure.suptitle(f"{SMALL.model} model, {SMALL.rows} row per request, c={SMALL.connections}")
+    for position, (title, value) in enumerate(PANELS, start=1):
+        axes = figure.add_subplot(1, len(PANELS), position)
+        _draw_bars(axes, title, {server: value(each) for server, each in measured})
     figure.savefig(path, metadata={"Date": None})
 
 
-def _bars(axes: Any, title: str, bars: Sequence[tuple[str, float]]) -> None:
-    names, values = [name for name, _ in bars], [value for _, value in bars]
-    colors = ["tab:orange" if name == OURS else "tab:blue" for name in names]
-    drawn = axes.barh(names, values, color=colors)
-    axes.bar_label(drawn, labels=[f" {value:,.{0 if value >= 10 else 1}f}" for value in values])  # noqa: PLR2004 - two digits
+def _draw_bars(axes: Any, title: str, bars: dict[str, float]) -> None:
+    colors = ["tab:orange" if server == OURS else "tab:blue" for server in bars]
+    drawn = axes.barh(list(bars), list(bars.values()), color=colors)
+    labels = [
+        f" {value:,.0f}" if value >= WHOLE_NUMBERS_FROM else f" {value:.1f}"
+        for value in bars.values()
+    ]
+    axes.bar_label(drawn, labels=labels)
     axes.set(title=title)
     axes.margins(x=0.25)
     axes.invert_yaxis()

@@ -1,4 +1,4 @@
-"""All servers in turn, round by round, and what is kept of each."""
+"""All servers measured in rounds, and the record of each."""
 
 from __future__ import annotations
 
@@ -10,62 +10,75 @@ from typing import Any
 
 from benchmarks.processes import CommandFailed
 from benchmarks.serving.loads import Load
-from benchmarks.serving.measurement import Measured, take_turn
+from benchmarks.serving.measurement import Measurement, measure_server
 from benchmarks.serving.models import Model
-from benchmarks.serving.protocols import WrongAnswer
+from benchmarks.serving.protocols import WrongResponse
 from benchmarks.serving.servers import Server
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
-_ADDRESSES = re.compile(r"\w+://[^\s'\"]+")
+_URL = re.compile(r"\w+://[^\s'\"]+")
 
 _FOLDERS = re.compile(r"(?<![\w/.])/(?:[^\s/'\":]+/)+")
 
 
 @dataclass
 class Record:
-    """One server over all rounds.
+    """The measurements of one server over all rounds.
 
     Attributes:
-        server: its name.
-        version: of it.
-        run: when this was measured; what has the same stamp was measured in turns.
-        installed_bytes: on disk; None where it has no environment of its own.
-        start_seconds: of each turn.
-        measured: of each turn and load.
-        failures: what went wrong, if anything did; it got no further turn then.
+        server: name of the server.
+        version: version of the server.
+        started_at: start of the benchmark, ISO 8601. Servers with the same value were measured in
+            alternation.
+        installed_bytes: bytes on disk; None without an environment.
+        start_seconds: seconds of each start to its first response.
+        measurements: measurements of all rounds and loads.
+        failures: errors. After the first one, the server is not measured again.
     """
 
     server: str
     version: str
-    run: str
+    started_at: str
     installed_bytes: int | None = None
     start_seconds: list[float] = field(default_factory=list)
-    measured: list[Measured] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any]) -> Record:
-        """A record as it is kept in JSON."""
-        measured = [
-            Measured(**{**each, "load": Load(**each["load"])}) for each in stored["measured"]
+    def from_json(cls, stored: Mapping[str, Any]) -> Record:
+        """Return a record as it is stored in JSON."""
+        measurements = [
+            Measurement(**{**each, "load": Load(**each["load"])}) for each in stored["measurements"]
         ]
-        return cls(**{**stored, "measured": measured})
+        return cls(**{**stored, "measurements": measurements})
 
-    def over_rounds(self, load: Load) -> Measured | None:
-        """The median of each figure of a load, errors added up; None where it wasn't measured."""
-        found = [each for each in self.measured if each.load == load]
-        if not found:
+    def median_over_rounds(self, load: Load) -> Measurement | None:
+        """Return the medians of a load with the sum of its errors, or None if not measured."""
+        rounds = [each for each in self.measurements if each.load == load]
+        if not rounds:
             return None
-        return Measured(
+        return Measurement(
             load,
-            median(each.requests_per_second for each in found),
-            median(each.p50_ms for each in found),
-            median(each.p99_ms for each in found),
-            sum(each.errors for each in found),
-            median(each.cpu_ms_per_request for each in found),
-            int(median(each.memory_bytes for each in found)),
+            requests_per_second=median(each.requests_per_second for each in rounds),
+            p50_ms=median(each.p50_ms for each in rounds),
+            p99_ms=median(each.p99_ms for each in rounds),
+            errors=sum(each.errors for each in rounds),
+            cpu_ms_per_request=median(each.cpu_ms_per_request for each in rounds),
+            memory_bytes=int(median(each.memory_bytes for each in rounds)),
         )
+
+    def add_round(
+        self, server: Server, model: Model, loads: Sequence[Load], seconds: float
+    ) -> None:
+        """Measure the server with a model once more, and add measurements or a failure."""
+        try:
+            measured = measure_server(server, model, loads, seconds)
+        except (CommandFailed, WrongResponse, OSError) as error:
+            self.failures.append(without_paths(f"{model.name}: {error}"))
+        else:
+            self.start_seconds.append(measured.start_seconds)
+            self.measurements += measured.measurements
 
 
 def compare(
@@ -74,62 +87,53 @@ def compare(
     *,
     rounds: int,
     seconds: float,
-    run: str,
-    say: Say,
+    started_at: str,
+    log: Log,
 ) -> list[Record]:
-    """Measure servers in turn; one that fails is left out from then on, and told of.
+    """Measure servers in rounds, so that a slow minute of the machine affects all of them.
+
+    A server that fails is not measured again.
 
     Args:
-        servers: in the order of their turns.
-        models: that each serves, one after the other.
-        rounds: how often the whole is done; a slow minute of the machine then hits all alike.
-        seconds: of each load.
-        run: the stamp of the records.
-        say: told of each turn.
+        servers: the servers, in order.
+        models: the models that each serves, one after the other.
+        rounds: number of rounds.
+        seconds: duration of each load.
+        started_at: start of the benchmark, ISO 8601.
+        log: receives a line per measurement.
     """
-    records = {server.name: _prepared(server, run, say) for server in servers}
-    for turn in range(rounds):
+    records = {server.name: _prepare(server, started_at, log) for server in servers}
+    for number in range(1, rounds + 1):
         for model in models:
             for server in servers:
                 record = records[server.name]
                 loads = [load for load in server.loads if load.model == model.name]
                 if loads and not record.failures:
-                    _take_turn(server, model, loads, seconds, record)
-                    shown = record.failures[-1] if record.failures else _shown(record, loads)
-                    say(f"round {turn + 1}, {server.name}: {shown}")
+                    record.add_round(server, model, loads, seconds)
+                    log(f"round {number}, {server.name}: {_latest(record, len(loads))}")
     return list(records.values())
 
 
-def _prepared(server: Server, run: str, say: Say) -> Record:
-    record = Record(server.name, "-", run)
-    say(f"preparing {server.name}")
+def _prepare(server: Server, started_at: str, log: Log) -> Record:
+    """Install a server, and return its empty record."""
+    record = Record(server.name, "-", started_at)
+    log(f"preparing {server.name}")
     try:
         server.prepare()
         record.version, record.installed_bytes = server.version, server.installed_bytes()
     except CommandFailed as error:
-        record.failures.append(portable(str(error)))
-        say(f"{server.name}: {error}")
+        record.failures.append(without_paths(str(error)))
+        log(f"{server.name}: {error}")
     return record
 
 
-def _take_turn(
-    server: Server, model: Model, loads: Sequence[Load], seconds: float, record: Record
-) -> None:
-    try:
-        turn = take_turn(server, model, loads, seconds)
-    except (CommandFailed, WrongAnswer, OSError) as error:
-        record.failures.append(portable(f"{model.name}: {error}"))
-    else:
-        record.start_seconds.append(turn.start_seconds)
-        record.measured += turn.measured
+def without_paths(text: str) -> str:
+    """Return a text without URLs and folders, because results are published."""
+    return _FOLDERS.sub("", _URL.sub("(address)", text))
 
 
-def portable(text: str) -> str:
-    """A text without addresses of the network and folders of this machine: results are kept."""
-    return _FOLDERS.sub("", _ADDRESSES.sub("(address)", text))
-
-
-def _shown(record: Record, loads: Sequence[Load]) -> str:
-    latest = record.measured[-len(loads) :]
-    shown = [f"{each.load}: {each.requests_per_second:,.0f}/s" for each in latest]
-    return "; ".join([f"first answer after {record.start_seconds[-1]:.2f} s", *shown])
+def _latest(record: Record, loads: int) -> str:
+    if record.failures:
+        return record.failures[-1]
+    rates = [f"{each.load}: {each.requests_per_second:,.0f}/s" for each in record.measurements]
+    return "; ".join([f"first response after {record.start_seconds[-1]:.2f} s", *rates[-loads:]])

@@ -1,4 +1,4 @@
-"""What the servers are asked: models, rows in a request, forms, connections."""
+"""The loads: model, rows per request, connections and encoding."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Load:
-    """One kind of request, over some connections.
+    """One request, repeated over some connections.
 
     Attributes:
         model: name of the model.
-        rows: in each request.
-        connections: each sends its next request as soon as the last one is answered.
-        form: ``json``, or ``binary`` for tensors as bytes.
+        rows: rows per request.
+        connections: number of connections; each sends again when its response has arrived.
+        encoding: ``json``, or ``binary`` for binary tensors.
     """
 
     model: str
     rows: int
     connections: int
-    form: str = "json"
+    encoding: str = "json"
 
     def __str__(self) -> str:
-        """As it is listed."""
+        """Return the load as it is listed."""
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        form = "" if self.form == "json" else f" as {self.form} tensors"
-        return f"{self.model}, {rows}{form}, c={self.connections}"
+        encoding = "" if self.encoding == "json" else f" as {self.encoding} tensors"
+        return f"{self.model}, {rows}{encoding}, c={self.connections}"
 
 
 SMALL = Load("small", 1, 64)
 
-SMALL_FEW = Load("small", 1, 16)
+SMALL_16_CONNECTIONS = Load("small", 1, 16)
 
-SMALL_ALONE = Load("small", 1, 1)
+SMALL_1_CONNECTION = Load("small", 1, 1)
 
 SMALL_MANY_ROWS = Load("small", 100, 64)
 
@@ -50,7 +50,7 @@ LARGE = Load("wide", 1000, 16)
 
 LARGE_BINARY = Load("wide", 1000, 16, "binary")
 
-CONSTANT_LOADS = (SMALL_ALONE, SMALL_FEW, SMALL)
+CONSTANT_LOADS = (SMALL_1_CONNECTION, SMALL_16_CONNECTIONS, SMALL)
 
 PEER_LOADS = (*CONSTANT_LOADS, SMALL_MANY_ROWS, HEAVY, HEAVY_MANY_ROWS, MIXED, MIXED_MANY_ROWS)
 

@@ -1,4 +1,4 @@
-"""One server's turn with one model: started, compared, loaded, stopped."""
+"""One server with one model: started, checked, loaded and stopped."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from benchmarks.processes import SHOWN_LINES, CommandFailed
+from benchmarks.processes import OUTPUT_LINES, CommandFailed
 from benchmarks.serving.load import process_tree, wrk
 from benchmarks.serving.loads import Load
 from benchmarks.serving.models import Model
-from benchmarks.serving.protocols import WrongAnswer
+from benchmarks.serving.protocols import WrongResponse
 from benchmarks.serving.servers import Server
 
-START_LIMIT_S = 60
+START_TIMEOUT_S = 60
 
-STOP_LIMIT_S = 20
+STOP_TIMEOUT_S = 20
 
-ORPHANS_LIMIT_S = 2
-"""How much longer than its root the rest of a server may take to end."""
+ORPHANS_TIMEOUT_S = 2
+"""Seconds that the other processes of a server may take to end after its root."""
 
-ANSWER_LIMIT_S = 30
+RESPONSE_TIMEOUT_S = 30
 
-LOOK_S = 0.01
-"""How often a server that starts is asked: so exact are the seconds to its first answer."""
+POLL_S = 0.01
+"""Seconds between two requests to a server that starts: the resolution of its start time."""
 
 WARM_UP_S = 1.0
 
-SHOWN_BYTES = 200
-"""Of an answer that is not the right one."""
+QUOTED_BYTES = 200
+"""Bytes of an unexpected response that are quoted."""
 
 PORTS = 3
-"""Some servers want one more for metrics, and one for gRPC."""
+"""HTTP; some servers need a second port for metrics and a third for gRPC."""
 
-FOREIGN = "PIGEONHOLE_"
-"""Variables that begin so would be settings of our service: it is measured with its defaults."""
+SETTINGS_PREFIX = "PIGEONHOLE_"
+"""Prefix of our settings in the environment, which are removed: defaults are measured."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one load on one server gave.
+class Measurement:
+    """One load on one server.
 
     Attributes:
-        load: what was asked.
-        requests_per_second: that were answered rightly.
-        p50_ms: milliseconds within which half of the answers came.
-        p99_ms: and 99 in 100.
-        errors: answers of status 400 and above, and failed connections.
-        cpu_ms_per_request: milliseconds of all cores that the server took for a request, the same
-            figure as seconds for a thousand.
-        memory_bytes: of the server right after the load.
+        load: the load.
+        requests_per_second: responses of status 200 per second.
+        p50_ms: median latency in milliseconds.
+        p99_ms: 99th percentile of latency in milliseconds.
+        errors: responses of status 400 and above, and failed connections.
+        cpu_ms_per_request: CPU milliseconds of the server per request, on all cores; equal to CPU
+            seconds per 1,000 requests.
+        memory_bytes: memory of the server right after the load.
     """
 
     load: Load
@@ -71,79 +71,79 @@ class Measured:
 
     @property
     def rows_per_second(self) -> float:
-        """Rows answered in a second."""
+        """Return predicted rows per second."""
         return self.requests_per_second * self.load.rows
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What a turn gave.
+class ServerMeasurement:
+    """One start of a server with one model.
 
     Attributes:
-        start_seconds: from the start of the process to its first answer.
-        measured: load by load.
+        start_seconds: seconds from the start of the process to the first response of status 200.
+        measurements: one per load.
     """
 
     start_seconds: float
-    measured: list[Measured]
+    measurements: list[Measurement]
 
 
-def take_turn(server: Server, model: Model, loads: Sequence[Load], seconds: float) -> Turn:
-    """Start a server, let it answer some loads, and stop it.
+def measure_server(
+    server: Server, model: Model, loads: Sequence[Load], seconds: float
+) -> ServerMeasurement:
+    """Start a server, measure it under some loads, and stop it.
 
     Args:
-        server: which was prepared.
-        model: what it serves.
-        loads: of that model, in forms that the server speaks.
-        seconds: each load lasts, after a second that isn't counted.
+        server: a prepared server.
+        model: the model that it serves.
+        loads: loads of that model.
+        seconds: duration of each load, after one second of warm-up.
 
     Raises:
-        CommandFailed: it didn't start, or ended before it was told to.
-        WrongAnswer: it answers something else than the model does.
+        CommandFailed: the server did not start, or exited early.
+        WrongResponse: the server's predictions are not the model's.
     """
-    with _running(server, model) as running:
-        first = server.protocols[loads[0].form].post(model, loads[0].rows)
-        start_seconds = running.first_answer(first)
-        return Turn(
-            start_seconds,
-            [_measured(server, running, model, load, seconds) for load in loads],
-        )
+    with _started(server, model) as process:
+        first = server.protocols[loads[0].encoding].request(model, loads[0].rows)
+        start_seconds = process.wait_for_first_response(first)
+        measurements = [_measure_load(server, process, model, load, seconds) for load in loads]
+        return ServerMeasurement(start_seconds, measurements)
 
 
-def _measured(
-    server: Server, running: _Running, model: Model, load: Load, seconds: float
-) -> Measured:
-    protocol = server.protocols[load.form]
-    post = protocol.post(model, load.rows)
-    status, headers, body = running.ask(post)
+def _measure_load(
+    server: Server, process: _ServerProcess, model: Model, load: Load, seconds: float
+) -> Measurement:
+    protocol = server.protocols[load.encoding]
+    request = protocol.request(model, load.rows)
+    status, headers, body = process.send(request)
     if status != http.HTTPStatus.OK:
-        raise WrongAnswer(f"status {status}: {body[:SHOWN_BYTES]!r}")
+        raise WrongResponse(f"status {status}, expected 200: {body[:QUOTED_BYTES]!r}")
     if not server.constant:
         protocol.check(model, load.rows, body, headers)
-    wrk.load(running.port, post, load.connections, WARM_UP_S)
-    before = process_tree.cpu_seconds(running.pid)
-    told = wrk.load(running.port, post, load.connections, seconds)
-    cpu_seconds = process_tree.cpu_seconds(running.pid) - before
-    running.check()
-    return Measured(
+    wrk.generate_load(process.port, request, load.connections, WARM_UP_S)
+    cpu_before = process_tree.cpu_seconds(process.pid)
+    result = wrk.generate_load(process.port, request, load.connections, seconds)
+    cpu_seconds = process_tree.cpu_seconds(process.pid) - cpu_before
+    process.check_running()
+    return Measurement(
         load,
-        told.requests / told.seconds,
-        told.p50_ms,
-        told.p99_ms,
-        told.errors,
-        1000 * cpu_seconds / max(told.requests, 1),
-        process_tree.memory_bytes(running.pid),
+        requests_per_second=result.requests / result.seconds,
+        p50_ms=result.p50_ms,
+        p99_ms=result.p99_ms,
+        errors=result.errors,
+        cpu_ms_per_request=1000 * cpu_seconds / max(result.requests, 1),
+        memory_bytes=process_tree.memory_bytes(process.pid),
     )
 
 
-class _Running:
-    """A server's process.
+class _ServerProcess:
+    """A running server.
 
     Args:
-        process: the root of its tree, in a session of its own.
-        port: on loopback.
-        started: when, by ``time.perf_counter``.
-        output: the file that it prints to.
+        process: root of the server's process tree, in its own session.
+        port: port on loopback.
+        started: start time, by ``time.perf_counter``.
+        output: file of standard output and standard error.
     """
 
     def __init__(
@@ -155,48 +155,56 @@ class _Running:
         self._started = started
         self._output = output
 
-    def first_answer(self, post: wrk.Post) -> float:
-        """Wait for the first answer of status 200; the seconds since the start."""
-        told = "nothing"
-        while time.perf_counter() - self._started < START_LIMIT_S:
+    def wait_for_first_response(self, request: wrk.PostRequest) -> float:
+        """Wait for a response of status 200, and return the seconds since the start.
+
+        Raises:
+            CommandFailed: the server exited, or did not respond in time.
+        """
+        last = "no response"
+        while time.perf_counter() - self._started < START_TIMEOUT_S:
             try:
-                status, _, body = self.ask(post)
+                status, _, body = self.send(request)
             except (OSError, http.client.HTTPException):
-                time.sleep(LOOK_S)
+                pass
             else:
                 if status == http.HTTPStatus.OK:
                     return time.perf_counter() - self._started
-                told = f"status {status}: {body[:SHOWN_BYTES]!r}"
-                time.sleep(LOOK_S)
-            self.check()
-        raise CommandFailed(f"after {START_LIMIT_S} s it answers {told}\n{self._last_lines()}")
+                last = f"status {status}: {body[:QUOTED_BYTES]!r}"
+            time.sleep(POLL_S)
+            self.check_running()
+        raise CommandFailed(f"not ready after {START_TIMEOUT_S} s, {last}\n{self._last_lines()}")
 
-    def ask(self, post: wrk.Post) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body of one answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_LIMIT_S)
+    def send(self, request: wrk.PostRequest) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one request, and return status, headers and body of the response."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=RESPONSE_TIMEOUT_S)
         with contextlib.closing(connection):
-            connection.request("POST", post.path, post.body, post.headers)
+            connection.request("POST", request.path, request.body, request.headers)
             response = connection.getresponse()
             return response.status, dict(response.headers), response.read()
 
-    def check(self) -> None:
-        """Raise CommandFailed if it has ended."""
+    def check_running(self) -> None:
+        """Check that the server has not exited.
+
+        Raises:
+            CommandFailed: it has.
+        """
         if self._process.poll() is not None:
             code = self._process.returncode
-            raise CommandFailed(f"ended with code {code}: {self._last_lines()}")
+            raise CommandFailed(f"exited with code {code}: {self._last_lines()}")
 
     def stop(self) -> None:
-        """Ask it to end, and end what is left of it after a while."""
+        """Terminate the server, and kill the processes that remain."""
         pids = {process.pid for process in process_tree.tree(self.pid)}
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_LIMIT_S)
-        deadline = time.monotonic() + ORPHANS_LIMIT_S
-        while (left := {pid for pid in pids if process_tree.runs(pid)}) and (
+            self._process.wait(STOP_TIMEOUT_S)
+        deadline = time.monotonic() + ORPHANS_TIMEOUT_S
+        while (running := set(filter(process_tree.is_running, pids))) and (
             time.monotonic() < deadline
         ):
-            time.sleep(LOOK_S)
-        for pid in left:
+            time.sleep(POLL_S)
+        for pid in running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
@@ -204,17 +212,17 @@ class _Running:
     def _last_lines(self) -> str:
         self._output.seek(0)
         lines = self._output.read().decode("utf-8", "replace").strip().splitlines()
-        return "\n".join(lines[-SHOWN_LINES:])
+        return "\n".join(lines[-OUTPUT_LINES:])
 
 
 @contextlib.contextmanager
-def _running(server: Server, model: Model) -> Iterator[_Running]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+def _started(server: Server, model: Model) -> Iterator[_ServerProcess]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(SETTINGS_PREFIX)}
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "output").open("w+b") as output:
         ports = _free_ports()
-        command, variables = server.started_by(model, ports, folder)
+        command, variables = server.start_command(model, ports, folder)
         started = time.perf_counter()
-        process = subprocess.Popen(
+        root = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -223,16 +231,16 @@ def _running(server: Server, model: Model) -> Iterator[_Running]:
             env={**inherited, **variables, "TMPDIR": folder},
             start_new_session=True,
         )
-        running = _Running(process, ports[0], started, output)
+        process = _ServerProcess(root, ports[0], started, output)
         try:
-            yield running
+            yield process
         finally:
-            running.stop()
+            process.stop()
 
 
 def _free_ports() -> list[int]:
     with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(PORTS)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(PORTS)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

@@ -1,13 +1,13 @@
-"""The results as one Markdown page, each promise beside what was measured."""
+"""The results as a Markdown page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.machine import sentence
 from benchmarks.markdown import table
-from benchmarks.serving.bare_runtime import Alone
+from benchmarks.serving.bare_runtime import BareRuntime
 from benchmarks.serving.comparison import Record
 from benchmarks.serving.loads import (
     HEAVY,
@@ -18,65 +18,81 @@ from benchmarks.serving.loads import (
     MIXED,
     MIXED_MANY_ROWS,
     SMALL,
-    SMALL_ALONE,
-    SMALL_FEW,
+    SMALL_1_CONNECTION,
+    SMALL_16_CONNECTIONS,
     SMALL_MANY_ROWS,
     Load,
 )
-from benchmarks.serving.measurement import Measured
+from benchmarks.serving.measurement import Measurement
 from benchmarks.serving.servers import OURS
 from benchmarks.serving.targets import verdicts
 
 METHOD = (
-    "Every server has two workers (MLServer, which is quicker so, has one), serves the same files "
-    "and runs alone on loopback; wrk, which has one thread, has its share of the cores. Figures are "
-    "medians over the rounds, in which servers take turns."
+    "All servers serve the same model files with two workers; MLServer has one, because it is faster "
+    "so. One server at a time runs, on loopback, and shares the cores with wrk, which has one thread. "
+    "Figures are medians over rounds in which the servers alternate."
 )
 
-Figure = Callable[[Measured], str]
+Formatter = Callable[[Measurement], str]
 
 
-def page(records: Sequence[Record], alone: Alone | None, seconds: float) -> str:
-    """The page; what was not measured is shown as "-", or left out where nothing of it was."""
+@dataclass(frozen=True)
+class Results:
+    """The results of a benchmark.
+
+    Attributes:
+        records: records of the servers, in order.
+        runtime: throughput of the bare runtime; None if not measured.
+        seconds: duration of each load.
+        machine: description of the machine, one line.
+    """
+
+    records: Sequence[Record]
+    runtime: BareRuntime | None
+    seconds: float
+    machine: str
+
+
+def page(results: Results) -> str:
+    """Return the page; a missing figure is "-", and an empty section is left out."""
+    records = results.records
     parts = [
         "# The service beside its peers",
-        f"{sentence()} {METHOD} Each load lasted {seconds:g} s.",
-        "## Promises",
-        _promises(records, alone),
-        "## One row, the small model",
+        f"{results.machine} {METHOD} Each load lasted {results.seconds:g} s.",
+        "## Targets",
+        _targets(results),
+        "## One row per request, small model",
         _one_row(records),
-        "## Rows a second, c=64",
-        _rows(records),
-        "## What a server takes",
-        _costs(records),
-        *_large(records),
-        *_alone(alone),
+        "## Rows per second, c=64",
+        _rows_by_load(records),
+        "## Size, start, memory and CPU",
+        _resources(records),
+        *_large_requests(records),
+        *_bare_runtime(results.runtime),
         *_failures(records),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _promises(records: Sequence[Record], alone: Alone | None) -> str:
-    found = verdicts({record.server: record for record in records}, alone)
+def _targets(results: Results) -> str:
     words = {True: "met", False: "not met", None: "not measured"}
     rows = [
         [
-            each.promise,
-            each.found,
-            each.bar,
-            words[each.met] + ("" if each.one_run else ", two runs"),
+            each.quantity,
+            each.measured,
+            each.target,
+            words[each.met] + ("" if each.same_run else ", separate runs"),
         ]
-        for each in found
+        for each in verdicts({record.server: record for record in results.records}, results.runtime)
     ]
-    return table(["of ours", "found", "bar", "verdict"], rows)
+    return table([OURS, "measured", "target", "verdict"], rows)
 
 
 def _one_row(records: Sequence[Record]) -> str:
-    loads = (SMALL_ALONE, SMALL_FEW, SMALL)
-    header = ["server", "version"]
-    header += [f"req/s, c={load.connections}" for load in loads]
-    header += ["p50 ms, c=64", "p99 ms, c=16", "p99 ms, c=64", "errors", f"{OURS} over it"]
-    mine = {record.server: record for record in records}.get(OURS)
+    loads = (SMALL_1_CONNECTION, SMALL_16_CONNECTIONS, SMALL)
+    header = ["server", "version", *(f"requests/s, c={load.connections}" for load in loads)]
+    header += ["p50 ms, c=64", "p99 ms, c=16", "p99 ms, c=64", "errors", f"{OURS} relative to it"]
+    ours = {record.server: record for record in records}.get(OURS)
     return table(
         header,
         [
@@ -85,124 +101,125 @@ def _one_row(records: Sequence[Record]) -> str:
                 record.version,
                 *(_cell(record, load, _requests) for load in loads),
                 _cell(record, SMALL, lambda each: f"{each.p50_ms:.2f}"),
-                _cell(record, SMALL_FEW, _p99),
+                _cell(record, SMALL_16_CONNECTIONS, _p99),
                 _cell(record, SMALL, _p99),
                 _errors(record),
-                _ratio(mine, record),
+                _ratio(ours, record),
             ]
             for record in records
         ],
     )
 
 
-def _rows(records: Sequence[Record]) -> str:
+def _rows_by_load(records: Sequence[Record]) -> str:
     loads = (SMALL, SMALL_MANY_ROWS, HEAVY, HEAVY_MANY_ROWS, HEAVY_BINARY, MIXED, MIXED_MANY_ROWS)
     return table(
-        ["server", *(_column(load) for load in loads)],
-        [
-            [record.server, *(_cell(record, load, _rows_a_second) for load in loads)]
-            for record in records
-        ],
+        ["server", *map(_heading, loads)],
+        [[record.server, *(_cell(record, load, _rows) for load in loads)] for record in records],
     )
 
 
-def _column(load: Load) -> str:
-    form = "" if load.form == "json" else f" {load.form}"
-    return f"{load.model}, {load.rows}{form}"
+def _heading(load: Load) -> str:
+    encoding = "" if load.encoding == "json" else f" {load.encoding}"
+    return f"{load.model}, {load.rows}{encoding}"
 
 
-def _costs(records: Sequence[Record]) -> str:
-    header = ["server", "installed", "start to first answer", "memory", "CPU s for 1,000 requests"]
+def _resources(records: Sequence[Record]) -> str:
+    header = ["server", "installed", "start to first response", "memory"]
     return table(
-        header,
+        [*header, "CPU s per 1,000 requests"],
         [
             [
                 record.server,
                 "-" if record.installed_bytes is None else _megabytes(record.installed_bytes),
                 f"{median(record.start_seconds):.2f} s" if record.start_seconds else "-",
                 _cell(record, SMALL, lambda each: _megabytes(each.memory_bytes)),
-                _cell(record, SMALL, lambda each: f"{each.cpu_ms_per_request:.3f}"),
+                _cell(record, SMALL, _cpu),
             ]
             for record in records
         ],
     )
 
 
-def _large(records: Sequence[Record]) -> list[str]:
-    found = [
-        measured
+def _large_requests(records: Sequence[Record]) -> list[str]:
+    measurements = [
+        measurement
         for record in records
         for load in (LARGE, LARGE_BINARY)
-        if (measured := record.over_rounds(load))
+        if (measurement := record.median_over_rounds(load))
     ]
-    if not found:
+    if not measurements:
         return []
     rows = [
         [
-            each.load.form,
+            each.load.encoding,
             _requests(each),
-            _rows_a_second(each),
+            _rows(each),
             f"{each.p50_ms:.1f}",
             f"{each.p99_ms:.1f}",
-            f"{each.cpu_ms_per_request:.3f}",
+            _cpu(each),
         ]
-        for each in found
+        for each in measurements
     ]
-    header = ["form", "req/s", "rows/s", "p50 ms", "p99 ms", "CPU s for 1,000 requests"]
-    return [f"## {OURS}, 1,000 rows of 54 numbers, c=16", table(header, rows)]
+    header = ["encoding", "requests/s", "rows/s", "p50 ms", "p99 ms", "CPU s per 1,000 requests"]
+    return [f"## {OURS}, 1,000 rows of 54 numbers per request, c=16", table(header, rows)]
 
 
-def _alone(alone: Alone | None) -> list[str]:
-    if alone is None:
+def _bare_runtime(runtime: BareRuntime | None) -> list[str]:
+    if runtime is None:
         return []
-    header = ["rows in a run", *(str(batch) for batch in alone.rows_per_second)]
-    figures = [f"{figure:,.0f}" for figure in alone.rows_per_second.values()]
+    header = ["batch size", *map(str, runtime.rows_per_second)]
+    rates = [f"{rate:,.0f}" for rate in runtime.rows_per_second.values()]
     return [
-        f"## The runtime alone, {alone.model}, a process for each core",
-        table(header, [["rows/s", *figures]]),
+        f"## Bare runtime, {runtime.model} model, one process per core",
+        table(header, [["rows/s", *rates]]),
     ]
 
 
 def _failures(records: Sequence[Record]) -> list[str]:
-    failed = [
+    failures = [
         f"**{record.server}**\n\n```text\n{failure}\n```"
         for record in records
         for failure in record.failures
     ]
-    return ["## What failed", *failed] if failed else []
+    return ["## Failures", *failures] if failures else []
 
 
-def _cell(record: Record, load: Load, figure: Figure) -> str:
-    measured = record.over_rounds(load)
-    if measured is None:
+def _cell(record: Record, load: Load, formatter: Formatter) -> str:
+    measurement = record.median_over_rounds(load)
+    if measurement is None:
         return "failed" if record.failures else "-"
-    return figure(measured)
+    return formatter(measurement)
 
 
 def _errors(record: Record) -> str:
-    if not record.measured:
+    if not record.measurements:
         return "failed" if record.failures else "-"
-    return f"{sum(each.errors for each in record.measured):,}"
+    return f"{sum(each.errors for each in record.measurements):,}"
 
 
-def _ratio(mine: Record | None, record: Record) -> str:
-    ours = mine.over_rounds(SMALL) if mine else None
-    theirs = record.over_rounds(SMALL)
-    if ours is None or theirs is None or record is mine:
+def _ratio(ours: Record | None, record: Record) -> str:
+    mine = ours.median_over_rounds(SMALL) if ours else None
+    theirs = record.median_over_rounds(SMALL)
+    if mine is None or theirs is None or record is ours:
         return "-"
-    return f"x {ours.requests_per_second / theirs.requests_per_second:.2f}"
+    return f"x {mine.requests_per_second / theirs.requests_per_second:.2f}"
 
 
-def _requests(each: Measured) -> str:
-    return f"{each.requests_per_second:,.0f}"
+def _requests(measurement: Measurement) -> str:
+    return f"{measurement.requests_per_second:,.0f}"
 
 
-def _rows_a_second(each: Measured) -> str:
-    return f"{each.rows_per_second:,.0f}"
+def _rows(measurement: Measurement) -> str:
+    return f"{measurement.rows_per_second:,.0f}"
 
 
-def _p99(each: Measured) -> str:
-    return f"{each.p99_ms:.2f}"
+def _p99(measurement: Measurement) -> str:
+    return f"{measurement.p99_ms:.2f}"
+
+
+def _cpu(measurement: Measurement) -> str:
+    return f"{measurement.cpu_ms_per_request:.3f}"
 
 
 def _megabytes(count: int) -> str:

@@ -1,4 +1,4 @@
-"""How rows are asked for, and how the answers are read, in each form that a server speaks."""
+"""The protocols of the servers: requests for rows, and checks of the responses."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.served_model import ServedModel
-from benchmarks.serving.load.wrk import Post
+from benchmarks.serving.load.wrk import PostRequest
 from benchmarks.serving.models import Model
 
 JSON = {"Content-Type": "application/json"}
 
-HEAD_LENGTH = "Inference-Header-Content-Length"
+HEADER_LENGTH = "Inference-Header-Content-Length"
 
 TOLERANCE = 1e-5
-"""How far a probability may be off: the same file is run by several releases of one runtime."""
+"""Largest difference of a probability, because the peers run several onnxruntime releases."""
+
+QUOTED_BYTES = 200
+"""Bytes of a wrong response that are quoted."""
 
 
-class WrongAnswer(Exception):
-    """A server answered something else than the model; the text says what."""
+class WrongResponse(Exception):
+    """A server's predictions differ from the model's, or can't be read."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a server answered.
+class Predictions:
+    """The predictions in a response.
 
     Attributes:
-        labels: of each row.
+        labels: predicted class of each row.
         probabilities: (rows, classes), in the order of the model's classes.
     """
 
@@ -40,70 +43,76 @@ class Answer:
 
 
 class Protocol(ABC):
-    """A form of requests and answers.
+    """A format of requests and responses.
 
     Args:
-        path: of the route; ``{model}`` in it stands for the model's name.
+        path: path of the URL; ``{model}`` stands for the model's name.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def post(self, model: Model, count: int) -> Post:
-        """The request for a model's first rows."""
-        body, headers = self._request(ServedModel(str(model.file)), model.rows[:count])
-        return Post(self._path.format(model=model.name), body, headers)
+    def request(self, model: Model, count: int) -> PostRequest:
+        """Return the request for the first ``count`` rows of a model."""
+        body, headers = self._encode(ServedModel(str(model.file)), model.rows[:count])
+        return PostRequest(self._path.format(model=model.name), body, headers)
 
     def check(self, model: Model, count: int, body: bytes, headers: Mapping[str, str]) -> None:
-        """Compare an answer with what the file itself gives.
+        """Compare a response with the predictions of the model file.
 
         Args:
-            model: that was asked.
-            count: rows that were asked for.
-            body: of the answer.
-            headers: of the answer.
+            model: the requested model.
+            count: number of requested rows.
+            body: response body.
+            headers: response headers.
 
         Raises:
-            WrongAnswer: it is something else, or can't be read.
+            WrongResponse: the predictions differ, or can't be read.
         """
         served = ServedModel(str(model.file))
         labels, probabilities = served.run(served.arrays(model.rows[:count]))
         try:
-            answer = self._answer(served, body, headers)
+            predictions = self._decode(served, body, headers)
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise WrongAnswer(f"unreadable, {error!r}: {body[:200]!r}") from None
-        if answer.labels != labels.tolist():
-            raise WrongAnswer(f"labels are not the model's: {body[:200]!r}")
-        same_shape = answer.probabilities.shape == probabilities.shape
-        if not (same_shape and np.allclose(answer.probabilities, probabilities, atol=TOLERANCE)):
-            raise WrongAnswer(f"probabilities are not the model's: {body[:200]!r}")
+            raise WrongResponse(f"unreadable, {error!r}: {body[:QUOTED_BYTES]!r}") from None
+        if predictions.labels != labels.tolist():
+            raise WrongResponse(f"labels differ from the model's: {body[:QUOTED_BYTES]!r}")
+        same_shape = predictions.probabilities.shape == probabilities.shape
+        if not (
+            same_shape and np.allclose(predictions.probabilities, probabilities, atol=TOLERANCE)
+        ):
+            raise WrongResponse(f"probabilities differ from the model's: {body[:QUOTED_BYTES]!r}")
 
     @abstractmethod
-    def _request(
+    def _encode(
         self, served: ServedModel, rows: list[dict[str, Any]]
     ) -> tuple[bytes, dict[str, str]]:
-        """Body and headers."""
+        """Return body and headers of a request."""
 
     @abstractmethod
-    def _answer(self, served: ServedModel, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """The answer in a body."""
+    def _decode(self, served: ServedModel, body: bytes, headers: Mapping[str, str]) -> Predictions:
+        """Return the predictions in a response."""
 
 
-class Rows(Protocol):
-    """``{"instances": [{...}]}`` is answered by ``{"predictions": [{"label", "probabilities"}]}``."""
+class RowProtocol(Protocol):
+    """Rows as JSON objects.
+
+    The request is ``{"instances": [{...}]}``, the response
+    ``{"predictions": [{"label": ..., "probabilities": {...}}]}``.
+    """
 
     key = "instances"
 
-    def _request(
+    def _encode(
         self, served: ServedModel, rows: list[dict[str, Any]]
     ) -> tuple[bytes, dict[str, str]]:
         del served
         return json.dumps({self.key: rows}).encode(), JSON
 
-    def _answer(self, served: ServedModel, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _decode(self, served: ServedModel, body: bytes, headers: Mapping[str, str]) -> Predictions:
         del headers
         predictions = json.loads(body)["predictions"]
-        return Answer(
+        return Predictions(
             [each["label"] for each in predictions],
             np.array(
                 [[each["probabilities"][name] for name in served.classes] for each in predictions]
@@ -111,16 +120,16 @@ class Rows(Protocol):
         )
 
 
-class Frames(Rows):
-    """MLflow's: the rows are a data frame's records."""
+class DataFrameProtocol(RowProtocol):
+    """MLflow's protocol: rows as the records of a data frame."""
 
     key = "dataframe_records"
 
 
-class Tensors(Protocol):
-    """The Open Inference Protocol V2, tensors as JSON."""
+class TensorProtocol(Protocol):
+    """The Open Inference Protocol V2 with JSON tensors."""
 
-    def _request(
+    def _encode(
         self, served: ServedModel, rows: list[dict[str, Any]]
     ) -> tuple[bytes, dict[str, str]]:
         inputs = [
@@ -134,24 +143,24 @@ class Tensors(Protocol):
         ]
         return json.dumps({"inputs": inputs}).encode(), JSON
 
-    def _answer(self, served: ServedModel, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _decode(self, served: ServedModel, body: bytes, headers: Mapping[str, str]) -> Predictions:
         del headers
         outputs = {each["name"]: each for each in json.loads(body)["outputs"]}
         flat = np.array(outputs["probabilities"]["data"], dtype=np.float64)
-        return Answer(
+        return Predictions(
             list(np.ravel(outputs["label"]["data"])), flat.reshape(-1, len(served.classes))
         )
 
 
-class BinaryTensors(Protocol):
-    """The same with tensors as bytes behind the JSON; for models of numbers alone."""
+class BinaryTensorProtocol(Protocol):
+    """The Open Inference Protocol V2 with binary tensors, for models without categories."""
 
-    def _request(
+    def _encode(
         self, served: ServedModel, rows: list[dict[str, Any]]
     ) -> tuple[bytes, dict[str, str]]:
         numbers = served.arrays(rows)["numbers"]
         data = numbers.astype("<f8").tobytes()
-        head = {
+        header = {
             "inputs": [
                 {
                     "name": "numbers",
@@ -165,26 +174,28 @@ class BinaryTensors(Protocol):
                 for name in ("label", "probabilities")
             ],
         }
-        encoded = json.dumps(head).encode()
-        headers = {"Content-Type": "application/octet-stream", HEAD_LENGTH: str(len(encoded))}
+        encoded = json.dumps(header).encode()
+        headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(encoded))}
         return encoded + data, headers
 
-    def _answer(self, served: ServedModel, body: bytes, headers: Mapping[str, str]) -> Answer:
-        length = int(headers[HEAD_LENGTH])
-        parts, start = {}, length
+    def _decode(self, served: ServedModel, body: bytes, headers: Mapping[str, str]) -> Predictions:
+        length = int(headers[HEADER_LENGTH])
+        tensors, start = {}, length
         for output in json.loads(body[:length])["outputs"]:
             size = output["parameters"]["binary_data_size"]
-            parts[output["name"]] = body[start : start + size]
+            tensors[output["name"]] = body[start : start + size]
             start += size
-        probabilities = np.frombuffer(parts["probabilities"], "<f4")
-        return Answer(_texts(parts["label"]), probabilities.reshape(-1, len(served.classes)))
+        probabilities = np.frombuffer(tensors["probabilities"], "<f4")
+        return Predictions(
+            _read_strings(tensors["label"]), probabilities.reshape(-1, len(served.classes))
+        )
 
 
-def _texts(data: bytes) -> list[str]:
-    """Texts that stand behind their lengths, four bytes each."""
-    found, start = [], 0
+def _read_strings(data: bytes) -> list[str]:
+    """Return the strings of a BYTES tensor, each after its length in four bytes."""
+    strings, start = [], 0
     while start < len(data):
         end = start + 4 + int.from_bytes(data[start : start + 4], "little")
-        found.append(data[start + 4 : end].decode())
+        strings.append(data[start + 4 : end].decode())
         start = end
-    return found
+    return strings

@@ -1,4 +1,4 @@
-"""Every server: what is installed for it, how it is started, and what it is asked."""
+"""The servers: their packages, start commands, loads and protocols."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from benchmarks.places import PEERS, REPOSITORY
 from benchmarks.processes import CommandFailed
 from benchmarks.serving.loads import CONSTANT_LOADS, OUR_LOADS, PEER_LOADS, Load
 from benchmarks.serving.models import Model
-from benchmarks.serving.protocols import BinaryTensors, Frames, Protocol, Rows, Tensors
+from benchmarks.serving.protocols import (
+    BinaryTensorProtocol,
+    DataFrameProtocol,
+    Protocol,
+    RowProtocol,
+    TensorProtocol,
+)
 from pigeonhole import __version__
 
 OURS = "pigeonhole"
@@ -21,25 +27,25 @@ OURS = "pigeonhole"
 CONSTANT = "constant, same server"
 
 SERVICE = Environment(REPOSITORY / "deploy" / "requirements" / "service.txt")
-"""What a user installs to serve; measured for its size. We ourselves run from this interpreter."""
+"""The service's packages, installed for their size only: the service runs in this interpreter."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server.
+    """How one server is installed, started and loaded.
 
     Attributes:
-        name: as results are listed.
-        command: program and arguments; what stands in braces is filled in by ``started_by``.
-        loads: what it is asked.
-        protocols: how, by the form of a load.
-        packages: what is installed for it; None where nothing is.
-        package: the one of them whose version is told.
-        here: whether it runs with this interpreter, not with that of its packages.
-        variables: for its process, filled in too.
-        folder: where it runs.
-        constant: whether it answers the same to anything, so that its answers aren't compared.
-        program: on PATH, without which it can't be measured.
+        name: name in the results.
+        command: program and arguments, with fields in braces for ``start_command``.
+        loads: the loads that it is measured under.
+        protocols: protocol by encoding of a load.
+        packages: environment of its packages; None if nothing is installed.
+        package: package whose version is reported.
+        in_this_interpreter: whether it runs in this interpreter instead of its own.
+        variables: environment variables, with fields in braces.
+        folder: working directory.
+        constant: whether the response is constant and can't be compared with the model's.
+        program: program that must be on the PATH.
     """
 
     name: str
@@ -48,47 +54,48 @@ class Server:
     protocols: Mapping[str, Protocol]
     packages: Environment | None = None
     package: str = ""
-    here: bool = False
+    in_this_interpreter: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
     folder: Path = PEERS
     constant: bool = False
     program: str | None = None
 
     def prepare(self) -> None:
-        """Install what it needs.
+        """Install the packages.
 
         Raises:
-            CommandFailed: a package can't be installed, or a program isn't there.
+            CommandFailed: a package can't be installed, or the program is missing.
         """
         if self.program and shutil.which(self.program) is None:
-            raise CommandFailed(f"{self.program} isn't installed")
+            raise CommandFailed(f"{self.program} isn't installed; it must be on the PATH")
         if self.packages:
             self.packages.python()
 
     @property
     def version(self) -> str:
-        """Of its package; "-" where there is none."""
+        """Return the version of the package, or "-" without a package."""
         if self.name == OURS:
             return __version__
         return self.packages.version(self.package) if self.packages else "-"
 
     def installed_bytes(self) -> int | None:
-        """Bytes on disk of its environment; None where it has none of its own."""
+        """Return the bytes of the environment on disk, or None without one."""
         return self.packages.installed_bytes() if self.packages and not self.constant else None
 
-    def started_by(
+    def start_command(
         self, model: Model, ports: Sequence[int], folder: str
     ) -> tuple[list[str], dict[str, str]]:
-        """The command that serves a model, and its variables.
+        """Return the command that serves a model, and its environment variables.
 
         Args:
-            model: what it serves.
-            ports: three on loopback; it is asked on the first.
-            folder: for whatever it writes.
+            model: the model to serve.
+            ports: three ports on loopback; the first is for predictions.
+            folder: folder for temporary files.
         """
-        own = None if self.here or self.packages is None else self.packages.python()
-        python = own or Path(sys.executable)
-        facts = {
+        python = Path(sys.executable)
+        if self.packages and not self.in_this_interpreter:
+            python = self.packages.python()
+        fields = {
             "python": str(python),
             "bin": str(python.parent),
             "port": str(ports[0]),
@@ -100,17 +107,17 @@ class Server:
             "models": str(model.repository),
         }
         return (
-            [part.format(**facts) for part in self.command],
-            {name: value.format(**facts) for name, value in self.variables.items()},
+            [part.format(**fields) for part in self.command],
+            {name: value.format(**fields) for name, value in self.variables.items()},
         )
 
 
 ASGI = Environment.of("asgi")
-"""Servers for ASGI applications, with the event loop and the parser that make them quick."""
+"""ASGI servers with uvloop and httptools."""
 
 ASGI_CONSTANTS = ("constant, uvicorn", "constant, gunicorn asgi")
 
-ROWS = {"json": Rows("/predict")}
+ROWS = {"json": RowProtocol("/predict")}
 
 MODEL = {"MODEL": "{model}"}
 
@@ -135,9 +142,9 @@ SERVERS = (
             *("--port", "{port}", "--workers", "2"),
         ),
         OUR_LOADS,
-        {**ROWS, "binary": BinaryTensors("/v2/models/{model}/infer")},
+        {**ROWS, "binary": BinaryTensorProtocol("/v2/models/{model}/infer")},
         packages=SERVICE,
-        here=True,
+        in_this_interpreter=True,
         folder=REPOSITORY,
     ),
     Server(
@@ -145,14 +152,14 @@ SERVERS = (
         ("{python}", "-m", "benchmarks.serving.constant", "{port}"),
         CONSTANT_LOADS,
         ROWS,
-        here=True,
+        in_this_interpreter=True,
         folder=REPOSITORY,
         constant=True,
     ),
     Server(
         "constant, uvicorn",
         (
-            *("{python}", "-m", "uvicorn", "serve_constant:answer", "--workers", "2"),
+            *("{python}", "-m", "uvicorn", "serve_constant:app", "--workers", "2"),
             *("--host", "127.0.0.1", "--port", "{port}", "--no-access-log", "--lifespan", "off"),
         ),
         CONSTANT_LOADS,
@@ -164,7 +171,7 @@ SERVERS = (
     Server(
         "constant, gunicorn asgi",
         (
-            *("{python}", "-m", "gunicorn", "serve_constant:answer", "--worker-class", "asgi"),
+            *("{python}", "-m", "gunicorn", "serve_constant:app", "--worker-class", "asgi"),
             *("--http-parser", "python", "--workers", "2", "--bind", "127.0.0.1:{port}"),
             *("--asgi-lifespan", "off", "--log-level", "warning"),
         ),
@@ -179,7 +186,7 @@ SERVERS = (
         ("{python}", "serve_nginx.py", "{port}"),
         CONSTANT_LOADS,
         ROWS,
-        here=True,
+        in_this_interpreter=True,
         constant=True,
         program="nginx",
     ),
@@ -205,7 +212,7 @@ SERVERS = (
         "MLServer",
         ("{bin}/mlserver", "start", "."),
         PEER_LOADS,
-        {"json": Tensors("/v2/models/{model}/infer")},
+        {"json": TensorProtocol("/v2/models/{model}/infer")},
         packages=Environment.of("mlserver"),
         package="mlserver",
         variables={
@@ -215,7 +222,7 @@ SERVERS = (
             "MLSERVER_METRICS_PORT": "{third_port}",
             "MLSERVER_METRICS_DIR": "{folder}/metrics",
             "MLSERVER_ENVIRONMENTS_DIR": "{folder}/environments",
-            # Handing requests on to workers costs it more than the second core gives.
+            # Without worker processes: they cost more than the second core gains.
             "MLSERVER_PARALLEL_WORKERS": "0",
             "MLSERVER_DEBUG": "false",
             "MLSERVER_MODEL_NAME": "{name}",
@@ -230,7 +237,7 @@ SERVERS = (
             *("--enable_grpc", "false", "--enable_latency_logging", "false"),
         ),
         PEER_LOADS,
-        {"json": Rows("/v1/models/{model}:predict")},
+        {"json": RowProtocol("/v1/models/{model}:predict")},
         packages=Environment.of("kserve"),
         package="kserve",
         variables={**MODEL, "NAME": "{name}"},
@@ -266,7 +273,7 @@ SERVERS = (
         variables={
             **MODEL,
             "RAY_USAGE_STATS_ENABLED": "0",
-            # Else its own processes listen on all addresses, wherever it serves.
+            # Otherwise its internal processes listen on all addresses.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         },
     ),
@@ -274,10 +281,10 @@ SERVERS = (
         "MLflow",
         ("{python}", "serve_mlflow.py", "{port}"),
         PEER_LOADS,
-        {"json": Frames("/invocations")},
+        {"json": DataFrameProtocol("/invocations")},
         packages=Environment.of("mlflow"),
         package="mlflow",
         variables={**MODEL, "MLFLOW_DISABLE_TELEMETRY": "true"},
     ),
 )
-"""In the order in which they take turns."""
+"""All servers, in the order of their measurements."""

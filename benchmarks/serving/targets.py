@@ -1,4 +1,4 @@
-"""What we promise beside the peers, and whether one run of the comparison bears it out."""
+"""The performance targets of the service, and whether the results meet them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.serving.bare_runtime import Alone
+from benchmarks.serving.bare_runtime import BareRuntime
 from benchmarks.serving.comparison import Record
 from benchmarks.serving.loads import (
     HEAVY,
@@ -15,135 +15,131 @@ from benchmarks.serving.loads import (
     LARGE,
     LARGE_BINARY,
     SMALL,
-    SMALL_FEW,
+    SMALL_16_CONNECTIONS,
     SMALL_MANY_ROWS,
     Load,
 )
-from benchmarks.serving.measurement import Measured
+from benchmarks.serving.measurement import Measurement
 from benchmarks.serving.servers import ASGI_CONSTANTS, CONSTANT, OURS
 
-START_S = 1.5
-"""Seconds to the first answer, at most."""
+START_SECONDS = 1.5
+"""Target: seconds from the start to the first response, less than this."""
 
 RUNTIME_SHARE = 0.9
-"""Our rows a second over those of the runtime alone, at least."""
+"""Target: our rows per second divided by those of the bare runtime, at least this."""
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """A promised ratio of ours to a peer's.
+class Metric:
+    """A metric that is compared between servers.
 
     Attributes:
-        what: is compared.
-        figure: of ours and of the peer's.
-        ours: our load.
-        peer: the other server.
-        theirs: its load.
-        bar: what the ratio must be.
-        at_most: whether it must be that at most; else at least.
+        name: name on the page.
+        of: returns the metric of a measurement.
+        less_is_better: whether the target is an upper bound.
     """
 
-    what: str
-    figure: Callable[[Measured], float]
-    ours: Load
+    name: str
+    of: Callable[[Measurement], float]
+    less_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class RatioTarget:
+    """A target for the ratio of our metric to a peer's.
+
+    Attributes:
+        metric: the metric.
+        load: our load.
+        peer: name of the peer.
+        ratio: least ratio, or largest if less of the metric is better.
+        peer_load: the peer's load; the same load if None.
+    """
+
+    metric: Metric
+    load: Load
     peer: str
-    theirs: Load
-    bar: float
-    at_most: bool = False
+    ratio: float
+    peer_load: Load | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A promise beside what was measured.
+    """A target with the result.
 
     Attributes:
-        promise: in words.
-        found: the figure, as it is shown; "-" where a side of it was not measured.
-        bar: what it must be, as it is shown.
-        met: whether it is; None where it was not measured.
-        one_run: whether both sides were measured in turns.
+        quantity: what is measured, as text.
+        target: the target, as text.
+        measured: the result, as text; "-" if a side was not measured.
+        met: whether the target is met; None if not measured.
+        same_run: whether both sides were measured in alternation.
     """
 
-    promise: str
-    found: str
-    bar: str
-    met: bool | None
-    one_run: bool = True
+    quantity: str
+    target: str
+    measured: str = "-"
+    met: bool | None = None
+    same_run: bool = True
 
 
-def _requests(measured: Measured) -> float:
-    return measured.requests_per_second
+REQUESTS = Metric("requests/s", lambda each: each.requests_per_second)
 
-
-def _p99(measured: Measured) -> float:
-    return measured.p99_ms
-
-
-REQUESTS = ("requests a second", _requests)
-
-SLOWEST = ("p99", _p99)
+P99 = Metric("p99 latency", lambda each: each.p99_ms, less_is_better=True)
 
 HEAVY_LOADS = (HEAVY, HEAVY_MANY_ROWS, HEAVY_BINARY)
 
-RATIOS = (
-    *(Ratio(*REQUESTS, SMALL, constant, SMALL, 0.65) for constant in (CONSTANT, *ASGI_CONSTANTS)),
-    Ratio(*REQUESTS, SMALL, "Flask, sync", SMALL, 6),
-    Ratio(*REQUESTS, SMALL, "FastAPI", SMALL, 2.3),
-    *(
-        Ratio(*REQUESTS, SMALL, peer, SMALL, 10)
-        for peer in ("MLServer", "KServe", "LitServe", "BentoML", "Ray Serve", "MLflow")
-    ),
-    Ratio(*SLOWEST, SMALL_FEW, "FastAPI", SMALL_FEW, 1, at_most=True),
-    Ratio(*REQUESTS, SMALL_MANY_ROWS, "FastAPI", SMALL_MANY_ROWS, 3),
-    Ratio(*REQUESTS, LARGE_BINARY, OURS, LARGE, 5),
+MODEL_SERVERS = ("MLServer", "KServe", "LitServe", "BentoML", "Ray Serve", "MLflow")
+
+RATIO_TARGETS = (
+    *(RatioTarget(REQUESTS, SMALL, constant, 0.65) for constant in (CONSTANT, *ASGI_CONSTANTS)),
+    RatioTarget(REQUESTS, SMALL, "Flask, sync", 6),
+    RatioTarget(REQUESTS, SMALL, "FastAPI", 2.3),
+    *(RatioTarget(REQUESTS, SMALL, peer, 10) for peer in MODEL_SERVERS),
+    RatioTarget(P99, SMALL_16_CONNECTIONS, "FastAPI", 1),
+    RatioTarget(REQUESTS, SMALL_MANY_ROWS, "FastAPI", 3),
+    RatioTarget(REQUESTS, LARGE_BINARY, OURS, 5, peer_load=LARGE),
 )
 
 
-def verdicts(records: Mapping[str, Record], alone: Alone | None) -> list[Verdict]:
-    """Every promise, in order.
+def verdicts(records: Mapping[str, Record], runtime: BareRuntime | None) -> list[Verdict]:
+    """Return the verdicts on all targets.
 
     Args:
-        records: by the server's name.
-        alone: what the runtime gives on the heavy model; None where it wasn't measured.
+        records: records by server.
+        runtime: throughput of the bare runtime with the heavy model; None if not measured.
     """
     ours = records.get(OURS)
-    found = [_of_ratio(ratio, ours, records.get(ratio.peer)) for ratio in RATIOS]
-    found += [_of_runtime(load, ours, alone) for load in HEAVY_LOADS]
-    return [*found, _of_start(ours)]
+    ratios = [_ratio_verdict(target, ours, records.get(target.peer)) for target in RATIO_TARGETS]
+    shares = [_runtime_verdict(load, ours, runtime) for load in HEAVY_LOADS]
+    return [*ratios, *shares, _start_verdict(ours)]
 
 
-def _of_ratio(ratio: Ratio, ours: Record | None, peer: Record | None) -> Verdict:
-    over = "JSON" if ratio.peer == OURS else ratio.peer
-    promise, bar = (
-        f"{ratio.what}: {ratio.ours}, over {over}",
-        _bar(ratio.bar, at_most=ratio.at_most),
-    )
-    mine = ours.over_rounds(ratio.ours) if ours else None
-    theirs = peer.over_rounds(ratio.theirs) if peer else None
+def _ratio_verdict(target: RatioTarget, ours: Record | None, peer: Record | None) -> Verdict:
+    metric, other = target.metric, "JSON" if target.peer == OURS else target.peer
+    quantity = f"{metric.name}: {target.load}, relative to {other}"
+    bound = f"{'<=' if metric.less_is_better else '>='} x {target.ratio:g}"
+    mine = ours.median_over_rounds(target.load) if ours else None
+    theirs = peer.median_over_rounds(target.peer_load or target.load) if peer else None
     if ours is None or peer is None or mine is None or theirs is None:
-        return Verdict(promise, "-", bar, None)
-    found = ratio.figure(mine) / ratio.figure(theirs)
-    met = found <= ratio.bar if ratio.at_most else found >= ratio.bar
-    return Verdict(promise, f"x {found:.2f}", bar, met, ours.run == peer.run)
+        return Verdict(quantity, bound)
+    ratio = metric.of(mine) / metric.of(theirs)
+    met = ratio <= target.ratio if metric.less_is_better else ratio >= target.ratio
+    return Verdict(quantity, bound, f"x {ratio:.2f}", met, ours.started_at == peer.started_at)
 
 
-def _of_runtime(load: Load, ours: Record | None, alone: Alone | None) -> Verdict:
-    promise = f"rows a second: {load}, over the runtime alone"
-    bar, mine = _bar(RUNTIME_SHARE), ours.over_rounds(load) if ours else None
-    if ours is None or mine is None or alone is None:
-        return Verdict(promise, "-", bar, None)
-    _, best = alone.best
-    found = mine.rows_per_second / best
-    return Verdict(promise, f"x {found:.2f}", bar, found >= RUNTIME_SHARE, ours.run == alone.run)
+def _runtime_verdict(load: Load, ours: Record | None, runtime: BareRuntime | None) -> Verdict:
+    quantity, bound = f"rows/s: {load}, relative to the bare runtime", f">= x {RUNTIME_SHARE:g}"
+    mine = ours.median_over_rounds(load) if ours else None
+    if ours is None or mine is None or runtime is None:
+        return Verdict(quantity, bound)
+    share = mine.rows_per_second / runtime.best_rows_per_second
+    same_run = ours.started_at == runtime.started_at
+    return Verdict(quantity, bound, f"x {share:.2f}", share >= RUNTIME_SHARE, same_run)
 
 
-def _of_start(ours: Record | None) -> Verdict:
-    promise, bar = "seconds from the start to the first answer", f"< {START_S} s"
+def _start_verdict(ours: Record | None) -> Verdict:
+    quantity, bound = "start to first response", f"< {START_SECONDS} s"
     if ours is None or not ours.start_seconds:
-        return Verdict(promise, "-", bar, None)
-    found = median(ours.start_seconds)
-    return Verdict(promise, f"{found:.2f} s", bar, found < START_S)
-
-
-def _bar(ratio: float, *, at_most: bool = False) -> str:
-    return f"{'<=' if at_most else '>='} x {ratio:g}"
+        return Verdict(quantity, bound)
+    seconds = median(ours.start_seconds)
+    return Verdict(quantity, bound, f"{seconds:.2f} s", seconds < START_SECONDS)

@@ -1,5 +1,10 @@
 """Speed and memory of the trainer beside its peers.
 
-``rows`` generates what is learned from, ``epochs`` times passes over it, ``fits`` a whole fit from
-table to file, ``memory`` a table of a million rows; ``page`` and ``chart`` show what came out.
+| module | content |
+|---|---|
+| `rows` | generated training rows |
+| `epochs` | seconds per epoch |
+| `fits` | whole fits, from table to model file |
+| `memory`, `preparation` | a table of a million rows: memory, and seconds of each step |
+| `page`, `chart` | the results |
 """

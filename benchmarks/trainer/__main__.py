@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.machine import machine
+from benchmarks.machine import describe_machine, machine_sentence
 from benchmarks.places import BUILD, RESULTS
 from benchmarks.processes import CommandFailed
-from benchmarks.quality.tables import TableFile, TargetsRefused
+from benchmarks.quality.tables import TableError, TableFile
 from benchmarks.trainer import epochs, fits, memory, rows
 from benchmarks.trainer.chart import draw
 from benchmarks.trainer.page import page
@@ -24,22 +24,27 @@ PARTS = ("epochs", "fits", "memory")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--quick", is_flag=True, help="Small tables and one round: shows that it works.")
-@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--quick", is_flag=True, help="Use small tables and one round, as a check.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Repetitions."
+)
 @click.option(
     "--only",
     type=click.Choice(PARTS),
     multiple=True,
-    help="A part to measure, may be repeated; the others stay as they were measured last.",
+    help="Part to measure; may be repeated. The other parts keep their results.",
 )
 @click.option(
     "--table",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Table for the whole fits. [default: a generated one]",
+    help="Table for the whole fits. [default: a generated table]",
 )
-@click.option("--target", help="Its column of classes. [default: the last one]")
+@click.option("--target", help="Class column of the table. [default: the last column]")
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), default=RESULTS, help="Results."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=RESULTS,
+    help="Folder of results. [default: benchmarks/results]",
 )
 def main(
     *,
@@ -50,35 +55,35 @@ def main(
     target: str | None,
     out: Path,
 ) -> None:
-    """Measure the trainer's speed and memory beside its peers'."""
+    """Measure speed and memory of the trainer beside its peers."""
     measures: dict[str, Callable[[], list[Any]]] = {
         "epochs": lambda: epochs.measure(
             FOLDER,
             count=10_000 if quick else 100_000,
             rounds=1 if quick else rounds,
             epochs=2 if quick else 5,
-            say=click.echo,
+            log=click.echo,
         ),
         "fits": lambda: fits.measure(
             [_table(table, target, 1_000 if quick else 48_842)],
             rounds=1 if quick else rounds,
-            say=click.echo,
+            log=click.echo,
         ),
         "memory": lambda: memory.measure(
-            FOLDER, count=20_000 if quick else 1_000_000, say=click.echo
+            FOLDER, count=20_000 if quick else 1_000_000, log=click.echo
         ),
     }
     out.mkdir(parents=True, exist_ok=True)
-    kept = out / "trainer.json"
-    content = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
+    file = out / "trainer.json"
+    content = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     for part in only or PARTS:
         try:
             content[part] = [asdict(each) for each in measures[part]()]
-        except (CommandFailed, TargetsRefused) as error:
+        except (CommandFailed, TableError) as error:
             raise click.ClickException(str(error)) from None
-        content["machine"] = machine()
-        kept.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    click.echo(f"\n{_show(content, out)}\nWrote {kept}, trainer.md and trainer.svg")
+        content["machine"] = describe_machine()
+        file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    click.echo(f"\n{write_page(content, out)}\nWrote {file}, trainer.md and trainer.svg")
 
 
 def _table(path: Path | None, target: str | None, count: int) -> TableFile:
@@ -86,17 +91,18 @@ def _table(path: Path | None, target: str | None, count: int) -> TableFile:
     return TableFile(file.name.split(".")[0], file, target)
 
 
-def _show(content: dict[str, Any], out: Path) -> str:
-    """Write page and picture of what has been measured; the page."""
-    timed = [
-        epochs.Epochs(**{**each, "hidden": tuple(each["hidden"])})
+def write_page(content: Mapping[str, Any], out: Path) -> str:
+    """Write page and chart of the stored results, and return the page."""
+    epoch_times = [
+        epochs.EpochTimes(**{**each, "hidden": tuple(each["hidden"])})
         for each in content.get("epochs", [])
     ]
-    fitted = [fits.Fits(**each) for each in content.get("fits", [])]
-    shown = page(timed, fitted, [memory.Large(**each) for each in content.get("memory", [])])
-    (out / "trainer.md").write_text(shown, "utf-8")
-    draw(timed, fitted, out / "trainer.svg")
-    return shown
+    fit_times = [fits.FitTimes(**each) for each in content.get("fits", [])]
+    large_fits = [memory.LargeFit(**each) for each in content.get("memory", [])]
+    text = page(epoch_times, fit_times, large_fits, machine_sentence(content["machine"]))
+    (out / "trainer.md").write_text(text, "utf-8")
+    draw(epoch_times, fit_times, out / "trainer.svg")
+    return text
 
 
 if __name__ == "__main__":

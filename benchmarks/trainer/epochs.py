@@ -1,4 +1,4 @@
-"""Seconds of an epoch: the same rows, first weights and settings in every library."""
+"""Seconds per epoch: the same rows, initial weights and hyperparameters in every library."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ OURS = "pigeonhole"
 PEER_NAMES = ("torch", "scikit_learn", "keras")
 
 ARCHITECTURES = ((16, 16), (128, 128), (512, 512))
-"""Hidden units; each is what some users take."""
+"""Hidden units: small, usual and large networks."""
 
 BATCH_SIZE = 256
 
 LEARNING_RATE = 1e-3
 
-LIMIT_S = 3600
+TIMEOUT_S = 3600
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Epochs:
-    """One library and one architecture, over all rounds.
+class EpochTimes:
+    """One library with one architecture, over all rounds.
 
     Attributes:
-        library: the name.
-        version: of it.
+        library: name of the library.
+        version: version of the library.
         hidden: units of the hidden layers.
         seconds: median of an epoch.
-        slowest: the slowest epoch, in seconds; far from the median on a machine that is busy.
+        slowest: maximum of an epoch, in seconds; far from the median on a busy machine.
         loss: mean cross-entropy over all rows after the last epoch, in nats; mean of the rounds.
-        peak_bytes: the most memory of a process, the library and the rows included.
+        peak_bytes: peak memory of a process, library and rows included.
     """
 
     library: str
@@ -55,43 +55,53 @@ class Epochs:
     peak_bytes: int
 
 
-def measure(folder: Path, *, count: int, rounds: int, epochs: int, say: Say) -> list[Epochs]:
-    """Time every library on every architecture, one after the other, round by round.
+def measure(folder: Path, *, count: int, rounds: int, epochs: int, log: Log) -> list[EpochTimes]:
+    """Time every library with every architecture, in rounds.
+
+    Libraries alternate, so that a slow minute of the machine affects all of them.
 
     Args:
-        folder: where rows are kept.
-        count: rows.
-        rounds: how often the whole is done; a slow minute of the machine then hits all alike.
-        epochs: that are timed in each process.
-        say: told of each process.
+        folder: folder of generated rows.
+        count: number of rows.
+        rounds: number of rounds.
+        epochs: number of timed epochs per process.
+        log: receives a line per process.
 
     Raises:
-        CommandFailed: an environment can't be made or a program fails.
+        CommandFailed: an environment can't be made, or a program fails.
     """
-    x, y = rows.numbers(count, folder)
     commands = _commands()
-    told: dict[tuple[tuple[int, ...], str], list[dict[str, Any]]] = {}
-    for turn in range(rounds):
+    results: dict[tuple[tuple[int, ...], str], list[dict[str, Any]]] = {}
+    for number in range(1, rounds + 1):
         for hidden in ARCHITECTURES:
-            job = {
-                "x": str(x),
-                "y": str(y),
-                "weights": str(rows.first_weights(hidden, folder)),
-                "batch_size": BATCH_SIZE,
-                "learning_rate": LEARNING_RATE,
-                "epochs": epochs,
-            }
+            job = _job(folder, hidden, count, epochs)
             for library, command in commands.items():
-                answer = _answer(command, job)
-                told.setdefault((hidden, library), []).append(answer)
-                say(
-                    f"round {turn + 1}, {_named(hidden)}, {library}: "
-                    f"{median(answer['seconds']):.3f} s an epoch"
-                )
-    return [_over_rounds(library, hidden, answers) for (hidden, library), answers in told.items()]
+                result = _run_job(command, job)
+                results.setdefault((hidden, library), []).append(result)
+                seconds = median(result["seconds"])
+                log(f"round {number}, {join_units(hidden)}, {library}: {seconds:.3f} s per epoch")
+    return [_over_rounds(library, hidden, found) for (hidden, library), found in results.items()]
+
+
+def join_units(hidden: Sequence[int]) -> str:
+    """Return hidden units as text: `16-16`."""
+    return "-".join(map(str, hidden))
+
+
+def _job(folder: Path, hidden: tuple[int, ...], count: int, epochs: int) -> dict[str, Any]:
+    x, y = rows.numbers(count, folder)
+    return {
+        "x": str(x),
+        "y": str(y),
+        "weights": str(rows.initial_weights(hidden, folder)),
+        "batch_size": BATCH_SIZE,
+        "learning_rate": LEARNING_RATE,
+        "epochs": epochs,
+    }
 
 
 def _commands() -> dict[str, list[str | Path]]:
+    """Return the program of each library."""
     commands: dict[str, list[str | Path]] = {
         OURS: [sys.executable, "-m", "benchmarks.trainer.epochs_numpy"]
     }
@@ -100,26 +110,25 @@ def _commands() -> dict[str, list[str | Path]]:
     return commands
 
 
-def _answer(command: Sequence[str | Path], job: dict[str, Any]) -> dict[str, Any]:
+def _run_job(command: Sequence[str | Path], job: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        file, answer = Path(folder) / "job.json", Path(folder) / "answer.json"
-        file.write_text(json.dumps({**job, "answer": str(answer)}), "utf-8")
-        finished = run([*command, file], LIMIT_S)
-        return {**json.loads(answer.read_text("utf-8")), "peak_bytes": finished.peak_bytes}
+        job_file, result_file = Path(folder) / "job.json", Path(folder) / "result.json"
+        job_file.write_text(json.dumps({**job, "result": str(result_file)}), "utf-8")
+        finished = run([*command, job_file], TIMEOUT_S)
+        result = json.loads(result_file.read_text("utf-8"))
+        return {**result, "peak_bytes": finished.peak_bytes}
 
 
-def _over_rounds(library: str, hidden: tuple[int, ...], answers: list[dict[str, Any]]) -> Epochs:
-    seconds = [each for answer in answers for each in answer["seconds"]]
-    return Epochs(
+def _over_rounds(
+    library: str, hidden: tuple[int, ...], results: Sequence[dict[str, Any]]
+) -> EpochTimes:
+    seconds = [each for result in results for each in result["seconds"]]
+    return EpochTimes(
         library,
-        answers[0]["version"],
-        hidden,
-        median(seconds),
-        max(seconds),
-        mean(answer["loss"] for answer in answers),
-        max(answer["peak_bytes"] for answer in answers),
+        version=results[0]["version"],
+        hidden=hidden,
+        seconds=median(seconds),
+        slowest=max(seconds),
+        loss=mean(result["loss"] for result in results),
+        peak_bytes=max(result["peak_bytes"] for result in results),
     )
-
-
-def _named(hidden: Sequence[int]) -> str:
-    return "-".join(map(str, hidden))

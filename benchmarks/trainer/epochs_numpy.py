@@ -1,4 +1,4 @@
-"""The trainer's own network, run as the trainer runs it: ``python -m ... job.json``."""
+"""Epochs of the trainer's network: ``python -m benchmarks.trainer.epochs_numpy job.json``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pigeonhole.trainer.network.sequential import Sequential
 
 
 def network(job: Job) -> Sequential:
-    """Dense layers with the first weights of the job."""
-    (below, first), *above, last = (kernel.shape for kernel, _ in job.layers)
+    """Return a compiled network with the job's initial weights."""
+    (inputs, first), *middle, (_, classes) = (kernel.shape for kernel, _ in job.layers)
     model = Sequential(
         [
-            Dense(first, input_shape=(below,), activation="relu"),
-            *(Dense(units, activation="relu") for _, units in above),
-            Dense(last[1], activation="softmax"),
+            Dense(first, input_shape=(inputs,), activation="relu"),
+            *(Dense(units, activation="relu") for _, units in middle),
+            Dense(classes, activation="softmax"),
         ]
     )
     model.compile(OPTIMIZERS["adam"](learning_rate=job.learning_rate))
@@ -29,7 +29,7 @@ def network(job: Job) -> Sequential:
 
 
 def fit(job: Job, model: Sequential, epochs: int) -> list[float]:
-    """The seconds of each epoch."""
+    """Fit, and return the seconds of each epoch."""
     with blas_threads(model):
         history = model.fit(
             job.x,
@@ -42,9 +42,9 @@ def fit(job: Job, model: Sequential, epochs: int) -> list[float]:
 
 
 def main() -> None:
-    """Do the job in the file that the command line names."""
+    """Run the job in the file that the command line names."""
     job = Job.read(sys.argv[1])
-    fit(job, network(job), 1)  # warms up
+    fit(job, network(job), 1)  # warm up
     model = network(job)
     seconds = fit(job, model, job.epochs)
     job.finish(seconds, model.predict(job.x), np.__version__)

@@ -1,4 +1,4 @@
-"""From a table to a file: the whole fit beside the peers', on tables of mixed columns."""
+"""Whole fits beside the peers', from a table of mixed columns to a model file."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from statistics import mean, median
 
 from benchmarks.places import BUILD
 from benchmarks.processes import CommandFailed
-from benchmarks.quality.methods import Method, methods
+from benchmarks.quality.methods import Limits, Method, select_methods
 from benchmarks.quality.records import Record
-from benchmarks.quality.splits import split
+from benchmarks.quality.splits import Split, split
 from benchmarks.quality.tables import TableFile
 
-COMPARED = ("pigeonhole", "realmlp-td-s", "mlp", "hist-gradient-boosting")
+METHODS = ("pigeonhole", "realmlp-td-s", "mlp", "hist-gradient-boosting")
 
-LIMIT_S = 3600
+TIMEOUT_S = 3600
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Fits:
+class FitTimes:
     """One method on one table, over all rounds.
 
     Attributes:
-        table: its name.
-        rows: learned from.
-        label: the method.
-        seconds: median of the whole process, imports and the model file included.
-        cpu_seconds: median of all cores in that time.
-        fit_seconds: median of preprocessing, fitting and writing the model file alone; None where
-            the method does not tell.
-        peak_bytes: the most memory of a process.
-        accuracy: mean, of one split per round.
-        log_loss: mean, in nats.
+        table: name of the table.
+        rows: number of training rows.
+        label: label of the method.
+        seconds: median of the whole process, imports included.
+        cpu_seconds: median CPU seconds of the process.
+        fit_seconds: median of preprocessing, fitting and writing the model file; None if unknown.
+        peak_bytes: peak memory of a process.
+        accuracy: mean accuracy over one split per round.
+        log_loss: mean log loss in nats.
     """
 
     table: str
@@ -53,63 +52,61 @@ def measure(
     tables: Sequence[TableFile],
     *,
     rounds: int,
-    say: Say,
-    compared: Sequence[str] = COMPARED,
+    log: Log,
+    names: Sequence[str] = METHODS,
     splits: Path = BUILD / "splits",
-) -> list[Fits]:
-    """Fit every method to every table, one after the other, round by round.
+) -> list[FitTimes]:
+    """Fit every method to every table, one fit at a time, in rounds.
 
     Args:
-        tables: what to learn from.
-        rounds: how often, each with a split of its own.
-        say: told of each fit.
-        compared: names of methods.
-        splits: where splits are kept.
+        tables: the tables.
+        rounds: number of rounds, each with a new split.
+        log: receives a line per fit.
+        names: names of methods.
+        splits: folder of splits.
 
     Raises:
         CommandFailed: an environment can't be made.
     """
-    asked = methods(compared, ("",))
-    for method in asked:
+    methods = select_methods(names, ("",))
+    for method in methods:
         method.prepare()
-    told: dict[tuple[str, str], list[Record]] = {}
+    results: dict[tuple[str, str], list[Record]] = {}
     for seed in range(rounds):
         for table in tables:
-            for method in asked:
-                record = _fit(method, table, seed, splits, say)
+            for method in methods:
+                record = _fit(method, split(table, seed, splits), log)
                 if record:
-                    told.setdefault((table.name, method.label), []).append(record)
-    return [_over_rounds(records) for records in told.values()]
+                    results.setdefault((table.name, method.label), []).append(record)
+    return [_over_rounds(records) for records in results.values()]
 
 
-def _fit(method: Method, table: TableFile, seed: int, splits: Path, say: Say) -> Record | None:
-    part = split(table, seed, splits)
+def _fit(method: Method, part: Split, log: Log) -> Record | None:
+    """Return the record of one fit, or None if it failed."""
+    description = f"round {part.seed + 1}, {part.table}, {method.label}"
     try:
-        record = Record.of(method, part, method.answer(part, LIMIT_S))
+        record = Record.of(method, part, method.fit_and_predict(part, Limits(TIMEOUT_S)))
     except CommandFailed as error:
-        say(f"round {seed + 1}, {table.name}, {method.label}: no answer, {error}")
+        log(f"{description}: failed, {error}")
         return None
-    say(
-        f"round {seed + 1}, {table.name}, {method.label}: {record.seconds:.1f} s, "
-        f"accuracy {record.accuracy:.4f}"
-    )
+    log(f"{description}: {record.seconds:.1f} s, accuracy {record.accuracy:.4f}")
     return record
 
 
-def _over_rounds(records: Sequence[Record]) -> Fits:
+def _over_rounds(records: Sequence[Record]) -> FitTimes:
     fits = [
         record.fit_seconds + record.save_seconds
         for record in records
         if record.fit_seconds is not None and record.save_seconds is not None
     ]
-    return Fits(
+    return FitTimes(
         records[0].table,
         records[0].rows,
         records[0].label,
-        median(record.seconds or 0 for record in records),
-        median(record.cpu_seconds or 0 for record in records),
-        median(fits) if fits else None,
-        max(record.peak_bytes or 0 for record in records),
-        mean(record.accuracy or 0 for record in records),
-        mean(record.log_loss or 0 for record in records),
+        seconds=median(record.seconds or 0 for record in records),
+        cpu_seconds=median(record.cpu_seconds or 0 for record in records),
+        fit_seconds=median(fits) if fits else None,
+        peak_bytes=max(record.peak_bytes or 0 for record in records),
+        accuracy=mean(record.accuracy or 0 for record in records),
+        log_loss=mean(record.log_loss or 0 for record in records),
     )

@@ -1,4 +1,4 @@
-"""Memory and seconds of a table of a million rows."""
+"""Memory and seconds of a fit to a table of a million rows."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from benchmarks.trainer import rows
 
 COLUMNS = 30
 
-FEW_EPOCHS = 2
-"""Enough to reach the largest memory of a fit; the seconds of an epoch are measured elsewhere."""
+EPOCHS = 2
+"""Epochs of the fit, enough to reach its peak memory."""
 
-LIMIT_S = 3600
+TIMEOUT_S = 3600
 
-NUMBER_BYTES = 8
+FLOAT64_BYTES = 8
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Large:
+class LargeFit:
     """A short fit to one large table.
 
     Attributes:
-        form: CSV or Parquet.
-        rows: of the table.
-        file_bytes: of the table.
-        number_bytes: of its numbers as float64, which is what memory is measured against.
-        seconds: of the whole fit command.
-        peak_bytes: its largest memory.
-        preparation_seconds: of each step before the network, in a process of its own.
-        preparation_peak_bytes: the largest memory of that.
+        file_format: CSV or Parquet.
+        rows: number of rows.
+        file_bytes: size of the file.
+        number_bytes: size of the numbers as float64, to which memory is compared.
+        seconds: seconds of the whole fit command.
+        peak_bytes: peak memory of the fit command.
+        preparation_seconds: seconds of each step before the network, measured in another process.
+        preparation_peak_bytes: peak memory of that process.
     """
 
-    form: str
+    file_format: str
     rows: int
     file_bytes: int
     number_bytes: int
@@ -49,41 +49,46 @@ class Large:
     preparation_peak_bytes: int
 
 
-def measure(folder: Path, *, count: int, say: Say) -> list[Large]:
-    """Prepare and fit a table of ``count`` rows from CSV and from Parquet.
+def measure(folder: Path, *, count: int, log: Log) -> list[LargeFit]:
+    """Prepare and fit a generated table, from CSV and from Parquet.
+
+    Args:
+        folder: folder of generated rows.
+        count: number of rows.
+        log: receives a line per table.
 
     Raises:
-        CommandFailed: the trainer fails.
+        CommandFailed: the trainer failed.
     """
     return [
-        _measured(form, file, count, say)
-        for form, file in zip(("CSV", "Parquet"), rows.wide(count, COLUMNS, folder), strict=True)
+        _measure_file(file_format, file, count, log)
+        for file_format, file in zip(
+            ("CSV", "Parquet"), rows.wide(count, COLUMNS, folder), strict=True
+        )
     ]
 
 
-def _measured(form: str, file: Path, count: int, say: Say) -> Large:
+def _measure_file(file_format: str, file: Path, count: int, log: Log) -> LargeFit:
     with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "seconds.json"
-        prepared = run(
-            [sys.executable, "-m", "benchmarks.trainer.preparation", file, "class", answer], LIMIT_S
-        )
-        steps = json.loads(answer.read_text("utf-8"))
+        result = Path(folder) / "seconds.json"
+        module = "benchmarks.trainer.preparation"
+        prepared = run([sys.executable, "-m", module, file, "class", result], TIMEOUT_S)
+        step_seconds = json.loads(result.read_text("utf-8"))
         fitted = run(
             [
                 *(sys.executable, "-m", "pigeonhole", "fit", file, "--target", "class"),
-                *("--name", "m", "--models", folder, "--epochs", str(FEW_EPOCHS)),
+                *("--name", "m", "--models", folder, "--epochs", str(EPOCHS)),
             ],
-            LIMIT_S,
+            TIMEOUT_S,
         )
-    large = Large(
-        form,
+    log(f"{file_format}, {count:,} rows: {fitted.seconds:.1f} s, {fitted.peak_bytes / 1e6:,.0f} MB")
+    return LargeFit(
+        file_format,
         count,
-        file.stat().st_size,
-        count * COLUMNS * NUMBER_BYTES,
-        fitted.seconds,
-        fitted.peak_bytes,
-        steps,
-        prepared.peak_bytes,
+        file_bytes=file.stat().st_size,
+        number_bytes=count * COLUMNS * FLOAT64_BYTES,
+        seconds=fitted.seconds,
+        peak_bytes=fitted.peak_bytes,
+        preparation_seconds=step_seconds,
+        preparation_peak_bytes=prepared.peak_bytes,
     )
-    say(f"{form}, {count:,} rows: {large.seconds:.1f} s, {large.peak_bytes / 1e6:,.0f} MB")
-    return large

@@ -1,40 +1,51 @@
-"""The results as one Markdown page, each bar beside what was measured."""
+"""The results as a Markdown page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.machine import sentence
 from benchmarks.markdown import table
-from benchmarks.trainer.epochs import OURS, Epochs
-from benchmarks.trainer.fits import Fits
-from benchmarks.trainer.memory import COLUMNS, FEW_EPOCHS, Large
+from benchmarks.trainer.epochs import OURS, EpochTimes, join_units
+from benchmarks.trainer.fits import FitTimes
+from benchmarks.trainer.memory import COLUMNS, EPOCHS, LargeFit
 
-EPOCH_BARS = {"torch": 0.75, "scikit_learn": 0.5}
-"""Our seconds of an epoch over the peer's, at most."""
+EPOCH_TARGETS = {"torch": 0.75, "scikit_learn": 0.5}
+"""Our seconds per epoch divided by the peer's, at most."""
 
-FIT_BARS = {"realmlp-td-s": 1 / 3}
-"""Our seconds of the whole fit command over the peer's of its fit alone, at most."""
+FIT_TARGETS = {"realmlp-td-s": 1 / 3}
+"""Seconds of our whole fit command divided by those of the peer's fit, at most."""
 
 
-def page(epochs: Sequence[Epochs], fits: Sequence[Fits], large: Sequence[Large]) -> str:
-    """The page; a part that was not measured is left out."""
-    parts = ["# Speed and memory of the trainer", f"{sentence()} One process at a time."]
+def page(
+    epochs: Sequence[EpochTimes],
+    fits: Sequence[FitTimes],
+    large: Sequence[LargeFit],
+    machine: str,
+) -> str:
+    """Return the page, without the parts that were not measured.
+
+    Args:
+        epochs: times of epochs.
+        fits: times of whole fits.
+        large: fits to large tables.
+        machine: description of the machine, one line.
+    """
+    parts = ["# Speed and memory of the trainer", f"{machine} One process ran at a time."]
     if epochs:
-        parts += ["## Seconds of an epoch", _epochs(epochs), _epoch_bars(epochs)]
+        parts += ["## Seconds per epoch", _epochs(epochs), _epoch_targets(epochs)]
     if fits:
-        parts += ["## From a table to a file", _fits(fits), _fit_bars(fits)]
+        parts += ["## From table to model file", _fits(fits), _fit_targets(fits)]
     if large:
         parts += [f"## A table of {large[0].rows:,} x {COLUMNS} numbers", _large(large)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _epochs(found: Sequence[Epochs]) -> str:
+def _epochs(found: Sequence[EpochTimes]) -> str:
     return table(
         ["hidden units", "library", "version", "seconds", "slowest", "loss", "peak memory"],
         [
             [
-                _hidden(each.hidden),
+                join_units(each.hidden),
                 each.library,
                 each.version,
                 f"{each.seconds:.3f}",
@@ -47,8 +58,8 @@ def _epochs(found: Sequence[Epochs]) -> str:
     )
 
 
-def epoch_ratios(found: Sequence[Epochs]) -> list[tuple[tuple[int, ...], str, float]]:
-    """Our seconds over each peer's: hidden units, library, ratio."""
+def epoch_ratios(found: Sequence[EpochTimes]) -> list[tuple[tuple[int, ...], str, float]]:
+    """Return hidden units, peer, and our seconds divided by the peer's."""
     ours = {each.hidden: each.seconds for each in found if each.library == OURS}
     return [
         (each.hidden, each.library, ours[each.hidden] / each.seconds)
@@ -57,16 +68,21 @@ def epoch_ratios(found: Sequence[Epochs]) -> list[tuple[tuple[int, ...], str, fl
     ]
 
 
-def _epoch_bars(found: Sequence[Epochs]) -> str:
+def _epoch_targets(found: Sequence[EpochTimes]) -> str:
     rows = [
-        [_hidden(hidden), library, f"x {ratio:.3f}", *_verdict(ratio, EPOCH_BARS.get(library))]
+        [
+            join_units(hidden),
+            library,
+            f"x {ratio:.3f}",
+            *_verdict(ratio, EPOCH_TARGETS.get(library)),
+        ]
         for hidden, library, ratio in epoch_ratios(found)
     ]
-    return table(["hidden units", f"{OURS} over", "ratio", "bar", "verdict"], rows)
+    return table(["hidden units", f"{OURS} relative to", "ratio", "target", "verdict"], rows)
 
 
-def _fits(found: Sequence[Fits]) -> str:
-    header = ["table", "rows", "method", "whole process", "core seconds", "fit and save"]
+def _fits(found: Sequence[FitTimes]) -> str:
+    header = ["table", "rows", "method", "whole process, s", "CPU seconds", "fit and save, s"]
     return table(
         [*header, "peak memory", "accuracy", "log loss"],
         [
@@ -86,7 +102,7 @@ def _fits(found: Sequence[Fits]) -> str:
     )
 
 
-def _fit_bars(found: Sequence[Fits]) -> str:
+def _fit_targets(found: Sequence[FitTimes]) -> str:
     ours = {each.table: each.seconds for each in found if each.label == OURS}
     rows = [
         [
@@ -94,25 +110,25 @@ def _fit_bars(found: Sequence[Fits]) -> str:
             each.label,
             f"x {ours[each.table] / each.seconds:.3f}",
             f"x {ours[each.table] / each.fit_seconds:.3f}",
-            *_verdict(ours[each.table] / each.fit_seconds, FIT_BARS.get(each.label)),
+            *_verdict(ours[each.table] / each.fit_seconds, FIT_TARGETS.get(each.label)),
         ]
         for each in found
         if each.label != OURS and each.table in ours and each.fit_seconds
     ]
-    header = ["table", f"{OURS}'s whole process over", "its whole process", "its fit alone"]
-    return table([*header, "bar", "verdict"], rows) if rows else ""
+    header = ["table", f"{OURS} relative to", "its whole process", "its fit and save"]
+    return table([*header, "target", "verdict"], rows) if rows else ""
 
 
-def _verdict(ratio: float, bar: float | None) -> tuple[str, str]:
-    if bar is None:
+def _verdict(ratio: float, target: float | None) -> tuple[str, str]:
+    if target is None:
         return "-", "-"
-    return f"x {bar:.3f}", "met" if ratio <= bar else "missed"
+    return f"<= x {target:.3f}", "met" if ratio <= target else "not met"
 
 
-def _large(found: Sequence[Large]) -> str:
+def _large(found: Sequence[LargeFit]) -> str:
     steps = [
         [
-            each.form,
+            each.file_format,
             *(f"{seconds:.1f}" for seconds in each.preparation_seconds.values()),
             _megabytes(each.preparation_peak_bytes),
         ]
@@ -120,7 +136,7 @@ def _large(found: Sequence[Large]) -> str:
     ]
     fits = [
         [
-            each.form,
+            each.file_format,
             _megabytes(each.file_bytes),
             f"{each.seconds:.1f}",
             _megabytes(each.peak_bytes),
@@ -128,19 +144,15 @@ def _large(found: Sequence[Large]) -> str:
         ]
         for each in found
     ]
-    header = ["form", "file", "seconds", "peak memory", "over the numbers as float64"]
+    header = ["format", "file", "seconds", "peak memory", "relative to the numbers as float64"]
     return "\n\n".join(
         [
-            f"The whole fit command, held to {FEW_EPOCHS} epochs:",
+            f"The whole fit command with {EPOCHS} epochs:",
             table(header, fits),
             "Seconds of each step before the network:",
-            table(["form", *found[0].preparation_seconds, "peak memory"], steps),
+            table(["format", *found[0].preparation_seconds, "peak memory"], steps),
         ]
     )
-
-
-def _hidden(units: Sequence[int]) -> str:
-    return "-".join(map(str, units))
 
 
 def _megabytes(count: int) -> str:

@@ -1,4 +1,7 @@
-"""Seconds of each step before the network: ``python -m ... TABLE TARGET ANSWER``."""
+"""Seconds of each step before the network.
+
+Run it by ``python -m benchmarks.trainer.preparation TABLE TARGET RESULT``.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +21,29 @@ from pigeonhole.trainer.features.preprocessor import Preprocessor
 
 Result = TypeVar("Result")
 
-SHARE = 0.2
+VALIDATION_SHARE = 0.2
 
 
 def main() -> None:
-    """Read, clean, split and preprocess the table that the command line names."""
-    table, target, answer = sys.argv[1:]
+    """Read, clean, split and preprocess a table, and write the seconds of each step."""
+    table, target, result_file = sys.argv[1:]
     seconds: dict[str, float] = {}
 
-    def timed(step: str, work: Callable[[], Result]) -> Result:
+    def timed(step: str, run: Callable[[], Result]) -> Result:
         started = time.perf_counter()
-        result = work()
+        result = run()
         seconds[step] = time.perf_counter() - started
         return result
 
-    # As the run does it: nothing holds on to what the next step has made its own of.
-    held = [timed("read", lambda: read_table(table, as_text=[target]))]
-    prepared = timed("clean", lambda: prepare(held.pop(), target))
+    # As in a fit, the raw table is freed during cleaning: pop drops the last reference.
+    raw = [timed("read", lambda: read_table(table, as_text=[target]))]
+    prepared = timed("clean", lambda: prepare(raw.pop(), target))
     examples, rng = prepared.examples, np.random.default_rng(0)
-    parts = timed("split", lambda: stratified_split(examples.labels, SHARE, rng))
+    parts = timed("split", lambda: stratified_split(examples.labels, VALIDATION_SHARE, rng))
     training, _ = timed("take", lambda: take_subsets(examples, *parts))
     preprocessor = timed("fit preprocessing", lambda: Preprocessor.fit(training, prepared.schema))
     timed("preprocess", lambda: preprocessor.transform(training))
-    Path(answer).write_text(json.dumps(seconds), "utf-8")
+    Path(result_file).write_text(json.dumps(seconds), "utf-8")
 
 
 if __name__ == "__main__":

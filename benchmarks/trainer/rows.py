@@ -1,4 +1,4 @@
-"""Generated rows: the same on every machine, and with something to learn in them."""
+"""Generated rows with a signal to learn, the same on every machine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ INPUTS, CLASSES = 54, 7
 SEED = 7
 
 LEVELS = (9, 16, 7, 15, 6, 5, 2, 42)
-"""Of each category column in the census."""
+"""Levels of each category column of the census."""
 
-LEVELS_WITH_GAPS = (9, 15, 42)
+LEVELS_WITH_MISSING = (9, 15, 42)
+"""The category columns with missing cells, by their number of levels."""
 
 
 def numbers(rows: int, folder: Path) -> tuple[Path, Path]:
-    """Rows of 54 standard normal numbers in 7 classes, which a small network draws with noise.
+    """Write rows of 54 standard normal numbers; a random network draws their 7 classes.
 
     Returns:
-        Files of x, float32 (rows, 54), and of y, int64 (rows,).
+        The files of x, float32 (rows, 54), and of y, int64 (rows,).
     """
     x_file, y_file = folder / f"x-{rows}.npy", folder / f"y-{rows}.npy"
     if not y_file.is_file():
@@ -39,27 +40,27 @@ def numbers(rows: int, folder: Path) -> tuple[Path, Path]:
     return x_file, y_file
 
 
-def first_weights(hidden: Sequence[int], folder: Path) -> Path:
-    """First weights of a network of such hidden layers, uniform after Glorot, biases 0.
+def initial_weights(hidden: Sequence[int], folder: Path) -> Path:
+    """Write the initial weights of a network: Glorot uniform kernels and zero biases.
 
     Returns:
-        A file of kernels and biases, layer by layer; its names sort in that order.
+        The file of kernels and biases; sorted names are in the order of the layers.
     """
     file = folder / f"weights-{'-'.join(map(str, hidden))}.npz"
     rng = np.random.default_rng(SEED)
     units = [INPUTS, *hidden, CLASSES]
     weights = {}
-    for place, (below, above) in enumerate(itertools.pairwise(units)):
-        limit = np.sqrt(6 / (below + above))
-        kernel = rng.uniform(-limit, limit, (below, above))
-        weights[f"{place}-kernel"] = kernel.astype(np.float32)
-        weights[f"{place}-zeros"] = np.zeros(above, np.float32)
+    for number, (inputs, outputs) in enumerate(itertools.pairwise(units)):
+        limit = np.sqrt(6 / (inputs + outputs))
+        kernel = rng.uniform(-limit, limit, (inputs, outputs))
+        weights[f"{number}-kernel"] = kernel.astype(np.float32)
+        weights[f"{number}-zeros"] = np.zeros(outputs, np.float32)
     np.savez(file, allow_pickle=False, **weights)
     return file
 
 
 def census(rows: int, folder: Path) -> Path:
-    """A CSV file of six numbers and eight categories, much like the well-known one of incomes."""
+    """Write a CSV file of six numbers and eight categories, similar to the census income table."""
     file = folder / f"census-{rows}.csv"
     if file.is_file():
         return file
@@ -73,13 +74,14 @@ def census(rows: int, folder: Path) -> Path:
         "hours": np.clip(rng.normal(40, 12, rows), 1, 99).astype(int),
     }
     effects = np.zeros(rows)
-    for place, levels in enumerate(LEVELS):
+    for number, levels in enumerate(LEVELS, start=1):
         share = rng.dirichlet(np.full(levels, 0.5))
         codes = rng.choice(levels, rows, p=share)
         effects += rng.normal(0, 0.5, levels)[codes]
-        missing = rng.binomial(1, 0.05, rows) * (levels in LEVELS_WITH_GAPS)
-        columns[f"group_{place + 1}"] = [
-            "?" if gone else f"level {code}" for code, gone in zip(codes, missing, strict=True)
+        missing = rng.binomial(1, 0.05, rows) * (levels in LEVELS_WITH_MISSING)
+        columns[f"group_{number}"] = [
+            "?" if is_missing else f"level {code}"
+            for code, is_missing in zip(codes, missing, strict=True)
         ]
     score = effects + 0.04 * (np.asarray(columns["age"]) - 40)
     score += 0.25 * (np.asarray(columns["schooling"]) - 9) + 2 * (np.asarray(columns["gain"]) > 0)
@@ -91,7 +93,7 @@ def census(rows: int, folder: Path) -> Path:
 
 
 def wide(rows: int, columns: int, folder: Path) -> tuple[Path, Path]:
-    """A table of numbers in 3 classes, as CSV with five decimals and as Parquet."""
+    """Write a table of numbers in 3 classes, as CSV with five decimals and as Parquet."""
     csv_file, parquet_file = (
         folder / f"wide-{rows}x{columns}.{suffix}" for suffix in ("csv", "parquet")
     )
@@ -100,7 +102,7 @@ def wide(rows: int, columns: int, folder: Path) -> tuple[Path, Path]:
         rng = np.random.default_rng(SEED)
         values = rng.standard_normal((columns, rows)).round(5)
         score = values[0] + values[1] * values[2] + rng.logistic(size=rows)
-        cells = {f"x{place + 1}": column for place, column in enumerate(values)}
+        cells = {f"x{number}": column for number, column in enumerate(values, start=1)}
         names = np.array(["low", "middle", "high"])
         table = pa.table({**cells, "class": names[np.digitize(score, [-1, 1])]})
         pa.csv.write_csv(table, csv_file)

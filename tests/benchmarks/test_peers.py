@@ -1,4 +1,4 @@
-"""Promises about the peers: what is installed for them, and what their programs import."""
+"""The peers: their requirements and their programs."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ REQUIREMENTS = sorted(PEERS.glob("*.txt"))
 
 
 @pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda file: file.stem)
-def test_every_package_of_a_peer_is_pinned(file):
+def test_every_requirement_of_a_peer_is_pinned(file):
     for line in file.read_text("utf-8").splitlines():
         assert re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*", line)
 
@@ -28,13 +28,13 @@ SERVING = [
 ]
 
 
-def test_peers_of_the_trainer_share_one_version_of_what_they_have_in_common():
+def test_trainer_peers_pin_the_same_version_of_a_package():
     pins = {pin for file in REQUIREMENTS if file not in SERVING for pin in pins_of(file).items()}
     assert len(pins) == len({name for name, _ in pins})
 
 
-def test_peers_of_the_service_run_models_by_one_release_of_the_runtime():
-    # What else they have in common they want in releases of their own.
+def test_serving_peers_pin_the_same_runtime():
+    # Their other packages conflict, so only the runtime and numpy are equal.
     runtimes = {
         (pins["onnxruntime"], pins["numpy"])
         for pins in map(pins_of, SERVING)
@@ -44,7 +44,7 @@ def test_peers_of_the_service_run_models_by_one_release_of_the_runtime():
 
 
 @pytest.mark.parametrize("file", sorted(PEERS.glob("*.py")), ids=lambda file: file.stem)
-def test_a_program_of_the_peers_imports_nothing_of_this_project(file):
+def test_peers_program_imports_nothing_of_this_project(file):
     tree = ast.parse(file.read_text("utf-8"))
     imported = {
         name.split(".")[0]
@@ -60,7 +60,7 @@ def test_a_program_of_the_peers_imports_nothing_of_this_project(file):
     assert not imported & {"benchmarks", "pigeonhole"}
 
 
-def test_other_requirements_are_told_by_their_digest(tmp_path):
+def test_changed_requirements_change_the_digest(tmp_path):
     file = tmp_path / "peer.txt"
     file.write_text("numpy==2.0.0\n", "utf-8")
     before = Environment(file, tmp_path).digest
@@ -69,8 +69,8 @@ def test_other_requirements_are_told_by_their_digest(tmp_path):
 
 
 @pytest.fixture
-def made(tmp_path):
-    """An environment that was made before for a peer that needs nothing, and its interpreter."""
+def existing(tmp_path):
+    """Return an environment without packages that is up to date, and its interpreter."""
     file = tmp_path / "peer.txt"
     file.write_text("", "utf-8")
     environment = Environment(file, tmp_path / "environments")
@@ -81,17 +81,16 @@ def made(tmp_path):
     return environment, interpreter
 
 
-def test_an_environment_that_is_there_is_taken_as_it_is(made):
-    environment, interpreter = made
+def test_environment_that_is_up_to_date_is_kept(existing):
+    environment, interpreter = existing
     assert environment.python() == interpreter
     assert interpreter.resolve() == Path(sys.executable).resolve()
     assert not (interpreter.parent / "pip").exists()
 
 
 @pytest.mark.slow
-def test_an_environment_is_made_again_for_other_requirements(made):
-    # Takes seconds, for it makes a real environment: that is the promise.
-    environment, interpreter = made
-    environment.requirements.write_text("# nothing else\n", "utf-8")
+def test_environment_is_made_again_for_changed_requirements(existing):
+    environment, interpreter = existing
+    environment.requirements.write_text("# changed\n", "utf-8")
     assert environment.python() == interpreter
     assert (interpreter.parent / "pip").exists()

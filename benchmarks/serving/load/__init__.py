@@ -1,1 +1,1 @@
-"""The load generator (wrk), the service as a process, and what its processes take."""
+"""The load generator (wrk), process trees, and the service as a process."""

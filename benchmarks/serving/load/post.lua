@@ -1,8 +1,8 @@
--- Sends the body that stands in a file, again and again.
+-- Posts the content of one file in every request.
 
 local file = assert(io.open(os.getenv("WRK_BODY"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
 file:close()
 
-dofile(os.getenv("WRK_TELLS"))
+dofile(os.getenv("WRK_REPORT"))

@@ -1,4 +1,4 @@
-"""What a server and all that it started take: processor time and memory, as the kernel tells them."""
+"""CPU time and memory of a process and its descendants, from ``/proc``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 
 PROC = Path("/proc")
 
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class Process:
-    """One line of the table of processes.
+    """An entry of the process table.
 
     Attributes:
-        pid: its number.
-        parent: its parent's.
-        session: its session's; children keep it unless they ask for one of their own.
-        ended: whether it only waits for its parent to take note of its end.
-        cpu_seconds: of its own and of its children that have ended.
+        pid: process id.
+        parent: process id of the parent.
+        session: session id, which children inherit unless they start a session.
+        ended: whether the process is a zombie or dead.
+        cpu_seconds: CPU time of the process and of its children that have ended.
     """
 
     pid: int
@@ -34,41 +34,46 @@ class Process:
 
 
 def tree(root: int) -> list[Process]:
-    """The processes that a server consists of: its root, all below it, and all of its session.
+    """Return a process, its descendants, and all processes of its session.
 
     Args:
-        root: the pid of the process that was started in a session of its own.
+        root: pid of a process that was started in its own session.
     """
-    everyone = {process.pid: process for process in _everyone()}
+    processes = {process.pid: process for process in _all_processes()}
 
     def belongs(process: Process) -> bool:
-        above: Process | None = process
-        while above is not None:
-            if root in (above.pid, above.session):
+        ancestor: Process | None = process
+        while ancestor is not None:
+            if root in (ancestor.pid, ancestor.session):
                 return True
-            above = everyone.get(above.parent)
+            ancestor = processes.get(ancestor.parent)
         return False
 
-    return [process for process in everyone.values() if belongs(process)]
+    return [process for process in processes.values() if belongs(process)]
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of a process's children."""
+    return list(map(int, (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()))
 
 
 def cpu_seconds(root: int) -> float:
-    """Seconds of all cores that a server has taken since it started."""
+    """Return the CPU time of a tree since its start, in seconds on all cores."""
     return sum(process.cpu_seconds for process in tree(root))
 
 
 def memory_bytes(root: int) -> int:
-    """Bytes of memory that a server holds; what processes share is counted once."""
+    """Return the memory of a tree in bytes; shared pages count once (PSS)."""
     return sum(_memory_bytes(process.pid) for process in tree(root))
 
 
-def runs(pid: int) -> bool:
-    """Whether a process is there and has not ended."""
+def is_running(pid: int) -> bool:
+    """Return whether a process exists and has not ended."""
     process = _process(pid)
     return process is not None and not process.ended
 
 
-def _everyone() -> Iterator[Process]:
+def _all_processes() -> Iterator[Process]:
     for folder in PROC.iterdir():
         if folder.name.isdigit() and (process := _process(int(folder.name))):
             yield process
@@ -78,16 +83,16 @@ def _process(pid: int) -> Process | None:
     try:
         line = (PROC / str(pid) / "stat").read_text("utf-8", "replace")
     except OSError:
-        return None  # it may end at any time
-    # The name, in brackets, may itself hold blanks and brackets.
-    state, parent, _group, session, *rest = line.rpartition(")")[2].split()
-    ticks = sum(map(int, rest[7:11]))
-    return Process(pid, int(parent), int(session), state in "ZX", ticks / TICKS_A_SECOND)
+        return None  # it has ended
+    # The process name, in parentheses, may contain blanks and parentheses.
+    state, parent, _group, session, *fields = line.rpartition(")")[2].split()
+    ticks = sum(map(int, fields[7:11]))
+    return Process(pid, int(parent), int(session), state in "ZX", ticks / TICKS_PER_SECOND)
 
 
 def _memory_bytes(pid: int) -> int:
     with contextlib.suppress(OSError):
-        shares = (PROC / str(pid) / "smaps_rollup").read_text("ascii", "replace")
-        if found := re.search(r"^Pss:\s+(\d+) kB$", shares, re.MULTILINE):
-            return int(found.group(1)) * 1024
+        rollup = (PROC / str(pid) / "smaps_rollup").read_text("ascii", "replace")
+        if pss := re.search(r"^Pss:\s+(\d+) kB$", rollup, re.MULTILINE):
+            return int(pss.group(1)) * 1024
     return 0

@@ -1,4 +1,4 @@
-"""One run of wrk, the load generator, and what it tells."""
+"""Runs of the load generator wrk."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from pathlib import Path
 
 from benchmarks.processes import CommandFailed, run
 
-SCRIPT, VARIED = (Path(__file__).with_name(f"{name}.lua") for name in ("post", "varied"))
-"""What wrk sends: one body again and again, or the lines of one in random order."""
+POST, POST_LINES = (Path(__file__).with_name(f"{name}.lua") for name in ("post", "post_lines"))
+"""Scripts that post one body again and again, or the lines of a body in random order."""
 
-TELLS = Path(__file__).with_name("told.lua")
-"""What it tells."""
+REPORT = Path(__file__).with_name("report.lua")
+"""Script that prints the results; the other two load it."""
 
-MARK = "told: "
-"""Begins the line that the scripts print."""
+RESULT_PREFIX = "result: "
 
-SPARE_S = 30
-"""How much longer than it was asked to a run may take: its last answers may be slow."""
+MARGIN_S = 30
+"""Seconds that wrk may take beyond the duration of the load, for slow responses at the end."""
+
+MISSING = "wrk isn't installed; on Debian and Ubuntu: apt-get install wrk"
 
 
 @dataclass(frozen=True)
-class Post:
-    """One request, sent again and again.
+class PostRequest:
+    """A POST request that wrk repeats.
 
     Attributes:
-        path: of the route.
-        body: as it is sent.
-        headers: beside those that HTTP needs.
+        path: path of the URL.
+        body: request body.
+        headers: headers in addition to Host and Content-Length.
     """
 
     path: str
@@ -39,15 +40,15 @@ class Post:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a run told.
+class WrkResult:
+    """The results of a run of wrk.
 
     Attributes:
-        seconds: that it really took.
-        requests: that were answered with a status below 400.
-        p50_ms: half of the answers came within so many milliseconds.
-        p99_ms: 99 in 100 did.
-        errors: answers of another status, and connections that failed or timed out.
+        seconds: measured duration.
+        requests: responses with a status below 400.
+        p50_ms: median latency in milliseconds.
+        p99_ms: 99th percentile of latency in milliseconds.
+        errors: other responses, and connections that failed or timed out.
     """
 
     seconds: float
@@ -57,56 +58,62 @@ class Told:
     errors: int
 
 
-def variables(body: Path) -> dict[str, str]:
-    """What the scripts ask the environment for: the file of the body, and that of what they tell."""
-    return {"WRK_BODY": str(body), "WRK_TELLS": str(TELLS)}
+def is_installed() -> bool:
+    """Return whether wrk is on the PATH."""
+    return shutil.which("wrk") is not None
 
 
-def load(port: int, post: Post, connections: int, seconds: float, *, script: Path = SCRIPT) -> Told:
-    """Send a request over some connections, each as soon as its last one is answered.
+def script_variables(body: Path) -> dict[str, str]:
+    """Return the environment variables that the scripts read, for a file of the body."""
+    return {"WRK_BODY": str(body), "WRK_REPORT": str(REPORT)}
+
+
+def generate_load(
+    port: int, request: PostRequest, connections: int, seconds: float, *, script: Path = POST
+) -> WrkResult:
+    """Send a request over some connections; each sends again when its response has arrived.
 
     Args:
-        port: on loopback.
-        post: the request.
-        connections: kept alive.
-        seconds: how long.
-        script: what is sent of it.
+        port: port on loopback.
+        request: the request.
+        connections: number of keep-alive connections.
+        seconds: duration.
+        script: ``POST`` or ``POST_LINES``.
 
     Raises:
-        CommandFailed: wrk isn't there, or failed.
+        CommandFailed: wrk isn't installed, or failed.
     """
-    if shutil.which("wrk") is None:
-        raise CommandFailed("wrk isn't installed (Debian and Ubuntu: apt-get install wrk)")
+    if not is_installed():
+        raise CommandFailed(MISSING)
     with tempfile.TemporaryDirectory() as folder:
         body = Path(folder) / "body"
-        body.write_bytes(post.body)
-        headers = [f"{name}: {value}" for name, value in post.headers.items()]
+        body.write_bytes(request.body)
         command: list[str | Path] = ["wrk", "--threads", "1", "--script", script, "--timeout", "10"]
         command += ["--connections", str(connections), "--duration", f"{seconds:.0f}s"]
-        for header in headers:
-            command += ["--header", header]
+        for name, value in request.headers.items():
+            command += ["--header", f"{name}: {value}"]
         finished = run(
-            [*command, f"http://127.0.0.1:{port}{post.path}"],
-            seconds + SPARE_S,
-            variables(body),
+            [*command, f"http://127.0.0.1:{port}{request.path}"],
+            seconds + MARGIN_S,
+            script_variables(body),
         )
-    return told(finished.output)
+    return parse_output(finished.output)
 
 
-def told(output: str) -> Told:
-    """What a run of wrk with our script printed.
+def parse_output(output: str) -> WrkResult:
+    """Return the results that ``report.lua`` printed.
 
     Raises:
-        CommandFailed: the script's line is not in it.
+        CommandFailed: the output has no line of results.
     """
     for line in output.splitlines():
-        if line.startswith(MARK):
-            facts = json.loads(line.removeprefix(MARK))
-            return Told(
-                facts["microseconds"] / 1e6,
-                facts["requests"] - facts["failed_statuses"],
-                facts["p50_us"] / 1e3,
-                facts["p99_us"] / 1e3,
-                facts["failed_statuses"] + facts["failed_connections"],
+        if line.startswith(RESULT_PREFIX):
+            result = json.loads(line.removeprefix(RESULT_PREFIX))
+            return WrkResult(
+                seconds=result["microseconds"] / 1e6,
+                requests=result["requests"] - result["failed_statuses"],
+                p50_ms=result["p50_us"] / 1e3,
+                p99_ms=result["p99_us"] / 1e3,
+                errors=result["failed_statuses"] + result["failed_connections"],
             )
-    raise CommandFailed(f"wrk told nothing: {output.strip()}")
+    raise CommandFailed(f"wrk printed no results: {output.strip()}")

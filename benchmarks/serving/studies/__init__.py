@@ -1,1 +1,1 @@
-"""Measurements that run alone: restarts, sizing, soak and the cost of tracing."""
+"""Measurements of the service alone: restarts, sizing, soak and the cost of tracing."""

@@ -1,19 +1,16 @@
-"""Restarts under load, and what clients notice: ``python -m benchmarks.serving.studies.restarts``.
+"""Failed requests during restarts under load.
 
-Workers are replaced one by one and all at once (SIGHUP), and the whole service by a new one on the
-same socket (SIGUSR2, then SIGTERM to the old one), again and again, while wrk keeps asking. A
-request that fails in any way, or a connection, is counted; none should be.
+Run it by ``python -m benchmarks.serving.studies.restarts``. It replaces one worker (SIGTERM), all
+workers (SIGHUP), and the whole service on the same socket (SIGUSR2, then SIGTERM to the old one),
+again and again under the load of wrk. No request and no connection should fail.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,44 +19,33 @@ from pathlib import Path
 
 import click
 
-from benchmarks.machine import sentence
+from benchmarks.machine import machine_sentence
 from benchmarks.markdown import table
-from benchmarks.places import REPOSITORY
 from benchmarks.serving.load import wrk
+from benchmarks.serving.load.service_process import ServiceProcess, ServiceTimeout
 
 BODY = b'{"instances": [{"height_cm": 172, "weight_kg": 95}]}'
 
-FLAGS = ("--models", "models", "--default-model", "bodymass", "--port", "0")
+PAUSE_S = 1.5
+"""Seconds between two restarts. Connections recover, and a successor notices within a second that
+its parent has ended."""
 
-LIMIT_S = 60.0
-"""How long one restart may take."""
-
-ROOM_S = 1.5
-"""Between two restarts: connections find their way back, and a parent looks once a second whether
-it is the only one now."""
-
-LOOK_S = 0.05
-
-ERRORS = ("connect", "read", "write", "timeout")
-"""Kinds of failed connections that wrk tells apart."""
-
-
-class Stuck(Exception):
-    """Something that a restart brings about did not happen in time."""
+CONNECTION_ERRORS = ("connect", "read", "write", "timeout")
+"""The kinds of failed connections that wrk reports."""
 
 
 @dataclass(frozen=True)
-class Noticed:
-    """What clients noticed of some restarts.
+class RestartResult:
+    """The results of repeated restarts under load.
 
     Attributes:
         kind: what was restarted, and how.
-        restarts: how many.
-        seconds: of all of them, with the pauses between them.
-        requests: that were answered.
-        slowest: answer, with its unit, as wrk tells it.
-        failed: connections by the kind of their failure.
-        statuses: answers of status 400 and above.
+        restarts: number of restarts.
+        seconds: duration, pauses included.
+        requests: completed requests.
+        slowest: largest latency with its unit, as wrk prints it.
+        connection_errors: failed connections by kind.
+        error_statuses: responses of status 400 and above.
     """
 
     kind: str
@@ -67,204 +53,141 @@ class Noticed:
     seconds: float
     requests: int
     slowest: str
-    failed: dict[str, int]
-    statuses: int
+    connection_errors: dict[str, int]
+    error_statuses: int
+
+    def cells(self) -> list[str]:
+        """Return the row of the table."""
+        return [
+            self.kind,
+            str(self.restarts),
+            f"{self.requests:,}",
+            f"{self.requests / self.seconds:,.0f}",
+            self.slowest,
+            *(str(self.connection_errors[kind]) for kind in CONNECTION_ERRORS),
+            str(self.error_statuses),
+        ]
 
 
-class Service:
-    """``pigeonhole serve`` on a port that the system chose, and its successors there.
-
-    Args:
-        workers: how many.
-        log: the file that standard error goes to.
-
-    Attributes:
-        parent: the pid of the workers' parent at this time.
-        port: on loopback.
-    """
-
-    def __init__(self, workers: int, log: Path) -> None:
-        self._workers, self._log = workers, log
-        command = [sys.executable, "-m", "pigeonhole", "serve", *FLAGS, "--workers", str(workers)]
-        with log.open("wb") as errors:
-            self._first = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=errors, cwd=REPOSITORY
-            )
-        self.parent = self._first.pid
-        _until(lambda: self._live() >= workers)
-        self.port = int(self._lines("listening")[0]["addresses"][0].rpartition(":")[2])
-
-    def workers(self) -> list[int]:
-        """The pids of the workers."""
-        return _children(self.parent)
-
-    def replace_worker(self) -> None:
-        """End one worker gracefully, and wait for the one that takes its place."""
-        self._replaced(self.workers()[:1], lambda gone: os.kill(gone[0], signal.SIGTERM))
-
-    def replace_workers(self) -> None:
-        """Replace all workers at once."""
-        self._replaced(self.workers(), lambda _gone: os.kill(self.parent, signal.SIGHUP))
-
-    def replace_all(self) -> None:
-        """Start a whole new service on the same socket, and end the old one when it is ready."""
-        old, live = self.parent, self._live()
-        os.kill(old, signal.SIGUSR2)
-        _until(lambda: _successor(old) is not None)
-        self.parent = _successor(old) or 0
-        _until(lambda: self._live() >= live + self._workers)
-        os.kill(old, signal.SIGTERM)
-        _until(lambda: _has_ended(old))
-
-    def stop(self) -> None:
-        """End it."""
-        if not _has_ended(self.parent):
-            os.kill(self.parent, signal.SIGTERM)
-        _until(lambda: _has_ended(self.parent))
-        self._first.wait()
-
-    def _replaced(self, gone: list[int], restart: Callable[[list[int]], None]) -> None:
-        live = self._live()
-        restart(gone)
-        _until(lambda: self._live() >= live + len(gone))
-        _until(lambda: not set(gone) & set(self.workers()))
-
-    def _live(self) -> int:
-        """How many workers ever said that they serve the model."""
-        return sum(line.get("model") == "bodymass" for line in self._lines("model live"))
-
-    def _lines(self, message: str) -> list[dict[str, object]]:
-        whole = self._log.read_text("utf-8").rpartition("\n")[0].splitlines()
-        lines = [json.loads(line) for line in whole if line.startswith("{")]
-        return [line for line in lines if line["message"] == message]
+HEADER = [
+    *("restarted", "restarts", "requests", "requests/s", "slowest"),
+    *(f"{kind} errors" for kind in CONNECTION_ERRORS),
+    "statuses >= 400",
+]
 
 
-def noticed(
+def restart_under_load(
     kind: str, restart: Callable[[], None], port: int, *, rounds: int, connections: int
-) -> Noticed:
-    """Restart again and again under load.
+) -> RestartResult:
+    """Restart repeatedly under load, and return what clients saw.
 
     Args:
-        kind: as it is told of.
-        restart: returns when it is complete.
-        port: of the service.
-        rounds: how many restarts.
-        connections: that wrk keeps open.
+        kind: description of the restart.
+        restart: restarts and returns when the restart is complete.
+        port: port of the service.
+        rounds: number of restarts.
+        connections: number of connections of wrk.
 
     Raises:
-        Stuck: a restart came to no end.
+        ServiceTimeout: a restart takes too long.
     """
     with tempfile.NamedTemporaryFile() as body:
         body.write(BODY)
         body.flush()
         command = ["wrk", "--threads", "1", "--connections", str(connections), "--latency"]
-        command += ["--script", str(wrk.SCRIPT), "--timeout", "10", "--duration", "24h"]
-        loading = subprocess.Popen(
+        command += ["--script", str(wrk.POST), "--timeout", "10", "--duration", "24h"]
+        load = subprocess.Popen(
             [*command, f"http://127.0.0.1:{port}/predict"],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **wrk.variables(Path(body.name))},
+            env={**os.environ, **wrk.script_variables(Path(body.name))},
         )
         started = time.monotonic()
         try:
             for _ in range(rounds):
-                time.sleep(ROOM_S)
+                time.sleep(PAUSE_S)
                 restart()
-            time.sleep(ROOM_S)
+            time.sleep(PAUSE_S)
         finally:
             seconds = time.monotonic() - started
-            loading.send_signal(signal.SIGINT)
-            output, _ = loading.communicate()
-    return _read(output, kind, rounds, seconds)
+            load.send_signal(signal.SIGINT)
+            output, _ = load.communicate()
+    return parse_output(output, kind, rounds, seconds)
 
 
-def _read(output: str, kind: str, rounds: int, seconds: float) -> Noticed:
-    """What wrk printed; it is silent of errors where there are none."""
+def parse_output(output: str, kind: str, restarts: int, seconds: float) -> RestartResult:
+    """Return the results in the output of wrk, which omits errors that did not occur."""
     requests = re.search(r"(\d+) requests in", output)
     slowest = re.search(r"Latency +\S+ +\S+ +(\S+)", output)
-    failed = re.search(r"Socket errors: (.*)", output)
+    socket_errors = re.search(r"Socket errors: (.*)", output)
     statuses = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
-    kinds = dict.fromkeys(ERRORS, 0)
-    if failed:
-        kinds |= {name: int(n) for name, n in re.findall(r"(\w+) (\d+)", failed[1])}
-    return Noticed(
+    errors = dict.fromkeys(CONNECTION_ERRORS, 0)
+    if socket_errors:
+        errors |= {name: int(n) for name, n in re.findall(r"(\w+) (\d+)", socket_errors[1])}
+    return RestartResult(
         kind,
-        rounds,
+        restarts,
         seconds,
-        int(requests[1]) if requests else 0,
-        slowest[1] if slowest else "-",
-        kinds,
-        int(statuses[1]) if statuses else 0,
+        requests=int(requests[1]) if requests else 0,
+        slowest=slowest[1] if slowest else "-",
+        connection_errors=errors,
+        error_statuses=int(statuses[1]) if statuses else 0,
     )
 
 
-def _until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not true():
-        if time.monotonic() > deadline:
-            raise Stuck("a restart takes more than a minute")
-        time.sleep(LOOK_S)
-
-
-def _children(pid: int) -> list[int]:
-    told = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
-    return [int(child) for child in told.split()]
-
-
-def _successor(pid: int) -> int | None:
-    """The child that was started as the whole service again; workers are forks of it."""
-    mark = b"GUNICORN_PID=%d" % pid
-    for child in _children(pid):
-        if mark in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
-            return child
-    return None
-
-
-def _has_ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return True
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--connections", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Restarts of each kind.",
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Connections of wrk.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Workers of the service.",
+)
 def main(*, rounds: int, connections: int, workers: int) -> None:
-    """Restart the service under load and count what clients notice."""
-    if shutil.which("wrk") is None:
-        raise click.ClickException("wrk isn't installed (Debian and Ubuntu: apt-get install wrk)")
-    rows = []
+    """Restart the service under load, and count the failures that clients see."""
+    if not wrk.is_installed():
+        raise click.ClickException(wrk.MISSING)
     with tempfile.TemporaryDirectory() as folder:
-        service = Service(workers, Path(folder) / "log")
         try:
-            for kind, restart in (
-                ("one worker, SIGTERM", service.replace_worker),
-                ("all workers, SIGHUP", service.replace_workers),
-                ("whole service, SIGUSR2 and SIGTERM", service.replace_all),
-            ):
-                found = noticed(kind, restart, service.port, rounds=rounds, connections=connections)
-                rows.append(
-                    [
-                        found.kind,
-                        str(found.restarts),
-                        f"{found.requests:,}",
-                        f"{found.requests / found.seconds:,.0f}",
-                        found.slowest,
-                        *(str(found.failed[name]) for name in ERRORS),
-                        str(found.statuses),
-                    ]
-                )
-                click.echo(" ".join(rows[-1]), err=True)
-        except Stuck as error:
+            rows = _restart_rows(Path(folder) / "log", rounds, connections, workers)
+        except ServiceTimeout as error:
             raise click.ClickException(str(error)) from None
-        finally:
-            service.stop()
-    header = ["restarted", "times", "requests", "requests/s", "slowest"]
-    header += [*(f"{name} errors" for name in ERRORS), "statuses of 400 and above"]
-    click.echo(table(header, rows))
-    click.echo(f"\n{workers} workers, wrk with {connections} connections. {sentence()}")
+    click.echo(table(HEADER, rows))
+    click.echo(f"\n{workers} workers, wrk with {connections} connections. {machine_sentence()}")
+
+
+def _restart_rows(log: Path, rounds: int, connections: int, workers: int) -> list[list[str]]:
+    service = ServiceProcess(workers, log)
+    restarts = {
+        "one worker, SIGTERM": service.replace_worker,
+        "all workers, SIGHUP": service.replace_workers,
+        "whole service, SIGUSR2 and SIGTERM": service.replace_service,
+    }
+    rows = []
+    try:
+        for kind, restart in restarts.items():
+            result = restart_under_load(
+                kind, restart, service.port, rounds=rounds, connections=connections
+            )
+            rows.append(result.cells())
+            click.echo(" ".join(rows[-1]), err=True)
+    finally:
+        service.stop()
+    return rows
 
 
 if __name__ == "__main__":

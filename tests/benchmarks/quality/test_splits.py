@@ -1,4 +1,4 @@
-"""Promises of benchmarks.quality.splits."""
+"""Splits of tables."""
 
 import csv
 import gzip
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.quality.splits import held_out, read_cells, split
-from benchmarks.quality.tables import TableFile, TargetsRefused
+from benchmarks.quality.splits import read_cells, split, stratified_test_rows
+from benchmarks.quality.tables import TableError, TableFile
 
 
 def rows_of(path):
@@ -21,16 +21,16 @@ def rows_of(path):
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=200), st.integers(0, 5))
-def test_each_class_is_tested_on_a_fifth_and_learned_from_two_rows_at_least(codes, seed):
+def test_a_fifth_of_each_class_is_for_testing_and_two_rows_stay_for_training(codes, seed):
     codes = np.array(codes)
-    tested = held_out(codes, seed)
+    is_test = stratified_test_rows(codes, seed)
     for code, count in Counter(codes.tolist()).items():
-        taken = int(tested[codes == code].sum())
-        assert taken == max(min(round(0.2 * count), count - 2), 0)
-    assert np.array_equal(tested, held_out(codes, seed))
+        count_test = int(is_test[codes == code].sum())
+        assert count_test == max(min(round(0.2 * count), count - 2), 0)
+    assert np.array_equal(is_test, stratified_test_rows(codes, seed))
 
 
-def test_both_parts_together_are_the_table(table, small_split):
+def test_both_files_together_are_the_table(table, small_split):
     header, *train = rows_of(small_split.train)
     test_header, *test = rows_of(small_split.test)
     assert header == test_header == ["size", "shape", "class"]
@@ -39,7 +39,7 @@ def test_both_parts_together_are_the_table(table, small_split):
     assert (small_split.train_rows, len(test), small_split.classes) == (32, 8, 2)
 
 
-def test_a_seed_gives_its_own_split_and_a_changed_table_another(table, small_split, tmp_path):
+def test_split_depends_on_seed_and_table(table, small_split, tmp_path):
     other = split(table, 1, tmp_path / "splits")
     assert other.train.read_text("utf-8") != small_split.train.read_text("utf-8")
     table.path.write_text(table.path.read_text("utf-8") + "3.5,a,n\n", "utf-8")
@@ -48,34 +48,34 @@ def test_a_seed_gives_its_own_split_and_a_changed_table_another(table, small_spl
     assert changed.train_rows + len(changed.labels) == 41
 
 
-def test_dropped_columns_unlabeled_rows_and_single_classes_are_left_out(tmp_path):
+def test_dropped_columns_unlabeled_rows_and_single_rows_are_removed(tmp_path):
     file = tmp_path / "odd.csv"
     lines = ["id,kind,x", "1,a,1", "2,a,?", "3,b, NA", "4,b,2", "5,,3", "6,once,4", "7,N/A,5"]
     file.write_text("\n".join(lines), "utf-8")
-    made = split(TableFile("odd", file, "kind", ("id",)), 0, tmp_path / "splits")
-    assert rows_of(made.train) == [["x", "kind"], ["1", "a"], ["", "a"], ["", "b"], ["2", "b"]]
-    assert len(made.labels) == 0
+    written = split(TableFile("odd", file, "kind", ("id",)), 0, tmp_path / "splits")
+    assert rows_of(written.train) == [["x", "kind"], ["1", "a"], ["", "a"], ["", "b"], ["2", "b"]]
+    assert len(written.labels) == 0
 
 
 @pytest.mark.parametrize(("target", "drop"), [("clas", ()), ("class", ("sise",))])
-def test_a_column_that_is_not_there_is_refused(table, tmp_path, target, drop):
-    with pytest.raises(TargetsRefused, match="no column called"):
+def test_missing_column_is_rejected(table, tmp_path, target, drop):
+    with pytest.raises(TableError, match="has no column"):
         split(TableFile("small", table.path, target, drop), 0, tmp_path / "splits")
 
 
-def test_all_forms_of_a_table_read_alike(tmp_path):
+def test_all_formats_of_a_table_read_alike(tmp_path):
     text = "n;flag;word\n1;true; a,b\n2.5;false;null\n"
-    plain, packed, typed = (tmp_path / name for name in ("t.csv", "t.csv.gz", "t.parquet"))
+    plain, compressed, parquet = (tmp_path / name for name in ("t.csv", "t.csv.gz", "t.parquet"))
     plain.write_text(text, "utf-8-sig")
-    packed.write_bytes(gzip.compress(text.encode()))
+    compressed.write_bytes(gzip.compress(text.encode()))
     columns = {"n": [1.0, 2.5], "flag": [True, False], "word": ["a,b", None]}
-    pq.write_table(pa.table(columns), typed)
+    pq.write_table(pa.table(columns), parquet)
     expected = {"n": ["1", "2.5"], "flag": ["true", "false"], "word": ["a,b", ""]}
-    assert read_cells(plain) == read_cells(packed) == read_cells(typed) == expected
+    assert read_cells(plain) == read_cells(compressed) == read_cells(parquet) == expected
 
 
-def test_a_ragged_table_is_refused(tmp_path):
+def test_ragged_table_is_rejected(tmp_path):
     file = tmp_path / "ragged.csv"
     file.write_text("a,b\n1,2\n3\n", "utf-8")
-    with pytest.raises(TargetsRefused, match="can't be read"):
+    with pytest.raises(TableError, match="can't be read"):
         read_cells(file)

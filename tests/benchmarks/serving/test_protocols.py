@@ -1,4 +1,4 @@
-"""Promises of benchmarks.serving.protocols."""
+"""The protocols of the servers."""
 
 import json
 
@@ -8,12 +8,12 @@ import pytest
 from benchmarks.peers.served_model import ServedModel
 from benchmarks.serving.models import Model
 from benchmarks.serving.protocols import (
-    HEAD_LENGTH,
-    BinaryTensors,
-    Frames,
-    Rows,
-    Tensors,
-    WrongAnswer,
+    HEADER_LENGTH,
+    BinaryTensorProtocol,
+    DataFrameProtocol,
+    RowProtocol,
+    TensorProtocol,
+    WrongResponse,
 )
 
 ROWS = [{"height_cm": 172.0, "weight_kg": 95.0}, {"height_cm": 180.0, "weight_kg": 50.5}]
@@ -29,35 +29,36 @@ def served(bodymass):
     return ServedModel(str(bodymass.file))
 
 
-def test_rows_and_frames_hold_the_values_by_name(bodymass):
-    rows, frames = Rows("/predict").post(bodymass, 1), Frames("/invocations").post(bodymass, 2)
+def test_row_protocols_send_values_by_name(bodymass):
+    rows = RowProtocol("/predict").request(bodymass, 1)
+    records = DataFrameProtocol("/invocations").request(bodymass, 2)
     assert json.loads(rows.body) == {"instances": ROWS[:1]}
-    assert json.loads(frames.body) == {"dataframe_records": ROWS}
-    assert frames.path == "/invocations"
+    assert json.loads(records.body) == {"dataframe_records": ROWS}
+    assert records.path == "/invocations"
 
 
-def test_tensors_hold_the_columns_in_the_order_of_the_graph(bodymass):
-    post = Tensors("/v2/models/{model}/infer").post(bodymass, 2)
-    (tensor,) = json.loads(post.body)["inputs"]
-    assert post.path == "/v2/models/bodymass/infer"
+def test_tensors_have_the_columns_in_the_order_of_the_graph(bodymass):
+    request = TensorProtocol("/v2/models/{model}/infer").request(bodymass, 2)
+    (tensor,) = json.loads(request.body)["inputs"]
+    assert request.path == "/v2/models/bodymass/infer"
     assert (tensor["shape"], tensor["datatype"]) == ([2, 2], "FP64")
     assert tensor["data"] == [172.0, 95.0, 180.0, 50.5]
 
 
-def test_binary_tensors_stand_behind_a_head_whose_length_is_told(bodymass):
-    post = BinaryTensors("/v2").post(bodymass, 2)
-    length = int(post.headers[HEAD_LENGTH])
-    (tensor,) = json.loads(post.body[:length])["inputs"]
-    data = post.body[length:]
+def test_binary_tensors_follow_a_header_of_stated_length(bodymass):
+    request = BinaryTensorProtocol("/v2").request(bodymass, 2)
+    length = int(request.headers[HEADER_LENGTH])
+    (tensor,) = json.loads(request.body[:length])["inputs"]
+    data = request.body[length:]
     assert len(data) == tensor["parameters"]["binary_data_size"]
     assert np.frombuffer(data, "<f8").tolist() == [172.0, 95.0, 180.0, 50.5]
 
 
-def rows_answer(served):
+def rows_response(served):
     return json.dumps({"predictions": served.predictions(ROWS)}).encode(), {}
 
 
-def tensors_answer(served):
+def tensors_response(served):
     labels, probabilities = served.run(served.arrays(ROWS))
     outputs = [
         {"name": "label", "data": labels.tolist()},
@@ -66,47 +67,54 @@ def tensors_answer(served):
     return json.dumps({"outputs": outputs}).encode(), {}
 
 
-def binary_answer(served):
+def binary_response(served):
     labels, probabilities = served.run(served.arrays(ROWS))
-    texts = [label.encode() for label in labels]
-    parts = {
+    strings = [label.encode() for label in labels]
+    tensors = {
         "probabilities": probabilities.astype("<f4").tobytes(),
-        "label": b"".join(len(text).to_bytes(4, "little") + text for text in texts),
+        "label": b"".join(len(string).to_bytes(4, "little") + string for string in strings),
     }
     outputs = [
-        {"name": name, "parameters": {"binary_data_size": len(part)}}
-        for name, part in parts.items()
+        {"name": name, "parameters": {"binary_data_size": len(data)}}
+        for name, data in tensors.items()
     ]
-    head = json.dumps({"outputs": outputs}).encode()
-    return head + b"".join(parts.values()), {HEAD_LENGTH: str(len(head))}
+    header = json.dumps({"outputs": outputs}).encode()
+    return header + b"".join(tensors.values()), {HEADER_LENGTH: str(len(header))}
 
 
-PROTOCOLS = [(Rows, rows_answer), (Tensors, tensors_answer), (BinaryTensors, binary_answer)]
+PROTOCOLS = [
+    (RowProtocol, rows_response),
+    (TensorProtocol, tensors_response),
+    (BinaryTensorProtocol, binary_response),
+]
 
 
-@pytest.mark.parametrize(("protocol", "answer"), PROTOCOLS)
-def test_the_answer_of_the_model_is_right_and_that_for_other_rows_wrong(
-    bodymass, served, protocol, answer
-):
-    body, headers = answer(served)
+@pytest.mark.parametrize(("protocol", "response"), PROTOCOLS)
+def test_check_accepts_the_models_predictions(bodymass, served, protocol, response):
+    body, headers = response(served)
     protocol("/").check(bodymass, 2, body, headers)
-    turned = Model("bodymass", bodymass.file, ROWS[::-1])
-    with pytest.raises(WrongAnswer, match="labels are not the model's"):
-        protocol("/").check(turned, 2, body, headers)
-    with pytest.raises(WrongAnswer):
+
+
+@pytest.mark.parametrize(("protocol", "response"), PROTOCOLS)
+def test_check_rejects_predictions_for_other_rows(bodymass, served, protocol, response):
+    body, headers = response(served)
+    reversed_rows = Model("bodymass", bodymass.file, ROWS[::-1])
+    with pytest.raises(WrongResponse, match="labels differ from the model's"):
+        protocol("/").check(reversed_rows, 2, body, headers)
+    with pytest.raises(WrongResponse):
         protocol("/").check(bodymass, 1, body, headers)
 
 
-def test_probabilities_that_are_off_are_wrong(bodymass, served):
+def test_check_rejects_different_probabilities(bodymass, served):
     predictions = served.predictions(ROWS)
     for name in predictions[0]["probabilities"]:
         predictions[0]["probabilities"][name] += 0.001
     body = json.dumps({"predictions": predictions}).encode()
-    with pytest.raises(WrongAnswer, match="probabilities are not the model's"):
-        Rows("/").check(bodymass, 2, body, {})
+    with pytest.raises(WrongResponse, match="probabilities differ from the model's"):
+        RowProtocol("/").check(bodymass, 2, body, {})
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"predictions": [{}]}', b'{"predictions": 1}'])
-def test_an_answer_that_cannot_be_read_is_wrong(bodymass, body):
-    with pytest.raises(WrongAnswer, match="unreadable"):
-        Rows("/").check(bodymass, 1, body, {})
+def test_check_rejects_an_unreadable_response(bodymass, body):
+    with pytest.raises(WrongResponse, match="unreadable"):
+        RowProtocol("/").check(bodymass, 1, body, {})

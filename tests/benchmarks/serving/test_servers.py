@@ -1,4 +1,4 @@
-"""Promises of the table of servers and of the peers' programs."""
+"""The table of servers, and the programs of the peers."""
 
 import py_compile
 import re
@@ -8,39 +8,39 @@ import pytest
 from benchmarks.places import PEERS
 from benchmarks.serving.models import Model
 from benchmarks.serving.servers import OURS, SERVERS
-from benchmarks.serving.targets import RATIOS
+from benchmarks.serving.targets import RATIO_TARGETS
 
 PROGRAMS = sorted(PEERS.glob("serve*.py"))
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda file: file.stem)
-def test_the_programs_of_the_peers_compile(program, tmp_path):
+def test_program_of_a_peer_compiles(program, tmp_path):
     py_compile.compile(str(program), str(tmp_path / "out.pyc"), doraise=True)
 
 
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
-def test_a_server_knows_how_to_ask_each_of_its_loads(server):
-    assert {load.form for load in server.loads} <= set(server.protocols)
+def test_server_has_a_protocol_for_each_load(server):
+    assert {load.encoding for load in server.loads} <= set(server.protocols)
 
 
-def test_every_program_is_run_by_some_server():
+def test_every_program_belongs_to_a_server():
     text = " ".join(
         part for server in SERVERS for part in (*server.command, *server.variables.values())
     )
-    run = set(re.findall(r"serve_\w+", text))
-    assert run == {program.stem for program in PROGRAMS if program.stem.startswith("serve_")}
+    started = set(re.findall(r"serve_\w+", text))
+    assert started == {program.stem for program in PROGRAMS if program.stem.startswith("serve_")}
 
 
-def test_promises_are_about_servers_and_loads_that_are_measured():
-    by_name = {server.name: server for server in SERVERS}
-    for ratio in RATIOS:
-        assert ratio.ours in by_name[OURS].loads
-        assert ratio.theirs in by_name[ratio.peer].loads
+def test_targets_compare_measured_loads():
+    loads = {server.name: server.loads for server in SERVERS}
+    for target in RATIO_TARGETS:
+        assert target.load in loads[OURS]
+        assert (target.peer_load or target.load) in loads[target.peer]
 
 
-def test_our_service_is_started_as_its_users_start_it(tmp_path):
+def test_our_service_starts_by_its_command_line(tmp_path):
     file = tmp_path / "models" / "small" / "1" / "model.onnx"
-    command, variables = SERVERS[0].started_by(Model("small", file, []), [8001, 8002, 8003], "x")
+    command, variables = SERVERS[0].start_command(Model("small", file, []), [8001, 8002, 8003], "x")
     assert command[1:] == [
         *("-m", "pigeonhole", "serve", "--models", str(tmp_path / "models")),
         *("--port", "8001", "--workers", "2"),
@@ -51,5 +51,5 @@ def test_our_service_is_started_as_its_users_start_it(tmp_path):
 @pytest.mark.parametrize(
     "server", [each for each in SERVERS if each.packages], ids=lambda server: server.name
 )
-def test_the_version_of_a_server_is_told(server):
+def test_server_with_packages_has_a_version(server):
     assert re.match(r"\d+\.\d", server.version)

@@ -1,4 +1,4 @@
-"""Promises of benchmarks.serving.load.process_tree."""
+"""CPU time and memory of process trees."""
 
 import contextlib
 import os
@@ -12,8 +12,8 @@ from benchmarks.serving.load import process_tree
 
 CHILD = """
 import time
-held = bytearray(40_000_000)
-held[::4096] = b"x" * len(held[::4096])
+memory = bytearray(40_000_000)
+memory[::4096] = b"x" * len(memory[::4096])
 started = time.process_time()
 while time.process_time() - started < 0.3:
     pass
@@ -23,10 +23,10 @@ time.sleep(60)
 
 PARENT = f"""
 import subprocess, sys
-# One in the parent's session, one that has left it.
-for apart in (False, True):
-    subprocess.Popen([sys.executable, "-c", {CHILD!r}], start_new_session=apart)
-# One that has ended.
+# One child in the parent's session, one in a new session.
+for new_session in (False, True):
+    subprocess.Popen([sys.executable, "-c", {CHILD!r}], start_new_session=new_session)
+# One child that ends.
 subprocess.run([sys.executable, "-c", {CHILD.replace("time.sleep(60)", "")!r}])
 print("ended", flush=True)
 sys.stdin.read()
@@ -35,7 +35,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def server():
-    """A process with two children that run and one that has ended, each 0.3 s of work."""
+    """Start a process with two running children and one that has ended, each 0.3 s of CPU."""
     with subprocess.Popen(
         [sys.executable, "-c", PARENT],
         stdin=subprocess.PIPE,
@@ -50,28 +50,28 @@ def server():
                 os.kill(each.pid, 9)
 
 
-def test_a_tree_is_the_root_and_all_that_it_started(server):
-    found = process_tree.tree(server.pid)
-    assert server.pid in {process.pid for process in found}
-    assert len(found) == 3
-    assert len({process.session for process in found}) == 2
-    assert os.getpid() not in {process.pid for process in found}
+def test_tree_is_the_root_with_its_descendants(server):
+    processes = process_tree.tree(server.pid)
+    assert server.pid in {process.pid for process in processes}
+    assert len(processes) == 3
+    assert len({process.session for process in processes}) == 2
+    assert os.getpid() not in {process.pid for process in processes}
 
 
-def test_processor_time_counts_children_that_have_ended(server):
+def test_cpu_time_includes_children_that_have_ended(server):
     assert 0.85 <= process_tree.cpu_seconds(server.pid) <= 3
 
 
-def test_memory_is_that_of_all_that_run(server):
+def test_memory_is_the_sum_of_running_processes(server):
     assert 80e6 <= process_tree.memory_bytes(server.pid) <= 200e6
 
 
-def test_a_process_runs_until_it_has_ended_even_if_nobody_took_note(server):
-    left = next(p.pid for p in process_tree.tree(server.pid) if p.parent == server.pid)
-    assert process_tree.runs(left)
-    os.kill(left, 9)
+def test_zombie_is_in_the_tree_but_not_running(server):
+    child = next(p.pid for p in process_tree.tree(server.pid) if p.parent == server.pid)
+    assert process_tree.is_running(child)
+    os.kill(child, 9)
     deadline = time.monotonic() + 10
-    while process_tree.runs(left) and time.monotonic() < deadline:
+    while process_tree.is_running(child) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not process_tree.runs(left)
-    assert left in {process.pid for process in process_tree.tree(server.pid)}
+    assert not process_tree.is_running(child)
+    assert child in {process.pid for process in process_tree.tree(server.pid)}

@@ -1,4 +1,4 @@
-"""The load generator: reading wrk's results, and one real run."""
+"""The load generator: its output, and a real run."""
 
 import http.server
 import threading
@@ -6,29 +6,29 @@ import threading
 import pytest
 
 from benchmarks.processes import CommandFailed
-from benchmarks.serving.load.wrk import Post, load, told
+from benchmarks.serving.load.wrk import PostRequest, generate_load, parse_output
 
 OUTPUT = """Running 5s test @ http://127.0.0.1:8000/predict
   1 threads and 64 connections
   Requests/sec:  39000.00
-told: {"microseconds": 2000000, "requests": 5000, "p50_us": 1500, "p99_us": 4250, \
+result: {"microseconds": 2000000, "requests": 5000, "p50_us": 1500, "p99_us": 4250, \
 "failed_statuses": 20, "failed_connections": 3}
 """
 
 
-def test_latencies_are_read_from_the_line_that_the_script_prints():
-    found = told(OUTPUT)
-    assert (found.seconds, found.p50_ms, found.p99_ms) == (2.0, 1.5, 4.25)
+def test_latencies_are_read_from_the_line_of_the_script():
+    result = parse_output(OUTPUT)
+    assert (result.seconds, result.p50_ms, result.p99_ms) == (2.0, 1.5, 4.25)
 
 
 def test_rejected_requests_count_as_errors():
-    found = told(OUTPUT)
-    assert (found.requests, found.errors) == (4980, 23)
+    result = parse_output(OUTPUT)
+    assert (result.requests, result.errors) == (4980, 23)
 
 
-def test_output_without_that_line_is_an_error():
+def test_output_without_the_line_of_the_script_is_an_error():
     with pytest.raises(CommandFailed, match="unable to connect"):
-        told("unable to connect to 127.0.0.1:1 Connection refused\n")
+        parse_output("unable to connect to 127.0.0.1:1 Connection refused\n")
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
@@ -57,10 +57,11 @@ def test_load_posts_the_body_and_counts_rejected_requests(program):
         thread.start()
         # The body has bytes that are special to a shell, to Lua and to HTTP.
         body = b'{"a": "%s\\n"}\r\n\r\n\x00\xff'
-        found = load(server.server_address[1], Post("/v2/x", body, {"X-Form": "rows"}), 1, 1)
+        request = PostRequest("/v2/x", body, {"X-Form": "rows"})
+        result = generate_load(server.server_address[1], request, 1, 1)
         server.shutdown()
         thread.join()
     assert Echo.first == ("/v2/x", body, "rows")
-    assert found.requests > 0
-    assert abs(found.errors - found.requests) <= 1
-    assert 0 < found.p50_ms <= found.p99_ms
+    assert result.requests > 0
+    assert abs(result.errors - result.requests) <= 1
+    assert 0 < result.p50_ms <= result.p99_ms

@@ -1,4 +1,4 @@
--- Sends the bodies that stand in a file, one a line, in random order.
+-- Posts the lines of a file in random order, one line a request.
 
 local requests = {}
 
@@ -14,4 +14,4 @@ function request()
   return requests[math.random(#requests)]
 end
 
-dofile(os.getenv("WRK_TELLS"))
+dofile(os.getenv("WRK_REPORT"))
