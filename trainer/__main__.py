@@ -18,7 +18,7 @@ from pigeonhole import __version__
 from .errors import ExportError, SettingError, TrainerError
 
 if TYPE_CHECKING:
-    from .data.encoding import Encoded
+    from .data.encoding import EncodedTable
     from .evaluation.intervals import Predictions
     from .export.published import PublishedModel
 
@@ -168,7 +168,11 @@ def evaluate(model: Path, table: str, target: str, report: Path | None) -> None:
 
 
 def _write_report(
-    report: Path, published: PublishedModel, encoded: Encoded, predictions: Predictions, table: str
+    report: Path,
+    published: PublishedModel,
+    encoded: EncodedTable,
+    predictions: Predictions,
+    table: str,
 ) -> None:
     """Write a report of the file's predictions for a table; it has no section on the fit."""
     # Imported here, because Matplotlib and Jinja take a while to import.

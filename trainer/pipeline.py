@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .architecture import network
 from .classifier import FittedClassifier
-from .data.findings import counted
+from .data.findings import pluralize
 from .data.schema import Examples, Schema
 from .data.stratified import stratified_parts
 from .errors import SettingError, TableError
@@ -250,7 +250,7 @@ def _networks_text(settings: Settings, members: int, layers: str) -> str:
     if members < settings.ensemble:
         lines.append(
             f"Too few rows for {settings.ensemble} validation parts; fitting "
-            f"{counted(members, 'network')}.\n"
+            f"{pluralize(members, 'network')}.\n"
         )
     if members > 1:
         lines.append(f"{members} networks, each:")
@@ -261,7 +261,7 @@ def _fit_text(settings: Settings, fitted: FittedMembers) -> str:
     """Return a line such as "Fitted 50 epochs in 1.2 s, stopped by patience; best epoch 30"."""
     history = fitted.histories[0]
     text = (
-        f"Fitted {counted(len(history.loss), 'epoch')} in {sum(history.seconds):.1f} s, "
+        f"Fitted {pluralize(len(history.loss), 'epoch')} in {sum(history.seconds):.1f} s, "
         f"stopped by {history.stopped_by}; best epoch {history.best_epoch}"
     )
     if len(fitted.networks) > 1:

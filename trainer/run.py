@@ -19,7 +19,7 @@ from pigeonhole import __version__
 from .classifier import FittedClassifier
 from .cross_validation import cross_validate, mean_and_spread
 from .data.encoding import encode
-from .data.findings import Finding, counted
+from .data.findings import Finding, pluralize
 from .data.preparation import prepare
 from .data.schema import Examples, Schema
 from .data.stratified import stratified_split, take_subsets
@@ -293,7 +293,7 @@ def _print_scores(
     lines = {settings.model_name: scores}
     if classifier.threshold:
         lines["without the threshold"] = exported.unthresholded
-    output(f"\nScores of the exported file on {counted(scores.rows, 'test row')}:")
+    output(f"\nScores of the exported file on {pluralize(scores.rows, 'test row')}:")
     output(scores_table(lines | baselines))
     output("")
     output(confusion_table(scores.confusion, classifier.schema.classes))
@@ -301,7 +301,9 @@ def _print_scores(
     if better:
         output(f"\nMore accurate than the network on these rows: {', '.join(better)}.")
     if scores.rows < FEW_ROWS:
-        output(f"\nThe scores are rough, because the test has only {counted(scores.rows, 'row')}.")
+        output(
+            f"\nThe scores are rough, because the test has only {pluralize(scores.rows, 'row')}."
+        )
 
 
 def _report(

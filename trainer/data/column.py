@@ -10,23 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .cells.datetimes import Notation, notation, read_datetimes
+from .cells.datetimes import DatetimeFormat, detect_format, read_datetimes
 from .cells.levels import Levels
-from .cells.numbers import Numbers, read_booleans, read_numbers
+from .cells.numbers import NEARLY_ALL, Numbers, read_booleans, read_numbers
 from .schema import Kind
 
 BOOLEAN_SPELLINGS = 2**4 + 2**5
 """Spellings of true and false in small and capital letters."""
 
-NEARLY_ALL = 0.95
-"""Share of filled cells that decides the kind of a column."""
-
 
 def is_readable(type_: pa.DataType, kind: Kind = Kind.CATEGORY) -> bool:
     """Return whether cells of a type can be read as values of a kind.
 
-    Typed dates and times are not read as text or numbers. Numbers are not read as dates, because their
-    unit is unknown.
+    Typed dates and times can't be read as text or numbers. Numbers can't be read as dates, because
+    their unit is unknown.
     """
     types = pa.types
     if kind is Kind.DATETIME:
@@ -39,6 +36,13 @@ def is_readable(type_: pa.DataType, kind: Kind = Kind.CATEGORY) -> bool:
         or types.is_decimal(type_)
         or types.is_null(type_)
     )
+
+
+def find_type_problem(type_: pa.DataType, kind: Kind) -> str | None:
+    """Return why cells of a type can't be read as values of a kind, or None if they can."""
+    if is_readable(type_, kind):
+        return None
+    return f"the type is {type_}, expected values of kind {kind}"
 
 
 def is_datetime_type(type_: pa.DataType) -> bool:
@@ -60,13 +64,15 @@ class Column:
     Args:
         name: of the column.
         cells: as ``Table`` holds them; every fact except ``type`` needs a readable type.
-        given: the kind that the user set, if any.
+        user_kind: the kind that the user set, if any.
     """
 
-    def __init__(self, name: str, cells: pa.ChunkedArray[Any], given: Kind | None = None) -> None:
+    def __init__(
+        self, name: str, cells: pa.ChunkedArray[Any], user_kind: Kind | None = None
+    ) -> None:
         self.name = name
         self.cells = cells
-        self.given = given
+        self.user_kind = user_kind
         self.type = cells.type
         self.filled: int = len(cells) - cells.null_count
 
@@ -109,29 +115,31 @@ class Column:
         return bool(pc.all(pc.match_substring_regex(self.cells, "^[0-9]+$")).as_py())
 
     @cached_property
-    def notation(self) -> Notation | None:
-        """Notation of its dates and times, if it holds any."""
+    def datetime_format(self) -> DatetimeFormat | None:
+        """Format of its dates and times, if it holds any."""
         if pa.types.is_string(self.type):
-            return notation(self.cells)
-        return Notation(None) if is_datetime_type(self.type) else None
+            return detect_format(self.cells)
+        return DatetimeFormat(None) if is_datetime_type(self.type) else None
 
     @cached_property
     def datetimes(self) -> Numbers:
         """Cells as dates and times."""
-        return read_datetimes(self.cells, self.notation.format if self.notation else None)
+        return read_datetimes(
+            self.cells, self.datetime_format.format if self.datetime_format else None
+        )
 
     @cached_property
     def is_datetime(self) -> bool:
         """Whether nearly all filled cells are dates or times."""
-        if self.notation is None:
+        if self.datetime_format is None:
             return False
         return len(self.datetimes.unparsable) <= (1 - NEARLY_ALL) * self.filled
 
     @cached_property
     def kind(self) -> Kind:
         """Kind of its values: the one that the user set, else that of nearly all filled cells."""
-        if self.given:
-            return self.given
+        if self.user_kind:
+            return self.user_kind
         if is_datetime_type(self.type):
             return Kind.DATETIME
         if self.is_number:

@@ -7,7 +7,7 @@ repeated values need at least 20 filled cells.
     empty        every cell is missing, or no number is finite
     constant     one value, and never missing
     date         at least 95 % of the filled cells look like dates or times in mixed or unknown
-                 spellings, or are outside the years 1 to 9999
+                 formats, or are outside the years 1 to 9999
     identifier   distinct integers that (a) rise or fall throughout the file, or (b) are in a range
                  so narrow that chance would give ten equal pairs, or (c) are in a column with a
                  name like "id", "key" or "PassengerId"
@@ -24,7 +24,7 @@ The kind of the other columns is that of at least 95 % of their filled cells:
 
     number       plain decimals; codes, integers of one width with some leading zeros, are categories
     boolean      only true and false, in any case; 0 and 1 are numbers, yes and no are categories
-    datetime     dates, times or both in one known spelling, or by the column's type
+    datetime     dates, times or both in one known format, or by the column's type
     category     everything else
 
 A kind that the user set leaves a column out only if it is empty or constant. Findings about kept
@@ -48,8 +48,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .cells.datetimes import FIRST_S, LAST_S, TIMES, datetime_text
-from .cells.numbers import NUMBER
-from .column import NEARLY_ALL, Column, is_readable
+from .cells.numbers import NEARLY_ALL, NUMBER
+from .column import Column, is_readable
 from .findings import Finding
 from .schema import Feature, Kind
 
@@ -84,20 +84,20 @@ IDENTIFIER_NAME = re.compile(r"(^|[\W_])(?i:id|key)$|[a-z](Id|ID|Key)$")
 def infer_feature(column: Column) -> tuple[Feature | None, list[Finding]]:
     """Return the feature of a column, or None if it is left out, and the findings about it."""
     for rule, find_reason in LEFT_OUT:
-        if column.given and rule not in ALWAYS_LEFT_OUT:
+        if column.user_kind and rule not in ALWAYS_LEFT_OUT:
             continue
         if reason := find_reason(column):
             text = f"Column {column.name!r} is left out: {reason}."
-            return None, [Finding(rule, column.name, text), *_advice(column)]
+            return None, [Finding(rule, column.name, text), *_find_number_text(column)]
     feature = Feature(column.name, column.kind, not column.has_missing, _format(column))
-    return feature, [*_remarks(column), *_advice(column)]
+    return feature, [*_find_surprises(column), *_find_number_text(column)]
 
 
 def _format(column: Column) -> str | None:
     """Return the format of a datetime column that is not ISO 8601."""
-    if column.kind is not Kind.DATETIME or column.notation is None:
+    if column.kind is not Kind.DATETIME or column.datetime_format is None:
         return None
-    return column.notation.format
+    return column.datetime_format.format
 
 
 def _unreadable(column: Column) -> str | None:
@@ -128,7 +128,7 @@ def _constant(column: Column) -> str | None:
 
 def _date(column: Column) -> str | None:
     if column.kind is Kind.DATETIME:
-        # Text can't spell such years, but a typed column can hold them.
+        # Text can't express such years, but a typed column can.
         in_text = pa.types.is_string(column.type)
         if in_text or (column.known.min() >= FIRST_S and column.known.max() < LAST_S):
             return None
@@ -137,7 +137,7 @@ def _date(column: Column) -> str | None:
         return None
     example = column.levels.names[column.levels.matching(DATE_LIKE)][0]
     return (
-        f"it has dates or times in mixed or unknown spellings, such as {example!r}; "
+        f"it has dates or times in mixed or unknown formats, such as {example!r}; "
         "write them as 2024-05-01 or 2024-05-01T13:45 to use them"
     )
 
@@ -147,7 +147,7 @@ def _row_numbers(column: Column) -> str | None:
     if column.kind is not Kind.NUMBER or len(column.known) < FEW_CELLS:
         return None
     values = column.known
-    if not _whole_and_different(values):
+    if not _are_distinct_integers(values):
         return None
     steps = np.diff(values)
     if (steps > 0).all() or (steps < 0).all():
@@ -161,11 +161,11 @@ def _row_numbers(column: Column) -> str | None:
     return None
 
 
-def _whole_and_different(values: NDArray[np.float64]) -> bool:
+def _are_distinct_integers(values: NDArray[np.float64]) -> bool:
     return bool((values == np.floor(values)).all()) and len(np.unique(values)) == len(values)
 
 
-def _repeats_little(column: Column) -> bool:
+def _is_mostly_distinct(column: Column) -> bool:
     """Return whether text has fewer than two rows per level on average."""
     if column.kind is not Kind.CATEGORY or column.filled < FEW_CELLS:
         return False
@@ -173,7 +173,7 @@ def _repeats_little(column: Column) -> bool:
 
 
 def _free_text(column: Column) -> str | None:
-    if not _repeats_little(column):
+    if not _is_mostly_distinct(column):
         return None
     names = column.levels.names
     words = np.mean([name.count(" ") + 1 for name in names])
@@ -187,13 +187,13 @@ def _free_text(column: Column) -> str | None:
 
 
 def _names(column: Column) -> str | None:
-    if not _repeats_little(column) or column.distinct_share < NEARLY_ALL:
+    if not _is_mostly_distinct(column) or column.distinct_share < NEARLY_ALL:
         return None
     return f"nearly all of its texts are distinct ({_proportion(column)}), like names"
 
 
 def _many_levels(column: Column) -> str | None:
-    if not _repeats_little(column):
+    if not _is_mostly_distinct(column):
         return None
     return f"it has more levels than half its filled cells ({_proportion(column)})"
 
@@ -218,9 +218,9 @@ ALWAYS_LEFT_OUT = {"empty", "constant"}
 """Rules that also apply to columns whose kind the user set."""
 
 
-def _remarks(column: Column) -> list[Finding]:
+def _find_surprises(column: Column) -> list[Finding]:
     """Return findings about surprising kinds."""
-    if column.given is None and column.kind is Kind.CATEGORY and column.is_code:
+    if column.user_kind is None and column.kind is Kind.CATEGORY and column.is_code:
         text = (
             f"Column {column.name!r} is read as categories, not as numbers: its cells have one "
             f"width and leading zeros, like codes."
@@ -228,24 +228,24 @@ def _remarks(column: Column) -> list[Finding]:
         return [Finding("code", column.name, text)]
     if column.kind is not Kind.DATETIME:
         return []
-    return [*_doubtful_order(column), *_span(column)]
+    return [*_find_day_month_doubt(column), *_find_time_span(column)]
 
 
-def _doubtful_order(column: Column) -> list[Finding]:
+def _find_day_month_doubt(column: Column) -> list[Finding]:
     """Return a finding if day and month can't be told apart."""
-    if column.notation is None or column.notation.rival is None:
+    if column.datetime_format is None or column.datetime_format.alternative is None:
         return []
-    first = "month" if str(column.notation.format).startswith("%m") else "day"
-    place = int(np.flatnonzero(~np.isnan(column.values.values))[0])
+    first = "month" if str(column.datetime_format.format).startswith("%m") else "day"
+    row = int(np.flatnonzero(~np.isnan(column.values.values))[0])
     text = (
         f"Column {column.name!r}: day and month can't be told apart. The {first} comes first: "
-        f"{column.cells[place].as_py()} is {datetime_text(column.known[0])}. Write dates as "
+        f"{column.cells[row].as_py()} is {datetime_text(column.known[0])}. Write dates as "
         "2024-05-01 to be sure."
     )
     return [Finding("day-month", column.name, text)]
 
 
-def _span(column: Column) -> list[Finding]:
+def _find_time_span(column: Column) -> list[Finding]:
     if _format(column) in TIMES or pa.types.is_time(column.type):
         return []  # times of day recur
     low, high = datetime_text(column.known.min()), datetime_text(column.known.max())
@@ -256,7 +256,7 @@ def _span(column: Column) -> list[Finding]:
     return [Finding("datetime", column.name, text)]
 
 
-def _advice(column: Column) -> list[Finding]:
+def _find_number_text(column: Column) -> list[Finding]:
     """Return findings about text that looks like numbers, with what to change."""
     if not pa.types.is_string(column.type) or column.kind is not Kind.CATEGORY or column.is_number:
         return []

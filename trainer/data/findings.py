@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SHOWN = 3
+MAX_CITED = 3
 """Rows, columns or classes that a finding names."""
 
 
@@ -24,12 +24,12 @@ class Finding:
     text: str
 
 
-def counted(count: int, noun: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """Return a count with its noun: "1 row", "1,200 rows"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def listed(shown: Sequence[object], total: int) -> str:
+def join_first(shown: Sequence[object], total: int) -> str:
     """Return some of ``total`` items and the number of the others: "a, b, c and 4 more"."""
     text = ", ".join(str(item) for item in shown)
     more = total - len(shown)

@@ -1,147 +1,126 @@
-"""The target column: class names, and a label per row.
+"""The target column: rows with a label, and the names of the classes.
 
-A target is rejected, with advice, if it has
+A target is rejected if it has
 
     - fewer than two classes, or a class with a single row;
-    - more than 1,000 classes; more classes than half the rows, from 20 rows on; or more than 20
-      classes that are decimals: then it is a quantity or a name.
+    - more than 1,000 classes;
+    - at least 20 rows, and more classes than half the rows;
+    - more than 20 classes that are decimals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from ..errors import TableError
 from .cells.levels import Levels
 from .cells.numbers import NUMBER
 from .column import is_readable
-from .findings import SHOWN, Finding, counted, listed
+from .findings import MAX_CITED, Finding, join_first, pluralize
 from .table import Table
 
 MAX_CLASSES = 1000
 MAX_DECIMAL_CLASSES = 20
 FEW_ROWS = 20
 
-RARE = 0.05
-"""A class with a smaller share of the rows is reported as rare..."""
 
-EVEN = 0.5
-"""...if it has less than half of an even share."""
+@dataclass(frozen=True)
+class LabeledRows:
+    """The rows of a table that have a label.
+
+    Attributes:
+        table: these rows; they keep their row numbers.
+        target: the column with the class names.
+        labels: the cells of the target.
+        findings: about the rows without a label.
+    """
+
+    table: Table
+    target: str
+    labels: Levels
+    findings: tuple[Finding, ...] = ()
 
 
-def labeled(table: Table, target: str) -> tuple[Table, list[Finding]]:
-    """Return the rows with a label, and a finding about the others.
+def labeled_rows(table: Table, target: str, as_text: Collection[str] = ()) -> LabeledRows:
+    """Return the rows with a label.
+
+    Args:
+        table: the table.
+        target: the column with the class names.
+        as_text: further columns whose text is needed, even if the table holds them as numbers.
 
     Raises:
-        TableError: if the column does not exist, has an unsupported type, or has no label at all.
+        TableError: if the target does not exist, has an unsupported type, or has no label at all.
     """
-    kind = table.column(target).type
-    if not is_readable(kind):
+    table = table.with_text([target, *as_text])
+    _check_type(table, target)
+    levels = Levels.of(table.columns[target])
+    has_label = levels.codes >= 0
+    if has_label.all():
+        return LabeledRows(table, target, levels)
+    if not has_label.any():
         raise TableError(
-            f"the type is {kind}, expected text, integers or booleans as class names",
+            "no row has a label: fill in the column or choose another target",
             path=table.path,
             column=target,
         )
-    has_label = _levels(table, target).codes >= 0
-    dropped = table.rows[~has_label]
-    if not len(dropped):
-        return table, []
-    if not has_label.any():
-        raise TableError("no row has a label", path=table.path, column=target)
+    dropped = table.row_numbers[~has_label]
     text = (
-        f"Dropped {counted(len(dropped), 'row')} without a label in {target!r}: row "
-        f"{listed(dropped[:SHOWN].tolist(), len(dropped))}. Empty cells, NA, ? and None are missing."
+        f"Dropped {pluralize(len(dropped), 'row')} without a label in {target!r}: row "
+        f"{join_first(dropped[:MAX_CITED].tolist(), len(dropped))}. Empty cells, NA, ? and None are "
+        "missing."
     )
-    return table.where(has_label), [Finding("unlabeled", target, text)]
+    labels = Levels(levels.names, levels.codes[has_label])
+    finding = Finding("unlabeled", target, text)
+    return LabeledRows(table.filter(has_label), target, labels, (finding,))
+
+
+def _check_type(table: Table, target: str) -> None:
+    type_ = table.column(target).type
+    if not is_readable(type_):
+        raise TableError(
+            f"the type is {type_}, expected text, numbers or booleans as class names: convert the "
+            "column or choose another target",
+            path=table.path,
+            column=target,
+        )
+
+
+def class_names(rows: LabeledRows) -> tuple[str, ...]:
+    """Return the classes, sorted by value if all are numbers, else as text.
+
+    Raises:
+        TableError: if the target is rejected.
+    """
+    levels = rows.labels
+    numeric = bool(levels.matching(NUMBER).all())
+    if problem := _too_few(levels) or _too_many(levels, numeric=numeric) or _too_rare(levels):
+        raise TableError(problem, path=rows.table.path, column=rows.target)
+    return tuple(sorted(levels.names, key=(lambda name: (float(name), name)) if numeric else None))
 
 
 def case_variants(classes: Sequence[str], target: str) -> list[Finding]:
     """Return a finding about classes that differ only in case."""
-    spelled: dict[str, list[str]] = {}
+    variants: dict[str, list[str]] = {}
     for name in classes:
-        spelled.setdefault(name.casefold(), []).append(name)
-    alike = [" and ".join(map(repr, names)) for names in spelled.values() if len(names) > 1]
-    if not alike:
+        variants.setdefault(name.casefold(), []).append(name)
+    groups = [" and ".join(map(repr, names)) for names in variants.values() if len(names) > 1]
+    if not groups:
         return []
     text = (
         f"Classes of {target!r} differ only in case and stay separate: "
-        f"{listed(alike[:SHOWN], len(alike))}. Spell them alike if they are the same class."
+        f"{join_first(groups[:MAX_CITED], len(groups))}. Spell them alike if they are the same class."
     )
     return [Finding("case", target, text)]
 
 
-def imbalance(labels: NDArray[np.int64], classes: Sequence[str], target: str) -> list[Finding]:
-    """Return a finding about a rare class, which a good accuracy may hide.
-
-    Args:
-        labels: int64 (rows,), indices of ``classes``.
-        classes: the class names.
-        target: their column.
-    """
-    counts = np.bincount(labels, minlength=len(classes))
-    rarest = int(counts.argmin())
-    share = counts[rarest] / len(labels)
-    # With many classes each is rare, but not rarer than the others.
-    if share >= RARE or share * len(classes) >= EVEN:
-        return []
-    threshold = " and --threshold" if len(classes) == 2 else ""  # noqa: PLR2004 - yes or no
-    text = (
-        f"The class {classes[rarest]!r} has {counted(int(counts[rarest]), 'row')} of "
-        f"{len(labels):,} ({share:.1%}). The accuracy says little about it; see --class-weight "
-        f"balanced{threshold}."
-    )
-    return [Finding("imbalance", target, text)]
-
-
-def class_names(table: Table, target: str) -> tuple[str, ...]:
-    """Return the classes of a table, sorted by value if all are numbers, else as text.
-
-    Raises:
-        TableError: if the target is not accepted.
-    """
-    levels = _levels(table, target)
-    numeric = bool(levels.matching(NUMBER).all())
-    if problem := (
-        _too_few(levels, target) or _too_many(levels, numeric=numeric) or _too_rare(levels)
-    ):
-        raise TableError(problem, path=table.path, column=target)
-    return tuple(sorted(levels.names, key=(lambda name: (float(name), name)) if numeric else None))
-
-
-def labels_of(table: Table, target: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the index of each row's label in ``classes``, int64 (rows,).
-
-    Raises:
-        TableError: if a label is missing or unknown; names it and its row.
-    """
-    levels = _levels(table, target)
-    places = {name: place for place, name in enumerate(classes)}
-    labels = levels.per_row(np.array([places.get(name, -1) for name in levels.names], np.int64), -1)
-    unknown = np.flatnonzero(labels < 0)
-    if len(unknown):
-        first = unknown[0]
-        raise TableError(
-            f"the label {levels.names[levels.codes[first]]!r} is unknown, expected {_quoted(classes)}",
-            path=table.path,
-            column=target,
-            row=int(table.rows[first]),
-        )
-    return labels
-
-
-def _levels(table: Table, target: str) -> Levels:
-    return Levels.of(table.columns[target])
-
-
-def _too_few(levels: Levels, target: str) -> str | None:
+def _too_few(levels: Levels) -> str | None:
     if len(levels.names) > 1:
         return None
     return (
-        f"every row has the class {levels.names[0]!r}, but a classifier needs two classes: "
-        f"add rows of another class, or choose another target than {target!r}"
+        f"every row has the class {levels.names[0]!r}, expected at least two classes: add rows of "
+        "another class or choose another target"
     )
 
 
@@ -154,12 +133,12 @@ def _too_many(levels: Levels, *, numeric: bool) -> str | None:
         or (decimal and classes > MAX_DECIMAL_CLASSES)
     ):
         return None
-    reading = (
-        "a number to predict (regression): cut it into ranges and name them"
+    advice = (
+        "they look like a number to predict (regression): cut it into ranges and name the ranges"
         if numeric
-        else "a name or free text: choose another target"
+        else "they look like names or free text: choose another target"
     )
-    return f"{classes:,} distinct values in {rows:,} rows are too many classes; this looks like {reading}"
+    return f"{classes:,} distinct values in {rows:,} rows are too many classes; {advice}"
 
 
 def _too_rare(levels: Levels) -> str | None:
@@ -167,15 +146,14 @@ def _too_rare(levels: Levels) -> str | None:
     if not len(rare):
         return None
     subject = (
-        f"the class {rare[0]!r} has"
-        if len(rare) == 1
-        else f"the classes {_quoted(list(rare))} have"
+        f"the class {rare[0]!r} has" if len(rare) == 1 else f"the classes {quote_names(rare)} have"
     )
     return (
-        f"{subject} a single row, expected at least two, to learn from and to test on: collect more "
-        "rows, merge it with another class, or remove the row"
+        f"{subject} a single row, expected at least two: collect more rows, merge the class with "
+        "another, or remove the row"
     )
 
 
-def _quoted(names: Sequence[str]) -> str:
-    return listed([repr(name) for name in names[:5]], len(names))
+def quote_names(names: Sequence[str]) -> str:
+    """Return the first five names in quotes, and the number of the others."""
+    return join_first([repr(name) for name in names[:5]], len(names))

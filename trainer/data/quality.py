@@ -1,5 +1,6 @@
 """Findings about the quality of the examples; no row is changed.
 
+    imbalance   the rarest class, if it has less than 5 % of the rows and less than half an even share
     missing     number of missing cells, and the columns with most of them
     duplicate   rows equal to an earlier one in every feature and the label
     conflict    rows equal in every feature, but with different labels
@@ -21,9 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cells.datetimes import datetime_text
-from .findings import SHOWN, Finding, counted, listed
+from .findings import MAX_CITED, Finding, join_first, pluralize
 from .schema import Examples, Kind, Schema
 from .table import Table
+
+RARE_SHARE = 0.05
+EVEN_SHARE = 0.5
+"""A class is rare below this part of an even share of the rows."""
 
 OUTLIER_SPREADS = 8
 
@@ -42,52 +47,94 @@ ROWS_PER_VALUE = 10
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: odd, well mixed bits
 
 
-def quality_findings(table: Table, schema: Schema, examples: Examples) -> list[Finding]:
-    """Return findings about the examples of a table; their rows must correspond."""
+def examine(table: Table, schema: Schema, examples: Examples) -> list[Finding]:
+    """Return findings about the examples of a table.
+
+    Args:
+        table: cites cells; its rows correspond to the examples.
+        schema: of the examples.
+        examples: at least one row.
+    """
     return [
-        *_missing(schema, examples),
-        *_repeated(examples),
-        *_leakage(schema, examples),
-        *_outliers(table, schema, examples),
+        *find_imbalance(examples.labels, schema),
+        *_find_missing(schema, examples),
+        *_find_repeated_rows(examples),
+        *_find_leaks(schema, examples),
+        *_find_column_outliers(table, schema, examples),
     ]
 
 
-def _missing(schema: Schema, examples: Examples) -> list[Finding]:
-    gaps = np.hstack([np.isnan(examples.numbers), examples.categories == ""])
-    counts = gaps.sum(axis=0)
+def find_imbalance(labels: NDArray[np.int64], schema: Schema) -> list[Finding]:
+    """Return a finding about a rare class, which a good accuracy may hide.
+
+    Args:
+        labels: int64 (rows,), indices of the schema's classes.
+        schema: names target and classes.
+    """
+    classes = schema.classes
+    counts = np.bincount(labels, minlength=len(classes))
+    rarest = int(counts.argmin())
+    share = counts[rarest] / len(labels)
+    # With many classes each is rare, but not rarer than the others.
+    if share >= RARE_SHARE or share * len(classes) >= EVEN_SHARE:
+        return []
+    threshold = " and --threshold" if len(classes) == 2 else ""  # noqa: PLR2004 - yes or no
+    text = (
+        f"The class {classes[rarest]!r} has {pluralize(int(counts[rarest]), 'row')} of "
+        f"{len(labels):,} ({share:.1%}). The accuracy says little about it; see --class-weight "
+        f"balanced{threshold}."
+    )
+    return [Finding("imbalance", schema.target, text)]
+
+
+def _find_missing(schema: Schema, examples: Examples) -> list[Finding]:
+    is_missing = np.hstack([np.isnan(examples.numbers), examples.categories == ""])
+    counts = is_missing.sum(axis=0)
     if not counts.any():
         return []
     names = [feature.name for feature in (*schema.numbers, *schema.categories)]
     most = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    columns = [f"{names[place]!r} {counts[place]:,}" for place in most[:SHOWN]]
+    columns = [f"{names[column]!r} {counts[column]:,}" for column in most[:MAX_CITED]]
     text = (
-        f"{counted(counts.sum(), 'cell')} missing in {counted(gaps.any(axis=1).sum(), 'row')} of "
-        f"{len(examples):,}: {listed(columns, len(most))}."
+        f"{pluralize(counts.sum(), 'cell')} missing in {pluralize(is_missing.any(axis=1).sum(), 'row')} "
+        f"of {len(examples):,}: {join_first(columns, len(most))}."
     )
     return [Finding("missing", None, text)]
 
 
-def _repeated(examples: Examples) -> list[Finding]:
+def _find_repeated_rows(examples: Examples) -> list[Finding]:
     """Return findings about rows with equal features, with equal and with different labels."""
     features = _feature_hashes(examples)
-    # Sorted and counted here, because `np.unique` takes many times longer.
-    rows = np.sort(_mixed(features, examples.labels.view(np.uint64)))
-    different = 1 + int(np.count_nonzero(rows[1:] != rows[:-1]))
+    distinct = _count_distinct(_mix(features, examples.labels.view(np.uint64)))
     findings = []
-    if repeated := len(examples) - different:
-        text = f"{counted(repeated, 'row')} equal to an earlier row in every feature and the label; kept."
+    if repeated := len(examples) - distinct:
+        verb = "equals" if repeated == 1 else "equal"
+        text = (
+            f"{pluralize(repeated, 'row')} {verb} an earlier row in every feature and the label. "
+            "Repeated rows are kept."
+        )
         findings.append(Finding("duplicate", None, text))
     values, codes = np.unique(features, return_inverse=True)
-    if len(values) < different:
-        groups = _Groups.of(codes, examples.labels)
-        conflicting = int(groups.rows[groups.rows > groups.largest].sum())
-        wrong = len(examples) - int(groups.largest.sum())
-        text = (
-            f"{conflicting:,} rows equal a row of another class in every feature; kept. With these "
-            f"columns at least {counted(wrong, 'row')} can't be classified correctly."
-        )
-        findings.append(Finding("conflict", None, text))
+    if len(values) < distinct:
+        findings.append(_conflict(_Groups.of(codes, examples.labels)))
     return findings
+
+
+def _count_distinct(hashes: NDArray[np.uint64]) -> int:
+    """Return the number of distinct values; `np.unique` would take many times longer."""
+    ordered = np.sort(hashes)
+    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+
+
+def _conflict(groups: _Groups) -> Finding:
+    """Return a finding about rows that equal a row of another class."""
+    conflicting = int(groups.rows[groups.rows > groups.largest].sum())
+    wrong = int((groups.rows - groups.largest).sum())
+    text = (
+        f"{conflicting:,} rows equal a row of another class in every feature. At least "
+        f"{pluralize(wrong, 'row')} can't be classified correctly with these columns. The rows are kept."
+    )
+    return Finding("conflict", None, text)
 
 
 @dataclass(frozen=True)
@@ -116,7 +163,7 @@ class _Groups:
         return cls(np.add.reduceat(counts[order], starts), counts[order][starts], label[starts])
 
 
-def _leakage(schema: Schema, examples: Examples) -> list[Finding]:
+def _find_leaks(schema: Schema, examples: Examples) -> list[Finding]:
     part = examples
     if len(examples) > LEAKAGE_ROWS:
         part = examples.take(np.linspace(0, len(examples) - 1, LEAKAGE_ROWS, dtype=np.int64))
@@ -132,11 +179,11 @@ def _leakage(schema: Schema, examples: Examples) -> list[Finding]:
             "leakage). Drop it if it will not be known at prediction time.",
         )
         for feature, column in columns
-        if leaks_target(column, part.labels)
+        if find_target_leakage(column, part.labels)
     ]
 
 
-def leaks_target(column: NDArray[Any], labels: NDArray[np.int64]) -> bool:
+def find_target_leakage(column: NDArray[Any], labels: NDArray[np.int64]) -> bool:
     """Return whether a column alone gives the class of nearly every row.
 
     Goodman and Kruskal's lambda (1954): the share of errors of the commonest class that each value's
@@ -151,12 +198,7 @@ def leaks_target(column: NDArray[Any], labels: NDArray[np.int64]) -> bool:
     minority = len(labels) - int(np.bincount(labels).max())
     if minority < MIN_MINORITY:
         return False
-    if column.dtype == object:
-        places = {text: place for place, text in enumerate(dict.fromkeys(column.tolist()))}
-        codes = np.fromiter(map(places.__getitem__, column), np.int64, count=len(column))
-    else:
-        _, codes = np.unique(column, return_inverse=True)
-    groups = _Groups.of(codes, labels)
+    groups = _Groups.of(_value_codes(column), labels)
     errors = len(labels) - int(groups.largest.sum())
     if len(groups.rows) * ROWS_PER_VALUE > len(labels):
         if column.dtype == object:
@@ -164,6 +206,14 @@ def leaks_target(column: NDArray[Any], labels: NDArray[np.int64]) -> bool:
         classes = len(np.unique(groups.commonest))
         errors += int(np.count_nonzero(np.diff(groups.commonest))) - (classes - 1)
     return errors < MAX_LEAKAGE_ERRORS * minority
+
+
+def _value_codes(column: NDArray[Any]) -> NDArray[np.int64]:
+    """Return a code per row, int64 (rows,), equal for equal values; numbers keep their order."""
+    if column.dtype == object:
+        codes = {text: code for code, text in enumerate(dict.fromkeys(column.tolist()))}
+        return np.fromiter(map(codes.__getitem__, column), np.int64, count=len(column))
+    return np.unique(column, return_inverse=True)[1]
 
 
 def _feature_hashes(examples: Examples) -> NDArray[np.uint64]:
@@ -177,11 +227,11 @@ def _feature_hashes(examples: Examples) -> NDArray[np.uint64]:
         *(np.ascontiguousarray(column).view(np.uint64) for column in examples.numbers.T),
         *(_text_bits(column) for column in examples.categories.T),
     ):
-        hashes = _mixed(hashes, bits)
+        hashes = _mix(hashes, bits)
     return hashes
 
 
-def _mixed(hashes: NDArray[np.uint64], bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _mix(hashes: NDArray[np.uint64], bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the hashes with a further column mixed in."""
     mixed = (hashes ^ bits) * HASH_FACTOR
     mixed ^= mixed >> np.uint64(32)
@@ -192,31 +242,32 @@ def _text_bits(column: NDArray[np.object_]) -> NDArray[np.uint64]:
     return np.fromiter(map(hash, column), np.int64, count=len(column)).view(np.uint64)
 
 
-def _outliers(table: Table, schema: Schema, examples: Examples) -> list[Finding]:
+def _find_column_outliers(table: Table, schema: Schema, examples: Examples) -> list[Finding]:
     findings = []
     for feature, values in zip(schema.numbers, examples.numbers.T, strict=True):
         if feature.kind is Kind.BOOLEAN:
             continue
-        median, places = find_outliers(values)
-        if len(places):
-            if feature.kind is Kind.DATETIME:
-                cited, middle = _cite_datetimes(table, values, places), datetime_text(median)
-            else:
-                cited, middle = table.cite(feature.name, places), f"{median:g}"
-            text = (
-                f"Column {feature.name!r}: {counted(len(places), 'value')} more than {OUTLIER_SPREADS} "
-                f"spreads from the median {middle}: {cited}; kept."
-            )
-            findings.append(Finding("outlier", feature.name, text))
+        median, rows = find_outliers(values)
+        if not len(rows):
+            continue
+        if feature.kind is Kind.DATETIME:
+            cells, middle = _cite_datetimes(table, values, rows), datetime_text(median)
+        else:
+            cells, middle = table.cite(feature.name, rows), f"{median:g}"
+        text = (
+            f"Column {feature.name!r} has {pluralize(len(rows), 'value')} more than {OUTLIER_SPREADS} "
+            f"spreads from the median {middle}: {cells}. Outliers are kept."
+        )
+        findings.append(Finding("outlier", feature.name, text))
     return findings
 
 
-def _cite_datetimes(table: Table, values: NDArray[np.float64], places: NDArray[np.int64]) -> str:
-    """Return the first datetimes at ``places`` with their rows; typed cells have no text."""
-    shown = [
-        f"{datetime_text(values[place])} (row {table.rows[place]})" for place in places[:SHOWN]
+def _cite_datetimes(table: Table, values: NDArray[np.float64], rows: NDArray[np.int64]) -> str:
+    """Return the first datetimes of ``rows`` with their row numbers; typed cells have no text."""
+    cited = [
+        f"{datetime_text(values[row])} (row {table.row_numbers[row]})" for row in rows[:MAX_CITED]
     ]
-    return listed(shown, len(places))
+    return join_first(cited, len(rows))
 
 
 def find_outliers(values: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
@@ -234,8 +285,8 @@ def find_outliers(values: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]
     distance = np.abs(quarters - median)
     with np.errstate(over="ignore"):  # then no value is an outlier
         bound = OUTLIER_SPREADS * np.float64(spread)
-    places = np.flatnonzero(distance > bound)
-    return 4 * median, places[np.argsort(-distance[places], kind="stable")]
+    outliers = np.flatnonzero(distance > bound)
+    return 4 * median, outliers[np.argsort(-distance[outliers], kind="stable")]
 
 
 def _interquartile_range(values: NDArray[np.float64]) -> float:

@@ -32,8 +32,8 @@ def stratified_split(
     shuffled = rng.permutation(len(labels))
     by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
     starts = np.cumsum(counts) - counts
-    place = np.arange(len(labels)) - np.repeat(starts, counts)
-    in_part = place < np.repeat(_shares(counts, fraction), counts)
+    rank = np.arange(len(labels)) - np.repeat(starts, counts)  # in its class
+    in_part = rank < np.repeat(_shares(counts, fraction), counts)
     return np.sort(by_class[~in_part]), np.sort(by_class[in_part])
 
 

@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..errors import TableError
+from .cells.numbers import NEARLY_ALL
 from .cells.text import category_text
-from .column import NEARLY_ALL
-from .files.csv_file import DelimitedFile
+from .files.csv_file import CsvFile
 from .files.parquet_file import read_parquet
-from .findings import SHOWN, Finding, listed
+from .findings import MAX_CITED, Finding, join_first
 
 PARQUET_MAGIC = b"PAR1"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -30,24 +30,24 @@ FIRST_ROW = 2
 
 
 @dataclass(frozen=True)
-class Spelling:
-    """The text of a column that is held as numbers.
+class SourceText:
+    """The text in a CSV file of a column that the table holds as numbers.
 
     Attributes:
         file: the CSV file.
-        place: index of the column in the file.
+        index: of the column in the file.
         cells: number of its cells in the file.
-        known: text of some cells by row.
+        known: text of some cells by row number.
     """
 
-    file: DelimitedFile
-    place: int
+    file: CsvFile
+    index: int
     cells: int
     known: dict[int, str]
 
-    def of(self, rows: NDArray[np.int64]) -> pa.ChunkedArray[Any]:
+    def read(self, row_numbers: NDArray[np.int64]) -> pa.ChunkedArray[Any]:
         """Return the trimmed text of the cells in these rows; reads the file again."""
-        return self.file.text(self.place, self.cells).take(pa.array(rows - FIRST_ROW))
+        return self.file.text(self.index, self.cells).take(pa.array(row_numbers - FIRST_ROW))
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,20 @@ class Table:
         columns: one pyarrow column per column of the file; a missing cell is null. A CSV column is
             text, or float64 with NaN for cells that are not numbers; a Parquet column keeps its
             type.
-        rows: int64 (rows,), row numbers as in a spreadsheet: the header of a CSV file is row 1, and
-            blank lines do not count; the first row of a Parquet file is row 1.
+        row_numbers: int64 (rows,), as in a spreadsheet: the header of a CSV file is row 1, and blank
+            lines do not count; the first row of a Parquet file is row 1.
         findings: from reading.
-        spellings: text of the columns that a CSV file holds as numbers, by name.
+        source_texts: text of the columns that the table holds as numbers, by name.
     """
 
     path: str
     columns: pa.Table
-    rows: NDArray[np.int64]
+    row_numbers: NDArray[np.int64]
     findings: tuple[Finding, ...] = ()
-    spellings: dict[str, Spelling] = field(default_factory=dict)
+    source_texts: dict[str, SourceText] = field(default_factory=dict)
 
     @classmethod
-    def numbered(cls, path: str, columns: pa.Table, first_row: int = FIRST_ROW) -> Self:
+    def from_columns(cls, path: str, columns: pa.Table, first_row: int = FIRST_ROW) -> Self:
         """Return a table with rows numbered from ``first_row``."""
         return cls(path, columns, np.arange(columns.num_rows, dtype=np.int64) + first_row)
 
@@ -82,7 +82,7 @@ class Table:
         return list(self.columns.column_names)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.row_numbers)
 
     def column(self, name: str) -> pa.ChunkedArray[Any]:
         """Return the cells of a column.
@@ -97,54 +97,51 @@ class Table:
         advice = (
             f"did you mean {folded[near[0]]!r}?"
             if near
-            else f"the columns are {listed(self.names[:20], len(self.names))}"
+            else f"the columns are {join_first(self.names[:20], len(self.names))}"
         )
         raise TableError(f"the column does not exist; {advice}", path=self.path, column=name)
 
-    def text(self, name: str) -> pa.ChunkedArray[Any]:
-        """Return the cells of a column as text, if the file holds text."""
-        return self.as_written([name]).columns[name]
-
-    def as_written(self, names: Collection[str]) -> Self:
+    def with_text(self, names: Collection[str]) -> Self:
         """Return the table with the named columns as text instead of numbers.
 
         The file is read again for each of them.
         """
         table = self
-        for name in self.spellings.keys() & set(names):
-            place = self.names.index(name)
-            cells = self.spellings[name].of(self.rows)
-            others = {key: value for key, value in table.spellings.items() if key != name}
-            columns = table.columns.set_column(place, name, cells)
-            table = replace(table, columns=columns, spellings=others)
+        for name in self.source_texts.keys() & set(names):
+            cells = self.source_texts[name].read(self.row_numbers)
+            columns = table.columns.set_column(self.names.index(name), name, cells)
+            others = {key: value for key, value in table.source_texts.items() if key != name}
+            table = replace(table, columns=columns, source_texts=others)
         return table
 
-    def cite(self, name: str, places: NDArray[np.int64]) -> str:
-        """Return the first cells at ``places`` with their rows: "57 (row 13) and 2 more"."""
-        rows = self.rows[places[:SHOWN]]
-        cells = self._written(name, places[:SHOWN])
-        shown = [
-            f"{text if text.isprintable() else ascii(text)} (row {row})"
-            for text, row in zip(cells, rows, strict=True)
+    def cite(self, name: str, rows: NDArray[np.int64]) -> str:
+        """Return the first cells of ``rows`` with their row numbers: "57 (row 13) and 2 more"."""
+        cited = rows[:MAX_CITED]
+        cells = [
+            f"{text if text.isprintable() else ascii(text)} (row {number})"
+            for text, number in zip(self._text(name, cited), self.row_numbers[cited], strict=True)
         ]
-        return listed(shown, len(places))
+        return join_first(cells, len(rows))
 
-    def _written(self, name: str, places: NDArray[np.int64]) -> list[str]:
+    def _text(self, name: str, rows: NDArray[np.int64]) -> list[str]:
         """Return cells of a column as text."""
-        rows = self.rows[places]
-        if spelling := self.spellings.get(name):
-            known = [spelling.known.get(row) for row in rows.tolist()]
-            texts = [text for text in known if text is not None]
-            return texts if len(texts) == len(rows) else spelling.of(rows).to_pylist()
-        return [category_text(cell.as_py()) for cell in self.columns[name].take(pa.array(places))]
+        source = self.source_texts.get(name)
+        if source is None:
+            return [category_text(cell.as_py()) for cell in self.columns[name].take(pa.array(rows))]
+        numbers = self.row_numbers[rows]
+        known = [source.known[number] for number in numbers.tolist() if number in source.known]
+        return known if len(known) == len(numbers) else source.read(numbers).to_pylist()
 
-    def where(self, mask: NDArray[np.bool_]) -> Self:
+    def filter(self, mask: NDArray[np.bool_]) -> Self:
         """Return the rows of a mask, bool (rows,); they keep their row numbers."""
         if mask.all():
             return self  # saves a second copy of a large table
-        part = replace(self, columns=self.columns.filter(pa.array(mask)), rows=self.rows[mask])
+        part = replace(
+            self, columns=self.columns.filter(pa.array(mask)), row_numbers=self.row_numbers[mask]
+        )
         # In fewer rows the share of words may be larger.
-        return part.as_written([n for n in self.spellings if not _are_numbers(part.columns[n])])
+        words = [name for name in self.source_texts if not _are_numbers(part.columns[name])]
+        return part.with_text(words)
 
 
 def _are_numbers(column: pa.ChunkedArray[Any]) -> bool:
@@ -188,37 +185,39 @@ def read_table(
     opening = _opening(name)
     if opening.startswith(ZIP_MAGIC):
         raise TableError(
-            "the file is a zip archive or an Excel workbook: save the sheet as CSV", path=name
+            "the file is a zip archive or an Excel workbook, expected CSV or Parquet: save the sheet as CSV",
+            path=name,
         )
     if opening == PARQUET_MAGIC:
-        return _with_names(Table.numbered(name, read_parquet(name), first_row=1))
+        return _with_names(Table.from_columns(name, read_parquet(name), first_row=1))
     if name.endswith(".parquet"):
-        raise TableError("the name says Parquet, but the content is not Parquet", path=name)
-    return _delimited(DelimitedFile.open(name, block_bytes), as_text)
+        raise TableError(
+            "the name ends in .parquet, but the content is not Parquet: write the file again",
+            path=name,
+        )
+    return _csv_table(CsvFile.open(name, block_bytes), as_text)
 
 
-def _delimited(file: DelimitedFile, as_text: Collection[str] | None) -> Table:
+def _csv_table(file: CsvFile, as_text: Collection[str] | None) -> Table:
     """Return the table of a CSV file."""
-    names = _names(file.header)
-    places = range(len(names))
-    read = file.read([i for i in places if as_text is None or names[i] in as_text])
+    names = _column_names(file.header)
+    read = file.read([i for i, name in enumerate(names) if as_text is None or name in as_text])
     columns = pa.Table.from_arrays([column.cells for column in read], names=file.header)
-    table = Table.numbered(file.path, columns)
+    table = Table.from_columns(file.path, columns)
     findings = tuple(
         Finding("decimal-comma", name, f"Column {name!r} is read with decimal commas.")
         for name, column in zip(names, read, strict=True)
-        if column.has_commas
+        if column.has_decimal_commas
     )
-    spellings = {
-        names[i]: Spelling(
-            file, i, len(table), {place + FIRST_ROW: text for place, text in column.spelled.items()}
+    source_texts = {
+        names[i]: SourceText(
+            file, i, len(table), {row + FIRST_ROW: text for row, text in column.texts.items()}
         )
         for i, column in enumerate(read)
-        if column.spelled is not None
+        if column.texts is not None
     }
-    # Otherwise the process would keep the memory of the text.
-    pa.default_memory_pool().release_unused()
-    return _with_names(replace(table, findings=findings, spellings=spellings))
+    release_memory()  # otherwise the process would keep the memory of the text
+    return _with_names(replace(table, findings=findings, source_texts=source_texts))
 
 
 def _opening(path: str) -> bytes:
@@ -227,13 +226,13 @@ def _opening(path: str) -> bytes:
         with Path(path).open("rb") as file:
             opening = file.read(4)
     except FileNotFoundError:
-        raise TableError("the file does not exist", path=path) from None
+        raise TableError("the file does not exist: check the path", path=path) from None
     except IsADirectoryError:
-        raise TableError("this is a folder, expected a table file", path=path) from None
+        raise TableError("this is a folder, expected a CSV or Parquet file", path=path) from None
     except OSError as error:
         raise TableError(f"the file can't be opened: {error.strerror}", path=path) from error
     if not opening:
-        raise TableError("the file is empty", path=path)
+        raise TableError("the file is empty, expected a header and rows", path=path)
     return opening
 
 
@@ -244,31 +243,34 @@ def _with_names(table: Table) -> Table:
         TableError: if it has no rows, or a name comes twice.
     """
     if not len(table):
-        raise TableError("the table has a header but no rows", path=table.path)
-    given = [name.strip() for name in table.names]
-    for name, count in Counter(filter(None, given)).items():
+        raise TableError("the table has a header but no rows: add rows", path=table.path)
+    header = [name.strip() for name in table.names]
+    for name, count in Counter(filter(None, header)).items():
         if count > 1:
             raise TableError(
                 f"{count} columns have this name: rename all but one", path=table.path, column=name
             )
-    names = _names(table.names)
+    names = _column_names(table.names)
     findings = tuple(
-        Finding("unnamed", name, f"Column {place} has no name and is called {name!r}.")
-        for place, name in enumerate(names, start=1)
-        if not given[place - 1]
+        Finding("unnamed", name, f"Column {position} has no name and is called {name!r}.")
+        for position, name in enumerate(names, start=1)
+        if not header[position - 1]
     )
-    findings = (*table.findings, *findings)
-    return replace(table, columns=table.columns.rename_columns(names), findings=findings)
+    return replace(
+        table,
+        columns=table.columns.rename_columns(names),
+        findings=(*table.findings, *findings),
+    )
 
 
-def _names(header: list[str]) -> list[str]:
+def _column_names(header: list[str]) -> list[str]:
     """Return the trimmed names of a header; an unnamed column gets a name by its position."""
-    given = [name.strip() for name in header]
-    return [name or _position_name(place, given) for place, name in enumerate(given, start=1)]
+    names = [name.strip() for name in header]
+    return [name or _free_name(position, names) for position, name in enumerate(names, start=1)]
 
 
-def _position_name(place: int, taken: list[str]) -> str:
-    name = f"column_{place}"
-    while name in taken:
+def _free_name(position: int, names: list[str]) -> str:
+    name = f"column_{position}"
+    while name in names:
         name += "_"
     return name

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ..data.encoding import Encoded, encode
-from ..data.findings import Finding, counted
+from ..data.encoding import EncodedTable, encode
+from ..data.findings import Finding, pluralize
 from ..data.schema import Examples, Feature, Kind, Schema
 from ..data.table import digest, read_table
 from ..errors import ExportError, TableError
@@ -75,7 +75,7 @@ class PublishedModel:
             )
         return cls(path, schema, ExportedModel(content), threshold, metadata)
 
-    def read(self, path: str, target: str = "") -> Encoded:
+    def read(self, path: str, target: str = "") -> EncodedTable:
         """Read a labeled table by the signature of this file.
 
         Args:
@@ -101,7 +101,7 @@ class PublishedModel:
         findings = [*encoded.findings, *_gap_findings(schema, encoded.examples)]
         if self._is_training_table(path):
             findings.insert(0, Finding("training table", None, IS_TRAINING_TABLE))
-        return Encoded(encoded.examples, tuple(findings))
+        return EncodedTable(encoded.examples, tuple(findings))
 
     def _is_training_table(self, table: str) -> bool:
         """Return whether the file was fitted to this table, by the digest in its metadata."""
@@ -202,7 +202,7 @@ def _gap_findings(schema: Schema, examples: Examples) -> list[Finding]:
         Finding(
             "required",
             feature.name,
-            f"Column {feature.name!r} is missing in {counted(int(gaps.sum()), 'row')}. They are scored, "
+            f"Column {feature.name!r} is missing in {pluralize(int(gaps.sum()), 'row')}. They are scored, "
             "but the service rejects such rows, because the training rows have no missing values there.",
         )
         for feature, gaps in missing.items()

@@ -134,7 +134,7 @@ class CategoryEncoder:
         return cls(tuple(Vocabulary.fit(column) for column in categories.T))
 
     @cached_property
-    def places(self) -> int:
+    def one_hot_size(self) -> int:
         """Number of one-hot inputs."""
         return sum(v.size for v in self.vocabularies if not v.is_embedded)
 
@@ -146,7 +146,7 @@ class CategoryEncoder:
     @property
     def size(self) -> int:
         """Number of network inputs."""
-        return self.places + len(self.indices)
+        return self.one_hot_size + len(self.indices)
 
     @cached_property
     def _columns(self) -> list[tuple[int, Vocabulary]]:
@@ -195,7 +195,7 @@ class CategoryEncoder:
             shape = graph.add(
                 "Concat",
                 graph.add("Shape", categories, start=0, end=1),
-                graph.constant(np.array([self.places]), "width"),
+                graph.constant(np.array([self.one_hot_size]), "width"),
                 axis=0,
             )
             zeros = graph.add("Expand", graph.constant(np.zeros((1, 1), np.float32), "zero"), shape)

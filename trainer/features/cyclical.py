@@ -54,7 +54,7 @@ class Wave:
 
 
 @dataclass(frozen=True)
-class FourierEncoder:
+class CyclicalEncoder:
     """One input per wave; a missing x gives 0.
 
     Attributes:
@@ -64,7 +64,7 @@ class FourierEncoder:
     waves: tuple[Wave, ...] = ()
 
     @classmethod
-    def fit(cls, numbers: NDArray[np.float64], datetimes: Iterable[int]) -> FourierEncoder:
+    def fit(cls, numbers: NDArray[np.float64], datetimes: Iterable[int]) -> CyclicalEncoder:
         """Return the encoder of training rows.
 
         Args:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..data.schema import Examples, Kind, Schema
 from ..graph import Graph
 from .categorical import CategoryEncoder
-from .cyclical import FourierEncoder
+from .cyclical import CyclicalEncoder
 from .missing import MissingIndicator
 from .numeric import RobustScaler, two_valued
 
@@ -50,14 +50,14 @@ class Preprocessor:
         categorical: encodes category columns.
         two_valued: number columns with at most two values; they follow the others.
         missing: indicates missing numbers.
-        periodic: encodes time of day, week and year of datetimes.
+        cyclical: encodes time of day, week and year of datetimes.
     """
 
     numeric: RobustScaler
     categorical: CategoryEncoder
     two_valued: tuple[int, ...] = ()
     missing: MissingIndicator = field(default_factory=MissingIndicator)
-    periodic: FourierEncoder = field(default_factory=FourierEncoder)
+    cyclical: CyclicalEncoder = field(default_factory=CyclicalEncoder)
 
     @classmethod
     def fit(cls, examples: Examples, schema: Schema | None = None) -> Preprocessor:
@@ -74,16 +74,16 @@ class Preprocessor:
             CategoryEncoder.fit(examples.categories),
             two_valued(examples.numbers),
             MissingIndicator.fit(examples.numbers),
-            FourierEncoder.fit(examples.numbers, datetimes),
+            CyclicalEncoder.fit(examples.numbers, datetimes),
         )
 
     @cached_property
     def layout(self) -> InputLayout:
         """Layout of the network's inputs."""
         continuous = len(self.numeric.center) - len(self.two_valued)
-        others = len(self.two_valued) + self.missing.size + self.periodic.size
+        others = len(self.two_valued) + self.missing.size + self.cyclical.size
         categorical = self.categorical
-        return InputLayout(continuous, others + categorical.places, categorical.indices)
+        return InputLayout(continuous, others + categorical.one_hot_size, categorical.indices)
 
     @property
     def size(self) -> int:
@@ -117,7 +117,7 @@ class Preprocessor:
         for part in (
             self.numeric.transform(numbers)[:, self._order],
             self.missing.transform(numbers),
-            self.periodic.transform(numbers),
+            self.cyclical.transform(numbers),
         ):
             inputs[:, place : place + part.shape[1]] = part
             place += part.shape[1]
@@ -138,7 +138,7 @@ class Preprocessor:
             parts.append(scaled)
             parts += [
                 encoder.emit(graph, numbers)
-                for encoder in (self.missing, self.periodic)
+                for encoder in (self.missing, self.cyclical)
                 if encoder.size
             ]
         if columns := len(self.categorical.vocabularies):

@@ -29,6 +29,6 @@ def table() -> Callable[..., Table]:
             name: tidy(pa.array(values)) if isinstance(values, list) else values
             for name, values in columns.items()
         }
-        return Table.numbered("table.csv", pa.table(cells))
+        return Table.from_columns("table.csv", pa.table(cells))
 
     return make

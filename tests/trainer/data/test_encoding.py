@@ -68,14 +68,14 @@ def test_cells_that_are_no_numbers_become_missing_and_are_named(animals):
     encoded = encode(animals(size=["40 cm", "25"]), SCHEMA)
     assert np.isnan(encoded.examples.numbers[0, 0])
     assert encoded.findings[0].rule == "unparsable"
-    assert "'size': 1 cell not a number, counted as missing" in encoded.findings[0].text
+    assert "'size': 1 cell is not a number and counts as missing" in encoded.findings[0].text
     assert "40 cm (row 2)" in encoded.findings[0].text
 
 
 def test_cells_that_are_not_true_or_false_become_missing(animals):
     encoded = encode(animals(tame=["1", "true"]), SCHEMA)
     assert np.isnan(encoded.examples.numbers[0, 1])
-    assert "not a boolean, counted as missing: 1 (row 2)" in encoded.findings[0].text
+    assert "is not a boolean and counts as missing: 1 (row 2)" in encoded.findings[0].text
 
 
 @pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e999"])
@@ -109,7 +109,7 @@ def test_rows_without_a_label_are_dropped_and_others_keep_their_row_numbers(anim
 
 def test_a_missing_column_is_refused_by_name_with_a_suggestion(animals):
     table = animals(Size=["1", "2"])
-    without = type(table).numbered("table.csv", table.columns.drop_columns(["size"]))
+    without = type(table).from_columns("table.csv", table.columns.drop_columns(["size"]))
     with pytest.raises(TableError, match="did you mean 'Size'") as caught:
         encode(without, SCHEMA)
     assert caught.value.column == "size"
@@ -117,7 +117,7 @@ def test_a_missing_column_is_refused_by_name_with_a_suggestion(animals):
 
 def test_a_label_the_schema_does_not_know_is_refused_with_its_row(animals):
     with pytest.raises(
-        TableError, match="the label 'llama' is unknown, expected 'cat', 'dog'"
+        TableError, match="the label 'llama' is unknown, expected one of 'cat', 'dog'"
     ) as caught:
         encode(animals(animal=["cat", "llama"]), SCHEMA)
     assert caught.value.column == "animal"

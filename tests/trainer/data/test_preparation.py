@@ -45,11 +45,11 @@ def test_every_finding_is_reported_in_the_order_of_the_work(pets):
     assert [finding.rule for finding in prepare(pets, "animal").findings] == [
         "unnamed",
         "unlabeled",
-        "imbalance",
         "identifier",
         "empty",
         "unparsable",
         "infinite",
+        "imbalance",
         "missing",
         "duplicate",
     ]
@@ -109,7 +109,7 @@ def test_dates_become_seconds_by_their_own_format(table):
         days, [[0, 0, 1], [1.5, 1, np.nan], [np.nan, 2, 2], [np.nan, 3, 0]]
     )
     assert any(
-        "not a datetime, counted as missing: soon (row 5)" in finding.text
+        "is not a datetime and counts as missing: soon (row 5)" in finding.text
         for finding in prepared.findings
     )
     again = encode(data, prepared.schema).examples
@@ -171,9 +171,9 @@ def test_a_type_that_doesnt_fit_the_kind_that_is_given_is_refused(table):
 def test_a_kind_given_to_no_column_is_refused(pets):
     with pytest.raises(TableError, match="did you mean 'height'"):
         prepare(pets, "animal", kinds={"heigth": Kind.NUMBER})
-    with pytest.raises(TableError, match="can't be set to number: the target"):
+    with pytest.raises(TableError, match="can't be set to number, because the target"):
         prepare(pets, "animal", kinds={"animal": Kind.NUMBER})
-    with pytest.raises(TableError, match="can't be set to number: the column is dropped"):
+    with pytest.raises(TableError, match="can't be set to number, because the column is dropped"):
         prepare(pets, "animal", ["height"], {"height": Kind.NUMBER})
 
 

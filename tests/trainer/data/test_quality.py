@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from pigeonhole.trainer.data.preparation import prepare
-from pigeonhole.trainer.data.quality import LEAKAGE_ROWS, find_outliers, leaks_target
+from pigeonhole.trainer.data.quality import (
+    LEAKAGE_ROWS,
+    find_imbalance,
+    find_outliers,
+    find_target_leakage,
+)
+from pigeonhole.trainer.data.schema import Schema
 
 
 def texts(values) -> list[str]:
@@ -18,8 +24,8 @@ def test_a_value_far_from_the_median_is_named_with_its_row(table):
     heights = [160 + i % 20 for i in range(40)]
     heights[12] = 57
     [text] = found(table(x=texts(heights), y=["a", "b"] * 20), "outlier")
-    assert "'x': 1 value more than 8 spreads from the median" in text
-    assert "57 (row 14); kept" in text
+    assert "'x' has 1 value more than 8 spreads from the median" in text
+    assert "57 (row 14). Outliers are kept." in text
 
 
 def test_the_farthest_values_are_named_first(table):
@@ -59,7 +65,7 @@ def test_missing_cells_are_counted_with_the_columns_that_have_most(table):
 def test_repeated_rows_are_counted_and_kept(table):
     data = table(x=["1", "1", "2", "1"], c=["r", "r", "r", "g"], y=["a", "a", "b", "b"])
     assert found(data, "duplicate") == [
-        "1 row equal to an earlier row in every feature and the label; kept."
+        "1 row equals an earlier row in every feature and the label. Repeated rows are kept."
     ]
     assert len(prepare(data, "y").examples) == 4
 
@@ -70,9 +76,9 @@ def test_the_count_of_repeated_rows_is_exact(table, seed):
     columns = {f"x{i}": texts(rng.integers(0, 3, 2000)) for i in range(4)}
     columns |= {"c": rng.choice(["red", "green"], 2000).tolist()}
     labels = rng.choice(["a", "b"], 2000).tolist()
-    different = len(set(zip(*columns.values(), labels, strict=True)))
+    distinct = len(set(zip(*columns.values(), labels, strict=True)))
     [text] = found(table(**columns, y=labels), "duplicate")
-    assert text.startswith(f"{2000 - different:,} rows")
+    assert text.startswith(f"{2000 - distinct:,} rows")
 
 
 def test_numbers_further_apart_than_a_float_can_hold_are_judged_without_a_warning():
@@ -87,7 +93,7 @@ def test_moments_far_out_are_named_as_moments(table):
     days[7] = "9999-12-31"
     [text] = found(table(x=days, y=["a", "b"] * 30), "outlier")
     assert "from the median 2020-01-1" in text
-    assert ": 9999-12-31 (row 9); kept" in text
+    assert ": 9999-12-31 (row 9). Outliers" in text
 
 
 def test_rows_alike_but_of_another_class_are_counted(table):
@@ -98,7 +104,7 @@ def test_rows_alike_but_of_another_class_are_counted(table):
     )
     [text] = found(data, "conflict")
     assert text.startswith("3 rows equal a row of another class in every feature")
-    assert "at least 1 row can't be classified correctly" in text
+    assert "At least 1 row can't be classified correctly" in text
 
 
 def test_rows_that_differ_somewhere_are_no_conflict(table):
@@ -116,9 +122,10 @@ def test_a_copy_of_the_target_is_pointed_out_and_kept(table):
         "score": texts(np.round(np.searchsorted(["a", "b", "c"], y) + rng.random(300) * 0.9, 3)),
     }
     data = table(**columns, y=y.tolist())
-    told = [finding.column for finding in prepare(data, "y").findings if finding.rule == "giveaway"]
-    assert told == ["score", "copy"]
-    assert len(prepare(data, "y").schema.features) == 3
+    prepared = prepare(data, "y")
+    leaks = [finding.column for finding in prepared.findings if finding.rule == "giveaway"]
+    assert leaks == ["score", "copy"]
+    assert len(prepared.schema.features) == 3
 
 
 LABELS = np.arange(400) % 2
@@ -133,34 +140,57 @@ def flipped(labels: np.ndarray, count: int) -> np.ndarray:
     ("column", "expected"),
     [
         (LABELS * 1.0, True),
-        (flipped(LABELS, 1) * 1.0, True),  # one row in 200 of the other class is wrong
+        (flipped(LABELS, 1) * 1.0, True),  # 1 error in 200 rows of the rarer class
         (flipped(LABELS, 4) * 1.0, False),
-        (np.where(LABELS, np.nan, 1.0), True),  # missing for one class alone
+        (np.where(LABELS, np.nan, 1.0), True),  # missing in one class only
         (LABELS + RNG.random(400) * 0.9, True),  # a threshold
         (LABELS + RNG.random(400) * 1.5, False),
         (RNG.random(400), False),
         (np.full(400, 7.0), False),
         (np.array(["no", "yes"], object)[LABELS], True),
-        (np.array([f"{i}" for i in range(400)], object), False),  # each value once tells nothing
+        (np.array([f"{i}" for i in range(400)], object), False),  # distinct values
     ],
 )
 def test_a_column_gives_the_class_away_if_next_to_no_error_is_left(column, expected):
-    assert leaks_target(column, LABELS) == expected
+    assert find_target_leakage(column, LABELS) == expected
 
 
 def test_a_rare_class_has_to_be_told_too():
     labels = (np.arange(5000) < 50).astype(int)
-    assert leaks_target(labels * 1.0, labels)
-    # Right in 99.5 % of the rows, yet by always saying the same it would be in 99 %.
-    assert not leaks_target((np.arange(5000) < 25) * 1.0, labels)
+    assert find_target_leakage(labels * 1.0, labels)
+    # Accuracy 99.5 %, but the commonest class alone has 99 %.
+    assert not find_target_leakage((np.arange(5000) < 25) * 1.0, labels)
 
 
 def test_a_handful_of_rows_gives_nothing_away():
     labels = np.arange(30) % 2
-    assert not leaks_target(labels * 1.0, labels)
+    assert not find_target_leakage(labels * 1.0, labels)
 
 
 def test_many_rows_are_looked_at_in_part(table):
     rows = LEAKAGE_ROWS + 10
     data = table(x=texts(np.arange(rows) % 2), y=["ab"[i % 2] for i in range(rows)])
     assert len(found(data, "giveaway")) == 1
+
+
+def imbalanced(*counts: int) -> list[str]:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    schema = Schema((), "y", tuple(f"c{i}" for i in range(len(counts))))
+    return [finding.text for finding in find_imbalance(labels, schema)]
+
+
+def test_rare_class_is_reported_with_settings_that_help():
+    [text] = imbalanced(960, 40)
+    assert text.startswith("The class 'c1' has 40 rows of 1,000 (4.0%)")
+    assert "--class-weight balanced and --threshold" in text
+
+
+def test_threshold_is_suggested_only_for_two_classes():
+    [text] = imbalanced(500, 480, 20)
+    assert "'c2'" in text
+    assert "--threshold" not in text
+
+
+@pytest.mark.parametrize("counts", [(950, 50), (500, 500), (30,) * 26])
+def test_class_with_a_fair_share_is_not_reported(counts):
+    assert imbalanced(*counts) == []

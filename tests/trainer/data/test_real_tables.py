@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pigeonhole.trainer.data.preparation import Prepared, prepare
+from pigeonhole.trainer.data.preparation import PreparedTable, prepare
 from pigeonhole.trainer.data.schema import Kind
 from pigeonhole.trainer.data.table import read_table
 
@@ -76,7 +76,7 @@ EXPECTED = {
 LEFT_OUT = {"type", "date", "empty", "constant", "identifier", "free-text", "many-levels"}
 
 
-def prepared(name: str) -> Prepared:
+def prepared(name: str) -> PreparedTable:
     return prepare(read_table(FOLDER / f"{name}.csv"), EXPECTED[name].target)
 
 

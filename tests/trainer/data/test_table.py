@@ -73,7 +73,7 @@ def test_words_that_contain_a_missing_token_are_kept(write):
 
 
 def test_rows_are_numbered_as_in_the_file_with_the_header_as_row_1(write):
-    assert read_table(write("a,b\n1,2\n3,4\n")).rows.tolist() == [2, 3]
+    assert read_table(write("a,b\n1,2\n3,4\n")).row_numbers.tolist() == [2, 3]
 
 
 def test_a_column_without_a_name_is_called_by_its_place_and_a_finding_says_so(write):
@@ -260,7 +260,7 @@ def test_two_parquet_columns_of_one_name_are_refused_by_name(tmp_path):
 
 
 def test_parquet_rows_are_numbered_from_1(tmp_path):
-    assert read_table(parquet(tmp_path, a=[5, 6])).rows.tolist() == [1, 2]
+    assert read_table(parquet(tmp_path, a=[5, 6])).row_numbers.tolist() == [1, 2]
 
 
 def test_a_parquet_file_without_rows_is_refused(tmp_path):

@@ -142,7 +142,7 @@ def test_many_levels_are_one_input_an_index_after_all_places() -> None:
     wide = column(**many(EMBEDDED_FROM))
     narrow = texts(*(["xyz"[i % 3]] for i in range(len(wide))))
     encoder = CategoryEncoder.fit(np.hstack([wide, narrow]))
-    assert (encoder.places, encoder.indices) == (3, (EMBEDDED_FROM + 1,))
+    assert (encoder.one_hot_size, encoder.indices) == (3, (EMBEDDED_FROM + 1,))
     last = f"l{EMBEDDED_FROM - 1:02}"
     assert encoded(encoder, ["l00", "y"], [last, "z"], ["new", "x"], ["", ""]) == [
         [0, 1, 0, 1],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pigeonhole.trainer.features.cyclical import FourierEncoder, Wave
+from pigeonhole.trainer.features.cyclical import CyclicalEncoder, Wave
 from pigeonhole.trainer.graph import Graph
 
 DAY = 86_400.0
@@ -20,7 +20,7 @@ def column(*seconds: float) -> np.ndarray:
 
 def periods(seconds: np.ndarray) -> list[float]:
     """The periods, in days, of the sines that are fitted."""
-    waves = FourierEncoder.fit(seconds[:, None], [0]).waves
+    waves = CyclicalEncoder.fit(seconds[:, None], [0]).waves
     assert [wave.shift for wave in waves] == [0.0, 0.25] * (len(waves) // 2)
     return [wave.period_s / DAY for wave in waves[::2]]
 
@@ -62,31 +62,31 @@ def test_the_same_day_of_every_year_says_nothing_of_the_year() -> None:
 
 @pytest.mark.parametrize("seconds", [(), (np.nan, np.nan), (1.7e9,), (1.7e9, 1.7e9)])
 def test_without_two_moments_there_are_no_waves(seconds: tuple[float, ...]) -> None:
-    assert FourierEncoder.fit(column(*seconds), [0]).size == 0
+    assert CyclicalEncoder.fit(column(*seconds), [0]).size == 0
 
 
 def test_only_the_columns_that_are_named_are_looked_at() -> None:
     both = np.stack([draw(0.9, 60), draw(0.9, 60)], axis=1)
-    assert {wave.column for wave in FourierEncoder.fit(both, [1]).waves} == {1}
-    assert FourierEncoder.fit(both, []).size == 0
+    assert {wave.column for wave in CyclicalEncoder.fit(both, [1]).waves} == {1}
+    assert CyclicalEncoder.fit(both, []).size == 0
 
 
 def test_a_quarter_of_the_period_is_the_top_of_the_sine() -> None:
-    encoder = FourierEncoder((Wave(0, DAY, 0.0), Wave(0, DAY, 0.25)))
+    encoder = CyclicalEncoder((Wave(0, DAY, 0.0), Wave(0, DAY, 0.25)))
     quarters = encoder.transform(column(0, DAY / 4, DAY / 2, 3 * DAY / 4))
     assert quarters == pytest.approx(np.array([[0, 1], [1, 0], [0, -1], [-1, 0]]), abs=1e-6)
     assert quarters.dtype == np.float32
 
 
 def test_the_hour_is_the_same_in_any_year() -> None:
-    encoder = FourierEncoder((Wave(0, DAY, 0.0), Wave(0, DAY, 0.25)))
+    encoder = CyclicalEncoder((Wave(0, DAY, 0.0), Wave(0, DAY, 0.25)))
     days = np.array([0.0, 1.0, 20_000.0, -719_162.0, 2_932_896.0])  # the last are years 1 and 9999
     found = encoder.transform((days * DAY + 5 * 3600)[:, None])
     assert found == pytest.approx(np.tile(found[:1], (5, 1)), abs=1e-6)
 
 
 def test_a_missing_moment_is_all_zeros() -> None:
-    encoder = FourierEncoder((Wave(0, DAY, 0.0), Wave(0, DAY, 0.25)))
+    encoder = CyclicalEncoder((Wave(0, DAY, 0.0), Wave(0, DAY, 0.25)))
     assert encoder.transform(column(np.nan)).tolist() == [[0, 0]]
 
 
@@ -95,8 +95,8 @@ def test_a_missing_moment_is_all_zeros() -> None:
     rows=arrays.arrays(np.float64, st.tuples(st.integers(0, 9), st.just(2)), elements=st.floats(allow_infinity=False)),
 )  # fmt: skip
 def test_numpy_and_the_graph_agree_on_any_seconds(training: np.ndarray, rows: np.ndarray) -> None:
-    encoder = FourierEncoder(
-        (*FourierEncoder.fit(training, [0, 1]).waves, Wave(1, YEAR, 0.0), Wave(0, DAY, 0.25))
+    encoder = CyclicalEncoder(
+        (*CyclicalEncoder.fit(training, [0, 1]).waves, Wave(1, YEAR, 0.0), Wave(0, DAY, 0.25))
     )
     graph = Graph("moments")
     waves = encoder.emit(graph, graph.input("numbers", "double", 2))

@@ -72,20 +72,20 @@ DAY_S = 86_400
 
 
 @dataclass(frozen=True)
-class Notation:
-    """Notation of the dates and times of a column.
+class DatetimeFormat:
+    """The format of the dates and times in a column.
 
     Attributes:
         format: one of ``FORMATS``, or None for ISO 8601.
-        rival: another format that reads as many cells, with day and month swapped.
+        alternative: a format that reads as many cells, with day and month swapped.
     """
 
     format: str | None
-    rival: str | None = None
+    alternative: str | None = None
 
 
-def notation(column: pa.ChunkedArray[Any]) -> Notation | None:
-    """Return the notation of most cells of a text column, by a sample; None without one."""
+def detect_format(column: pa.ChunkedArray[Any]) -> DatetimeFormat | None:
+    """Return the format of most cells of a text column, or None if none fits."""
     filled = column.drop_null()
     if not len(filled):
         return None
@@ -93,12 +93,12 @@ def notation(column: pa.ChunkedArray[Any]) -> Notation | None:
     # Half of a sample is far from nearly all of a column, so a fitting format is never missed.
     likely = [known for known in (None, *FORMATS) if _count(sample, known) > len(sample) / 2]
     if len(likely) <= 1:
-        return Notation(likely[0]) if likely else None
+        return DatetimeFormat(likely[0]) if likely else None
     counts = [_count(filled, known) for known in likely]
-    best, rivals = int(np.argmax(counts)), np.flatnonzero(np.equal(counts, max(counts)))[1:]
-    if len(rivals) and _count(filled, None):
-        return None  # two spellings in one column, one of them a guess
-    return Notation(likely[best], likely[rivals[0]] if len(rivals) else None)
+    best, *others = np.flatnonzero(np.equal(counts, max(counts))).tolist()
+    if others and _count(filled, None):
+        return None  # cells in ISO 8601 among cells whose format would be a guess
+    return DatetimeFormat(likely[best], likely[others[0]] if others else None)
 
 
 def read_datetimes(column: pa.ChunkedArray[Any], format_: str | None = None) -> Numbers:
@@ -109,11 +109,11 @@ def read_datetimes(column: pa.ChunkedArray[Any], format_: str | None = None) -> 
         format_: of text, one of ``FORMATS``; ISO 8601 is accepted too.
     """
     if not pa.types.is_string(column.type):
-        return _numbers(column, _ticks(column))
-    values = _seconds(column, format_)
+        return _to_numbers(column, _typed_seconds(column))
+    values = _text_seconds(column, format_)
     if format_ is not None:
-        values = np.where(np.isnan(values), _seconds(column, None), values)
-    return _numbers(column, values)
+        values = np.where(np.isnan(values), _text_seconds(column, None), values)
+    return _to_numbers(column, values)
 
 
 def datetime_text(seconds: float) -> str:
@@ -122,69 +122,83 @@ def datetime_text(seconds: float) -> str:
     Values outside the years 1 to 9999 give the nearest datetime within.
     """
     try:
-        moment = EPOCH + timedelta(seconds=seconds)
+        value = EPOCH + timedelta(seconds=seconds)
     except OverflowError:
-        moment = EPOCH.replace(year=1) if seconds < 0 else datetime.max  # noqa: DTZ901 - UTC
-    moment = moment.replace(tzinfo=None)
-    if moment.time() == time.min:
-        return moment.date().isoformat()
-    full = moment.second or moment.microsecond
-    return moment.isoformat(timespec="auto" if full else "minutes")
+        value = EPOCH.replace(year=1) if seconds < 0 else datetime.max  # noqa: DTZ901 - UTC
+    value = value.replace(tzinfo=None)
+    if value.time() == time.min:
+        return value.date().isoformat()
+    has_seconds = value.second or value.microsecond
+    return value.isoformat(timespec="auto" if has_seconds else "minutes")
 
 
-def _numbers(column: pa.ChunkedArray[Any], values: NDArray[np.float64]) -> Numbers:
+def _to_numbers(column: pa.ChunkedArray[Any], values: NDArray[np.float64]) -> Numbers:
     unparsable = np.flatnonzero(np.isnan(values) & pc.is_valid(column).to_numpy())
     return Numbers(values, unparsable, infinite=np.empty(0, np.int64))
 
 
-def _ticks(column: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
-    """Return typed cells as seconds, float64 (rows,)."""
-    kind = column.type
-    if pa.types.is_null(kind):
+def _typed_seconds(column: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
+    """Return dates, times or timestamps as seconds, float64 (rows,)."""
+    type_ = column.type
+    if pa.types.is_null(type_):
         return np.full(len(column), np.nan)
-    if pa.types.is_date32(kind):
+    if pa.types.is_date32(type_):
         column, per_second = column.cast(pa.int32()), 1 / DAY_S
     else:
-        per_second = UNITS["ms" if pa.types.is_date64(kind) else kind.unit]
-        column = column.cast(pa.int32() if pa.types.is_time32(kind) else pa.int64())
+        per_second = UNITS["ms" if pa.types.is_date64(type_) else type_.unit]
+        column = column.cast(pa.int32() if pa.types.is_time32(type_) else pa.int64())
     ticks = column.cast(pa.float64(), safe=False).to_numpy()
     return np.asarray(ticks / per_second, np.float64)
 
 
 def _count(cells: Any, format_: str | None) -> int:
     """Return how many cells a format reads."""
-    return int(np.count_nonzero(~np.isnan(_seconds(cells, format_))))
+    return int(np.count_nonzero(~np.isnan(_text_seconds(cells, format_))))
 
 
-def _seconds(cells: Any, format_: str | None) -> NDArray[np.float64]:
+def _text_seconds(cells: Any, format_: str | None) -> NDArray[np.float64]:
     """Return text cells as seconds, float64 (rows,); NaN where the format does not fit."""
     parts = pc.extract_regex(cells, _PATTERNS[format_])
-    known = pc.is_valid(parts).to_numpy(zero_copy_only=False)
-    if not known.any():
-        return np.full(len(known), np.nan)
-    names = {parts.type.field(i).name for i in range(parts.type.num_fields)}
+    matches = pc.is_valid(parts).to_numpy(zero_copy_only=False)
+    if not matches.any():
+        return np.full(len(matches), np.nan)
+    days, exists = _days(parts)
+    seconds = days * DAY_S + _minutes(parts) * 60 + _part(parts, "second", 0)
+    microseconds = seconds * 10**6 + _part(parts, "fraction", 0)
+    return np.where(matches & exists, microseconds / 10**6, np.nan)
 
-    def part(name: str, default: int) -> NDArray[np.int64]:
-        """Return a part of each cell, int64 (rows,), or the default."""
-        if name not in names:
-            return np.full(len(known), default, np.int64)
-        digits = pc.struct_field(parts, name)
-        if name == "fraction":
-            digits = pc.utf8_rpad(pc.utf8_slice_codeunits(digits, 0, 6), 6, "0")
-        digits = pc.if_else(pc.equal(digits, ""), None, digits)
-        return np.asarray(pc.fill_null(digits.cast(pa.int64()), default).to_numpy(), np.int64)
 
-    year, day = part("year", EPOCH.year), part("day", 1)
-    month: NDArray[Any] = ((year - EPOCH.year) * 12 + part("month", 1) - 1).astype("M8[M]")
+def _days(parts: Any) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return days since 1970, int64 (rows,), and whether the calendar has them, bool (rows,)."""
+    year, day = _part(parts, "year", EPOCH.year), _part(parts, "day", 1)
+    months = (year - EPOCH.year) * 12 + _part(parts, "month", 1) - 1
+    month: NDArray[Any] = months.astype("M8[M]")
     first = month.astype("M8[D]").astype(np.int64)
-    following = (month + np.timedelta64(1, "M")).astype("M8[D]").astype(np.int64)
-    minutes = part("hour", 0) * 60 + part("minute", 0)
-    if "ahead" in names:
-        behind = pc.equal(pc.struct_field(parts, "ahead"), "-")
-        west = pc.fill_null(behind, fill_value=False).to_numpy(zero_copy_only=False)
-        zone = part("zone_hour", 0) * 60 + part("zone_minute", 0)
-        minutes += np.where(west, zone, -zone)
-    seconds = (first + day - 1) * DAY_S + minutes * 60 + part("second", 0)
-    microseconds = seconds * 10**6 + part("fraction", 0)
-    exists = known & (year >= 1) & (day <= following - first)
-    return np.where(exists, microseconds / 10**6, np.nan)
+    next_first = (month + np.timedelta64(1, "M")).astype("M8[D]").astype(np.int64)
+    return first + day - 1, (year >= 1) & (day <= next_first - first)
+
+
+def _minutes(parts: Any) -> NDArray[np.int64]:
+    """Return minutes since midnight UTC, int64 (rows,)."""
+    minutes = _part(parts, "hour", 0) * 60 + _part(parts, "minute", 0)
+    if "ahead" not in _part_names(parts):
+        return minutes
+    is_minus = pc.equal(pc.struct_field(parts, "ahead"), "-")
+    west = pc.fill_null(is_minus, fill_value=False).to_numpy(zero_copy_only=False)
+    offset = _part(parts, "zone_hour", 0) * 60 + _part(parts, "zone_minute", 0)
+    return minutes + np.where(west, offset, -offset)
+
+
+def _part(parts: Any, name: str, default: int) -> NDArray[np.int64]:
+    """Return a part of each cell, int64 (rows,), or the default where a cell does not have it."""
+    if name not in _part_names(parts):
+        return np.full(len(parts), default, np.int64)
+    digits = pc.struct_field(parts, name)
+    if name == "fraction":
+        digits = pc.utf8_rpad(pc.utf8_slice_codeunits(digits, 0, 6), 6, "0")
+    digits = pc.if_else(pc.equal(digits, ""), None, digits)
+    return np.asarray(pc.fill_null(digits.cast(pa.int64()), default).to_numpy(), np.int64)
+
+
+def _part_names(parts: Any) -> set[str]:
+    return {parts.type.field(index).name for index in range(parts.type.num_fields)}

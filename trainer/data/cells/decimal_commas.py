@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..column import NEARLY_ALL
+from .numbers import NEARLY_ALL
 
 COMMA_NUMBER = r"^[+-]?[0-9]+(,[0-9]+)?$"
 NO_THOUSANDS = r",([0-9]{1,2}|[0-9]{4,})$"
@@ -26,20 +26,20 @@ class DecimalCommaDetector:
     def __init__(self) -> None:
         self.filled = 0
         self.numbers = 0
-        self.is_sure = False
+        self.is_certain = False
 
     def add(self, cells: Cells) -> Cells:
         """Count further cells, trimmed text, and return which of them are such numbers."""
         numbers: Cells = pc.match_substring_regex(cells, COMMA_NUMBER)
         self.filled += len(cells) - cells.null_count
         self.numbers += pc.sum(numbers).as_py() or 0
-        if not self.is_sure:
+        if not self.is_certain:
             unlike_thousands = pc.match_substring_regex(cells.filter(numbers), NO_THOUSANDS)
-            self.is_sure = bool(pc.any(unlike_thousands).as_py())
+            self.is_certain = bool(pc.any(unlike_thousands).as_py())
         return numbers
 
     @property
-    def is_usual(self) -> bool:
+    def is_plausible(self) -> bool:
         """Whether nearly all filled cells may be numbers with a decimal comma."""
         return self.numbers > 0 and self.numbers / self.filled >= NEARLY_ALL
 

@@ -17,10 +17,10 @@ from .text import category_text
 class Levels:
     """A column as distinct values and a code per row.
 
-    Questions about every cell become questions about every level, and a column of categories has few.
+    A check of all cells needs to look only at the levels, and a category column has few levels.
 
     Attributes:
-        names: str objects (levels,), spelled by ``category_text``, in order of appearance.
+        names: str objects (levels,), as ``category_text`` writes them, in order of appearance.
         codes: int64 (rows,), indices of ``names``; -1 is missing.
     """
 
@@ -32,14 +32,14 @@ class Levels:
         """Return the levels of a column of text, numbers or booleans."""
         encoded: Any = column.dictionary_encode().combine_chunks()
         indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        if _is_spelled(encoded.dictionary):  # avoids a loop over a million texts
+        if _are_category_texts(encoded.dictionary):  # avoids a loop over a million texts
             names = encoded.dictionary.to_numpy(zero_copy_only=False)
             return cls(names, indices.astype(np.int64))
-        spelled = [category_text(value) for value in encoded.dictionary.to_pylist()]
-        # Two values may share a spelling (0.0 and -0.0) or have none (infinity).
-        places = {name: place for place, name in enumerate(dict.fromkeys(filter(None, spelled)))}
-        codes = np.array([places.get(name, -1) for name in spelled] + [-1], np.int64)
-        return cls(np.array(list(places), object), codes[indices])
+        texts = [category_text(value) for value in encoded.dictionary.to_pylist()]
+        # Two values may share a text (0.0 and -0.0) or have none (infinity).
+        code_of = {text: code for code, text in enumerate(dict.fromkeys(filter(None, texts)))}
+        codes = np.array([code_of.get(text, -1) for text in texts] + [-1], np.int64)
+        return cls(np.array(list(code_of), object), codes[indices])
 
     @property
     def filled(self) -> int:
@@ -64,8 +64,8 @@ class Levels:
         return float(self.counts()[self.matching(pattern)].sum()) / max(self.filled, 1)
 
 
-def _is_spelled(values: pa.Array[Any]) -> bool:
-    """Return whether values are trimmed, non-empty texts."""
+def _are_category_texts(values: pa.Array[Any]) -> bool:
+    """Return whether values are trimmed, non-empty texts, as ``category_text`` writes them."""
     if not pa.types.is_string(values.type):
         return False
     is_tidy = pc.equal(pc.utf8_trim_whitespace(values), values)

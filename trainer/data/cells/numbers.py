@@ -17,6 +17,9 @@ NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 NUMBER_OR_INFINITE = NUMBER + r"|^(?i:[+-]?inf(inity)?)$"
 
+NEARLY_ALL = 0.95
+"""Share of filled cells that decides the kind of a column."""
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -53,7 +56,7 @@ def read_booleans(column: pa.ChunkedArray[Any]) -> Numbers:
     return Numbers(values, unparsable, infinite=np.empty(0, np.int64))
 
 
-def parse(cells: pa.Array[Any] | pa.ChunkedArray[Any]) -> NDArray[np.float64]:
+def parse_numbers(cells: pa.Array[Any] | pa.ChunkedArray[Any]) -> NDArray[np.float64]:
     """Return trimmed text as float64 (rows,); NaN for missing cells and other text."""
     numeric = pc.match_substring_regex(cells, NUMBER_OR_INFINITE)
     # Some releases of pyarrow do not accept a plus sign.
@@ -66,5 +69,5 @@ def _cast(column: pa.ChunkedArray[Any]) -> NDArray[np.float64]:
     try:
         values = column.cast(pa.float64(), safe=False)
     except pa.ArrowInvalid:  # text with at least one cell that is not a number
-        return np.array(parse(column))
+        return np.array(parse_numbers(column))
     return np.array(values.to_numpy(), np.float64)

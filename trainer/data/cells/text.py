@@ -1,4 +1,4 @@
-"""Text of cells: missing tokens, and the spelling of values as categories."""
+"""Text of cells: missing tokens, and values as categories."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MISSING = ("", "na", "n/a", "nan", "?", "null", "none")
 
 Cells = TypeVar("Cells", "pa.Array[Any]", "pa.ChunkedArray[Any]")
 
-EXACT_WHOLE = 2.0**53
-"""Up to here float64 holds every integer exactly, so its digits are spelled out."""
+EXACT_INTEGERS = 2.0**53
+"""Up to here float64 holds every integer exactly, so its digits are exact."""
 
 
 def tidy(column: Cells) -> Cells:
@@ -27,7 +27,7 @@ def tidy(column: Cells) -> Cells:
 
 
 def category_text(value: Any) -> str:
-    """Return the spelling of a value as a category or class name.
+    """Return the text of a value as a category or class name.
 
     Text is trimmed and otherwise unchanged ("3.0", "007"). Booleans are "true" and "false". Integers
     are digits, also from floats or decimals (3.0 is "3"). Other numbers are the shortest text that
@@ -45,6 +45,6 @@ def category_text(value: Any) -> str:
 def _float_text(value: float) -> str:
     if not math.isfinite(value):
         return ""
-    if value.is_integer() and abs(value) < EXACT_WHOLE:
+    if value.is_integer() and abs(value) < EXACT_INTEGERS:
         return str(int(value))
     return repr(value)

@@ -16,12 +16,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..cells.decimal_commas import DecimalCommaDetector, with_points
-from ..cells.numbers import parse
+from ..cells.numbers import NEARLY_ALL, parse_numbers
 from ..cells.text import tidy
-from ..column import NEARLY_ALL
 
-KEPT = 16
-"""Cells of each sort whose text is kept. A finding cites three, but rows may be dropped before."""
+MAX_TEXTS = 16
+"""Cells of each kind whose text the builder keeps. A finding cites three, but rows without a label are dropped before."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,13 @@ class CsvColumn:
 
     Attributes:
         cells: text, or float64 with NaN for cells that are not numbers; missing cells are null.
-        spelled: for float64, the text of some cells by index; None for text.
-        has_commas: whether decimal commas became points.
+        texts: for float64, the text of some cells by index; None for text.
+        has_decimal_commas: whether decimal commas became points.
     """
 
     cells: pa.ChunkedArray[Any]
-    spelled: dict[int, str] | None = None
-    has_commas: bool = False
+    texts: dict[int, str] | None = None
+    has_decimal_commas: bool = False
 
 
 class ColumnBuilder:
@@ -67,37 +66,39 @@ class ColumnBuilder:
         self.rows += len(cells)
 
     def _decide(self, cells: pa.Array[Any]) -> None:
-        kinds = (PointNumbers, CommaNumbers) if self._commas else (NumbersBuilder,)
-        for kind in kinds:
-            trial = kind()
-            trial.add(cells)
-            if not trial.filled:
-                return
-            if trial.are_usual:
-                self.text = []
-                self.numbers = kind()
-                self.numbers.add(pa.nulls(self.rows, pa.string()))
-                break
+        if not len(tidy(cells).drop_null()):
+            return
         self._is_decided = True
+        candidates = (
+            (PointNumbersBuilder, CommaNumbersBuilder) if self._commas else (NumbersBuilder,)
+        )
+        for builder in candidates:
+            trial = builder()
+            trial.add(cells)
+            if trial.is_plausible:
+                self.text = []
+                self.numbers = builder()
+                self.numbers.add(pa.nulls(self.rows, pa.string()))
+                return
 
     @property
     def needs_second_reading(self) -> bool:
         """Whether the column is held as numbers, but is or may be text."""
-        return self.numbers is not None and not self.numbers.are_certain
+        return self.numbers is not None and not self.numbers.is_certain
 
     def build(self) -> CsvColumn:
         """Return the whole column; it must not need a second reading."""
         if self.numbers is not None:
             numbers = self.numbers
-            return CsvColumn(numbers.column(), numbers.spelled, numbers.has_commas)
+            return CsvColumn(numbers.column(), numbers.texts, numbers.has_decimal_commas)
         cells = pa.chunked_array(self.text, pa.string())
         if not self._commas:
             return CsvColumn(cells)
         commas = DecimalCommaDetector()
         have_commas = commas.add(cells)
-        if not (commas.is_usual and commas.is_sure):
+        if not (commas.is_plausible and commas.is_certain):
             return CsvColumn(cells)
-        return CsvColumn(with_points(cells, have_commas), has_commas=True)
+        return CsvColumn(with_points(cells, have_commas), has_decimal_commas=True)
 
 
 class NumbersBuilder:
@@ -107,12 +108,12 @@ class NumbersBuilder:
         rows: number of cells.
         filled: number of filled cells.
         unparsable: number of filled cells that are not numbers.
-        has_commas: whether decimal commas become points.
+        has_decimal_commas: whether decimal commas become points.
         has_codes: whether an integer has a leading zero, like a code (007): then all text may be
             needed.
     """
 
-    has_commas = False
+    has_decimal_commas = False
 
     def __init__(self) -> None:
         self.rows = 0
@@ -149,17 +150,17 @@ class NumbersBuilder:
             cells = tidy(cells)
             values = _cast(cells, self._known_words)
         if values is None:
-            values = parse(cells)
-            if len(self._known_words) < KEPT:
+            values = parse_numbers(cells)
+            if len(self._known_words) < MAX_TEXTS:
                 words = cells.filter(pa.array(np.isnan(values))).drop_null().unique()
-                self._known_words = pa.concat_arrays([self._known_words, words]).slice(0, KEPT)
+                self._known_words = pa.concat_arrays([self._known_words, words]).slice(0, MAX_TEXTS)
         return values, cells
 
     def _add_words(self, cells: pa.Array[Any], words: NDArray[np.int64]) -> None:
         self.unparsable += len(words)
         self._words.append(words + self.rows)
-        for place in words[: KEPT - len(self._first_words)].tolist():
-            self._first_words[self.rows + place] = cells[place].as_py()
+        for index in words[: MAX_TEXTS - len(self._first_words)].tolist():
+            self._first_words[self.rows + index] = cells[index].as_py()
 
     def _store(self, values: NDArray[np.float64]) -> None:
         """Copy a block to the pages; each page is as large as all before it.
@@ -178,17 +179,17 @@ class NumbersBuilder:
             values = values[len(part) :]
 
     @property
-    def are_usual(self) -> bool:
+    def is_plausible(self) -> bool:
         """Whether nearly all filled cells are numbers, and none is a code."""
         return not self.has_codes and self.unparsable <= (1 - NEARLY_ALL) * self.filled
 
     @property
-    def are_certain(self) -> bool:
+    def is_certain(self) -> bool:
         """Whether the complete column consists of such numbers."""
-        return self.are_usual
+        return self.is_plausible
 
     @property
-    def spelled(self) -> dict[int, str]:
+    def texts(self) -> dict[int, str]:
         """Text of some cells by index, including those that findings cite."""
         return {**self._first_words, **self._largest.texts, **self._smallest.texts}
 
@@ -206,19 +207,19 @@ class NumbersBuilder:
         return pa.chunked_array(chunks, pa.float64())
 
 
-class PointNumbers(NumbersBuilder):
+class PointNumbersBuilder(NumbersBuilder):
     """Numbers with decimal points in a file that may have decimal commas."""
 
     @property
-    def are_certain(self) -> bool:
+    def is_certain(self) -> bool:
         """Whether no cell was other text, such as a number with a comma."""
-        return super().are_certain and not self.unparsable
+        return super().is_certain and not self.unparsable
 
 
-class CommaNumbers(NumbersBuilder):
+class CommaNumbersBuilder(NumbersBuilder):
     """Numbers with decimal commas."""
 
-    has_commas = True
+    has_decimal_commas = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -230,14 +231,14 @@ class CommaNumbers(NumbersBuilder):
         super().add(with_points(cells, self._commas.add(cells)))
 
     @property
-    def are_usual(self) -> bool:
+    def is_plausible(self) -> bool:
         """Whether nearly all filled cells are numbers that may have a comma."""
-        return super().are_usual and self._commas.is_usual
+        return super().is_plausible and self._commas.is_plausible
 
     @property
-    def are_certain(self) -> bool:
+    def is_certain(self) -> bool:
         """Whether the commas can't be thousands separators."""
-        return super().are_certain and self._commas.is_sure
+        return super().is_certain and self._commas.is_certain
 
 
 class _Largest:
@@ -246,21 +247,21 @@ class _Largest:
     def __init__(self) -> None:
         self.texts: dict[int, str] = {}
         self._values = np.empty(0)
-        self._places = np.empty(0, np.int64)
+        self._indices = np.empty(0, np.int64)
 
     def add(self, values: NDArray[np.float64], cells: pa.Array[Any], start: int) -> None:
         """Add a block of values with its cells and the index of the first one."""
-        bar = self._values[-1] if len(self._values) == KEPT else -np.inf
-        new = np.flatnonzero(values > bar)
+        least = self._values[-1] if len(self._values) == MAX_TEXTS else -np.inf
+        new = np.flatnonzero(values > least)
         if not len(new):
             return
-        joined = np.concatenate([self._values, values[new]])
-        places = np.concatenate([self._places, new + start])
-        order = np.argsort(-joined, kind="stable")[:KEPT]
-        self._values, self._places = joined[order], places[order]
+        candidates = np.concatenate([self._values, values[new]])
+        indices = np.concatenate([self._indices, new + start])
+        order = np.argsort(-candidates, kind="stable")[:MAX_TEXTS]
+        self._values, self._indices = candidates[order], indices[order]
         self.texts = {
-            place: self.texts[place] if place < start else cells[place - start].as_py()
-            for place in self._places.tolist()
+            index: self.texts[index] if index < start else cells[index - start].as_py()
+            for index in self._indices.tolist()
         }
 
 
@@ -280,8 +281,8 @@ def _have_codes(values: NDArray[np.float64], cells: pa.Array[Any]) -> bool:
     if not whole.any():
         return False
     zero_first = pc.and_(pc.starts_with(cells, "0"), pc.greater(pc.binary_length(cells), 1))
-    places = np.flatnonzero(
+    indices = np.flatnonzero(
         whole & zero_first.fill_null(fill_value=False).to_numpy(zero_copy_only=False)
     )
-    digits = pc.match_substring_regex(cells.take(pa.array(places)), "^[0-9]+$")
+    digits = pc.match_substring_regex(cells.take(pa.array(indices)), "^[0-9]+$")
     return bool(pc.any(digits).as_py())

@@ -42,7 +42,7 @@ MISSING_IN_ANY_CASE = sorted(
 
 
 @dataclass(frozen=True)
-class DelimitedFile:
+class CsvFile:
     """A CSV file with its layout.
 
     Attributes:
@@ -85,65 +85,65 @@ class DelimitedFile:
         with _as_table_error(self.path):
             return self._read(as_text)
 
-    def text(self, place: int, rows: int) -> pa.ChunkedArray[Any]:
+    def text(self, index: int, rows: int) -> pa.ChunkedArray[Any]:
         """Return one column as text; reads the file again.
 
         Args:
-            place: index of the column.
+            index: of the column.
             rows: number of rows of the first reading.
 
         Raises:
             TableError: if the file has changed since.
         """
         with _as_table_error(self.path):
-            return self._again([place], rows)[0].build().cells
+            return self._read_again([index], rows)[0].build().cells
 
     def _read(self, as_text: Container[int]) -> list[CsvColumn]:
-        places = range(len(self.header))
-        builders = [self._builder(as_text=place in as_text) for place in places]
-        last = self._read_into(builders, places)
+        indices = range(len(self.header))
+        builders = [self._builder(as_text=index in as_text) for index in indices]
+        last_cell = self._read_into(builders, indices)
         rows = builders[-1].rows
-        if _has_open_quote(self.path, last if rows else self.header[-1]):
+        if _has_open_quote(self.path, last_cell if rows else self.header[-1]):
             raise TableError(
                 "a quote in this row is never closed: close it, or double it inside a cell",
                 path=self.path,
                 row=rows + 1,
             )
-        again = [place for place in places if builders[place].needs_second_reading]
-        if again:
-            for place in again:
-                builders[place].numbers = None  # frees memory
-            for place, column in zip(again, self._again(again, rows), strict=True):
-                builders[place] = column
-        return [column.build() for column in builders]
+        second = [index for index in indices if builders[index].needs_second_reading]
+        if second:
+            for index in second:
+                builders[index].numbers = None  # frees memory
+            for index, builder in zip(second, self._read_again(second, rows), strict=True):
+                builders[index] = builder
+        return [builder.build() for builder in builders]
 
-    def _again(self, places: Sequence[int], rows: int) -> list[ColumnBuilder]:
+    def _read_again(self, indices: Sequence[int], rows: int) -> list[ColumnBuilder]:
         """Return columns read again as text; the first reading had ``rows`` rows."""
-        columns = [self._builder(as_text=True) for _ in places]
-        self._read_into(columns, places)
-        if columns[0].rows != rows:
+        builders = [self._builder(as_text=True) for _ in indices]
+        self._read_into(builders, indices)
+        if builders[0].rows != rows:
             raise TableError(
                 "the file changed while it was read: run the command again", path=self.path
             )
-        return columns
+        return builders
 
     def _builder(self, *, as_text: bool) -> ColumnBuilder:
         return ColumnBuilder(as_text=as_text, commas=self.delimiter == ";")
 
-    def _read_into(self, columns: list[ColumnBuilder], places: Sequence[int]) -> str:
-        """Read the columns at ``places`` and return the last cell."""
+    def _read_into(self, builders: list[ColumnBuilder], indices: Sequence[int]) -> str:
+        """Read the columns at ``indices`` and return the last cell."""
         last = ""
-        for block in self._blocks(places):
-            for column, cells in zip(columns, block.columns, strict=True):
-                column.add(cells)
+        for block in self._blocks(indices):
+            for builder, cells in zip(builders, block.columns, strict=True):
+                builder.add(cells)
             if len(block):
                 last = block.columns[-1][-1].as_py() or ""
         return last.strip()
 
-    def _blocks(self, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows below the header, text with nulls, of the columns at ``places``."""
+    def _blocks(self, indices: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows below the header, text with nulls, of the columns at ``indices``."""
         try:
-            with self._reader(places) as reader:
+            with self._reader(indices) as reader:
                 header_rows = 1
                 for block in reader:
                     yield block.slice(header_rows)  # the first block starts with it
@@ -151,8 +151,8 @@ class DelimitedFile:
         except ValueError as error:  # pa.ArrowInvalid is one
             raise _find_fault(self, error) from error
 
-    def _reader(self, places: Sequence[int]) -> Any:
-        names = [f"f{place}" for place in range(len(self.header))]
+    def _reader(self, indices: Sequence[int]) -> Any:
+        names = [f"f{index}" for index in range(len(self.header))]
         return pyarrow.csv.open_csv(
             _bytes(self.path),
             read_options=pyarrow.csv.ReadOptions(
@@ -164,7 +164,7 @@ class DelimitedFile:
             # Text throughout, so that class names such as "007" and "1.10" keep their spelling.
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
-                include_columns=[names[place] for place in places],
+                include_columns=[names[index] for index in indices],
                 null_values=MISSING_IN_ANY_CASE,
                 strings_can_be_null=True,
             ),
@@ -188,7 +188,7 @@ def _layout(path: str) -> tuple[str, list[str]]:
     with _characters(path) as file:
         head = file.read(HEAD_CHARACTERS)
     if not head.strip():
-        raise TableError("the file is empty", path=path)
+        raise TableError("the file is empty, expected a header and rows", path=path)
     split = {delimiter: _records(head, delimiter) for delimiter in DELIMITERS}
     best = max(DELIMITERS, key=lambda delimiter: _fit(split[delimiter]))
     header = split[best][0] if split[best] else [head]
@@ -224,7 +224,7 @@ def _has_open_quote(path: str, last: str) -> bool:
     return not ending.endswith('"')
 
 
-def _find_fault(file: DelimitedFile, error: ValueError) -> TableError:
+def _find_fault(file: CsvFile, error: ValueError) -> TableError:
     """Return an error that names the first row that breaks the layout.
 
     pyarrow reads in several threads and can't number rows, so an invalid file is read again row by row.

@@ -11,9 +11,9 @@ from pigeonhole.trainer.data.cells.datetimes import (
     FORMATS,
     LAST_S,
     TIMES,
-    Notation,
+    DatetimeFormat,
     datetime_text,
-    notation,
+    detect_format,
     read_datetimes,
 )
 
@@ -148,32 +148,32 @@ def test_typed_columns_are_read_in_their_unit(column, values):
     assert not len(read.unparsable)
 
 
-def found(*texts: str | None) -> Notation | None:
-    return notation(cells(*texts))
+def found(*texts: str | None) -> DatetimeFormat | None:
+    return detect_format(cells(*texts))
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_the_format_of_a_column_is_found_out(format_):
     moments = [dt.datetime(2020, 1 + i % 12, 1 + i % 28, i % 24, i % 60, i) for i in range(50)]  # noqa: DTZ001
-    assert found(*(m.strftime(format_) for m in moments), None) == Notation(format_)
+    assert found(*(m.strftime(format_) for m in moments), None) == DatetimeFormat(format_)
 
 
 def test_iso_8601_has_no_format_and_may_be_mixed():
-    assert found("2024-05-01", "2024-05-01T13:45", "2024-05-01 13:45:30Z") == Notation(None)
+    assert found("2024-05-01", "2024-05-01T13:45", "2024-05-01 13:45:30Z") == DatetimeFormat(None)
 
 
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [
-        (("01/02/2023", "3/4/2023"), Notation("%m/%d/%Y", "%d/%m/%Y")),
-        (("01-02-2023", "3-4-2023"), Notation("%d-%m-%Y", "%m-%d-%Y")),
+        (("01/02/2023", "3/4/2023"), DatetimeFormat("%m/%d/%Y", "%d/%m/%Y")),
+        (("01-02-2023", "3-4-2023"), DatetimeFormat("%d-%m-%Y", "%m-%d-%Y")),
         (
             ("01-02-2023 10:00", "03-04-2023 10:00"),
-            Notation("%d-%m-%Y %H:%M", "%m-%d-%Y %H:%M"),
+            DatetimeFormat("%d-%m-%Y %H:%M", "%m-%d-%Y %H:%M"),
         ),
-        (("01/02/2023", "1/3/2023", "13/4/2023"), Notation("%d/%m/%Y")),
-        (("01-02-2023", "1-3-2023", "3-14-2023"), Notation("%m-%d-%Y")),
-        (("01.02.2023", "3.4.2023"), Notation("%d.%m.%Y")),
+        (("01/02/2023", "1/3/2023", "13/4/2023"), DatetimeFormat("%d/%m/%Y")),
+        (("01-02-2023", "1-3-2023", "3-14-2023"), DatetimeFormat("%m-%d-%Y")),
+        (("01.02.2023", "3.4.2023"), DatetimeFormat("%d.%m.%Y")),
     ],
 )
 def test_where_day_and_month_cant_be_told_apart_both_are_named(texts, expected):
@@ -181,7 +181,7 @@ def test_where_day_and_month_cant_be_told_apart_both_are_named(texts, expected):
 
 
 def test_one_day_after_the_twelfth_in_a_whole_column_tells_day_and_month_apart():
-    assert found(*["01/02/2023"] * 5_555, "13/02/2023", *["03/02/2023"] * 5_555) == Notation(
+    assert found(*["01/02/2023"] * 5_555, "13/02/2023", *["03/02/2023"] * 5_555) == DatetimeFormat(
         "%d/%m/%Y"
     )
 

@@ -193,23 +193,23 @@ def test_columns_asked_for_as_text_are_held_as_written(write):
 
 
 def test_a_column_of_numbers_can_be_had_as_it_is_written(write):
-    table = read(write(lines(*DECIMALS))).where(np.arange(1000) % 2 == 0)
-    assert table.text("x").to_pylist() == DECIMALS[::2]
-    assert table.as_written(["x", "y"]).columns.schema.types == [TEXT, TEXT]
+    table = read(write(lines(*DECIMALS))).filter(np.arange(1000) % 2 == 0)
+    assert table.with_text(["x"]).columns["x"].to_pylist() == DECIMALS[::2]
+    assert table.with_text(["x", "y"]).columns.schema.types == [TEXT, TEXT]
 
 
 def test_a_column_becomes_text_when_fewer_rows_leave_too_many_words_in_it(write):
     table = read(write(lines(*DECIMALS, *["-"] * 10)))
     assert table.columns["x"].type == NUMBERS
-    assert table.where(np.arange(1010) >= 900).columns["x"].type == TEXT
-    assert table.where(np.arange(1010) >= 1).columns["x"].type == NUMBERS
+    assert table.filter(np.arange(1010) >= 900).columns["x"].type == TEXT
+    assert table.filter(np.arange(1010) >= 1).columns["x"].type == NUMBERS
 
 
 def test_a_file_changed_since_it_was_read_is_refused_when_it_is_read_again(write):
     table = read(write(lines(*DECIMALS)))
     write(lines(*DECIMALS[1:]))
     with pytest.raises(TableError, match="changed while it was read"):
-        table.text("x")
+        table.with_text(["x"])
 
 
 def test_a_ragged_row_of_a_late_block_is_refused_with_its_number(write):
