@@ -19,16 +19,16 @@ from ..auth import ANY_KEY, OPEN
 from ..errors import JSON
 from . import openapi_rows, openapi_tensors
 from .schemas import (
-    ANYTHING,
     MODEL,
+    OBJECT,
     TEXT,
     VERSION,
+    array_of,
     error_responses,
     error_schema,
     json_operation,
-    many,
-    named,
-    required,
+    object_of,
+    reference,
 )
 
 PLAIN = "text/plain"
@@ -120,13 +120,13 @@ def _model_paths(live: LiveModels, max_rows: int) -> tuple[dict[str, Any], dict[
     """Return the prediction paths with the features of each model, and the schemas of rows."""
     default = live.default_model()
     states = live.states  # read once, because reloads replace it
-    words = distinct_words({*states, *({default.name} if default else ())})
+    identifiers = distinct_identifiers({*states, *({default.name} if default else ())})
     paths: dict[str, Any] = {}
     rows: dict[str, Any] = {}
 
     def row_of(model: Model) -> str:
         # With the version, because another version may have other features.
-        name = f"Row_{words[model.name]}_v{model.version}"
+        name = f"Row_{identifiers[model.name]}_v{model.version}"
         rows[name] = openapi_rows.row_schema(model)
         return name
 
@@ -145,7 +145,7 @@ def _model_paths(live: LiveModels, max_rows: int) -> tuple[dict[str, Any], dict[
         for path, which, model in live_now:
             row = row_of(model)
             v1, v2 = f"/v1/models/{name}{path}", f"/v2/models/{name}{path}"
-            of_model = f"{words[name]}_{which}"
+            of_model = f"{identifiers[name]}_{which}"
             paths[f"{v1}:predict"] = {
                 "post": openapi_rows.predict(model, f"predict_{of_model}", row, max_rows)
             }
@@ -156,23 +156,24 @@ def _model_paths(live: LiveModels, max_rows: int) -> tuple[dict[str, Any], dict[
     return paths, rows
 
 
-def distinct_words(names: Iterable[str]) -> dict[str, str]:
-    """Return each name as letters, digits and underscores, distinct without case and underscores.
+def distinct_identifiers(names: Iterable[str]) -> dict[str, str]:
+    """Return an identifier per name, of letters, digits and underscores.
 
-    Client generators name classes and files after them, each in the spelling of its language.
+    Client generators change case and underscores to suit their language, so the identifiers differ
+    in more than these.
     """
-    words: dict[str, str] = {}
+    identifiers: dict[str, str] = {}
     used: set[str] = set()
     for name in sorted(names):
-        plain = word = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+        plain = identifier = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
         for number in itertools.count(2):
-            folded = word.replace("_", "").lower()
+            folded = identifier.replace("_", "").lower()
             if folded not in used:
                 break
-            word = f"{plain}_{number}"
+            identifier = f"{plain}_{number}"
         used.add(folded)
-        words[name] = word
-    return words
+        identifiers[name] = identifier
+    return identifiers
 
 
 def _require_key(operation: dict[str, Any], scope: str, *, has_keys: bool) -> None:
@@ -193,13 +194,13 @@ def _require_key(operation: dict[str, Any], scope: str, *, has_keys: bool) -> No
 
 def _reading_paths() -> dict[str, Any]:
     """Return the reading paths of TensorFlow Serving and KServe V1, and of the service."""
-    status = named("Status")
-    metadata = required({"model_spec": ANYTHING, "metadata": ANYTHING})
+    status = reference("Status")
+    metadata = object_of({"model_spec": OBJECT, "metadata": OBJECT})
     base, of_version = "/v1/models/{name}", "/v1/models/{name}/versions/{version}"
     both = (MODEL, VERSION)
     operations: dict[str, dict[str, Any]] = {
         "/v1/models": json_operation(
-            "models", "The names of the models", required({"models": many(TEXT)})
+            "models", "The names of the models", object_of({"models": array_of(TEXT)})
         ),
         base: json_operation(
             "model",
@@ -216,7 +217,7 @@ def _reading_paths() -> dict[str, Any]:
         f"{of_version}/metadata": json_operation(
             "version_signature", "A version's signature", metadata, "404", "503", parameters=both
         ),
-        "/openapi.json": json_operation("openapi", "This document", ANYTHING),
+        "/openapi.json": json_operation("openapi", "This document", OBJECT),
         "/version": _text("version", "The service's version"),
     }
     return {path: {"get": operation} for path, operation in operations.items()}
@@ -224,8 +225,8 @@ def _reading_paths() -> dict[str, Any]:
 
 def _probes() -> dict[str, Any]:
     """Return the health paths, which need no key."""
-    live = required({"live": {"type": "boolean"}})
-    ready = required({"ready": {"type": "boolean"}})
+    live = object_of({"live": {"type": "boolean"}})
+    ready = object_of({"ready": {"type": "boolean"}})
     operations: dict[str, dict[str, Any]] = {}
     for path in ("/health/live", "/v2/health/live"):
         name = "live" if path.startswith("/v2") else "health_live"
@@ -239,10 +240,10 @@ def _probes() -> dict[str, Any]:
     return {path: {"get": operation} for path, operation in operations.items()}
 
 
-def _text(operation: str, summary: str) -> dict[str, Any]:
-    """Return an operation whose response is text."""
+def _text(operation_id: str, summary: str) -> dict[str, Any]:
+    """Return an operation whose response is plain text."""
     ok = {"description": summary, "content": {PLAIN: {"schema": TEXT}}}
-    return {"operationId": operation, "summary": summary, "responses": {"200": ok}}
+    return {"operationId": operation_id, "summary": summary, "responses": {"200": ok}}
 
 
 def _status_schema() -> dict[str, Any]:
@@ -252,7 +253,7 @@ def _status_schema() -> dict[str, Any]:
         "properties": {
             "name": TEXT,
             "ready": {"type": "boolean"},
-            "model_version_status": many(ANYTHING),
-            "threshold": named("Threshold"),
+            "model_version_status": array_of(OBJECT),
+            "threshold": reference("Threshold"),
         },
     }

@@ -18,7 +18,7 @@ from ..errors import JSON
 from ..rows import arrow_format
 from ..rows.ndjson_stream import NDJSON
 from ..rows.table_results import CSV, NPY
-from .schemas import MISSING, TEXT, content, error_responses, many, named, required
+from .schemas import NULL, TEXT, array_of, content, error_responses, object_of, reference
 
 LARGEST = sys.float_info.max
 """The largest double; JSON has no limit."""
@@ -34,27 +34,28 @@ BYTES = {"contentMediaType": "application/octet-stream"}
 FAILURES = ("400", "404", "413", "415", "503", "504")
 
 
-def predict(model: Model, operation: str, row_name: str, max_rows: int) -> dict[str, Any]:
+def predict(model: Model, operation_id: str, row_name: str, max_rows: int) -> dict[str, Any]:
     """Return the operation ``predict`` of one version, whose rows are the component ``row_name``."""
-    row = named(row_name)
-    by_row = required(
+    row = reference(row_name)
+    by_row = object_of(
         {
             "instances": {
                 "description": f"At most {max_rows} rows, either objects or lists.",
                 "anyOf": [
-                    many(row, maxItems=max_rows),
-                    many(_listed(model), maxItems=max_rows),
+                    array_of(row, maxItems=max_rows),
+                    array_of(_values_schema(model), maxItems=max_rows),
                 ],
             }
         }
     )
-    examples = [{"instances": [row]} for row in _example_rows(model)]
+    examples = [{"instances": [example]} for example in _example_rows(model)]
     return {
-        "operationId": operation,
+        "operationId": operation_id,
         "summary": f"Predict with model {model.name}, version {model.version}",
-        "description": f"{_decision(model)} `inputs` may hold columns instead, and gets columns back. "
-        "Accept selects the format of the response; formats other than JSON name the model in "
-        "X-Model-Name and X-Model-Version. X-Request-Timeout-Ms sets a deadline.",
+        "description": f"{_decision(model)} To send and get columns, use `inputs` instead of "
+        "`instances`. The header Accept selects the format of the response. In formats other than "
+        "JSON, the headers X-Model-Name and X-Model-Version name the model. X-Request-Timeout-Ms "
+        "sets a deadline in milliseconds.",
         "requestBody": {
             "required": True,
             "content": {JSON: content(by_row, *examples), **_bodies(model)},
@@ -69,39 +70,39 @@ def predict(model: Model, operation: str, row_name: str, max_rows: int) -> dict[
     }
 
 
-def invocations(model: Model, operation: str, row_name: str, max_rows: int) -> dict[str, Any]:
+def invocations(model: Model, operation_id: str, row_name: str, max_rows: int) -> dict[str, Any]:
     """Return the operation ``/invocations`` of the default model."""
-    row = named(row_name)
+    row = reference(row_name)
     names = [feature.name for feature in model.signature.features]
-    frame = required(
+    frame = object_of(
         {
-            "columns": many(
+            "columns": array_of(
                 {"enum": names},
                 minItems=len(names),
                 maxItems=len(names),
                 uniqueItems=True,
                 description="In the order of the values in each row of data.",
             ),
-            "data": many(_listed(model), maxItems=max_rows),
+            "data": array_of(_values_schema(model), maxItems=max_rows),
         }
     )
-    forms = [
-        required({"dataframe_split": frame}),
-        required({"dataframe_records": many(row, maxItems=max_rows)}),
-        required({"instances": many(row, maxItems=max_rows)}),
-        required({"inputs": many(_listed(model), maxItems=max_rows)}),
+    layouts = [
+        object_of({"dataframe_split": frame}),
+        object_of({"dataframe_records": array_of(row, maxItems=max_rows)}),
+        object_of({"instances": array_of(row, maxItems=max_rows)}),
+        object_of({"inputs": array_of(_values_schema(model), maxItems=max_rows)}),
     ]
     examples = [
-        {"dataframe_split": {"columns": names, "data": [[row.get(name) for name in names]]}}
-        for row in _example_rows(model)
+        {"dataframe_split": {"columns": names, "data": [[example.get(name) for name in names]]}}
+        for example in _example_rows(model)
     ]
     return {
-        "operationId": operation,
-        "summary": f"Predict with model {model.name}, version {model.version}, with MLflow's bodies",
+        "operationId": operation_id,
+        "summary": f"Predict with model {model.name}, version {model.version}, with the bodies of MLflow",
         "description": f"{_decision(model)} MLflow's `params` are ignored.",
         "requestBody": {
             "required": True,
-            "content": {JSON: content({"anyOf": forms}, *examples), **_bodies(model)},
+            "content": {JSON: content({"anyOf": layouts}, *examples), **_bodies(model)},
         },
         "responses": {
             "200": {
@@ -113,29 +114,29 @@ def invocations(model: Model, operation: str, row_name: str, max_rows: int) -> d
     }
 
 
-def classify(model: Model, operation: str, row_name: str, max_rows: int) -> dict[str, Any]:
+def classify(model: Model, operation_id: str, row_name: str, max_rows: int) -> dict[str, Any]:
     """Return the operation ``classify`` of one version."""
     examples = [{"examples": [row]} for row in _example_rows(model)]
-    row = named(row_name)
+    row = reference(row_name)
     body = {
         "type": "object",
         "required": ["examples"],
         "properties": {
-            "examples": many(row, maxItems=max_rows),
+            "examples": array_of(row, maxItems=max_rows),
         },
     }
-    pair = many({"type": ["string", "number"]}, minItems=2, maxItems=2)
-    properties = {"results": many(many(pair)), "model": TEXT, "version": TEXT, "id": TEXT}
+    pair = array_of({"type": ["string", "number"]}, minItems=2, maxItems=2)
+    properties = {"results": array_of(array_of(pair)), "model": TEXT, "version": TEXT, "id": TEXT}
     return {
-        "operationId": operation,
+        "operationId": operation_id,
         "summary": f"Classify with model {model.name}, version {model.version}",
-        "description": "TensorFlow Serving's examples. Each gets a pair of label and score per class, "
-        "in the order of the classes.",
+        "description": "Each example gets a pair of label and score per class, in the order of the "
+        "classes, as in TensorFlow Serving.",
         "requestBody": {"required": True, "content": {JSON: content(body, *examples)}},
         "responses": {
             "200": {
                 "description": "The scores of each example, in order.",
-                "content": {JSON: {"schema": required(properties)}},
+                "content": {JSON: {"schema": object_of(properties)}},
             },
             **error_responses(*FAILURES),
         },
@@ -157,7 +158,8 @@ def _example_rows(model: Model) -> list[Mapping[str, Any]]:
     return [golden.row for golden in model.golden_rows[:3]]
 
 
-def _listed(model: Model) -> dict[str, Any]:
+def _values_schema(model: Model) -> dict[str, Any]:
+    """Return the schema of a row as an array."""
     features = model.signature.features
     return {
         "type": "array",
@@ -165,7 +167,8 @@ def _listed(model: Model) -> dict[str, Any]:
         "minItems": len(features),
         "maxItems": len(features),
         "description": "The values, in the order of the features: "
-        + ", ".join(feature.name for feature in features),
+        + ", ".join(feature.name for feature in features)
+        + ".",
     }
 
 
@@ -177,7 +180,13 @@ def _bodies(model: Model) -> dict[str, Any]:
         "An array (rows, features) in the order of the features, or a structured array by names."
     )
     return {
-        CSV: content({**TEXT, "description": "With a header line, or with header=absent."}, *table),
+        CSV: content(
+            {
+                **TEXT,
+                "description": "With a header line; without one if the Content-Type has header=absent.",
+            },
+            *table,
+        ),
         NDJSON: content(
             {**TEXT, "description": "One row per line; the response has one line per row."}, *lines
         ),
@@ -192,12 +201,12 @@ def _if_installed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_csv(model: Model, rows: list[Mapping[str, Any]]) -> str:
-    written = io.StringIO()
+    text = io.StringIO()
     names = [feature.name for feature in model.signature.features]
-    table = csv.DictWriter(written, names, lineterminator="\n")
+    table = csv.DictWriter(text, names, lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    return written.getvalue()
+    return text.getvalue()
 
 
 def _as_lines(rows: list[Mapping[str, Any]]) -> str:
@@ -205,7 +214,7 @@ def _as_lines(rows: list[Mapping[str, Any]]) -> str:
 
 
 def _response_content(model: Model) -> dict[str, Any]:
-    """Return the formats of a response."""
+    """Return the response formats."""
     classes = ", ".join(f"probability_{name}" for name in model.signature.classes)
     columns = f"label, probability, {classes}"
     return {
@@ -232,8 +241,8 @@ def _value_schema(feature: Feature) -> dict[str, Any]:
     match feature.kind:
         case Kind.NUMBER:
             schema: dict[str, Any] = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
-            if seen := _training_range(feature):
-                schema["description"] = seen
+            if sentence := _training_range(feature):
+                schema["description"] = sentence
         case Kind.BOOLEAN:
             schema = {"type": "boolean"}
         case Kind.DATETIME:
@@ -245,7 +254,7 @@ def _value_schema(feature: Feature) -> dict[str, Any]:
             if feature.categories:
                 known = sorted(feature.categories, key=lambda c: -feature.categories[c])
                 schema["description"] = "In training: " + ", ".join(known[:20])
-    return schema if feature.required else {"anyOf": [schema, MISSING]}
+    return schema if feature.required else {"anyOf": [schema, NULL]}
 
 
 def _datetime_schema(feature: Feature) -> dict[str, Any]:
@@ -256,8 +265,8 @@ def _datetime_schema(feature: Feature) -> dict[str, Any]:
     sentences = [
         f"Expected: {datetimes.describe_format(feature.format)} ({formats}; UTC without an offset)."
     ]
-    if seen := _training_range(feature):
-        sentences.append(seen)
+    if sentence := _training_range(feature):
+        sentences.append(sentence)
     return {
         "type": "string",
         "format": "date" if whole_days else "date-time",
@@ -291,11 +300,11 @@ def _response_schema(model: Model) -> dict[str, Any]:
         },
     }
     required = ["model", "version", "id", "predictions"]
-    properties: dict[str, Any] = {}
+    threshold_property: dict[str, Any] = {}
     if (threshold := model.signature.threshold) is not None:
         required.append("threshold")
-        properties["threshold"] = {
-            **named("Threshold"),
+        threshold_property["threshold"] = {
+            **reference("Threshold"),
             "const": msgspec.to_builtins(threshold),
         }
     return {
@@ -305,11 +314,11 @@ def _response_schema(model: Model) -> dict[str, Any]:
             "model": {"type": "string"},
             "version": {"type": "string"},
             "id": {"type": "string"},
-            **properties,
-            "predictions": {"type": "array", "items": prediction},
+            **threshold_property,
+            "predictions": array_of(prediction),
             "warnings": {
                 "type": "array",
-                "description": "Values outside the training range; their rows are answered too.",
+                "description": "Values outside the training range. Their rows get predictions too.",
                 "items": {
                     "type": "object",
                     "required": ["row", "feature", "value", "seen"],
@@ -317,7 +326,7 @@ def _response_schema(model: Model) -> dict[str, Any]:
                         "row": {"type": "integer"},
                         "feature": {"type": "string"},
                         "value": {"type": ["number", "string"]},
-                        "seen": many({"type": ["number", "string", "null"]}),
+                        "seen": array_of({"type": ["number", "string", "null"]}),
                     },
                 },
             },
@@ -339,6 +348,6 @@ def threshold_schema() -> dict[str, Any]:
         "properties": {
             "class": {"type": "string"},
             "value": {"type": "number", "minimum": 0, "maximum": 1},
-            "metric": {"type": "string", "description": "What the value was chosen for."},
+            "metric": {"type": "string", "description": "The metric that the value optimizes."},
         },
     }

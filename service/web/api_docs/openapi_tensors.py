@@ -13,20 +13,20 @@ from ..open_inference.models import FEATURE_DATATYPES
 from ..open_inference.protocol import BINARY, LABEL, LENGTH_HEADER, PROBABILITIES
 from ..open_inference.tensor_inputs import graph_inputs
 from .schemas import (
-    ANYTHING,
+    COUNT,
     MODEL,
+    OBJECT,
     TEXT,
     VERSION,
-    WHOLE,
+    array_of,
     content,
     error_responses,
     json_operation,
-    many,
-    named,
-    required,
+    object_of,
+    reference,
 )
 
-WHOLE_DIMENSION = {"type": "integer", "minimum": -1}
+DIMENSION = {"type": "integer", "minimum": -1}
 
 INFER_COUNTS = (
     "success",
@@ -38,25 +38,24 @@ INFER_COUNTS = (
 )
 
 
-def infer(model: Model, operation: str) -> dict[str, Any]:
+def infer(model: Model, operation_id: str) -> dict[str, Any]:
     """Return the operation ``infer`` of one version."""
-    inputs = [f"{name} [rows, {len(held)}]" for name, held in graph_inputs(model).items()]
+    inputs = [f"{name} [rows, {len(features)}]" for name, features in graph_inputs(model).items()]
     examples = [{"inputs": _example_inputs(model, golden.row)} for golden in model.golden_rows[:3]]
     return {
-        "operationId": operation,
+        "operationId": operation_id,
         "summary": f"Infer with model {model.name}, version {model.version}",
-        "description": "Inputs are "
-        + ", ".join([*inputs, "or a tensor [rows] for each feature by its name"])
-        + f"; outputs are {LABEL} [rows] and {PROBABILITIES} [rows, {len(model.signature.classes)}]. "
+        "description": f"Inputs: {', '.join(inputs)}; or one tensor [rows] per feature, by its name. "
+        f"Outputs: {LABEL} [rows] and {PROBABILITIES} [rows, {len(model.signature.classes)}]. "
         f"With the header {LENGTH_HEADER}, binary tensors follow the JSON.",
         "requestBody": {
             "required": True,
-            "content": {JSON: content(named("InferRequest"), *examples)},
+            "content": {JSON: content(reference("InferRequest"), *examples)},
         },
         "responses": {
             "200": {
                 "description": "The requested outputs.",
-                "content": {JSON: {"schema": named("InferResponse")}, BINARY: {"schema": {}}},
+                "content": {JSON: {"schema": reference("InferResponse")}, BINARY: {"schema": {}}},
             },
             **error_responses("400", "404", "413", "415", "503", "504"),
         },
@@ -78,10 +77,10 @@ def _example_inputs(model: Model, row: Mapping[str, Any]) -> list[dict[str, Any]
 
 
 def reading_paths() -> dict[str, Any]:
-    """Return the reading paths: server, models, statistics, repository index."""
-    server = required({"name": TEXT, "version": TEXT, "extensions": many(TEXT)})
-    names = required({"models": many(TEXT)})
-    index = many(required(dict.fromkeys(("name", "version", "state", "reason"), TEXT)))
+    """Return the paths that read: server, models, statistics, repository index."""
+    server = object_of({"name": TEXT, "version": TEXT, "extensions": array_of(TEXT)})
+    names = object_of({"models": array_of(TEXT)})
+    index = array_of(object_of(dict.fromkeys(("name", "version", "state", "reason"), TEXT)))
     only_ready = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
     paths: dict[str, Any] = {
         "/v2": {
@@ -92,7 +91,7 @@ def reading_paths() -> dict[str, Any]:
         "/v2/models": {"get": json_operation("model_names", "The names of the models", names)},
         "/v2/models/stats": {
             "get": json_operation(
-                "all_statistics", "Statistics of every model", named("Statistics")
+                "all_statistics", "Statistics of every model", reference("Statistics")
             )
         },
         "/v2/repository/index": {
@@ -110,19 +109,19 @@ def reading_paths() -> dict[str, Any]:
         ("/v2/models/{name}", "", (MODEL,)),
         ("/v2/models/{name}/versions/{version}", "_of_version", (MODEL, VERSION)),
     ):
-        for ending, operation, summary, schema, failing in (
-            ("", "model_metadata", "Inputs and outputs of a model", "Metadata", "503"),
-            ("/ready", "model_ready", "Whether a model is ready", "Ready", "503"),
-            ("/stats", "model_statistics", "Statistics of a model", "Statistics", "503"),
-            ("/config", "model_config", "A model's Triton configuration", "Config", "503"),
+        for ending, operation_id, summary, schema in (
+            ("", "model_metadata", "Inputs and outputs of a model", "Metadata"),
+            ("/ready", "model_ready", "Whether a model is ready", "Ready"),
+            ("/stats", "model_statistics", "Statistics of a model", "Statistics"),
+            ("/config", "model_config", "A model's Triton configuration", "Config"),
         ):
             paths[path + ending] = {
                 "get": json_operation(
-                    operation + suffix,
+                    operation_id + suffix,
                     summary,
-                    named(schema),
+                    reference(schema),
                     "404",
-                    failing,
+                    "503",
                     parameters=parameters,
                 )
             }
@@ -137,7 +136,7 @@ def managing_paths() -> dict[str, Any]:
             "post": json_operation(
                 action,
                 summary,
-                ANYTHING,
+                OBJECT,
                 "400",
                 "404",
                 "413",
@@ -160,39 +159,39 @@ def schemas(max_rows: int) -> dict[str, Any]:
         max_rows: most rows per request.
     """
     tensor = {"name": TEXT, "datatype": {"enum": list(DATATYPES)}}
-    shape = {"shape": many(WHOLE_DIMENSION)}
-    duration = required({"count": WHOLE, "ns": WHOLE})
-    configured = required({"name": TEXT, "data_type": TEXT, "dims": many(WHOLE_DIMENSION)})
-    done = {
+    shape = {"shape": array_of(DIMENSION)}
+    duration = object_of({"count": COUNT, "ns": COUNT})
+    configured = object_of({"name": TEXT, "data_type": TEXT, "dims": array_of(DIMENSION)})
+    statistics = {
         "name": TEXT,
         "version": TEXT,
-        "last_inference": {**WHOLE, "description": "Milliseconds since 1970."},
-        "inference_count": {**WHOLE, "description": "Rows."},
-        "execution_count": {**WHOLE, "description": "Runs; a batch is one run."},
-        "inference_stats": required(dict.fromkeys(INFER_COUNTS, duration)),
-        "batch_stats": many(ANYTHING, description="Always empty."),
+        "last_inference": {**COUNT, "description": "Milliseconds since 1970."},
+        "inference_count": {**COUNT, "description": "Rows."},
+        "execution_count": {**COUNT, "description": "Runs; a batch is one run."},
+        "inference_stats": object_of(dict.fromkeys(INFER_COUNTS, duration)),
+        "batch_stats": array_of(OBJECT, description="Always empty."),
     }
     return {
         "InferRequest": _request_schema(max_rows),
         "InferResponse": _response_schema(),
-        "Metadata": required(
+        "Metadata": object_of(
             {
                 "name": TEXT,
-                "versions": many(TEXT),
+                "versions": array_of(TEXT),
                 "platform": TEXT,
-                "inputs": many(required(tensor | shape)),
-                "outputs": many(required(tensor | shape)),
+                "inputs": array_of(object_of(tensor | shape)),
+                "outputs": array_of(object_of(tensor | shape)),
             }
         ),
-        "Ready": required({"name": TEXT, "ready": {"type": "boolean"}}),
-        "Statistics": required({"model_stats": many(required(done))}),
-        "Config": required(
+        "Ready": object_of({"name": TEXT, "ready": {"type": "boolean"}}),
+        "Statistics": object_of({"model_stats": array_of(object_of(statistics))}),
+        "Config": object_of(
             {
                 "name": TEXT,
                 "platform": TEXT,
-                "max_batch_size": WHOLE,
-                "input": many(configured),
-                "output": many(configured),
+                "max_batch_size": COUNT,
+                "input": array_of(configured),
+                "output": array_of(configured),
             }
         ),
     }
@@ -200,13 +199,13 @@ def schemas(max_rows: int) -> dict[str, Any]:
 
 def _request_schema(max_rows: int) -> dict[str, Any]:
     value = {"type": ["number", "string", "boolean", "null"]}
-    tensor = required(
+    tensor = object_of(
         {
             "name": {**TEXT, "description": "An input of the graph, or a feature."},
-            "shape": many(WHOLE, description=f"At most {max_rows} rows."),
+            "shape": array_of(COUNT, description=f"At most {max_rows} rows."),
             "datatype": {"enum": [name for name in DATATYPES if name not in BINARY_ONLY]},
-            "data": many(
-                {"anyOf": [value, many(value)]},
+            "data": array_of(
+                {"anyOf": [value, array_of(value)]},
                 description="The values, flat or nested, row by row.",
             ),
         }
@@ -216,8 +215,8 @@ def _request_schema(max_rows: int) -> dict[str, Any]:
         "required": ["inputs"],
         "properties": {
             "id": {"type": "string", "description": "Returned unchanged."},
-            "inputs": many(tensor, minItems=1),
-            "outputs": many(required({"name": TEXT})),
+            "inputs": array_of(tensor, minItems=1),
+            "outputs": array_of(object_of({"name": TEXT})),
         },
     }
 
@@ -229,9 +228,9 @@ def _response_schema() -> dict[str, Any]:
         "properties": {
             "name": {"enum": [LABEL, PROBABILITIES]},
             "datatype": {"enum": ["BYTES", "FP32"]},
-            "shape": many({"type": "integer"}),
-            "data": many({"type": ["string", "number"]}),
-            "parameters": ANYTHING,
+            "shape": array_of({"type": "integer"}),
+            "data": array_of({"type": ["string", "number"]}),
+            "parameters": OBJECT,
         },
     }
     warnings = {**TEXT, "description": "JSON: values outside the training range."}
@@ -243,6 +242,6 @@ def _response_schema() -> dict[str, Any]:
             "model_version": TEXT,
             "id": {"type": ["string", "integer"]},
             "parameters": {"type": "object", "properties": {"warnings": warnings}},
-            "outputs": many(tensor),
+            "outputs": array_of(tensor),
         },
     }

@@ -1,6 +1,6 @@
-"""The page ``/docs`` for people: each model's features, a form to try it, a call with curl.
+"""The page ``/docs`` for people: features, a form and a curl command for each model.
 
-The page loads nothing from other servers. Names of models, features and classes are foreign text: the
+The page loads nothing from other servers. Names of models, features and classes are untrusted text: the
 template escapes them, and the script writes them as text, never as markup.
 """
 
@@ -68,7 +68,7 @@ def pages_blueprint(live: LiveModels) -> Blueprint:
 
 
 def _facts(model: Model) -> dict[str, Any]:
-    """Return what the page shows of a model, as plain values."""
+    """Return the facts of a model that the page shows, as plain values."""
     example = model.golden_rows[0].row if model.golden_rows else {}
     features = [
         {

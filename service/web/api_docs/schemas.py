@@ -13,15 +13,15 @@ from ..errors import HTTP_CODES, INTERNAL_CODE, JSON, NOT_READY, TABLE
 CODES = sorted(
     {code for _, code in TABLE.values()} | {*HTTP_CODES.values(), INTERNAL_CODE, NOT_READY}
 )
-"""Every code of an error."""
+"""Every error code."""
 
-MISSING = {"type": "null"}
+NULL = {"type": "null"}
 
 TEXT = {"type": "string"}
 
-WHOLE = {"type": "integer", "minimum": 0}
+COUNT = {"type": "integer", "minimum": 0}
 
-ANYTHING = {"type": "object"}
+OBJECT = {"type": "object"}
 
 ERRORS = {
     "400": "The body or its rows are invalid; every problem is named.",
@@ -35,12 +35,12 @@ ERRORS = {
 }
 
 
-def named(name: str) -> dict[str, Any]:
+def reference(name: str) -> dict[str, Any]:
     """Return a reference to a schema of the components."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def required(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+def object_of(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     """Return the schema of an object with these required properties."""
     return {
         "type": "object",
@@ -50,8 +50,8 @@ def required(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
-def many(items: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """Return the schema of a list."""
+def array_of(items: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Return the schema of an array."""
     return {"type": "array", "items": items, **more}
 
 
@@ -62,43 +62,45 @@ def content(schema: Mapping[str, Any], *examples: Any) -> dict[str, Any]:
         schema: of the content.
         examples: valid values.
     """
-    described: dict[str, Any] = {"schema": schema}
+    media_type: dict[str, Any] = {"schema": schema}
     if examples:
-        described["examples"] = {f"row_{i}": {"value": value} for i, value in enumerate(examples)}
-    return described
+        media_type["examples"] = {f"row_{i}": {"value": value} for i, value in enumerate(examples)}
+    return media_type
 
 
 def error_responses(*statuses: str) -> dict[str, Any]:
-    """Return the error responses of some statuses."""
-    error = {"schema": named("Error")}
-    return {s: {"description": ERRORS[s], "content": {JSON: error}} for s in statuses}
+    """Return the error responses by status."""
+    error = {"schema": reference("Error")}
+    return {
+        status: {"description": ERRORS[status], "content": {JSON: error}} for status in statuses
+    }
 
 
 def json_operation(
-    operation: str,
+    operation_id: str,
     summary: str,
     schema: Mapping[str, Any],
-    *failing: str,
+    *error_statuses: str,
     parameters: tuple[dict[str, Any], ...] = (),
     body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return an operation whose 200 response is a JSON value.
 
     Args:
-        operation: id of the operation.
+        operation_id: unique in the document.
         summary: one line.
         schema: of the value.
-        failing: statuses of its errors.
+        error_statuses: statuses of its errors.
         parameters: of its path.
         body: media types of an optional body.
     """
-    described: dict[str, Any] = {"operationId": operation, "summary": summary}
+    operation: dict[str, Any] = {"operationId": operation_id, "summary": summary}
     if parameters:
-        described["parameters"] = list(parameters)
+        operation["parameters"] = list(parameters)
     if body:
-        described["requestBody"] = {"required": False, "content": dict(body)}
+        operation["requestBody"] = {"required": False, "content": dict(body)}
     ok = {"description": summary, "content": {JSON: {"schema": schema}}}
-    return described | {"responses": {"200": ok, **error_responses(*failing)}}
+    return operation | {"responses": {"200": ok, **error_responses(*error_statuses)}}
 
 
 def path_parameter(name: str, description: str) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def error_schema() -> dict[str, Any]:
                 "type": "string",
                 "description": "The place in the body, as a JSON pointer.",
             },
-            "problems": many(
+            "problems": array_of(
                 {
                     "type": "object",
                     "required": ["row", "expected", "got"],
@@ -150,5 +152,5 @@ def error_schema() -> dict[str, Any]:
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a field's schema without null and default: absent values are left out."""
-    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind != MISSING]
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind != NULL]
     return {key: value for key, value in kinds[0].items() if key != "default"}

@@ -17,7 +17,7 @@ from .request_json import locate_error, unreadable_body
 from .tensor import MistypedData, RequestTensor
 
 COUNTED_DATA_BYTES = 2**20
-"""Longer data is counted before it becomes objects, which take far more memory."""
+"""Values of longer data are counted before decoding, because objects take far more memory."""
 
 
 def _decoder(element: Any) -> msgspec.json.Decoder[list[Any]]:

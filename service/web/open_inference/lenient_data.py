@@ -1,4 +1,4 @@
-"""JSON data that is not of its tensor's datatype, read again to name every wrong value."""
+"""Lenient reading of JSON data with a wrong datatype, to report every invalid value."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def read_leniently(
     *,
     in_seconds: bool,
 ) -> npt.NDArray[Any] | None:
-    """Return the values of a tensor, (rows, features), with stand-ins for invalid values.
+    """Return the values of a tensor as (rows, features), with stand-ins for invalid values.
 
     Args:
-        tensor: with data of another datatype.
+        tensor: its data does not match its datatype.
         features: of the tensor, side by side.
         rows: number of rows.
-        found: gets a problem per invalid value, up to one more than is reported.
-        in_seconds: whether datetimes are numbers here.
+        found: list to append a problem per invalid value to, at most one more than is reported.
+        in_seconds: whether datetimes are seconds, as in graph inputs.
 
     Returns:
-        None if the features would accept every value: then only the datatype is wrong.
+        None if the features accept every value, so that only the datatype is wrong.
     """
     width = len(features)
     values = tensor.untyped_values(rows, width)
@@ -60,7 +60,7 @@ def read_leniently(
 
 
 def _expected(feature: Feature, value: Any, *, in_seconds: bool) -> str | None:
-    """Return what was expected instead of a value; None if the value is valid."""
+    """Return the expectation that a value fails; None if the value is valid."""
     if not in_seconds or feature.kind is not Kind.DATETIME:
         return mismatch(feature, value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)

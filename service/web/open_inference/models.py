@@ -1,7 +1,7 @@
 """Metadata, readiness, configuration and statistics of the Open Inference Protocol (V2).
 
 Statistics and configuration are Triton's extensions. Metadata lists the tensors of the graph and, if
-the file describes its features, a tensor per feature. Either way of sending rows is enough.
+the file describes its features, a tensor per feature. Clients send rows in either form.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ FEATURE_DATATYPES = {
     Kind.DATETIME: BYTES,
     Kind.CATEGORY: BYTES,
 }
-"""Datatypes of features as tensors of their own; other widths are accepted too."""
+"""Datatypes of tensors that hold one feature; other widths are accepted too."""
 
 
 class _TensorMetadata(msgspec.Struct, frozen=True):
@@ -108,9 +108,9 @@ def open_inference_models_blueprint(
         return _json(metadata(live.find(name, version), live.state(name)))
 
     def model_ready(name: str, version: str | None = None) -> Response:
-        answer = readiness(name, version, live.state(name))
-        status = HTTPStatus.OK if answer["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
-        return _json(answer, status)
+        body = readiness(name, version, live.state(name))
+        status = HTTPStatus.OK if body["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
+        return _json(body, status)
 
     def model_statistics(name: str, version: str | None = None) -> Response:
         model = live.find(name, version)
@@ -128,7 +128,9 @@ def open_inference_models_blueprint(
 
 
 def readiness(name: str, version: str | None, state: ModelState) -> dict[str, Any]:
-    """Return whether a model, or one version, is live; if not, with the keys of an error.
+    """Return the body of a readiness response: of a model, or of one version.
+
+    If it is not live, the body has the keys of an error too.
 
     Raises:
         UnknownVersion: if the version is neither live nor rejected nor missing.
@@ -156,10 +158,9 @@ def metadata(model: Model, state: ModelState) -> dict[str, Any]:
 
 
 def configuration(model: Model, max_rows: int) -> dict[str, Any]:
-    """Return the metadata as a Triton configuration: dimensions without that of the rows.
+    """Return the metadata as a Triton configuration, whose dimensions exclude that of the rows.
 
-    Features are optional there, so that clients that send all required inputs send the graph's
-    tensors.
+    Features are optional, so a client that sends all required inputs sends the graph's tensors.
     """
     return {
         "name": model.name,
@@ -216,31 +217,31 @@ def _model_statistics(
     versions: Sequence[tuple[str, int]], statistics: Mapping[tuple[str, int], Statistics]
 ) -> dict[str, Any]:
     """Return the statistics of versions, in Triton's structure."""
-    nothing = Statistics()
+    zero = Statistics()
     return {
         "model_stats": [
-            _version_statistics(name, version, statistics.get((name, version), nothing))
+            _version_statistics(name, version, statistics.get((name, version), zero))
             for name, version in versions
         ]
     }
 
 
-def _version_statistics(name: str, version: int, done: Statistics) -> dict[str, Any]:
-    """Return the statistics of one version. Several requests may share a run."""
-    requests = done.successes
+def _version_statistics(name: str, version: int, total: Statistics) -> dict[str, Any]:
+    """Return the statistics of one version; several requests may share a run."""
+    requests = total.successes
     return {
         "name": name,
         "version": str(version),
-        "last_inference": done.last_ms,
-        "inference_count": done.rows,
-        "execution_count": done.runs,
+        "last_inference": total.last_ms,
+        "inference_count": total.rows,
+        "execution_count": total.runs,
         "inference_stats": {
-            "success": _duration(requests, done.success_s),
-            "fail": _duration(done.failures, done.failed_s),
-            "queue": _duration(requests, done.waited_s),
-            "compute_input": _duration(requests, done.reading_s),
-            "compute_infer": _duration(done.runs, done.run_s),
-            "compute_output": _duration(requests, done.writing_s),
+            "success": _duration(requests, total.success_s),
+            "fail": _duration(total.failures, total.failed_s),
+            "queue": _duration(requests, total.waited_s),
+            "compute_input": _duration(requests, total.reading_s),
+            "compute_infer": _duration(total.runs, total.run_s),
+            "compute_output": _duration(requests, total.writing_s),
             # The service has no cache, but clients expect these keys.
             "cache_hit": _duration(0, 0),
             "cache_miss": _duration(0, 0),
@@ -253,5 +254,5 @@ def _duration(count: int, seconds: float) -> dict[str, int]:
     return {"count": count, "ns": round(seconds * 1e9)}
 
 
-def _json(answer: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(msgspec.json.encode(answer), status, content_type=JSON)
+def _json(body: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(msgspec.json.encode(body), status, content_type=JSON)

@@ -3,8 +3,8 @@
 {"inputs": [{"name": "numbers", "shape": [1, 2], "datatype": "FP64", "data": [172, 95]}]}
 {"inputs": [{"name": "height_cm", "shape": [1], "datatype": "INT64", "data": [172]}, ...]}
 
-With the header ``Inference-Header-Content-Length`` the body is so many bytes of JSON, then the data
-of each input with ``binary_data_size``, in order. Binary outputs are encoded the same way.
+The header ``Inference-Header-Content-Length`` gives the length of the JSON, in bytes. The data of each
+input with ``binary_data_size`` follows, in order. Binary outputs are encoded the same way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .tensor import RequestTensor
 from .tensor_inputs import InputSpec
 
 BINARY_SPEEDUP = 16
-"""Binary data is decoded at least so many times faster than JSON of the same size."""
+"""Decoding binary data is at least this many times faster than JSON of the same size."""
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 
@@ -50,7 +50,7 @@ LABEL, PROBABILITIES = "label", "probabilities"
 MICROSECONDS = 1e-6
 
 MAX_TIMEOUT_S = 1e6
-"""A longer time limit counts as none."""
+"""A longer time limit has no effect."""
 
 _Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -99,7 +99,7 @@ class _OutputSpec(msgspec.Struct, frozen=True):
 
     Attributes:
         name: of the output.
-        is_binary: whether it is encoded as binary data.
+        is_binary: whether to encode the output as binary data.
         top: number of most likely classes to return; 0 for the plain output.
     """
 
@@ -212,41 +212,41 @@ def _tensors(inputs: Sequence[_Input], content: memoryview) -> list[RequestTenso
         raise InvalidRequest("expected at least one input", "/inputs")
     tensors: list[RequestTensor] = []
     at = 0
-    for index, given in enumerate(inputs):
+    for index, entry in enumerate(inputs):
         place = f"/inputs/{index}"
-        size = given.parameters.binary_data_size if given.parameters else None
+        size = entry.parameters.binary_data_size if entry.parameters else None
         if size is None:
-            tensors.append(_json_tensor(place, given))
+            tensors.append(_json_tensor(place, entry))
             continue
         where = f"{place}/parameters/binary_data_size"
-        if given.data not in (_ABSENT, _NULL):
+        if entry.data not in (_ABSENT, _NULL):
             raise InvalidRequest(
-                f"input '{truncate(given.name)}' has both data and binary_data_size, "
+                f"input '{truncate(entry.name)}' has both data and binary_data_size, "
                 "expected one of them",
                 where,
             )
         end = at + size
         if not at <= end <= len(content):
             raise InvalidRequest(
-                f"input '{truncate(given.name)}' has binary_data_size {size}, "
+                f"input '{truncate(entry.name)}' has binary_data_size {size}, "
                 f"but only {len(content) - at} bytes are left",
                 where,
             )
         part = content[at:end]
-        tensors.append(BinaryTensor(place, given.name, given.datatype, given.shape, part))
+        tensors.append(BinaryTensor(place, entry.name, entry.datatype, entry.shape, part))
         at = end
     if at != len(content):
         raise InvalidRequest(f"{len(content) - at} bytes after the last input belong to no input")
     return tensors
 
 
-def _json_tensor(place: str, given: _Input) -> JsonTensor:
-    if given.data in (_ABSENT, _NULL):
-        raise InvalidRequest(f"input '{truncate(given.name)}' has no data", place)
-    # MLServer's other codecs do not change the data.
-    is_base64 = given.parameters is not None and given.parameters.content_type == BASE64
+def _json_tensor(place: str, entry: _Input) -> JsonTensor:
+    if entry.data in (_ABSENT, _NULL):
+        raise InvalidRequest(f"input '{truncate(entry.name)}' has no data", place)
+    # Other codecs of MLServer leave the data unchanged.
+    is_base64 = entry.parameters is not None and entry.parameters.content_type == BASE64
     return JsonTensor(
-        place, given.name, given.datatype, given.shape, given.data, is_base64=is_base64
+        place, entry.name, entry.datatype, entry.shape, entry.data, is_base64=is_base64
     )
 
 
@@ -265,7 +265,7 @@ def _requested_outputs(request: _Request) -> tuple[_OutputSpec, ...]:
 
 
 def _output_spec(output: _Output, place: str, *, is_binary: bool) -> _OutputSpec:
-    """Return what is requested of one output.
+    """Return the specification of one requested output.
 
     Raises:
         InvalidRequest: if the output does not exist, or the classification is invalid.
@@ -290,7 +290,7 @@ def _output_spec(output: _Output, place: str, *, is_binary: bool) -> _OutputSpec
 def _encode_output(
     spec: _OutputSpec, prediction: Prediction, model: Model
 ) -> tuple[dict[str, Any], bytes | None]:
-    """Return one output as JSON, and its binary data if requested so."""
+    """Return one output as JSON, and its binary data if the request asks for it."""
     probabilities = prediction.probabilities
     shape, datatype = [len(probabilities)], "BYTES"
     if spec.top:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 READY, UNAVAILABLE, LOADING = "READY", "UNAVAILABLE", "LOADING"
 
 CONFIG, FILE = "config", "file:"
-"""Parameters of Triton that would upload a configuration or files."""
+"""Triton's parameters for the upload of a configuration or of files."""
 
 
 class _IndexRequest(msgspec.Struct):
@@ -73,11 +73,11 @@ def open_inference_repository_blueprint(live: LiveModels, reconciler: Reconciler
 def index(
     states: Mapping[str, ModelState], unloaded: Mapping[str, tuple[int, ...]]
 ) -> list[dict[str, str]]:
-    """Return each live, rejected, missing or unloaded version; a loading model has none yet."""
+    """Return an entry per version, and one with an empty version for a model without any."""
     entries: list[dict[str, str]] = []
     for name, state in states.items():
         known = dict.fromkeys(state.live, (READY, ""))
-        # Without the reason, which may name paths and libraries.
+        # The entry omits the reason, which may name paths and libraries.
         rejected = dict.fromkeys(state.rejected, (UNAVAILABLE, "the file was rejected"))
         missing = dict.fromkeys(state.missing, (UNAVAILABLE, "the version does not exist"))
         for version, (status, reason) in {**missing, **rejected, **known}.items():

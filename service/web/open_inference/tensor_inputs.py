@@ -1,7 +1,7 @@
-"""Which tensors a model accepts, and how a request's tensors become `Columns`.
+"""The tensors that a model accepts, and their conversion to `Columns`.
 
-A request sends features side by side in the inputs of the graph, or each in a tensor of its own
-name, or in a mixture. It may send a feature both ways, as metadata lists both, if the values agree.
+A request sends features in the inputs of the graph, in one tensor per feature, or in a mixture. It
+may send a feature in both, because metadata lists both; then the values must be equal.
 """
 
 from __future__ import annotations

@@ -20,15 +20,14 @@ from .tensor import MistypedData, RequestTensor
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The features that one accepted tensor holds.
+    """The features of one accepted tensor.
 
     Attributes:
         features: in order; all of them categories, or none.
         names: of the features.
         holds_text: whether they are categories.
-        columns: their place in ``Columns.numbers`` or ``Columns.categories``; None for all of it.
-        datetime: the feature, if the tensor holds a datetime as text. Inputs of the graph hold
-            seconds.
+        columns: slice of ``Columns.numbers`` or ``Columns.categories``; None for all columns.
+        datetime: the feature, if the tensor holds a datetime as text; graph inputs hold seconds.
     """
 
     features: tuple[Feature, ...]
@@ -99,7 +98,7 @@ def _read_datetimes(
 
 
 def find_differences(columns: Columns, assigned: Assigned, repeated: Assigned) -> list[Problem]:
-    """Return where repeated tensors disagree with the columns that the first ones gave."""
+    """Return a problem per value of a repeated tensor that differs from the first tensor's."""
     found: list[Problem] = []
     for tensor, slot in repeated:
         wrong: list[Problem] = []
@@ -195,7 +194,7 @@ def _number_problem(assigned: Assigned, feature: Feature, row: int, value: float
 
 
 def _describe_number(tensor: RequestTensor, value: float) -> str:
-    """Return a number as the caller wrote it."""
+    """Return a number as the client wrote it."""
     if math.isnan(value):
         return describe("") if tensor.is_text else tensor.missing
     if math.isinf(value):

@@ -5,8 +5,8 @@
 
 {"results": [[["underweight", 0.02], ["overweight", 0.98]]], "model": "bodymass", ...}
 
-Pairs are in the order of the model's classes, as in TensorFlow Serving. A value may be in a list of its
-own and a text in base64, as in a ``tf.Example``.
+Pairs are in the order of the model's classes, as in TensorFlow Serving. As in a ``tf.Example``, a value
+may be a list of one value, and a text may be in base64.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from ..response import Response
 EXAMPLES, CONTEXT = "/examples", "/context"
 
 MERGING_COST = 32
-"""Decoding examples with a context takes about so many times longer than plain examples."""
+"""Decoding examples with a context takes about this many times longer than plain examples."""
 
 _ABSENT = msgspec.Raw()
 
@@ -68,7 +68,7 @@ class _Body(msgspec.Struct, gc=False, omit_defaults=True):
 
 @dataclass(frozen=True)
 class _ModelCodecs:
-    """What one model needs: the fast decoder of its examples, its classes and its threshold."""
+    """The fast decoder of one model's examples, its classes and its threshold as JSON."""
 
     examples: msgspec.json.Decoder[Any]
     classes: list[str]
@@ -136,7 +136,7 @@ class ClassifyProtocol:
     def _decode_with_errors(self, model: Model, body: bytes, content_type: str) -> Columns:
         """Return the rows, or raise an error that names every problem."""
         examples, context = self._parse(model, body, content_type)
-        # Further names are more unknown ones than are reported, and would be copied to each row.
+        # More unknown names would not be reported, but would be copied into each row.
         most = len(model.signature.features) + PROBLEM_LIMIT + 1
         shared = {name: _plain(value) for name, value in islice(context.items(), most)}
         _check_names(examples, shared)

@@ -1,7 +1,7 @@
-"""Status and metadata of models, for TensorFlow Serving's and KServe's clients and for people.
+"""Status and metadata of models, for clients of TensorFlow Serving and KServe, and for people.
 
-Metadata is a ``SignatureDef`` in JSON: it describes the rows of ``:predict``, each feature as a tensor
-with one value per row. Actions that a classifier does not support get an error with a hint.
+Metadata is a ``SignatureDef`` in JSON. It describes the rows of ``:predict``: each feature is a tensor
+with one value per row. Unsupported actions get an error that names the supported ones.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ def _add_unsupported(blueprint: Blueprint, live: LiveModels) -> None:
 
 
 def _facts(name: str, state: ModelState, model: Model | None) -> dict[str, Any]:
-    """Return the facts of a model, with the keys of KServe, of TensorFlow Serving, and our own."""
+    """Return the state and signature of a model, with the keys of KServe and TensorFlow Serving."""
     status = [_status(version, "AVAILABLE", "OK", "") for version in sorted(state.live)]
     status += [
-        # Without the reason, which may name paths and libraries; log and readiness have it.
+        # The status omits the reason, which may name paths and libraries; log and readiness have it.
         _status(version, "END", "UNKNOWN", "the file was rejected")
         for version in sorted(state.rejected)
     ]
@@ -163,7 +163,7 @@ def metadata_of(model: Model) -> dict[str, Any]:
     }
     return {
         "model_spec": {"name": model.name, "signature_name": "", "version": str(model.version)},
-        # Twice, as protocol buffers write a map in a message as JSON.
+        # The key stands twice, because protocol buffers write a map in a message so.
         "metadata": {"signature_def": {"signature_def": {"serving_default": serving_default}}},
     }
 

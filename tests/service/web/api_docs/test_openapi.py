@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
 
 from pigeonhole.service.serving.live_models import LiveModels
-from pigeonhole.service.web.api_docs.openapi import distinct_words, openapi_document
+from pigeonhole.service.web.api_docs.openapi import distinct_identifiers, openapi_document
 from pigeonhole.service.web.api_docs.schemas import CODES
 from pigeonhole.service.web.auth import scope_of
 from pigeonhole.service.web.rows import arrow_format
@@ -182,12 +182,12 @@ def test_names_stay_apart_in_the_spelling_of_every_language(many_models) -> None
 
 
 def test_a_word_for_each_name_is_its_own_where_it_can_be() -> None:
-    assert distinct_words(["iris", "my_model", "a.b-c"]) == {
+    assert distinct_identifiers(["iris", "my_model", "a.b-c"]) == {
         "iris": "iris",
         "my_model": "my_model",
         "a.b-c": "a_b_c",
     }
-    words = distinct_words(["a.1", "a1", "A_1", "a_1_2", "a12"])
+    words = distinct_identifiers(["a.1", "a1", "A_1", "a_1_2", "a12"])
     assert set(words) == {"a.1", "a1", "A_1", "a_1_2", "a12"}
     assert len({word.replace("_", "").lower() for word in words.values()}) == 5
 
