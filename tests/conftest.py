@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cache, partial
 from pathlib import Path
 
@@ -59,6 +59,21 @@ def _group(item: pytest.Item) -> str:
             return name
     folder = item.path.parent
     return "clients" if folder.name == "clients" else str(item.path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """Report a KeyboardInterrupt in a process of xdist as the test's failure.
+
+    Some tests send this process Ctrl-C. If one does not catch it, the other tests still run; the
+    Ctrl-C of a user ends the run in the main process.
+    """
+    try:
+        return (yield)
+    except KeyboardInterrupt:
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            raise
+        pytest.fail("the test raised KeyboardInterrupt")
 
 
 @pytest.fixture(scope="session", autouse=True)
