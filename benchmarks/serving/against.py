@@ -90,17 +90,16 @@ def compare_states(
         CommandFailed: the commit is unknown, or a state does not start.
         WrongResponse: a state's predictions are not the model's.
     """
-    states = (server_of(checkout(commit)), server_of(REPOSITORY))
+    states = {"earlier": server_of(checkout(commit)), "current": server_of(REPOSITORY)}
     ratios: dict[Load, list[float]] = {load: [] for load in loads}
     for pair in range(pairs):
-        order = states if pair % 2 else states[::-1]
+        order = list(states) if pair % 2 else list(reversed(states))
         for model in models:
             of_model = [load for load in loads if load.model == model.name]
             if of_model:
-                rates = {state: _rates(state, model, of_model, seconds) for state in order}
-                before, after = (rates[state] for state in states)
+                rates = {name: _rates(states[name], model, of_model, seconds) for name in order}
                 for load in of_model:
-                    ratios[load].append(after[load] / before[load])
+                    ratios[load].append(rates["current"][load] / rates["earlier"][load])
         latest = ", ".join(f"{load}: x{values[-1]:.3f}" for load, values in ratios.items())
         log(f"pair {pair + 1} of {pairs}: {latest}")
     return [Ratio(load, tuple(values)) for load, values in ratios.items()]

@@ -1,1 +1,1 @@
-"""The Grafana dashboards as code: `make dashboards` writes `dashboards/*.json` from it."""
+"""The Grafana dashboards as code; `make dashboards` writes `dashboards/*.json`."""

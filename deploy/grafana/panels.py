@@ -1,4 +1,4 @@
-"""The kinds of panels that the dashboards are made of, and what stands around them."""
+"""Builders of the panels, sections, variables and annotations of the dashboards."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 TAG = "pigeonhole"
-"""Dashboards that have it link to each other."""
+"""Tag of the dashboards; dashboards with it link to each other."""
 
 SOURCE = options.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 BLUE, GREEN, YELLOW, ORANGE, RED, GREY = "blue", "green", "yellow", "orange", "red", "#808080"
 
-OBJECTIVE = "objective"
-"""The name of a series that is drawn as a limit."""
+OBJECTIVE_LEGEND = "objective"
+"""Legend of the series that are drawn as dashed limits."""
 
 Step = tuple[float, str]
-"""From which value on which colour."""
+"""A value, and the color from it on."""
 
 Panel = stat.Panel | timeseries.Panel | heatmap.Panel | statetimeline.Panel | table.Panel
 AnyPanel = TypeVar("AnyPanel", bound=Panel)
 
 
 class Query(NamedTuple):
-    """One query of a panel, and what its series are called."""
+    """A PromQL expression, and the legend of its series."""
 
     expression: str
     legend: str = ""
 
 
 class Column(NamedTuple):
-    """A column of a table: its heading, what fills it, in which unit, and from where coloured."""
+    """A column of a table: heading, PromQL expression, unit, and color thresholds."""
 
     heading: str
     expression: str
@@ -55,53 +55,53 @@ class Column(NamedTuple):
     steps: Sequence[Step] = ()
 
 
-def panel(
-    made: AnyPanel, title: str, description: str, unit: str, queries: Iterable[Query]
+def configure(
+    panel: AnyPanel, title: str, description: str, unit: str, queries: Iterable[Query]
 ) -> AnyPanel:
-    """What all kinds have in common."""
-    made.title(title).description(description).datasource(SOURCE).unit(unit)
+    """Set the options that all panels have, and return the panel."""
+    panel.title(title).description(description).datasource(SOURCE).unit(unit)
     for letter, query in zip(string.ascii_uppercase, queries, strict=False):
-        asked = prometheus.Dataquery().ref_id(letter).expr(query.expression).datasource(SOURCE)
-        made.with_target(asked.legend_format(query.legend or "__auto").range())
-    return made
+        target = prometheus.Dataquery().ref_id(letter).expr(query.expression).datasource(SOURCE)
+        panel.with_target(target.legend_format(query.legend or "__auto").range())
+    return panel
 
 
 def thresholds(*steps: Step, first: str = GREEN) -> build.ThresholdsConfig:
-    """Colours by value; below the first step it is the first colour."""
-    made = [models.Threshold(None, first), *(models.Threshold(*step) for step in steps)]
-    return build.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(made)
+    """Return colors by value; values below the first step have the color `first`."""
+    colors = [models.Threshold(None, first), *(models.Threshold(*step) for step in steps)]
+    return build.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(colors)
 
 
-def changed(**properties: object) -> list[models.DynamicConfigValue]:
-    """What an override changes; a dot in a property's name is written as two underscores."""
+def override(**properties: object) -> list[models.DynamicConfigValue]:
+    """Return an override of properties; two underscores stand for a dot in a name."""
     return [
         models.DynamicConfigValue(name.replace("__", "."), value)
         for name, value in properties.items()
     ]
 
 
-def steps_from(*steps: Step) -> list[models.DynamicConfigValue]:
-    """An override: colours by value."""
-    return changed(thresholds=thresholds(*steps).build())
+def threshold_override(*steps: Step) -> list[models.DynamicConfigValue]:
+    """Return an override of the thresholds."""
+    return override(thresholds=thresholds(*steps).build())
 
 
-def shades_of(color: str) -> list[models.DynamicConfigValue]:
-    """An override: a colour, in a shade for each series."""
-    return changed(color={"mode": models.FieldColorModeId.SHADES, "fixedColor": color})
+def shades_override(color: str) -> list[models.DynamicConfigValue]:
+    """Return an override with a color, in another shade for each series."""
+    return override(color={"mode": models.FieldColorModeId.SHADES, "fixedColor": color})
 
 
-def figure(
+def stat_panel(
     title: str, description: str, unit: str, *queries: Query, steps: Sequence[Step] = ()
 ) -> stat.Panel:
-    """The newest value in large, with its course behind it."""
-    made = panel(stat.Panel(), title, description, unit, queries)
+    """Return a panel with the last value as a number, and its history in the background."""
+    made = configure(stat.Panel(), title, description, unit, queries)
     last = common.ReduceDataOptions().calcs(["lastNotNull"])
     made.reduce_options(last).graph_mode(options.BigValueGraphMode.AREA)
     made.color_mode(options.BigValueColorMode.VALUE).no_value("none").min(0)
     return made.thresholds(thresholds(*steps, first=GREEN if steps else BLUE))
 
 
-def course(
+def time_series_panel(
     title: str,
     description: str,
     unit: str,
@@ -111,8 +111,19 @@ def course(
     logarithmic: bool = False,
     maximum: float | None = None,
 ) -> timeseries.Panel:
-    """Lines over time, from nought on; the series called `OBJECTIVE` is dashed."""
-    made = panel(timeseries.Panel(), title, description, unit, queries)
+    """Return a panel with lines over time.
+
+    Args:
+        title: title of the panel.
+        description: description of the panel.
+        unit: unit of the values.
+        queries: queries; the legend `OBJECTIVE_LEGEND` marks a dashed limit.
+        stacked: whether the series are stacked.
+        stepped: whether values hold until the next value.
+        logarithmic: whether the axis is logarithmic; otherwise it starts at zero.
+        maximum: end of the axis; None for the largest value.
+    """
+    made = configure(timeseries.Panel(), title, description, unit, queries)
     made.color_scheme(build.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
     made.line_width(1).show_points(options.VisibilityMode.NEVER).fill_opacity(8)
     made.legend(legend(["lastNotNull", "max"])).tooltip(tooltip())
@@ -128,10 +139,10 @@ def course(
         made.line_interpolation(options.LineInterpolation.STEP_AFTER)
     if maximum is not None:
         made.max(maximum)
-    if any(query.legend == OBJECTIVE for query in queries):
+    if any(query.legend == OBJECTIVE_LEGEND for query in queries):
         made.override_by_name(
-            OBJECTIVE,
-            changed(
+            OBJECTIVE_LEGEND,
+            override(
                 color={"mode": models.FieldColorModeId.FIXED, "fixedColor": RED},
                 custom__lineStyle={"fill": "dash", "dash": [10, 10]},
                 custom__fillOpacity=0,
@@ -141,7 +152,7 @@ def course(
 
 
 def legend(figures: Sequence[str] = ()) -> common.VizLegendOptions:
-    """Names of the series beside the panel, the largest first, or below it where no figures are."""
+    """Return a legend: a sorted table on the right, or a list below without figures."""
     made = common.VizLegendOptions().show_legend(show_legend=True).calcs(list(figures))
     if not figures:
         return made.display_mode(options.LegendDisplayMode.LIST).placement(
@@ -152,45 +163,45 @@ def legend(figures: Sequence[str] = ()) -> common.VizLegendOptions:
 
 
 def tooltip() -> common.VizTooltipOptions:
-    """All series at the time pointed at, the largest first."""
+    """Return a tooltip with all series, the largest first."""
     made = common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI)
     return made.sort(options.SortOrder.DESCENDING)
 
 
-def heat_map(title: str, description: str, buckets: str) -> heatmap.Panel:
-    """How much fell into which bucket, over time."""
-    made = panel(heatmap.Panel(), title, description, "s", ())
-    asked = (
+def heatmap_panel(title: str, description: str, buckets: str) -> heatmap.Panel:
+    """Return a heatmap of a histogram's buckets, in seconds, over time."""
+    made = configure(heatmap.Panel(), title, description, "s", ())
+    target = (
         prometheus.Dataquery().ref_id("A").expr(buckets).datasource(SOURCE).legend_format("{{le}}")
     )
-    made.with_target(asked.range().format(PromQueryFormat.HEATMAP))
+    made.with_target(target.range().format(PromQueryFormat.HEATMAP))
     made.calculate(calculate=False).cell_gap(1).show_legend()
     made.y_axis(heatmap.YAxisConfig().unit("s").axis_placement(options.AxisPlacement.LEFT))
     made.rows_frame(heatmap.RowsHeatmapOptions().layout(options.HeatmapCellLayout.AUTO))
-    # A few slow requests among thousands matter: small counts get color too.
+    # Small counts get a visible color, because a few slow requests matter.
     palette = heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Oranges")
     palette.steps(64).scale(heat.HeatmapColorScale.EXPONENTIAL).exponent(0.3).fill("dark-orange")
     made.color(palette).cell_values(heatmap.CellValues().unit("reqps"))
     made.filter_values(heatmap.FilterValueRange().le(1e-9))
-    seen = heatmap.HeatmapTooltip().mode(options.TooltipDisplayMode.SINGLE)
-    return made.tooltip(seen.show_color_scale(show_color_scale=True))
+    tip = heatmap.HeatmapTooltip().mode(options.TooltipDisplayMode.SINGLE)
+    return made.tooltip(tip.show_color_scale(show_color_scale=True))
 
 
-def states(
-    title: str, description: str, unit: str, *queries: Query, named: dict[str, tuple[str, str]]
+def state_timeline_panel(
+    title: str, description: str, unit: str, *queries: Query, states: dict[str, tuple[str, str]]
 ) -> statetimeline.Panel:
-    """Bars over time, whose colours say in which state something was.
+    """Return a panel with bars over time, colored by state.
 
     Args:
-        title: the panel's.
-        description: the panel's.
-        unit: of values without a name.
-        queries: what it shows.
-        named: for a value, or ``from..to``, its name and its colour.
+        title: title of the panel.
+        description: description of the panel.
+        unit: unit of values without a state.
+        queries: queries.
+        states: name and color of a value, or of a range ``from..to``.
     """
-    made = panel(statetimeline.Panel(), title, description, unit, queries)
+    made = configure(statetimeline.Panel(), title, description, unit, queries)
     mappings: list[models.ValueMapping] = []
-    for value, (name, color) in named.items():
+    for value, (name, color) in states.items():
         result = models.ValueMappingResult(text=name, color=color)
         low, dots, high = value.partition("..")
         if dots:
@@ -204,87 +215,89 @@ def states(
     return made.legend(legend()).tooltip(tooltip())
 
 
-def listing(title: str, description: str, labels: dict[str, str], *columns: Column) -> table.Panel:
-    """A table, one row for each set of labels.
+def table_panel(
+    title: str, description: str, labels: dict[str, str], *columns: Column
+) -> table.Panel:
+    """Return a table with a row per set of labels.
 
     Args:
-        title: the panel's.
-        description: the panel's.
-        labels: those that tell the rows apart, and their headings.
-        columns: the others.
+        title: title of the panel.
+        description: description of the panel.
+        labels: labels that identify a row, with their headings.
+        columns: further columns.
     """
-    made = panel(table.Panel(), title, description, "short", ()).thresholds(thresholds())
+    made = configure(table.Panel(), title, description, "short", ()).thresholds(thresholds())
     headings = dict(labels)
     for letter, column in zip(string.ascii_uppercase, columns, strict=False):
-        asked = prometheus.Dataquery().ref_id(letter).expr(column.expression).datasource(SOURCE)
-        made.with_target(asked.instant().format(PromQueryFormat.TABLE))
+        target = prometheus.Dataquery().ref_id(letter).expr(column.expression).datasource(SOURCE)
+        made.with_target(target.instant().format(PromQueryFormat.TABLE))
         headings[f"Value #{letter}"] = column.heading
-        looks = changed(unit=column.unit)
+        properties = override(unit=column.unit)
         if column.steps:
-            looks += steps_from(*column.steps)
-            looks += changed(custom__cellOptions={"type": "color-text"})
-        made.override_by_name(column.heading, looks)
-    order = {name: place for place, name in enumerate(headings)}
-    arranged = {"excludeByName": {"Time": True}, "renameByName": headings, "indexByName": order}
+            properties += threshold_override(*column.steps)
+            properties += override(custom__cellOptions={"type": "color-text"})
+        made.override_by_name(column.heading, properties)
+    order = {name: position for position, name in enumerate(headings)}
+    organize = {"excludeByName": {"Time": True}, "renameByName": headings, "indexByName": order}
     made.with_transformation(models.DataTransformerConfig("merge", options={}))
-    made.with_transformation(models.DataTransformerConfig("organize", options=arranged))
+    made.with_transformation(models.DataTransformerConfig("organize", options=organize))
     first = next(iter(labels.values()))
     return made.sort_by([common.TableSortByFieldState().display_name(first).desc(desc=False)])
 
 
 class Section(NamedTuple):
-    """A heading, and the panels below it."""
+    """A heading with panels."""
 
     title: str
     panels: list[Panel]
 
 
 def section(title: str, height: int, *panels: Panel, width: int = 12) -> Section:
-    """Panels of one size, of the 24 parts that a page is wide, from left to right."""
-    for one in panels:
-        one.height(height).span(width)
+    """Return a section of panels of one size; a page is 24 columns wide."""
+    for panel in panels:
+        panel.height(height).span(width)
     return Section(title, list(panels))
 
 
-def fill(made: build.Dashboard, *sections: Section) -> None:
-    """Put the sections below one another, and number everything."""
-    numbers = count(1)
+def add_sections(made: build.Dashboard, *sections: Section) -> None:
+    """Add sections below one another, with ids for rows and panels."""
+    ids = count(1)
     for title, panels in sections:
-        made.with_row(build.Row(title).id(next(numbers)))
-        for one in panels:
-            made.with_panel(one.id(next(numbers)))
+        made.with_row(build.Row(title).id(next(ids)))
+        for panel in panels:
+            made.with_panel(panel.id(next(ids)))
 
 
-def dashboard(title: str, uid: str, description: str) -> build.Dashboard:
-    """A dashboard without variables of its own and without panels."""
+def empty_dashboard(title: str, uid: str, description: str) -> build.Dashboard:
+    """Return a dashboard with the data source as its only variable, and no panels."""
     made = build.Dashboard(title).uid(uid).tags([TAG]).readonly().description(description)
     made.refresh("30s").time("now-1h", "now").timezone("browser")
     made.tooltip(models.DashboardCursorSync.CROSSHAIR)
-    others = build.DashboardLink("Pigeonhole").type(models.DashboardLinkType.DASHBOARDS)
-    others.tags([TAG]).include_vars(include_vars=True).keep_time(keep_time=True)
-    made.link(others)
+    link = build.DashboardLink("Pigeonhole").type(models.DashboardLinkType.DASHBOARDS)
+    link.tags([TAG]).include_vars(include_vars=True).keep_time(keep_time=True)
+    made.link(link)
     made.with_variable(
         build.DatasourceVariable("datasource").label("Data source").type("prometheus")
     )
     return made
 
 
-def mark(name: str, color: str, expression: str, title: str) -> build.AnnotationQuery:
-    """A line through every panel, where a query begins to have an answer."""
+def annotation(name: str, color: str, expression: str, title: str) -> build.AnnotationQuery:
+    """Return an annotation: a line in every panel where a query starts to have results."""
     made = build.AnnotationQuery().name(name).datasource(SOURCE).enable(enable=True)
     return made.icon_color(color).expr(expression).title_format(title).step("10s")
 
 
-def choice(
-    name: str, label: str, series: str, everything: str | None = None
+def variable(
+    name: str, label: str, series: str, all_value: str | None = None
 ) -> build.QueryVariable:
-    """A variable: any number of the values that a label of some series has.
+    """Return a variable with multiple choice among the values of a Prometheus label.
 
     Args:
-        name: the label's, and the variable's.
-        label: what it is called on the page.
-        series: whose label it is.
-        everything: what All stands for; all values, one by one, where None.
+        name: name of the Prometheus label and of the variable.
+        label: label on the page.
+        series: selector of the series.
+        all_value: regular expression of the choice All; None for all values joined.
     """
     query = f"label_values({series}, {name})"
     made = build.QueryVariable(name).label(label).datasource(SOURCE)
@@ -293,4 +306,4 @@ def choice(
     made.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
     made.sort(models.VariableSort.NATURAL_ASC)
     made.current(models.VariableOption(text=["All"], value=["$__all"]))
-    return made if everything is None else made.all_value(everything)
+    return made if all_value is None else made.all_value(all_value)

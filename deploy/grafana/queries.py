@@ -1,119 +1,123 @@
-"""PromQL that several panels share.
+"""PromQL expressions that several panels share.
 
-The dashboards ask for what the service exposes itself, beside Prometheus's own `up` and `ALERTS`,
-so that they work with any Prometheus that scrapes it. Only the objectives, lines in some panels,
-are series that our rules record.
+The dashboards query the service's own metrics, `up` and `ALERTS`, so they work with every Prometheus
+that scrapes the service. The objectives, lines in some panels, need our recording rules.
 
-Rates are taken over an interval that Grafana fits to the scrapes and to the width of a panel.
-What fails is what the alerts call so too: see `deploy/prometheus/rules/recording.yml`.
+Grafana fits the interval of rates to the scrape interval and the width of a panel. A failed request
+is defined as in the alerts; see `deploy/prometheus/rules/recording.yml`.
 """
 
 from __future__ import annotations
 
 PREDICTING = "predict|model_predict|classify|invocations|infer"
-"""The routes that answer predictions, which is what the objectives are about."""
+"""Regular expression of the prediction routes, to which the objectives apply."""
 
-# The selection by variables. Requests without a live model have an empty model label.
+# Label selectors by dashboard variables. Requests without a live model have an empty model label.
 SERVICE = 'job=~"$job", instance=~"$instance"'
 ROUTES = f'{SERVICE}, route=~"$route"'
-ANSWERS = f'{ROUTES}, model!=""'
+WITH_MODEL = f'{ROUTES}, model!=""'
 VERSIONS = f'{SERVICE}, model=~"$model", version=~"$version"'
 CALLS = f'{VERSIONS}, route=~"$route"'
 
 BY_VERSION = "model, version"
 
 OBJECTIVE = "1 - pigeonhole:objective_success:ratio"
-SLOW = 'pigeonhole:objective_latency:seconds{model=""}'
+OBJECTIVE_LATENCY = 'pigeonhole:objective_latency:seconds{model=""}'
 
 REQUESTS = "pigeonhole_requests_total"
-SECONDS = "pigeonhole_request_duration_seconds_bucket"
+DURATION = "pigeonhole_request_duration_seconds_bucket"
 
 
 def sum_by(labels: str, expression: str) -> str:
-    """The sum of some series, by some labels if any."""
+    """Return the sum of an expression by labels; by none if empty."""
     return f"sum by ({labels}) ({expression})" if labels else f"sum({expression})"
 
 
-def each_rate(metric: str, selected: str) -> str:
-    """A counter's rates."""
+def rates(metric: str, selected: str) -> str:
+    """Return the rate of each series of a counter."""
     return f"rate({metric}{{{selected}}}[$__rate_interval])"
 
 
-def rate(metric: str, selected: str, by: str = "") -> str:
-    """The sum of a counter's rates, by some labels."""
-    return sum_by(by, each_rate(metric, selected))
+def sum_rate(metric: str, selected: str, by: str = "") -> str:
+    """Return the sum of a counter's rates by labels."""
+    return sum_by(by, rates(metric, selected))
 
 
-def total(metric: str, selected: str = SERVICE, by: str = "") -> str:
-    """The sum of a gauge, by some labels."""
+def sum_of(metric: str, selected: str = SERVICE, by: str = "") -> str:
+    """Return the sum of a gauge by labels."""
     return sum_by(by, f"{metric}{{{selected}}}")
 
 
-def failed(selected: str, by: str = "") -> str:
-    """The share of requests that failed by the service's fault."""
-    faults = each_rate(REQUESTS, f'{selected}, code=~"5..", code!~"503|504"')
-    not_ready = each_rate(REQUESTS, f'{selected}, code="503", model=""')
-    return _share_of_requests(sum_by(by, f"{faults} or {not_ready}"), selected, by)
+def failed_share(selected: str, by: str = "") -> str:
+    """Return the share of requests that failed because of the service."""
+    errors = rates(REQUESTS, f'{selected}, code=~"5..", code!~"503|504"')
+    not_ready = rates(REQUESTS, f'{selected}, code="503", model=""')
+    return _share_of_requests(sum_by(by, f"{errors} or {not_ready}"), selected, by)
 
 
-def refused(selected: str, by: str = "") -> str:
-    """The share of requests that were refused for overload, or because their time was over."""
-    refusals = rate(REQUESTS, f'{selected}, code=~"503|504", model!=""', by)
-    return _share_of_requests(refusals, selected, by)
+def overload_share(selected: str, by: str = "") -> str:
+    """Return the share of requests rejected for overload or a passed deadline."""
+    rejected = sum_rate(REQUESTS, f'{selected}, code=~"503|504", model!=""', by)
+    return _share_of_requests(rejected, selected, by)
 
 
 def _share_of_requests(part: str, selected: str, by: str) -> str:
-    # Zero if there were requests but none of these; empty without requests.
-    requests = rate(REQUESTS, selected, by)
+    # Zero if no request belongs to the part; empty without requests.
+    requests = sum_rate(REQUESTS, selected, by)
     return f"({part} or 0 * {requests}) / ({requests} > 0)"
 
 
-def latency(quantile: float, selected: str, by: str = "") -> str:
-    """A quantile of the seconds that requests took; nothing where there were none."""
-    buckets = rate(SECONDS, selected, f"le, {by}" if by else "le")
+def latency_quantile(quantile: float, selected: str, by: str = "") -> str:
+    """Return a quantile of request durations in seconds; empty without requests."""
+    buckets = sum_rate(DURATION, selected, f"le, {by}" if by else "le")
     return f"histogram_quantile({quantile}, {buckets}) >= 0"
 
 
-def begun(metric: str, selected: str, by: str) -> str:
-    """How many events a counter saw of late: whole ones, the first and those after a reset too."""
-    now = f"{metric}{{{selected}}}"
-    before = f"({now} offset $__rate_interval <= {now})"
-    return sum_by(by, f"{now} - ({before} or 0 * {now})")
+def new_events(metric: str, selected: str, by: str) -> str:
+    """Return how many events a counter counted in the interval.
+
+    Unlike `increase`, it gives whole numbers and includes the first event and events after a reset.
+    """
+    current = f"{metric}{{{selected}}}"
+    before = f"({current} offset $__rate_interval <= {current})"
+    return sum_by(by, f"{current} - ({before} or 0 * {current})")
 
 
-def per(one: str, other: str, selected: str = VERSIONS, by: str = BY_VERSION) -> str:
-    """How much of one counter comes on one of another."""
-    return f"{rate(one, selected, by)} / ({rate(other, selected, by)} > 0)"
+def rate_ratio(
+    numerator: str, denominator: str, selected: str = VERSIONS, by: str = BY_VERSION
+) -> str:
+    """Return the ratio of the rates of two counters by labels."""
+    return f"{sum_rate(numerator, selected, by)} / ({sum_rate(denominator, selected, by)} > 0)"
 
 
 def per_row(metric: str, label: str) -> str:
-    """How much of a counter that has a label more comes on a row of its model."""
-    parts = rate(metric, VERSIONS, f"model, {label}")
-    rows = rate("pigeonhole_rows_total", VERSIONS, "model")
-    return f"{parts} / on (model) group_left () ({rows} > 0)"
+    """Return a counter's rate by model and a further label, divided by the rows of the model."""
+    counts = sum_rate(metric, VERSIONS, f"model, {label}")
+    rows = sum_rate("pigeonhole_rows_total", VERSIONS, "model")
+    return f"{counts} / on (model) group_left () ({rows} > 0)"
 
 
-def _used(one: str, limit: str) -> str:
-    return f"{one}{{{SERVICE}}} / {limit}{{{SERVICE}}}"
+def _used_share(gauge: str, limit: str) -> str:
+    return f"{gauge}{{{SERVICE}}} / {limit}{{{SERVICE}}}"
 
 
-# Used share of each limit, by instance.
+# The used share of each limit, by instance.
 CPU = (
-    f"{rate('process_cpu_seconds_total', SERVICE, 'instance')}"
-    f" / {total('pigeonhole_cores', by='instance')}"
+    f"{sum_rate('process_cpu_seconds_total', SERVICE, 'instance')}"
+    f" / {sum_of('pigeonhole_cores', by='instance')}"
 )
-WAITING = _used("pigeonhole_calls_waiting", "pigeonhole_calls_waiting_limit")
-CONNECTIONS = _used("pigeonhole_connections", "pigeonhole_connections_limit")
-FILES = _used("process_open_fds", "process_max_fds")
+QUEUE = _used_share("pigeonhole_calls_waiting", "pigeonhole_calls_waiting_limit")
+CONNECTIONS = _used_share("pigeonhole_connections", "pigeonhole_connections_limit")
+FILES = _used_share("process_open_fds", "process_max_fds")
 DISK = (
     f"1 - pigeonhole_models_filesystem_avail_bytes{{{SERVICE}}}"
     f" / (pigeonhole_models_filesystem_size_bytes{{{SERVICE}}} > 0)"
 )
 
-LIVE = f"({total('pigeonhole_model_live', by=BY_VERSION)} > 0)"
-REJECTED = f"({total('pigeonhole_model_rejected', by=BY_VERSION)} > 0)"
+LIVE_WORKERS = f"({sum_of('pigeonhole_model_live', by=BY_VERSION)} > 0)"
+REJECTING_WORKERS = f"({sum_of('pigeonhole_model_rejected', by=BY_VERSION)} > 0)"
 
 
-def present(expression: str) -> str:
-    """Of something that every version has: that of those which are live or refused now."""
-    return f"{expression} and on ({BY_VERSION}) ({LIVE} or {REJECTED})"
+def of_current_versions(expression: str) -> str:
+    """Return the series of versions that are live or rejected now."""
+    return f"{expression} and on ({BY_VERSION}) ({LIVE_WORKERS} or {REJECTING_WORKERS})"
