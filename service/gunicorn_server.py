@@ -27,7 +27,7 @@ from .logs import logging_table
 from .serving.connection_share import ConnectionShare
 from .serving.shared_state import SharedState, WorkerSlot
 from .settings import Settings
-from .web.http.connection import Limits
+from .web.http.limits import Limits
 from .web.http.server import HttpServer
 
 if TYPE_CHECKING:

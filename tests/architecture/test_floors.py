@@ -93,7 +93,7 @@ LIBRARIES: dict[str, set[str]] = {
     "werkzeug": {"service.web"},
     "gunicorn": {"service.gunicorn_server"},
     "uvloop": {"service.gunicorn_server"},
-    "httptools": {"service.web.http.connection"},
+    "httptools": {"service.web.http.parser"},
     "onnxruntime": {"service.model.session", "trainer.export.parity"},
     "onnx": {"trainer.graph", "trainer.export"},
     "prometheus_client": {"service.serving.metrics_collector", "service.web.monitoring.exposition"},
@@ -129,6 +129,28 @@ WEB: dict[str, set[str]] = {
         *("rows", "open_inference", "tensorflow_serving", "monitoring", "inference"),
         *("json_body", "request_id", "response", "errors", "auth", "http"),
     },
+}
+
+
+TABLE_STEPS: dict[str, set[str]] = {
+    # What each folder, and each loose module, of trainer/data may import of trainer/data. The order
+    # is the way of a table: read, infer, encode, examine, split. A step imports only earlier lines.
+    "schema": set(),  # the types of what the steps return
+    "findings": set(),
+    "cells": set(),  # read
+    "files": {"cells"},
+    "table": {"files", "cells", "findings"},
+    "column": {"cells", "schema"},  # infer
+    "labels": {"table", "column", "cells", "findings"},
+    "column_rules": {"column", "cells", "schema", "findings"},
+    "schema_inference": {"labels", "column_rules", "column", "table", "schema", "findings"},
+    "encoding": {"labels", "column", "table", "cells", "schema", "findings"},  # encode
+    "quality": {"table", "cells", "schema", "findings"},  # examine
+    "stratified": {"schema"},  # split
+    "preparation": {  # all steps
+        *("table", "labels", "schema_inference", "encoding", "quality", "schema", "findings"),
+    },
+    "samples": set(),  # tables to start with
 }
 
 
@@ -217,6 +239,19 @@ def test_each_folder_of_web_imports_only_the_folders_it_may_know(
         assert folder in WEB, f"{name} stands in no known folder"
         known = {each.split(".")[2] for each in found if each.startswith("service.web.")}
         assert known <= WEB[folder] | {folder}, f"{name} imports {known - WEB[folder] - {folder}}"
+
+
+def test_each_step_of_a_table_imports_only_earlier_steps(imported: dict[str, set[str]]) -> None:
+    order = list(TABLE_STEPS)
+    for index, (step, allowed) in enumerate(TABLE_STEPS.items()):
+        assert allowed <= set(order[:index]), f"{step} may import later steps"
+    for name, found in imported.items():
+        if not name.startswith("trainer.data."):
+            continue
+        step = name.split(".")[2]
+        assert step in TABLE_STEPS, f"{name} is not a step"
+        known = {each.split(".")[2] for each in found if each.startswith("trainer.data.")}
+        assert known <= TABLE_STEPS[step] | {step}, f"{name} imports {known - TABLE_STEPS[step]}"
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

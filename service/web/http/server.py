@@ -29,7 +29,8 @@ from email.utils import formatdate
 from functools import partial
 from typing import Protocol
 
-from .connection import Connection, Limits
+from .connection import Connection
+from .limits import BodyMemory, Limits
 from .messages import Handler
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class HttpServer:
 
     Attributes:
         connections: the open connections.
-        buffered_bytes: bytes of all large request bodies in memory.
+        body_memory: counts the large request bodies of all connections.
         draining: while true, every response closes its connection.
         keep_alive_headers: the last lines of a response's head: Date and the empty line.
         close_headers: the same with ``Connection: close``.
@@ -98,7 +99,7 @@ class HttpServer:
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self.connections: set[Connection] = set()
-        self.buffered_bytes = 0
+        self.body_memory = BodyMemory(limits)
         self.draining = False
         self.keep_alive_headers = self.close_headers = b""
         self._listeners: list[socket.socket] = []
@@ -245,7 +246,7 @@ class HttpServer:
 
 
 def refuse_new_connections(listener: socket.socket) -> None:
-    """Let no new connection enter a listening socket's queue; keep those that have.
+    """Let no new connection enter a listening socket's queue; keep those in it.
 
     Closing the socket would reset the connections in its queue, and no system call closes only the
     entrance. A packet filter (classic BPF, as in Linux's socket(7)) does: it drops the first packet

@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 
 from pigeonhole.service.web.errors import error_response
 from pigeonhole.service.web.handlers.threads import ResponseThreads
-from pigeonhole.service.web.http.connection import Limits
+from pigeonhole.service.web.http.limits import Limits
 from pigeonhole.service.web.http.messages import Cancel, Request, Send, WireResponse
 from pigeonhole.service.web.http.server import HttpServer
 from pigeonhole.service.web.response import Response
@@ -180,7 +180,7 @@ class Tiny:
             self.do(lambda: self.server.stop_listening(last=False))
         try:
             self.until(lambda: not self.server.connections)
-            assert self.server.buffered_bytes == 0
+            assert self.server.body_memory.used == 0
         finally:
             self.do(self.server.close)
             self.do(lambda: asyncio.sleep(0.01))

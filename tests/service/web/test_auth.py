@@ -30,8 +30,9 @@ from pigeonhole.service.web.auth import (
     scope_of,
 )
 from pigeonhole.service.web.handlers.flask_app import make_http_app
-from pigeonhole.service.web.http.connection import LARGE_BODY_BYTES, PARSE_BYTES
+from pigeonhole.service.web.http.limits import LARGE_BODY_BYTES
 from pigeonhole.service.web.http.messages import Request
+from pigeonhole.service.web.http.parser import MAX_FEED_BYTES
 from tests.service.web.handlers.asking_handlers import answers as answers_of
 
 ROW = b'{"instances": [[172, 95]]}'
@@ -249,7 +250,7 @@ def test_removed_key_is_rejected_although_it_was_cached(tmp_path) -> None:
             authenticator.authorize(authorization, READ)
 
 
-LARGE = b"x" * (LARGE_BODY_BYTES + PARSE_BYTES)
+LARGE = b"x" * (LARGE_BODY_BYTES + MAX_FEED_BYTES)
 
 AS_LENGTH = b"Content-Length: 900000\r\n\r\n" + LARGE
 IN_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % 900_000 + LARGE

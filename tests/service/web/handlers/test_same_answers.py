@@ -29,7 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pigeonhole.service.app import Service
 from pigeonhole.service.settings import HANDLERS, Settings
-from pigeonhole.service.web.http.connection import Limits
+from pigeonhole.service.web.http.limits import Limits
 from pigeonhole.service.web.http.server import HttpServer
 from pigeonhole.service.web.inference.route import SLOW_DECODE_BYTES
 from tests.tiny_models import write_heavy_model

@@ -503,7 +503,7 @@ def test_an_answer_that_breaks_off_is_cut_so_that_its_reader_can_tell(
 def test_pieces_are_made_no_sooner_than_the_client_takes_them(tiny, connected) -> None:
     (connection,) = connected(tiny, 1)
     connection.sendall(pieces(b"500x200000"))
-    tiny.until(lambda: any(c._stalled_since is not None for c in [*tiny.server.connections]))
+    tiny.until(lambda: any(c._writer.stalled_since is not None for c in [*tiny.server.connections]))
     time.sleep(0.1)
     made = tiny.handler.pieces_made
     assert made < 100
@@ -532,12 +532,12 @@ def test_the_body_of_a_request_counts_until_its_answer_in_pieces_has_begun(
     (connection,) = connected(tiny, 1)
     asked = post(b"x" * 200_000, b"/slow=9x10")
     connection.sendall(asked[:-1])
-    tiny.until(lambda: tiny.server.buffered_bytes == 199_999)
+    tiny.until(lambda: tiny.server.body_memory.used == 199_999)
     connection.sendall(asked[-1:])
-    tiny.until(lambda: not tiny.server.buffered_bytes)
+    tiny.until(lambda: not tiny.server.body_memory.used)
     assert not tiny.handler.pieces_ended
     tiny.until(lambda: tiny.handler.pieces_ended)
-    assert not tiny.server.buffered_bytes
+    assert not tiny.server.body_memory.used
     connection.sendall(LAST)
     first, _last = answers(rest_of(connection))
     assert first.body == whole(9, 10)
