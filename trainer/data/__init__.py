@@ -1,1 +1,4 @@
-"""Tables: read, understood, cleaned and split. Knows pyarrow; never networks or graphs."""
+"""Tables: read, infer, encode, examine, split, each step from the result of the step before.
+
+Knows pyarrow; must not know networks or graphs.
+"""

@@ -1,4 +1,4 @@
-"""Two tables to start with, drawn from published or textbook figures."""
+"""Two synthetic tables to start with, drawn from published or textbook figures."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-UNDERWEIGHT_BELOW = 18.5  # kg/m2; this and the next two are the cut-offs of the WHO
+# Cut-offs of the World Health Organization, in kg/m2.
+UNDERWEIGHT_BELOW = 18.5
 OVERWEIGHT_FROM = 25.0
 OBESE_FROM = 30.0
 
 
 @dataclass(frozen=True)
 class Adults:
-    """A population of adults of one sex.
+    """Adults of one sex.
 
     Attributes:
-        height_cm: mean height.
+        height_cm: mean height in cm.
         underweight: share with a body mass index (BMI) below 18.5 kg/m2.
         obese: share with a BMI of 30 kg/m2 or more.
     """
@@ -33,14 +34,14 @@ class Adults:
     obese: float
 
     def log_bmi(self) -> NormalDist:
-        """The normal distribution of log BMI that has these two shares."""
+        """Return the normal distribution of log BMI with these two shares."""
         low = NormalDist().inv_cdf(self.underweight)
         high = NormalDist().inv_cdf(1 - self.obese)
         sigma = math.log(OBESE_FROM / UNDERWEIGHT_BELOW) / (high - low)
         return NormalDist(math.log(UNDERWEIGHT_BELOW) - low * sigma, sigma)
 
     def mean_bmi(self) -> float:
-        """The mean BMI that follows, in kg/m2."""
+        """Return the mean BMI in kg/m2."""
         log_bmi = self.log_bmi()
         return math.exp(log_bmi.mean + log_bmi.variance / 2)
 
@@ -51,22 +52,21 @@ HEIGHT_SPREAD_CM = 7.0
 
 
 def bodymass(rows: int, rng: np.random.Generator) -> pa.Table:
-    """Adults by height and weight, and whether they are overweight or underweight.
+    """Return adults with height, weight and class: overweight or underweight.
 
-    Half are men, half women. BMI is log-normal in each sex, through the worldwide shares of
-    underweight and obesity among adults in 2014 (NCD Risk Factor Collaboration, Lancet 2016; 387:
-    1377-96). What was not put in comes out nearly right: a mean BMI of 24.2 for men, as published,
-    and of 24.7 for women, published as 24.4. Mean heights are rounded from the worldwide ones of
-    adults born in 1996 (the same, eLife 2016; 5: e13410), about 7 cm apart from person to person;
-    height and BMI are drawn independently. Classes follow the cut-offs of the World Health
-    Organization, and people between the two are left out.
+    Half are men, half women. BMI is log-normal in each sex, with the worldwide shares of underweight
+    and obesity among adults in 2014 (NCD Risk Factor Collaboration, Lancet 2016; 387: 1377-96). As a
+    check, the mean BMI is 24.2 for men, as published, and 24.7 for women, published as 24.4. Mean
+    heights are rounded from those of adults born in 1996 (the same authors, eLife 2016; 5: e13410),
+    with a standard deviation of 7 cm. Height and BMI are independent. Classes follow the cut-offs of
+    the World Health Organization; people between the cut-offs are left out.
 
     Args:
-        rows: how many people.
+        rows: number of people.
         rng: draws them.
 
     Returns:
-        The columns height_cm and weight_kg, to 0.1, and bodymass, the class.
+        The columns height_cm and weight_kg, rounded to 0.1, and bodymass, the class.
     """
     people = _people(rows, rng)
     while people.num_rows < rows:
@@ -75,7 +75,7 @@ def bodymass(rows: int, rng: np.random.Generator) -> pa.Table:
 
 
 def _people(count: int, rng: np.random.Generator) -> pa.Table:
-    """People of both sexes, less those between the two classes."""
+    """Return people of both sexes, without those between the two classes."""
     is_man = rng.random(count) < 0.5  # noqa: PLR2004 - half
     height_cm = np.where(is_man, MEN.height_cm, WOMEN.height_cm)
     height_cm = np.round(height_cm + HEIGHT_SPREAD_CM * rng.normal(size=count), 1)
@@ -84,7 +84,9 @@ def _people(count: int, rng: np.random.Generator) -> pa.Table:
         np.where(is_man, men.stdev, women.stdev) * rng.normal(size=count)
     )
     weight_kg = np.round(np.exp(log_bmi) * (height_cm / 100) ** 2, 1)
-    bmi = weight_kg / (height_cm / 100) ** 2  # of the rounded figures, so that the table agrees
+    bmi = (
+        weight_kg / (height_cm / 100) ** 2
+    )  # from the rounded columns, so that classes match the table
     extreme = (bmi < UNDERWEIGHT_BELOW) | (bmi >= OVERWEIGHT_FROM)
     names = np.where(bmi < UNDERWEIGHT_BELOW, "underweight", "overweight")
     return pa.table(
@@ -98,13 +100,13 @@ def _people(count: int, rng: np.random.Generator) -> pa.Table:
 
 @dataclass(frozen=True)
 class Species:
-    """What grown animals of one kind measure.
+    """Measures of the adult animals of one species.
 
-    Lengths and mass are medians; they scale with the size of the animal, each with a scatter of its
-    own. Temperature, heart rate and speed are means.
+    Lengths and mass are medians, which scale with the size of the animal, each with its own scatter.
+    Temperature, heart rate and speed are means.
 
     Attributes:
-        size_spread: standard deviation of log length between animals of the kind.
+        size_spread: standard deviation of log length between animals of the species.
         temperature_spread_c: standard deviation of body temperature.
     """
 
@@ -126,25 +128,25 @@ SPECIES: Mapping[str, Species] = {
     "llama": Species(140, 110, 150, 22, 15.0, 38.3, 70, 45, 0.10, 0.5),
     "lizard": Species(0.6, 7, 28, 36, 0.8, 33.5, 60, 20, 0.35, 2.5),
 }
-SCATTER = 0.12  # standard deviation of a log measure between animals of one size
+SCATTER = 0.12  # standard deviation of a log measure among animals of one size
 HEART_RATE_SLOPE = -0.75  # per log length: heart rate falls as mass^(-1/4), mass grows as length^3
 
 
 def animals(rows: int, rng: np.random.Generator) -> pa.Table:
-    """Cats, dogs, llamas and lizards by eight measures.
+    """Return cats, dogs, llamas and lizards with eight measures.
 
-    The medians are typical textbook values for grown animals (a lizard here is anything from a
-    bearded dragon to a small monitor) and the spreads are plausible ones; neither comes from a data
-    set. Size is log-normal within a species and moves all lengths together, mass with its cube and
-    heart rate against it with its -3/4th power (Kleiber's quarter-power law). Small dogs are as
-    large as cats, so that the table can be learned well, but not without error.
+    The medians are typical textbook values for adult animals; a lizard is anything from a bearded
+    dragon to a small monitor. The spreads are plausible. Neither comes from a data set. Size is
+    log-normal within a species: lengths scale with it, mass with its cube, and heart rate with its
+    -3/4th power (Kleiber's quarter-power law). Small dogs are as large as cats, so a good classifier
+    still makes errors.
 
     Args:
-        rows: how many animals; the species come in equal numbers, shuffled.
+        rows: number of animals; the species have equal numbers, shuffled.
         rng: draws them.
 
     Returns:
-        Eight columns of numbers, to three digits or so, and animal, the class.
+        Eight columns of numbers, rounded to about three digits, and animal, the class.
     """
     names = np.array(list(SPECIES))[rng.permutation(np.arange(rows) % len(SPECIES))]
 
@@ -175,12 +177,12 @@ def animals(rows: int, rng: np.random.Generator) -> pa.Table:
 
 @dataclass(frozen=True)
 class Sample:
-    """A table to start with, and a network that suits it.
+    """A synthetic table, and a network of suitable size.
 
     Attributes:
         make: draws a number of rows.
-        target: the column that holds the class names.
-        hidden: the sizes of the hidden layers.
+        target: the column with the class names.
+        hidden: units of each hidden layer.
     """
 
     name: str
@@ -199,7 +201,7 @@ SAMPLES: Mapping[str, Sample] = {
 
 
 def write_csv(columns: pa.Table, stream: TextIO) -> None:
-    """Writes columns as CSV text, a header first; a missing cell is empty."""
+    """Write columns as CSV with a header; a missing cell is empty."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns.column_names)
     writer.writerows(zip(*(column.to_pylist() for column in columns.columns), strict=True))

@@ -20,7 +20,7 @@ inferred kind needs more, but the user knows the table."""
 EXPECTED_CELLS = {
     Kind.NUMBER: "plain decimal numbers",
     Kind.BOOLEAN: "true and false",
-    Kind.DATETIME: "dates or times in one spelling, such as 2024-05-01T13:45",
+    Kind.DATETIME: "dates or times in one format, such as 2024-05-01T13:45",
 }
 
 

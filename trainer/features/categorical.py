@@ -83,7 +83,7 @@ class Vocabulary:
         return 1 + len(self.levels) + self.missing
 
     @cached_property
-    def cells(self) -> Mapping[str, tuple[int, float]]:
+    def encodings(self) -> Mapping[str, tuple[int, float]]:
         """Input and value of each level; "" is missing."""
         if self.is_embedded:
             indices = {level: (0, float(i)) for i, level in enumerate(self.levels, start=1)}
@@ -164,13 +164,13 @@ class CategoryEncoder:
         """Write categories, (rows, columns), into network inputs, zeros of (rows, size)."""
         rows = np.arange(len(categories))
         for (column, vocabulary), start in zip(self._columns, self._starts, strict=True):
-            cells = vocabulary.cells
-            codes = {level: code for code, level in enumerate(cells)}
-            places, values = zip(*cells.values(), vocabulary.other, strict=True)
+            encodings = vocabulary.encodings
+            codes = {level: code for code, level in enumerate(encodings)}
+            positions, values = zip(*encodings.values(), vocabulary.other, strict=True)
             # A look-up takes 50 ns per cell; sorting an array of texts takes longer.
-            found = map(codes.get, categories[:, column].tolist(), repeat(len(cells)))
-            code = np.fromiter(found, np.int64, count=len(rows))
-            inputs[rows, start + np.array(places)[code]] = np.array(values, np.float32)[code]
+            code_of_rows = map(codes.get, categories[:, column].tolist(), repeat(len(encodings)))
+            code = np.fromiter(code_of_rows, np.int64, count=len(rows))
+            inputs[rows, start + np.array(positions)[code]] = np.array(values, np.float32)[code]
 
     def transform(self, categories: NDArray[Any]) -> NDArray[np.float32]:
         """Return the inputs, float32 (rows, size), of categories (rows, columns)."""
@@ -182,61 +182,86 @@ class CategoryEncoder:
         """Add the same computation as nodes, from a string input (N, columns).
 
         One look-up serves all columns: the key of a cell is its column's index and its category. So
-        the number of nodes does not depend on the number of columns. Returns one-hot inputs, then
-        indices; an empty part is left out.
+        the number of nodes does not depend on the number of columns.
+
+        Returns:
+            The one-hot inputs, then the indices; an empty part is left out.
         """
         if not self._columns:
             return []
-        ids, places, values = self._emit_look_up(graph, categories)
-        hot = len(self._columns) - len(self.indices)
+        table = self._look_up_table()
+        ids, values = self._emit_look_up(graph, categories, table)
+        one_hot = len(self._columns) - len(self.indices)
         parts = []
-        if hot:
-            own = graph.columns(ids, 0, hot) if self.indices else ids
-            shape = graph.add(
-                "Concat",
-                graph.add("Shape", categories, start=0, end=1),
-                graph.constant(np.array([self.one_hot_size]), "width"),
-                axis=0,
-            )
-            zeros = graph.add("Expand", graph.constant(np.zeros((1, 1), np.float32), "zero"), shape)
-            place = graph.add("Gather", graph.constant(places, "places"), own)
-            value = graph.add("Gather", values, own)
-            parts.append(graph.add("ScatterElements", zeros, place, value, axis=1))
+        if one_hot:
+            own = graph.columns(ids, 0, one_hot) if self.indices else ids
+            parts.append(self._emit_one_hot(graph, categories, own, table.positions, values))
         if self.indices:
-            own = graph.columns(ids, hot, len(self._columns)) if hot else ids
+            own = graph.columns(ids, one_hot, len(self._columns)) if one_hot else ids
             parts.append(graph.add("Gather", values, own))
         return parts
 
-    def _emit_look_up(self, graph: Graph, categories: str) -> tuple[str, NDArray[np.int64], str]:
-        """Add the look-up. Returns each cell's row in two tables, inputs and values, and the tables."""
+    def _look_up_table(self) -> _LookUpTable:
+        """Return the table of all columns with inputs; rare and unseen levels come first."""
+        columns = list(zip(self._starts, self._columns, strict=True))
+        keys = []
+        rows = [(start + v.other[0], v.other[1]) for start, (_, v) in columns]
+        for start, (column, vocabulary) in columns:
+            for level, (position, value) in vocabulary.encodings.items():
+                keys.append(f"{column}{SEPARATOR}{level}")
+                rows.append((start + position, value))
+        positions, values = zip(*rows, strict=True)
+        return _LookUpTable(keys, np.array(positions, np.int64), np.array(values, np.float32))
+
+    def _emit_look_up(self, graph: Graph, categories: str, table: _LookUpTable) -> tuple[str, str]:
+        """Add the look-up; return the row of each cell in the table, and the table's values."""
         columns = [column for column, _ in self._columns]
         if columns != list(range(len(self.vocabularies))):
             categories = graph.add(
                 "Gather", categories, graph.constant(np.array(columns), "used"), axis=1
             )
-        # The first rows are for rare and unseen levels, one per column. The look-up gives -1 for
-        # them, so the maximum of both is the right row.
-        rows = [
-            (start + vocabulary.other[0], vocabulary.other[1])
-            for start, (_, vocabulary) in zip(self._starts, self._columns, strict=True)
-        ]
-        others = np.arange(len(rows))[None, :]
-        keys = []
-        for start, (column, vocabulary) in zip(self._starts, self._columns, strict=True):
-            for level, (place, value) in vocabulary.cells.items():
-                keys.append(f"{column}{SEPARATOR}{level}")
-                rows.append((start + place, value))
         prefixes = np.array([[f"{column}{SEPARATOR}" for column in columns]], dtype=object)
         cells = graph.add("StringConcat", graph.constant(prefixes, "columns"), categories)
         known = graph.add(
             "LabelEncoder",
             cells,
             domain="ai.onnx.ml",
-            keys_strings=keys,
-            values_int64s=list(range(others.size, len(rows))),
+            keys_strings=table.keys,
+            values_int64s=list(range(len(columns), len(table.values))),
             default_int64=-1,
         )
+        # The look-up gives -1 for rare and unseen levels, whose rows come first, one per column. So
+        # the maximum of both is the right row.
+        others = np.arange(len(columns))[None, :]
         ids = graph.add("Max", known, graph.constant(others, "others"))
-        places = np.array([place for place, _ in rows], np.int64)
-        values = graph.constant(np.array([value for _, value in rows], np.float32), "values")
-        return ids, places, values
+        return ids, graph.constant(table.values, "values")
+
+    def _emit_one_hot(
+        self, graph: Graph, categories: str, ids: str, positions: NDArray[np.int64], values: str
+    ) -> str:
+        """Add the one-hot inputs: zeros, with the value of each cell at its position."""
+        shape = graph.add(
+            "Concat",
+            graph.add("Shape", categories, start=0, end=1),
+            graph.constant(np.array([self.one_hot_size]), "width"),
+            axis=0,
+        )
+        zeros = graph.add("Expand", graph.constant(np.zeros((1, 1), np.float32), "zero"), shape)
+        position = graph.add("Gather", graph.constant(positions, "places"), ids)
+        value = graph.add("Gather", values, ids)
+        return graph.add("ScatterElements", zeros, position, value, axis=1)
+
+
+@dataclass(frozen=True)
+class _LookUpTable:
+    """One row per column for its rare and unseen levels, then one row per known level.
+
+    Attributes:
+        keys: column index, separator and level of the known levels.
+        positions: input of each row, int64 (rows,).
+        values: value of the input, float32 (rows,).
+    """
+
+    keys: list[str]
+    positions: NDArray[np.int64]
+    values: NDArray[np.float32]

@@ -113,15 +113,15 @@ class Preprocessor:
         categories: NDArray[np.object_],
         inputs: NDArray[np.float32],
     ) -> None:
-        place = 0
+        start = 0
         for part in (
             self.numeric.transform(numbers)[:, self._order],
             self.missing.transform(numbers),
             self.cyclical.transform(numbers),
         ):
-            inputs[:, place : place + part.shape[1]] = part
-            place += part.shape[1]
-        self.categorical.write(categories, inputs[:, place:])
+            inputs[:, start : start + part.shape[1]] = part
+            start += part.shape[1]
+        self.categorical.write(categories, inputs[:, start:])
 
     def emit(self, graph: Graph) -> str:
         """Add the same computation as nodes, from the graph's inputs ``numbers`` and ``categories``.

@@ -10,7 +10,7 @@ from pigeonhole.trainer.data.table import Table
 
 @pytest.fixture
 def write(tmp_path) -> Callable[..., Path]:
-    """Writes a file of text or bytes, named table.csv unless told otherwise."""
+    """Return a function that writes a file, table.csv by default, from text or bytes."""
 
     def write(content: str | bytes, name: str = "table.csv") -> Path:
         path = tmp_path / name
@@ -22,7 +22,7 @@ def write(tmp_path) -> Callable[..., Path]:
 
 @pytest.fixture
 def table() -> Callable[..., Table]:
-    """Makes a table in memory: lists of str become tidy text as from CSV, arrays stay typed."""
+    """Return a function that makes a table: lists of str are text as from CSV, arrays keep types."""
 
     def make(**columns) -> Table:
         cells = {

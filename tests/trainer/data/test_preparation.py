@@ -26,7 +26,7 @@ def pets(write):
     return read_table(write("".join(rows)))
 
 
-def test_a_table_becomes_a_schema_and_examples(pets):
+def test_table_becomes_schema_and_examples(pets):
     prepared = prepare(pets, "animal")
     assert prepared.schema.features == (
         Feature("height", Kind.NUMBER, required=False),
@@ -41,7 +41,7 @@ def test_a_table_becomes_a_schema_and_examples(pets):
     assert prepared.examples.labels[:4].tolist() == [0, 1, 0, 1]
 
 
-def test_every_finding_is_reported_in_the_order_of_the_work(pets):
+def test_findings_follow_the_order_of_the_steps(pets):
     assert [finding.rule for finding in prepare(pets, "animal").findings] == [
         "unnamed",
         "unlabeled",
@@ -55,13 +55,13 @@ def test_every_finding_is_reported_in_the_order_of_the_work(pets):
     ]
 
 
-def test_dropped_columns_leave_no_trace(pets):
+def test_dropped_columns_give_no_features_and_findings(pets):
     prepared = prepare(pets, "animal", drop=["column_1", "color"])
     assert [feature.name for feature in prepared.schema.features] == ["height", "tame"]
     assert "identifier" not in {finding.rule for finding in prepared.findings}
 
 
-def test_a_table_encoded_by_its_own_schema_gives_the_same_examples(pets):
+def test_encoding_a_table_by_its_own_schema_gives_the_same_examples(pets):
     prepared = prepare(pets, "animal")
     again = encode(pets, prepared.schema).examples
     np.testing.assert_array_equal(again.numbers, prepared.examples.numbers)
@@ -69,28 +69,28 @@ def test_a_table_encoded_by_its_own_schema_gives_the_same_examples(pets):
     np.testing.assert_array_equal(again.labels, prepared.examples.labels)
 
 
-def test_a_target_that_is_not_there_is_refused_with_a_suggestion(pets):
+def test_absent_target_is_rejected_with_a_suggestion(pets):
     with pytest.raises(TableError, match="did you mean 'animal'") as caught:
         prepare(pets, "Animals")
     assert caught.value.column == "Animals"
 
 
-def test_a_target_like_no_column_is_refused_with_the_columns_there_are(pets):
+def test_absent_target_without_a_similar_column_is_rejected_with_the_columns(pets):
     with pytest.raises(TableError, match="the columns are column_1, height, color"):
         prepare(pets, "zzzzzz")
 
 
-def test_a_column_to_drop_that_is_not_there_is_refused(pets):
+def test_absent_column_to_drop_is_rejected(pets):
     with pytest.raises(TableError, match="did you mean 'height'"):
         prepare(pets, "animal", drop=["heigth"])
 
 
-def test_a_target_that_is_dropped_is_refused(pets):
+def test_dropped_target_is_rejected(pets):
     with pytest.raises(TableError, match="the target can't be dropped"):
         prepare(pets, "animal", drop=["animal"])
 
 
-def test_dates_become_seconds_by_their_own_format(table):
+def test_dates_are_encoded_as_seconds_by_their_format(table):
     data = table(
         iso=["2024-05-01", "2024-05-02T12:00", "", "soon"],
         local=["31.12.2023", "01.01.2024", "2.1.2024", "2024-01-03"],
@@ -116,7 +116,7 @@ def test_dates_become_seconds_by_their_own_format(table):
     np.testing.assert_array_equal(again.numbers, prepared.examples.numbers)
 
 
-def test_a_column_is_read_as_the_kind_that_is_given(write):
+def test_column_has_the_kind_that_the_user_set(write):
     rows = [f"{i % 10:03},{'unknown' if i % 4 == 0 else i % 8},{'ab'[i % 2]}" for i in range(40)]
     table = read_table(write("\n".join(["code,size,y", *rows])))
     plain = prepare(table, "y").schema.features
@@ -131,14 +131,14 @@ def test_a_column_is_read_as_the_kind_that_is_given(write):
     )
 
 
-def test_numbers_given_as_categories_are_spelled_as_in_the_file(write):
+def test_numbers_set_as_categories_keep_the_text_of_the_file(write):
     rows = [f"{'07' if i % 2 else '7'},{'ab'[i % 2]}" for i in range(40)]
     table = read_table(write("\n".join(["code,y", *rows])), as_text=["y"])
     prepared = prepare(table, "y", kinds={"code": Kind.CATEGORY})
     assert prepared.examples.categories[:2, 0].tolist() == ["7", "07"]
 
 
-def test_classes_are_spelled_as_in_the_file_even_if_they_are_held_as_numbers(write):
+def test_classes_held_as_numbers_keep_the_text_of_the_file(write):
     rows = [f"{i % 9},{'1.0' if i % 2 else '2.50'}" for i in range(40)]
     table = read_table(write("\n".join(["x,y", *rows])), as_text=[])
     assert prepare(table, "y").schema.classes == ("1.0", "2.50")
@@ -149,10 +149,10 @@ def test_classes_are_spelled_as_in_the_file_even_if_they_are_held_as_numbers(wri
     [
         (Kind.NUMBER, "expected plain decimal numbers, but 59 of 59 filled cells are not: red (row 2)"),
         (Kind.BOOLEAN, "expected true and false"),
-        (Kind.DATETIME, r"expected dates or times in one spelling, such as 2024-05-01T13:45"),
+        (Kind.DATETIME, r"expected dates or times in one format, such as 2024-05-01T13:45"),
     ],
 )  # fmt: skip
-def test_cells_that_dont_fit_the_kind_that_is_given_are_refused(write, kind, expected):
+def test_cells_that_do_not_fit_a_set_kind_are_rejected(write, kind, expected):
     table = read_table(write("c,x,y\n" + "red,1,a\nblue,2,b\n" * 29 + "red,3,a\n"))
     with pytest.raises(TableError) as caught:
         prepare(table, "y", kinds={"c": kind})
@@ -160,7 +160,7 @@ def test_cells_that_dont_fit_the_kind_that_is_given_are_refused(write, kind, exp
     assert caught.value.column == "c"
 
 
-def test_a_type_that_doesnt_fit_the_kind_that_is_given_is_refused(table):
+def test_type_that_does_not_fit_a_set_kind_is_rejected(table):
     days = pa.array([dt.date(2020, 1, 1), dt.date(2020, 1, 2)] * 2)
     with pytest.raises(TableError, match=r"the type is date32.*values of kind category"):
         prepare(table(x=days, y=["a", "b"] * 2), "y", kinds={"x": Kind.CATEGORY})
@@ -168,7 +168,7 @@ def test_a_type_that_doesnt_fit_the_kind_that_is_given_is_refused(table):
         prepare(table(x=pa.array([1, 2] * 2), y=["a", "b"] * 2), "y", kinds={"x": Kind.DATETIME})
 
 
-def test_a_kind_given_to_no_column_is_refused(pets):
+def test_kind_set_for_no_feature_is_rejected(pets):
     with pytest.raises(TableError, match="did you mean 'height'"):
         prepare(pets, "animal", kinds={"heigth": Kind.NUMBER})
     with pytest.raises(TableError, match="can't be set to number, because the target"):
@@ -177,17 +177,17 @@ def test_a_kind_given_to_no_column_is_refused(pets):
         prepare(pets, "animal", ["height"], {"height": Kind.NUMBER})
 
 
-def test_a_table_with_no_column_to_learn_from_is_refused_with_the_reasons(table):
+def test_table_without_a_usable_column_is_rejected_with_the_reasons(table):
     with pytest.raises(TableError, match=r"no column is left.*every row has the same value, 5"):
         prepare(table(x=["5"] * 4, y=["a", "b"] * 2), "y")
 
 
-def test_a_table_of_nothing_but_its_target_is_refused(table):
+def test_table_of_only_the_target_is_rejected(table):
     with pytest.raises(TableError, match="no column is left to learn from"):
         prepare(table(y=["a", "b"] * 2), "y")
 
 
-def test_a_million_cells_are_cleaned_in_a_second_or_two(write):
+def test_table_of_a_million_cells_is_prepared(write):
     rng = np.random.default_rng(0)
     rows = "\n".join(",".join(row) for row in rng.normal(size=(50_000, 20)).astype("U8"))
     labels = rng.choice(["a", "b"], 50_000)

@@ -20,7 +20,7 @@ def found(table, rule) -> list[str]:
     return [finding.text for finding in findings if finding.rule == rule]
 
 
-def test_a_value_far_from_the_median_is_named_with_its_row(table):
+def test_outlier_is_cited_with_its_row(table):
     heights = [160 + i % 20 for i in range(40)]
     heights[12] = 57
     [text] = found(table(x=texts(heights), y=["a", "b"] * 20), "outlier")
@@ -28,31 +28,31 @@ def test_a_value_far_from_the_median_is_named_with_its_row(table):
     assert "57 (row 14). Outliers are kept." in text
 
 
-def test_the_farthest_values_are_named_first(table):
+def test_farthest_outliers_are_cited_first(table):
     values = [i % 20 for i in range(60)]
     values[5], values[6], values[7], values[8] = 500, -900, 700, 300
     [text] = found(table(x=texts(values), y=["a", "b"] * 30), "outlier")
     assert "-900 (row 8), 700 (row 9), 500 (row 7) and 1 more" in text
 
 
-def test_bell_curves_have_nothing_far_out():
+def test_normal_distribution_has_no_outliers():
     assert not len(find_outliers(np.random.default_rng(0).normal(size=100_000))[1])
 
 
-def test_where_most_values_are_the_same_the_others_say_how_far_is_far():
+def test_spread_of_a_mostly_constant_column_is_that_of_the_other_values():
     values = np.array([0] * 80 + list(range(1, 20)) + [1000], float)
     assert find_outliers(values)[1].tolist() == [99]
 
 
-def test_two_valued_columns_have_nothing_far_out():
+def test_two_valued_column_has_no_outliers():
     assert not len(find_outliers(np.array([0] * 99 + [1], float))[1])
 
 
-def test_missing_values_are_passed_over():
+def test_outliers_ignore_missing_values():
     assert find_outliers(np.array([np.nan, 1, 2, 3, 4, 1000]))[1].tolist() == [5]
 
 
-def test_missing_cells_are_counted_with_the_columns_that_have_most(table):
+def test_missing_cells_are_reported_with_the_most_affected_columns(table):
     columns = {
         "few": ["", *texts(range(7))],
         "many": ["", "", "", "red", "blue", "red", "blue", "red"],
@@ -62,7 +62,7 @@ def test_missing_cells_are_counted_with_the_columns_that_have_most(table):
     assert text == "4 cells missing in 3 rows of 8: 'many' 3, 'few' 1."
 
 
-def test_repeated_rows_are_counted_and_kept(table):
+def test_repeated_rows_are_reported_and_kept(table):
     data = table(x=["1", "1", "2", "1"], c=["r", "r", "r", "g"], y=["a", "a", "b", "b"])
     assert found(data, "duplicate") == [
         "1 row equals an earlier row in every feature and the label. Repeated rows are kept."
@@ -71,7 +71,7 @@ def test_repeated_rows_are_counted_and_kept(table):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_count_of_repeated_rows_is_exact(table, seed):
+def test_count_of_repeated_rows_is_exact(table, seed):
     rng = np.random.default_rng(seed)
     columns = {f"x{i}": texts(rng.integers(0, 3, 2000)) for i in range(4)}
     columns |= {"c": rng.choice(["red", "green"], 2000).tolist()}
@@ -81,14 +81,14 @@ def test_the_count_of_repeated_rows_is_exact(table, seed):
     assert text.startswith(f"{2000 - distinct:,} rows")
 
 
-def test_numbers_further_apart_than_a_float_can_hold_are_judged_without_a_warning():
+def test_outliers_do_not_overflow_float64():
     ends = np.array([-1.7e308, 1.7e308] * 20)
     assert not len(find_outliers(ends)[1])
     assert find_outliers(np.array([*range(40), 1.7e308], float))[1].tolist() == [40]
     assert find_outliers(np.array([*range(40), -1.7e308, 1.7e308], float))[0] == 19.5
 
 
-def test_moments_far_out_are_named_as_moments(table):
+def test_outliers_of_datetimes_are_cited_as_datetimes(table):
     days = [f"2020-01-{1 + i % 28:02}" for i in range(60)]
     days[7] = "9999-12-31"
     [text] = found(table(x=days, y=["a", "b"] * 30), "outlier")
@@ -96,7 +96,7 @@ def test_moments_far_out_are_named_as_moments(table):
     assert ": 9999-12-31 (row 9). Outliers" in text
 
 
-def test_rows_alike_but_of_another_class_are_counted(table):
+def test_equal_rows_of_different_classes_are_reported(table):
     data = table(
         x=["1", "1", "1", "2", "2", "3", "3"],
         c=["r", "r", "r", "g", "g", "r", ""],
@@ -107,13 +107,13 @@ def test_rows_alike_but_of_another_class_are_counted(table):
     assert "At least 1 row can't be classified correctly" in text
 
 
-def test_rows_that_differ_somewhere_are_no_conflict(table):
+def test_rows_with_a_different_feature_do_not_conflict(table):
     assert not found(
         table(x=["1", "1", "2", "3"], c=["r", "g", "r", ""], y=["a", "b"] * 2), "conflict"
     )
 
 
-def test_a_copy_of_the_target_is_pointed_out_and_kept(table):
+def test_copy_of_the_target_is_reported_and_kept(table):
     rng = np.random.default_rng(0)
     y = rng.choice(["a", "b", "c"], 300)
     columns = {
@@ -151,23 +151,23 @@ def flipped(labels: np.ndarray, count: int) -> np.ndarray:
         (np.array([f"{i}" for i in range(400)], object), False),  # distinct values
     ],
 )
-def test_a_column_gives_the_class_away_if_next_to_no_error_is_left(column, expected):
+def test_column_with_hardly_any_error_leaks_the_target(column, expected):
     assert find_target_leakage(column, LABELS) == expected
 
 
-def test_a_rare_class_has_to_be_told_too():
+def test_column_that_misses_the_rare_class_does_not_leak():
     labels = (np.arange(5000) < 50).astype(int)
     assert find_target_leakage(labels * 1.0, labels)
     # Accuracy 99.5 %, but the commonest class alone has 99 %.
     assert not find_target_leakage((np.arange(5000) < 25) * 1.0, labels)
 
 
-def test_a_handful_of_rows_gives_nothing_away():
+def test_few_rows_show_no_leak():
     labels = np.arange(30) % 2
     assert not find_target_leakage(labels * 1.0, labels)
 
 
-def test_many_rows_are_looked_at_in_part(table):
+def test_leak_is_found_in_a_sample_of_many_rows(table):
     rows = LEAKAGE_ROWS + 10
     data = table(x=texts(np.arange(rows) % 2), y=["ab"[i % 2] for i in range(rows)])
     assert len(found(data, "giveaway")) == 1

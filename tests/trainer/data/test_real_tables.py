@@ -1,4 +1,4 @@
-"""What is made of real tables: which columns are kept as what, and what is found in them."""
+"""Real tables: the kinds of their columns, the columns left out, and the findings."""
 
 import os
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ def prepared(name: str) -> PreparedTable:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_real_table_is_understood(name):
+def test_real_table_is_inferred_as_expected(name):
     expected, result = EXPECTED[name], prepared(name)
     kinds = [feature.kind for feature in result.schema.features]
     assert len(result.examples) == expected.rows
@@ -94,22 +94,22 @@ def test_a_real_table_is_understood(name):
     assert outliers == expected.outliers
 
 
-def test_the_swapped_height_and_weight_of_davis_are_pointed_out():
+def test_swapped_height_and_weight_are_reported():
     assert any("57 (row 13)" in finding.text for finding in prepared("davis").findings)
 
 
-def test_classes_are_named_as_in_the_file_and_sorted():
+def test_classes_are_sorted_and_named_as_in_the_file():
     assert prepared("adult").schema.classes == ("<=50K", ">50K")
     assert prepared("pendigits").schema.classes == tuple("0123456789")
 
 
-def test_missing_cells_of_a_real_table_are_counted():
+def test_missing_cells_of_real_table_are_counted():
     texts = [found.text for found in prepared("titanic").findings if found.rule == "missing"]
     assert texts == ["179 cells missing in 179 rows of 891: 'Age' 177, 'Embarked' 2."]
 
 
 @pytest.mark.parametrize("name", ["heart", "zoo", "titanic"])
-def test_a_column_that_is_never_missing_is_required(name):
+def test_column_without_missing_cells_is_required(name):
     table, result = read_table(FOLDER / f"{name}.csv"), prepared(name)
     for feature in result.schema.features:
         assert feature.required == (table.columns[feature.name].null_count == 0)

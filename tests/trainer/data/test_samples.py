@@ -17,19 +17,19 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_the_mean_body_mass_index_that_follows_is_the_published_one():
+def test_mean_body_mass_index_is_the_published_one():
     assert MEN.mean_bmi() == pytest.approx(24.2, abs=0.05)
     assert WOMEN.mean_bmi() == pytest.approx(24.4, abs=0.35)
 
 
 @pytest.mark.parametrize("adults", [MEN, WOMEN])
-def test_the_distribution_goes_through_the_published_shares(adults):
+def test_distribution_has_the_published_shares(adults):
     log_bmi = adults.log_bmi()
     assert log_bmi.cdf(np.log(18.5)) == pytest.approx(adults.underweight)
     assert 1 - log_bmi.cdf(np.log(30)) == pytest.approx(adults.obese)
 
 
-def test_people_are_labeled_by_the_cut_offs_and_those_between_are_left_out():
+def test_people_are_labeled_by_the_cut_offs():
     people = bodymass(2000, rng())
     bmi = people["weight_kg"].to_numpy() / (people["height_cm"].to_numpy() / 100) ** 2
     names = np.array(people["bodymass"].to_pylist())
@@ -38,7 +38,7 @@ def test_people_are_labeled_by_the_cut_offs_and_those_between_are_left_out():
     assert set(names) == {"overweight", "underweight"}
 
 
-def test_people_measure_what_adults_measure():
+def test_people_have_plausible_heights_and_weights():
     people = bodymass(5000, rng())
     assert people["height_cm"].to_numpy().mean() == pytest.approx(165, abs=1)
     weights = people["weight_kg"].to_numpy()
@@ -47,13 +47,13 @@ def test_people_measure_what_adults_measure():
 
 
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES.keys())
-def test_a_sample_has_the_rows_asked_for_and_is_the_same_for_the_same_seed(sample):
+def test_sample_has_the_requested_rows_and_depends_only_on_the_seed(sample):
     assert sample.make(123, rng()).num_rows == 123
     assert sample.make(123, rng()) == sample.make(123, rng())
 
 
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES.keys())
-def test_a_sample_written_as_csv_is_cleaned_without_a_column_lost(sample, tmp_path):
+def test_sample_written_as_csv_keeps_every_column(sample, tmp_path):
     columns = sample.make(400, rng())
     text = io.StringIO()
     write_csv(columns, text)
@@ -68,7 +68,7 @@ def test_a_sample_written_as_csv_is_cleaned_without_a_column_lost(sample, tmp_pa
         np.testing.assert_array_equal(prepared.examples.numbers[:, place], columns[name].to_numpy())
 
 
-def test_the_samples_suit_the_networks_named_beside_them():
+def test_samples_fit_the_input_sizes_of_their_networks():
     shapes = {
         name: (sample.make(8, rng()).num_columns - 1, *sample.hidden)
         for name, sample in SAMPLES.items()
@@ -76,7 +76,7 @@ def test_the_samples_suit_the_networks_named_beside_them():
     assert shapes == {"bodymass": (2, 3), "animals": (8, 6, 6)}
 
 
-def test_animals_come_in_four_classes_of_equal_size():
+def test_animals_have_four_classes_of_equal_size():
     _, counts = np.unique(animals(400, rng())["animal"].to_pylist(), return_counts=True)
     assert counts.tolist() == [100] * 4
 
@@ -86,7 +86,7 @@ def test_animals_come_in_four_classes_of_equal_size():
     [LogisticRegression(max_iter=1000), MLPClassifier((6, 6), max_iter=400, random_state=0)],
 )
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # it may stop before it has settled
-def test_animals_can_be_told_apart_well_but_not_without_error(model):
+def test_animals_are_classified_well_but_not_perfectly(model):
     table = animals(3000, rng())
     inputs = np.column_stack([table[name].to_numpy() for name in table.column_names[:-1]])
     names = np.array(table["animal"].to_pylist())
@@ -94,7 +94,7 @@ def test_animals_can_be_told_apart_well_but_not_without_error(model):
     assert 0.97 <= pipeline.score(inputs[1500:], names[1500:]) <= 0.995
 
 
-def test_a_missing_cell_is_written_empty():
+def test_missing_cell_is_written_as_an_empty_cell():
     text = io.StringIO()
     columns = bodymass(1, rng()).set_column(0, "height_cm", [[None]])
     write_csv(columns, text)

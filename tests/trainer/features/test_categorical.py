@@ -28,7 +28,7 @@ TEXTS = st.one_of(
 
 @st.composite
 def tables(draw: st.DrawFn, columns: int) -> np.ndarray:
-    """Any texts, (rows, columns), some of them in many rows."""
+    """Return any texts, (rows, columns), some of them in many rows."""
     row = st.lists(TEXTS, min_size=columns, max_size=columns)
     rows = draw(st.lists(row, max_size=8))
     repeats = [draw(st.integers(1, 2 * FEW_ROWS)) for _ in rows]
@@ -40,13 +40,13 @@ def texts(*rows: list[str]) -> np.ndarray:
 
 
 def column(**counts: int) -> np.ndarray:
-    """A column with each of these texts so many times; "missing" stands for the empty one."""
+    """Return a column with each text in a number of rows; "missing" stands for the empty text."""
     cells = [["" if name == "missing" else name] * count for name, count in counts.items()]
     return texts(*([cell] for group in cells for cell in group))
 
 
 def runner(encoder: CategoryEncoder) -> Callable[[np.ndarray], np.ndarray]:
-    """The encoder's graph alone, run by onnxruntime."""
+    """Return a function that runs the graph of the encoder alone."""
     graph = Graph("encoder")
     columns = len(encoder.vocabularies)
     parts = encoder.emit(graph, graph.input("categories", "string", columns))
@@ -57,39 +57,39 @@ def runner(encoder: CategoryEncoder) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def encoded(encoder: CategoryEncoder, *rows: list[str]) -> list[list[float]]:
-    """What numpy makes of these rows, and onnxruntime too."""
+    """Return the inputs of these rows; numpy and onnxruntime must agree."""
     found = encoder.transform(texts(*rows))
     np.testing.assert_array_equal(runner(encoder)(texts(*rows)), found)
     return found.tolist()
 
 
-def test_each_level_has_a_place_in_the_order_of_its_letters() -> None:
+def test_each_level_has_an_input_in_sorted_order() -> None:
     encoder = CategoryEncoder.fit(texts(["red"], ["blue"], ["green"]))
     assert encoder.vocabularies == (Vocabulary(("blue", "green", "red")),)
     assert encoded(encoder, ["red"], ["blue"], ["green"]) == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
-def test_two_levels_share_a_place_as_plus_and_minus_one() -> None:
+def test_two_levels_are_plus_and_minus_one_in_one_input() -> None:
     encoder = CategoryEncoder.fit(texts(["yes"], ["no"]))
     assert encoder.size == 1
     assert encoded(encoder, ["no"], ["yes"]) == [[1], [-1]]
 
 
-def test_columns_stand_side_by_side_in_their_order() -> None:
+def test_columns_keep_their_order() -> None:
     encoder = CategoryEncoder.fit(texts(["a", "x", "p"], ["b", "y", "p"], ["c", "x", "p"]))
     assert encoder.size == 3 + 1 + 1
     assert encoded(encoder, ["b", "y", "p"]) == [[0, 1, 0, -1, 1]]
 
 
 @pytest.mark.parametrize("text", ["", "unseen", "A", " a", "a ", "nan", "None"])
-def test_missing_and_unseen_categories_are_all_zeros_where_training_had_hardly_any(
+def test_missing_and_unseen_categories_are_all_zeros_without_rare_levels(
     text: str,
 ) -> None:
     encoder = CategoryEncoder.fit(texts(["a", "x"], ["b", "y"], ["c", ""]))
     assert encoded(encoder, [text, text]) == [[0, 0, 0, 0]]
 
 
-def test_rare_levels_share_a_place_which_unseen_ones_take_too() -> None:
+def test_rare_and_unseen_levels_share_an_input() -> None:
     encoder = CategoryEncoder.fit(column(a=50, b=20, c=FEW_ROWS, d=FEW_ROWS - 1, e=1))
     assert encoder.vocabularies == (Vocabulary(("a", "b", "c"), rare=True),)
     assert encoded(encoder, ["c"], ["d"], ["e"], ["new"], [""]) == [
@@ -99,36 +99,36 @@ def test_rare_levels_share_a_place_which_unseen_ones_take_too() -> None:
     ]
 
 
-def test_one_common_level_and_rare_ones_are_plus_and_minus_one() -> None:
+def test_one_common_level_and_rare_levels_are_plus_and_minus_one() -> None:
     encoder = CategoryEncoder.fit(column(a=50, b=2, c=1))
     assert encoded(encoder, ["a"], ["b"], ["new"], [""]) == [[1], [-1], [-1], [0]]
 
 
 @pytest.mark.parametrize("counts", [{"a": 99, "b": 1}, {"a": 99, "b": 50, "c": 1}])
-def test_a_single_rare_level_keeps_its_place(counts: dict[str, int]) -> None:
+def test_single_rare_level_keeps_its_input(counts: dict[str, int]) -> None:
     assert Vocabulary.fit(column(**counts)[:, 0]) == Vocabulary(tuple(counts))
 
 
-def test_levels_are_not_pooled_where_most_rows_would_lose_theirs() -> None:
-    # No level has 5 of the 12 rows; the levels of fewer than 4 hold a third of them.
+def test_levels_of_most_rows_are_not_pooled() -> None:
+    # No level has 5 rows. The levels with fewer than 4 rows hold a third of all rows.
     assert Vocabulary.fit(column(a=4, b=4, c=2, d=2)[:, 0]) == Vocabulary(("a", "b"), rare=True)
     few = column(**{f"l{i}": 3 for i in range(9)})
     assert Vocabulary.fit(few[:, 0]) == Vocabulary(tuple(f"l{i}" for i in range(9)))
 
 
-def test_missing_has_a_place_of_its_own_once_it_was_seen_often_enough() -> None:
+def test_missing_has_its_own_input_from_five_rows_on() -> None:
     three = {"a": 9, "b": 9, "c": 9}
     assert not Vocabulary.fit(column(**three, missing=FEW_ROWS - 1)[:, 0]).missing
     encoder = CategoryEncoder.fit(column(**three, missing=FEW_ROWS))
     assert encoded(encoder, ["a"], [""], ["new"]) == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
 
 
-def test_of_two_levels_missing_has_a_place_beside_theirs() -> None:
+def test_missing_has_an_input_beside_two_levels() -> None:
     encoder = CategoryEncoder.fit(column(a=9, b=9, missing=9))
     assert encoded(encoder, ["a"], ["b"], [""], ["new"]) == [[1, 0], [-1, 0], [0, 1], [0, 0]]
 
 
-def test_a_column_that_was_always_missing_has_no_place() -> None:
+def test_column_that_is_always_missing_has_no_input() -> None:
     encoder = CategoryEncoder.fit(texts(*[["", "x"], ["", "y"]] * 9))
     assert encoder.size == 1
     assert encoded(encoder, ["", "y"], ["new", "x"]) == [[-1], [1]]
@@ -138,7 +138,7 @@ def many(levels: int, rows: int = FEW_ROWS) -> dict[str, int]:
     return {f"l{i:02}": rows for i in range(levels)}
 
 
-def test_many_levels_are_one_input_an_index_after_all_places() -> None:
+def test_many_levels_are_an_index_after_the_one_hot_inputs() -> None:
     wide = column(**many(EMBEDDED_FROM))
     narrow = texts(*(["xyz"[i % 3]] for i in range(len(wide))))
     encoder = CategoryEncoder.fit(np.hstack([wide, narrow]))
@@ -152,17 +152,17 @@ def test_many_levels_are_one_input_an_index_after_all_places() -> None:
     ]
 
 
-def test_one_level_fewer_is_one_hot() -> None:
+def test_one_level_below_the_limit_is_one_hot() -> None:
     assert CategoryEncoder.fit(column(**many(EMBEDDED_FROM - 1))).indices == ()
 
 
-def test_of_many_levels_rare_ones_are_index_zero_and_missing_has_its_own() -> None:
+def test_rare_levels_have_index_zero_and_missing_its_own_index() -> None:
     encoder = CategoryEncoder.fit(column(**many(40), p=2, q=2, missing=FEW_ROWS))
     assert encoder.indices == (42,)
     assert encoded(encoder, ["l39"], ["p"], ["new"], [""]) == [[40], [0], [0], [41]]
 
 
-def test_a_level_spelled_like_another_columns_key_is_only_itself() -> None:
+def test_level_equal_to_another_columns_key_is_not_confused_with_it() -> None:
     encoder = CategoryEncoder.fit(
         texts(
             ["a", f"0{SEPARATOR}a", "1"],
@@ -175,18 +175,18 @@ def test_a_level_spelled_like_another_columns_key_is_only_itself() -> None:
         *(["a", "a", "a"], [f"0{SEPARATOR}a"] * 3, [f"1{SEPARATOR}a"] * 3),
         *([SEPARATOR] * 3, ["1"] * 3),
     )
-    # Of the three columns, the rows' texts are known to the first two, the second, ...
+    # The number of columns that know the text of each row.
     assert np.sum(found, axis=1).tolist() == [2, 1, 1, 1, 1]
 
 
-def test_eleven_columns_do_not_mix_up_one_and_ten() -> None:
+def test_columns_one_and_ten_are_not_confused() -> None:
     training = texts(*[[f"{column}:{row}" for column in range(11)] for row in range(3)])
     encoder = CategoryEncoder.fit(training)
     np.testing.assert_array_equal(encoded(encoder, *training.tolist()), np.tile(np.eye(3), 11))
 
 
 @pytest.mark.parametrize("rows", [["a", "b"], [f"l{i}" for i in range(EMBEDDED_FROM)]])
-def test_the_graph_is_as_long_for_one_column_as_for_many(rows: list[str]) -> None:
+def test_number_of_nodes_does_not_depend_on_the_number_of_columns(rows: list[str]) -> None:
     lengths = set()
     for columns in (1, 50):
         graph = Graph("encoder")
@@ -197,7 +197,7 @@ def test_the_graph_is_as_long_for_one_column_as_for_many(rows: list[str]) -> Non
 
 
 @given(st.integers(1, 3).flatmap(lambda columns: st.tuples(tables(columns), tables(columns))))
-def test_numpy_and_the_graph_agree_on_any_texts(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_numpy_and_graph_agree_on_any_texts(pair: tuple[np.ndarray, np.ndarray]) -> None:
     training, categories = pair
     encoder = CategoryEncoder.fit(training)
     if not encoder.size:

@@ -38,7 +38,7 @@ def examples(numbers: list[list[float]], categories: list[list[str]], n: int, m:
     )
 
 
-def described(kinds: list[Kind], m: int) -> Schema:
+def make_schema(kinds: list[Kind], m: int) -> Schema:
     names = [*kinds, *[Kind.CATEGORY] * m]
     features = (Feature(f"f{i}", kind, required=False) for i, kind in enumerate(names))
     return Schema(tuple(features), "y", ("a", "b"))
@@ -46,7 +46,7 @@ def described(kinds: list[Kind], m: int) -> Schema:
 
 @st.composite
 def parts(draw: st.DrawFn) -> tuple[Schema, Examples, Examples]:
-    """Rows to fit and rows to transform, of the same columns."""
+    """Return a schema, rows to fit and rows to transform."""
     kinds = draw(st.lists(st.sampled_from([Kind.NUMBER, Kind.DATETIME, Kind.BOOLEAN]), max_size=3))
     n, m = len(kinds), draw(st.integers(0 if kinds else 1, 2))
     number_row = st.lists(NUMBERS, min_size=n, max_size=n)
@@ -56,7 +56,7 @@ def parts(draw: st.DrawFn) -> tuple[Schema, Examples, Examples]:
         rows = draw(st.lists(st.tuples(number_row, text_row), max_size=6))
         rows = [row for row in rows for _ in range(draw(st.integers(1, 6)))]
         found.append(examples([row[0] for row in rows], [row[1] for row in rows], n, m))
-    if m and draw(st.booleans()):  # as many levels as are embedded
+    if m and draw(st.booleans()):  # enough levels for an embedding
         levels = [[f"l{i}"] * m for i in range(EMBEDDED_FROM)]
         more = examples([[1.5 * i] * n for i in range(EMBEDDED_FROM)], levels, n, m)
         found[0] = Examples(
@@ -64,7 +64,7 @@ def parts(draw: st.DrawFn) -> tuple[Schema, Examples, Examples]:
             np.vstack([found[0].categories, more.categories]),
             np.concatenate([found[0].labels, more.labels]),
         )
-    return described(kinds, m), found[0], found[1]
+    return make_schema(kinds, m), found[0], found[1]
 
 
 def model(preprocessor: Preprocessor) -> onnx.ModelProto:
@@ -74,7 +74,7 @@ def model(preprocessor: Preprocessor) -> onnx.ModelProto:
 
 
 def runner(preprocessor: Preprocessor) -> Callable[[Examples], np.ndarray]:
-    """The preprocessor's graph alone, run by onnxruntime."""
+    """Return a function that runs the graph of the preprocessor alone."""
     session = onnxruntime.InferenceSession(
         model(preprocessor).SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -95,20 +95,20 @@ def test_numbers_come_first_then_categories() -> None:
     assert found.dtype == np.float32
 
 
-def test_the_layout_says_which_inputs_are_what() -> None:
+def test_layout_counts_the_inputs_of_each_kind() -> None:
     rows = EMBEDDED_FROM * 6
     i = np.arange(rows)
     numbers = np.stack(
         [
-            i % 2,  # two values: among the others
-            np.where(i < 7, np.nan, i * 1.5),  # a number, and whether it is missing
-            1.7e9 + i * 3600.0,  # a datetime within less than two weeks: a time of day
+            i % 2,  # two values
+            np.where(i < 7, np.nan, i * 1.5),  # a number with an indicator
+            1.7e9 + i * 3600.0,  # a datetime of less than two weeks: only daily waves
         ],
         axis=1,
     ).astype(np.float64)
     texts = [[f"{j % EMBEDDED_FROM}", "rgb"[j % 3], "yn"[j % 2]] for j in range(rows)]
     training = examples(numbers.tolist(), texts, 3, 3)
-    schema = described([Kind.BOOLEAN, Kind.NUMBER, Kind.DATETIME], 3)
+    schema = make_schema([Kind.BOOLEAN, Kind.NUMBER, Kind.DATETIME], 3)
     preprocessor = Preprocessor.fit(training, schema)
     waves = 4
     assert preprocessor.layout == InputLayout(
@@ -117,14 +117,14 @@ def test_the_layout_says_which_inputs_are_what() -> None:
     assert preprocessor.size == preprocessor.layout.size
     found = preprocessor.transform(training)
     assert len(np.unique(found[:, 0])) > 2
-    assert (np.diff(found[:, 1]) > 0).all()  # the time goes on
+    assert (np.diff(found[:, 1]) > 0).all()  # the scaled time
     assert len(np.unique(found[:, 2])) == 2
     assert found[:, 3].tolist() == [1.0] * 7 + [0.0] * (rows - 7)
     assert sorted(set(found[:, -1].tolist())) == list(range(1, EMBEDDED_FROM + 1))
     np.testing.assert_allclose(runner(preprocessor)(training), found, atol=1e-6)
 
 
-def test_without_a_schema_no_number_is_taken_for_a_moment() -> None:
+def test_without_a_schema_no_number_is_a_datetime() -> None:
     training = examples([[1.7e9 + i * 3600.0] for i in range(99)], [[]] * 99, 1, 0)
     assert Preprocessor.fit(training).layout == InputLayout(numbers=1, others=0, levels=())
 
@@ -133,12 +133,12 @@ def test_without_a_schema_no_number_is_taken_for_a_moment() -> None:
     ("n", "m", "inputs"),
     [(2, 0, ["numbers"]), (0, 2, ["categories"]), (1, 1, ["numbers", "categories"])],
 )
-def test_an_input_without_columns_is_left_out(n: int, m: int, inputs: list[str]) -> None:
+def test_graph_input_without_columns_is_left_out(n: int, m: int, inputs: list[str]) -> None:
     preprocessor = Preprocessor.fit(examples([[1.0] * n, [2.0] * n], [["a"] * m, ["b"] * m], n, m))
     assert [declared.name for declared in model(preprocessor).graph.input] == inputs
 
 
-def test_an_input_is_declared_even_if_its_columns_say_nothing() -> None:
+def test_graph_input_of_uninformative_columns_is_declared() -> None:
     preprocessor = Preprocessor.fit(examples([[1.0], [2.0], [3.0]], [[""]] * 3, 1, 1))
     declared = [value.name for value in model(preprocessor).graph.input]
     assert declared == ["numbers", "categories"]
@@ -153,7 +153,7 @@ def test_zero_rows_give_zero_rows() -> None:
     assert runner(preprocessor)(none).shape == (0, 2)
 
 
-def test_rows_after_the_fit_change_nothing() -> None:
+def test_transform_does_not_change_the_preprocessor() -> None:
     preprocessor = Preprocessor.fit(examples([[1.0], [2.0], [4.0]], [["a"], ["b"], ["c"]], 1, 1))
     row = examples([[2.5]], [["b"]], 1, 1)
     before = preprocessor.transform(row)
@@ -161,7 +161,7 @@ def test_rows_after_the_fit_change_nothing() -> None:
     np.testing.assert_array_equal(preprocessor.transform(row), before)
 
 
-def test_more_rows_than_are_made_at_a_time_come_back_in_order() -> None:
+def test_rows_of_several_blocks_keep_their_order() -> None:
     columns = 64
     rows = BLOCK_CELLS // columns + 7
     numbers = np.random.default_rng(0).normal(size=(rows, columns))
@@ -174,7 +174,7 @@ def test_more_rows_than_are_made_at_a_time_come_back_in_order() -> None:
 
 
 @given(parts())
-def test_numpy_and_the_graph_agree_on_any_rows(trio: tuple[Schema, Examples, Examples]) -> None:
+def test_numpy_and_graph_agree_on_any_rows(trio: tuple[Schema, Examples, Examples]) -> None:
     schema, training, rows = trio
     preprocessor = Preprocessor.fit(training, schema)
     assume(preprocessor.size)

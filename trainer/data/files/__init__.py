@@ -1,1 +1,1 @@
-"""Table files: CSV and Parquet become columns of cells. Must never know labels or features."""
+"""Table files: CSV and Parquet become columns of cells. Must not know labels or features."""

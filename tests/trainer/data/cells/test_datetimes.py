@@ -33,7 +33,7 @@ def since_1970(*parts: int) -> float:
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "parts"),
     [
         ("1970-01-01", (1970, 1, 1)),
         ("2024-05-01", (2024, 5, 1)),
@@ -51,9 +51,9 @@ def since_1970(*parts: int) -> float:
         ("9999-12-31T23:59:59.999", (9999, 12, 31, 23, 59, 59, 999_000)),
     ],
 )
-def test_iso_8601_is_read_as_seconds_since_1970(text, moment):
-    assert seconds(text) == since_1970(*moment)
-    assert seconds(text, "%d.%m.%Y") == since_1970(*moment)
+def test_iso_8601_is_read_as_seconds_since_1970(text, parts):
+    assert seconds(text) == since_1970(*parts)
+    assert seconds(text, "%d.%m.%Y") == since_1970(*parts)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_iso_8601_is_read_as_seconds_since_1970(text, moment):
         *("2024-05-01\n", " 2024-05-01", "2024-05-0１"),  # noqa: RUF001 - another digit one
     ],
 )
-def test_what_is_no_iso_8601_is_not_read(text):
+def test_text_other_than_iso_8601_is_unparsable(text):
     read = read_datetimes(cells("2024-05-01", text, None))
     assert np.isnan(read.values[1:]).all()
     assert read.unparsable.tolist() == [1]
@@ -74,7 +74,7 @@ def test_what_is_no_iso_8601_is_not_read(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "format_", "moment"),
+    ("text", "format_", "parts"),
     [
         ("31/12/2023", "%d/%m/%Y", (2023, 12, 31)),
         ("1/2/2023", "%d/%m/%Y", (2023, 2, 1)),
@@ -86,8 +86,8 @@ def test_what_is_no_iso_8601_is_not_read(text):
         ("23:59:59", "%H:%M:%S", (1970, 1, 1, 23, 59, 59)),
     ],
 )
-def test_other_formats_are_read_where_they_are_named(text, format_, moment):
-    assert seconds(text, format_) == since_1970(*moment)
+def test_named_format_is_read(text, format_, parts):
+    assert seconds(text, format_) == since_1970(*parts)
     assert np.isnan(seconds(text))
 
 
@@ -98,32 +98,32 @@ def test_other_formats_are_read_where_they_are_named(text, format_, moment):
         ("31.02.2023", "%d.%m.%Y"),
         ("01x02x2023", "%d.%m.%Y"),
         ("01.02.23", "%d.%m.%Y"),
-        ("2:1", "%H:%M"),  # a score
+        ("2:1", "%H:%M"),  # a score of a match
         ("24:00", "%H:%M"),
     ],
 )
-def test_days_and_times_that_there_are_not_are_not_read(text, format_):
+def test_impossible_days_and_times_are_not_read(text, format_):
     assert np.isnan(seconds(text, format_))
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-@given(moment=st.datetimes(timezones=st.just(dt.UTC)))
-def test_what_strftime_writes_is_read_back(format_, moment):
+@given(value=st.datetimes(timezones=st.just(dt.UTC)))
+def test_text_of_strftime_reads_back(format_, value):
     # strftime may write a year before 1000 with fewer digits.
-    text = moment.strftime(format_.replace("%Y", f"{moment.year:04}"))
-    day = EPOCH if format_ in TIMES else moment
-    wanted = dt.datetime.combine(day, dt.time(0), dt.UTC)
+    text = value.strftime(format_.replace("%Y", f"{value.year:04}"))
+    day = EPOCH if format_ in TIMES else value
+    expected = dt.datetime.combine(day, dt.time(0), dt.UTC)
     if "%H" in format_:
-        wanted = wanted.replace(hour=moment.hour, minute=moment.minute)
+        expected = expected.replace(hour=value.hour, minute=value.minute)
     if "%S" in format_:
-        wanted = wanted.replace(second=moment.second)
-    assert seconds(text, format_) == (wanted - EPOCH).total_seconds()
+        expected = expected.replace(second=value.second)
+    assert seconds(text, format_) == (expected - EPOCH).total_seconds()
 
 
 @given(st.datetimes(timezones=st.sampled_from([dt.UTC, dt.timezone(dt.timedelta(hours=-3.5))])))
-def test_what_isoformat_writes_is_read_back(moment):
-    wanted = (moment - EPOCH).total_seconds()
-    assert seconds(moment.isoformat()) == pytest.approx(wanted, abs=1e-7, rel=1e-15)
+def test_text_of_isoformat_reads_back(value):
+    expected = (value - EPOCH).total_seconds()
+    assert seconds(value.isoformat()) == pytest.approx(expected, abs=1e-7, rel=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -148,18 +148,18 @@ def test_typed_columns_are_read_in_their_unit(column, values):
     assert not len(read.unparsable)
 
 
-def found(*texts: str | None) -> DatetimeFormat | None:
+def detect(*texts: str | None) -> DatetimeFormat | None:
     return detect_format(cells(*texts))
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_the_format_of_a_column_is_found_out(format_):
-    moments = [dt.datetime(2020, 1 + i % 12, 1 + i % 28, i % 24, i % 60, i) for i in range(50)]  # noqa: DTZ001
-    assert found(*(m.strftime(format_) for m in moments), None) == DatetimeFormat(format_)
+def test_format_of_a_column_is_detected(format_):
+    dates = [dt.datetime(2020, 1 + i % 12, 1 + i % 28, i % 24, i % 60, i) for i in range(50)]  # noqa: DTZ001
+    assert detect(*(m.strftime(format_) for m in dates), None) == DatetimeFormat(format_)
 
 
-def test_iso_8601_has_no_format_and_may_be_mixed():
-    assert found("2024-05-01", "2024-05-01T13:45", "2024-05-01 13:45:30Z") == DatetimeFormat(None)
+def test_mixed_forms_of_iso_8601_have_no_format():
+    assert detect("2024-05-01", "2024-05-01T13:45", "2024-05-01 13:45:30Z") == DatetimeFormat(None)
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def test_iso_8601_has_no_format_and_may_be_mixed():
         (("01.02.2023", "3.4.2023"), DatetimeFormat("%d.%m.%Y")),
     ],
 )
-def test_where_day_and_month_cant_be_told_apart_both_are_named(texts, expected):
-    assert found(*texts) == expected
+def test_ambiguous_dates_have_an_alternative_format(texts, expected):
+    assert detect(*texts) == expected
 
 
-def test_one_day_after_the_twelfth_in_a_whole_column_tells_day_and_month_apart():
-    assert found(*["01/02/2023"] * 5_555, "13/02/2023", *["03/02/2023"] * 5_555) == DatetimeFormat(
+def test_one_day_after_the_twelfth_decides_the_order_of_day_and_month():
+    assert detect(*["01/02/2023"] * 5_555, "13/02/2023", *["03/02/2023"] * 5_555) == DatetimeFormat(
         "%d/%m/%Y"
     )
 
@@ -193,8 +193,8 @@ def test_one_day_after_the_twelfth_in_a_whole_column_tells_day_and_month_apart()
         (*["2024-05-01"] * 5, *["soon"] * 5),
     ],
 )
-def test_where_less_than_half_are_moments_there_is_no_notation(texts):
-    assert found(*texts) is None
+def test_column_with_few_datetimes_has_no_format(texts):
+    assert detect(*texts) is None
 
 
 @pytest.mark.parametrize(
@@ -208,17 +208,17 @@ def test_where_less_than_half_are_moments_there_is_no_notation(texts):
         (LAST_S + 1.0, "9999-12-31T23:59:59.999999"),
     ],
 )
-def test_moments_are_written_as_short_as_can_be(value, text):
+def test_datetimes_are_written_in_the_shortest_form(value, text):
     assert datetime_text(value) == text
 
 
 @given(st.floats(FIRST_S, LAST_S - 1))
-def test_what_is_written_reads_back_to_the_microsecond(value):
+def test_written_datetime_reads_back_to_the_microsecond(value):
     assert seconds(datetime_text(value)) == pytest.approx(value, abs=1e-6, rel=1e-15)
 
 
-def test_two_spellings_that_leave_day_and_month_open_are_no_notation() -> None:
+def test_ambiguous_dates_mixed_with_iso_8601_have_no_format() -> None:
     slashes = [f"{day:02}/03/2024" for day in range(1, 9)]
-    assert found(*slashes) is not None
-    assert found(*slashes, "2024-03-08", "2024-03-09") is None
-    assert found("25/03/2024", *slashes, "2024-03-08") is not None  # this cell tells
+    assert detect(*slashes) is not None
+    assert detect(*slashes, "2024-03-08", "2024-03-09") is None
+    assert detect("25/03/2024", *slashes, "2024-03-08") is not None  # 25 can't be a month

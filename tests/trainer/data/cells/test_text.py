@@ -26,15 +26,15 @@ from pigeonhole.trainer.data.cells.text import category_text
         (float("inf"), ""),
     ],
 )
-def test_a_value_has_one_spelling_as_a_category(value, text):
+def test_value_has_one_text_as_a_category(value, text):
     assert category_text(value) == text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_float_reads_back_from_its_spelling(value):
+def test_float_reads_back_from_its_text(value):
     assert float(category_text(value)) == value
 
 
 @given(st.integers(-(2**53) + 1, 2**53 - 1))
-def test_a_whole_number_is_spelled_alike_as_integer_and_as_float(value):
+def test_integer_and_equal_float_have_the_same_text(value):
     assert category_text(value) == category_text(float(value))
