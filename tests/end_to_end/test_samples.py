@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pigeonhole.trainer.data.preparation import clean
+from pigeonhole.trainer.data.preparation import prepare
 from pigeonhole.trainer.data.samples import SAMPLES, write_csv
 from pigeonhole.trainer.data.table import read_table
 from pigeonhole.trainer.export.parity import ExportedModel
@@ -39,7 +39,7 @@ def test_a_sample_fitted_anew_answers_as_the_one_in_the_repository(
     fitted = train(Settings.read(flags), progress=io.StringIO())
     assert fitted is not None
     carried = ExportedModel((repository / "models" / name / "1" / "model.onnx").read_bytes())
-    examples = clean(read_table(str(table)), sample.target).examples
+    examples = prepare(read_table(str(table)), sample.target).examples
     anew_labels, anew = ExportedModel(fitted.path.read_bytes()).run(examples)
     labels, probabilities = carried.run(examples)
     np.testing.assert_allclose(probabilities, anew, atol=TOLERANCE)

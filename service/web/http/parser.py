@@ -200,8 +200,8 @@ class RequestParser:
         if self.is_stopped:
             return
         llhttp, headers = self._llhttp, self._headers
-        # A head that arrived in one call is short enough.
-        if len(self._url) > MAX_TARGET_BYTES or (self._overhead_bytes and self._head_is_too_long()):
+        in_one_call = not self._overhead_bytes  # then the head is short enough, and it began now
+        if len(self._url) > MAX_TARGET_BYTES or not (in_one_call or self._head_is_short()):
             self._reject_long_head()
             return
         version = self._version = llhttp.get_http_version()
@@ -211,7 +211,8 @@ class RequestParser:
             return  # the head is parsed again without Upgrade
         self.state = BODY
         self._overhead_bytes = 0
-        self._consumer.on_part()
+        if not in_one_call:
+            self._consumer.on_part()
         if error := self._check_head(version, headers):
             self.reject(error)
         elif version == "1.1" and headers.get("expect", "").lower() == "100-continue":
@@ -294,10 +295,10 @@ class RequestParser:
         became_large = size - added <= LARGE_BODY_BYTES
         return Unauthorized(KEY_REQUIRED) if became_large and self._is_anonymous() else None
 
-    def _head_is_too_long(self) -> bool:
+    def _head_is_short(self) -> bool:
         lines = sum(len(name) + len(value) + 4 for name, value in self._headers.items())
         first = len(self._llhttp.get_method()) + len(self._url) + len("  HTTP/1.1\r\n")
-        return first + lines + len("\r\n") > MAX_HEAD_BYTES
+        return first + lines + len("\r\n") <= MAX_HEAD_BYTES
 
     def _reject_long_head(self) -> None:
         is_target = len(self._url) > MAX_TARGET_BYTES

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pigeonhole.trainer.__main__ import INTERRUPTED, REFUSED, main
+from pigeonhole.trainer.__main__ import INTERRUPTED, REJECTED, main
 from pigeonhole.trainer.settings import Settings
 from tests.deploy.kubernetes.manifests import Manifests, Object
 
@@ -50,16 +50,16 @@ def test_one_fit_runs_at_a_time_and_none_for_ever(job: Object) -> None:
     assert pod_of(job)["restartPolicy"] == "Never"
 
 
-def test_a_table_that_is_refused_is_not_tried_again(job: Object) -> None:
-    refusal, _ = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+def test_a_rejected_table_is_not_tried_again(job: Object) -> None:
+    rejection, _ = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     (container,) = pod_of(job)["containers"]
-    assert refusal["action"] == "FailJob"
-    assert refusal["onExitCodes"] == {
+    assert rejection["action"] == "FailJob"
+    assert rejection["onExitCodes"] == {
         "containerName": container["name"],
         "operator": "In",
-        "values": [REFUSED],
+        "values": [REJECTED],
     }
-    assert INTERRUPTED not in refusal["onExitCodes"]["values"]
+    assert INTERRUPTED not in rejection["onExitCodes"]["values"]
 
 
 def test_object_storage_becomes_a_folder_that_the_service_serves(
@@ -94,4 +94,4 @@ def test_object_storage_becomes_a_folder_that_the_service_serves(
         capture_output=True,
         text=True,
     )
-    assert "bodymass/1: good" in checked.stdout
+    assert "bodymass/1: ok" in checked.stdout
