@@ -170,7 +170,11 @@ def test_time_span_of_a_datetime_column_is_reported():
     _, findings = infer_feature(column(["2020-01-31T12:30", "2021-01-01", "2019-05-01"]))
     assert [finding.rule for finding in findings] == ["datetime"]
     assert "from 2019-05-01 to 2021-01-01" in findings[0].text
-    assert advice(["12:30", "13:00"]) == advice(pa.array([1, 2], pa.time32("s"))) == []
+
+
+@pytest.mark.parametrize("cells", [["12:30", "13:00"], pa.array([1, 2], pa.time32("s"))])
+def test_times_of_day_have_no_time_span(cells):
+    assert advice(cells) == []
 
 
 @pytest.mark.parametrize(
@@ -184,6 +188,9 @@ def test_ambiguous_order_of_day_and_month_is_reported(cells, expected):
     _, findings = infer_feature(column(cells))
     assert findings[0].rule == "day-month"
     assert expected in findings[0].text
+
+
+def test_day_after_the_twelfth_leaves_no_doubt_about_day_and_month():
     assert advice(["13/04/2020", "05/06/2020"]) == ["datetime"]
 
 
@@ -314,10 +321,9 @@ def test_sorted_distinct_integers_are_left_out(direction):
 def test_distinct_integers_with_the_name_of_an_identifier_are_left_out(name):
     numbers = np.random.default_rng(0).choice(10**8, ROWS, replace=False)
     assert left_out(texts(numbers), name) == "identifier"
-    assert kind(texts(numbers), "price") == Kind.NUMBER
 
 
-@pytest.mark.parametrize("name", ["grid", "monkey", "arid", "idle", "body_mass_index"])
+@pytest.mark.parametrize("name", ["grid", "monkey", "arid", "idle", "body_mass_index", "price"])
 def test_name_that_resembles_an_identifier_does_not_count(name):
     numbers = np.random.default_rng(0).choice(10**8, ROWS, replace=False)
     assert kind(texts(numbers), name) == Kind.NUMBER

@@ -168,11 +168,17 @@ def test_type_that_does_not_fit_a_set_kind_is_rejected(table):
         prepare(table(x=pa.array([1, 2] * 2), y=["a", "b"] * 2), "y", kinds={"x": Kind.DATETIME})
 
 
-def test_kind_set_for_no_feature_is_rejected(pets):
+def test_kind_of_an_absent_column_is_rejected_with_a_suggestion(pets):
     with pytest.raises(TableError, match="did you mean 'height'"):
         prepare(pets, "animal", kinds={"heigth": Kind.NUMBER})
+
+
+def test_kind_of_the_target_is_rejected(pets):
     with pytest.raises(TableError, match="can't be set to number, because the target"):
         prepare(pets, "animal", kinds={"animal": Kind.NUMBER})
+
+
+def test_kind_of_a_dropped_column_is_rejected(pets):
     with pytest.raises(TableError, match="can't be set to number, because the column is dropped"):
         prepare(pets, "animal", ["height"], {"height": Kind.NUMBER})
 

@@ -20,7 +20,8 @@ from ..cells.numbers import NEARLY_ALL, parse_numbers
 from ..cells.text import tidy
 
 MAX_TEXTS = 16
-"""Cells of each kind whose text the builder keeps. A finding cites three, but rows without a label are dropped before."""
+"""Cells of each kind whose text the builder keeps. A finding cites three, but some rows may be dropped
+before, because they have no label."""
 
 
 @dataclass(frozen=True)
