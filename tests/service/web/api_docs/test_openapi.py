@@ -1,4 +1,4 @@
-"""/openapi.json: valid, complete, and what it says is what happens."""
+"""``/openapi.json`` is valid and complete, and the service behaves as it says."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pigeonhole.service.web.rows import arrow_format
 from tests.service.web.generated_requests import ask, can_be_wrong, config
 
 UNLISTED = {
-    # What a program has no use for, and second names.
+    # Pages for people, and aliases.
     "/",
     "/docs",
     "/static/<path:filename>",
     "/healthz",
     "/readyz",
     "/health",
-    # What no classifier does.
+    # Actions that a classifier does not support.
     "/v1/models/<name>:explain",
     "/v1/models/<name>:regress",
     "/v1/models/<name>/versions/<version>:regress",
@@ -41,7 +41,7 @@ OF_MODELS = {
     for action in actions
     for version in ("", "/versions/<version>")
 }
-"""Listed for each model by its name, with its own features."""
+"""Routes that the document lists for each model, with its own features."""
 
 DESCRIBED = [
     "/predict",
@@ -53,7 +53,7 @@ DESCRIBED = [
 
 
 def described_by(client):
-    """A service as its document describes it, ready to be asked."""
+    """Return the operations of a service, from its document."""
     return schemathesis.openapi.from_wsgi("/openapi.json", client.application, config=config())
 
 
@@ -63,16 +63,16 @@ def described(lasting_client):
 
 
 @pytest.mark.parametrize("path", DESCRIBED)
-def test_rows_that_satisfy_the_schema_are_answered(described, path: str) -> None:
+def test_rows_that_satisfy_the_schema_get_predictions(described, path: str) -> None:
     ask(described[path]["POST"], GenerationMode.POSITIVE, answered=True)
 
 
 @pytest.mark.parametrize("path", ["/predict", "/v1/models/careful:predict"])
-def test_datetimes_and_thresholds_are_as_described(dated_client, path: str) -> None:
+def test_datetimes_and_thresholds_match_their_schemas(dated_client, path: str) -> None:
     ask(described_by(dated_client)[path]["POST"], GenerationMode.POSITIVE, answered=True)
 
 
-def test_a_datetime_is_described_by_its_range_and_its_format(dated_client) -> None:
+def test_datetime_is_described_by_range_and_format(dated_client) -> None:
     row = document_of(dated_client)["components"]["schemas"]["Row_dated_v1"]["properties"]
     assert row["seen"] == {
         "type": "string",
@@ -86,39 +86,39 @@ def test_a_datetime_is_described_by_its_range_and_its_format(dated_client) -> No
     assert opens["description"].endswith("In training: 08:00 to 12:00.")
 
 
-def test_a_threshold_is_described_where_there_is_one(dated_client) -> None:
+def test_threshold_is_described_for_its_model_only(dated_client) -> None:
     paths = document_of(dated_client)["paths"]
-    said = {}
+    schemas = {}
     for path in ("/predict", "/v1/models/careful:predict"):
         operation = paths[path]["post"]
-        answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        said[path] = (answer["properties"].get("threshold"), operation["description"])
-        assert ("threshold" in answer["required"]) == ("threshold" in answer["properties"])
-    assert said["/predict"][0] is None
-    described, text = said["/v1/models/careful:predict"]
+        response = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        schemas[path] = (response["properties"].get("threshold"), operation["description"])
+        assert ("threshold" in response["required"]) == ("threshold" in response["properties"])
+    assert schemas["/predict"][0] is None
+    described, text = schemas["/v1/models/careful:predict"]
     assert described["const"] == {"class": "overweight", "value": 0.9, "metric": "f1"}
     assert "The label is overweight if its probability is at least 0.9." in text
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
-def test_every_operation_answers_as_the_document_says(described, mode: GenerationMode) -> None:
-    asked = {"/openapi.json"}  # which is where the others were read from
+def test_every_response_matches_the_document(described, mode: GenerationMode) -> None:
+    requested = {"/openapi.json"}  # already read, for the other paths
     for result in described.get_all_operations():
         if mode is GenerationMode.POSITIVE or can_be_wrong(result.ok()):
             ask(result.ok(), mode, 5)
-        asked.add(result.ok().path)
-    assert asked == set(described.raw_schema["paths"])
+        requested.add(result.ok().path)
+    assert requested == set(described.raw_schema["paths"])
 
 
 def document_of(client):
-    answer = client.get("/openapi.json")
-    assert answer.headers["Content-Type"] == "application/json"
-    return answer.json
+    response = client.get("/openapi.json")
+    assert response.headers["Content-Type"] == "application/json"
+    return response.json
 
 
 @pytest.fixture
 def many_models(start, tmp_path, write_model, write_mixed_model):
-    """Models whose names are alike, one of them with two versions of different features."""
+    """Return a client of models with similar names; one has two versions with other features."""
     folder = tmp_path / "models"
     write_model(folder, "a")
     write_model(folder, "a_1")
@@ -132,7 +132,7 @@ def many_models(start, tmp_path, write_model, write_mixed_model):
     return start()
 
 
-def test_the_document_is_valid_openapi(
+def test_document_is_valid_openapi(
     lasting_client, dated_client, many_models, start, tmp_path
 ) -> None:
     for client in (lasting_client, dated_client, many_models, start(models=tmp_path / "none")):
@@ -147,13 +147,13 @@ def operations(document):
             yield path, method, operation
 
 
-def test_no_two_operations_have_one_name(many_models) -> None:
+def test_operation_ids_are_unique(many_models) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document_of(many_models))]
     assert len(names) == len(set(names))
 
 
 def schemas_of(document):
-    """Every schema of the document, with those inside others."""
+    """Yield every object of the document, nested ones too."""
     waiting: list = [document]
     while waiting:
         match waiting.pop():
@@ -164,7 +164,7 @@ def schemas_of(document):
                 waiting += found
 
 
-def test_generators_of_clients_can_tell_what_every_list_holds(many_models, dated_client) -> None:
+def test_every_array_has_a_schema_of_its_items(many_models, dated_client) -> None:
     for client in (many_models, dated_client):
         lists = [s for s in schemas_of(document_of(client)) if s.get("type") == "array"]
         assert len(lists) > 30
@@ -173,30 +173,30 @@ def test_generators_of_clients_can_tell_what_every_list_holds(many_models, dated
             assert not isinstance(schema.get("const"), list)
 
 
-def test_names_stay_apart_in_the_spelling_of_every_language(many_models) -> None:
+def test_names_differ_without_case_and_underscores(many_models) -> None:
     document = document_of(many_models)
-    operation_names = [told["operationId"] for _, _, told in operations(document)]
+    operation_names = [operation["operationId"] for _, _, operation in operations(document)]
     for names in (operation_names, list(document["components"]["schemas"])):
         assert all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) for name in names)
         assert len({name.replace("_", "").lower() for name in names}) == len(names)
 
 
-def test_a_word_for_each_name_is_its_own_where_it_can_be() -> None:
+def test_identifiers_keep_names_where_possible() -> None:
     assert distinct_identifiers(["iris", "my_model", "a.b-c"]) == {
         "iris": "iris",
         "my_model": "my_model",
         "a.b-c": "a_b_c",
     }
-    words = distinct_identifiers(["a.1", "a1", "A_1", "a_1_2", "a12"])
-    assert set(words) == {"a.1", "a1", "A_1", "a_1_2", "a12"}
-    assert len({word.replace("_", "").lower() for word in words.values()}) == 5
+    identifiers = distinct_identifiers(["a.1", "a1", "A_1", "a_1_2", "a12"])
+    assert set(identifiers) == {"a.1", "a1", "A_1", "a_1_2", "a12"}
+    assert len({name.replace("_", "").lower() for name in identifiers.values()}) == 5
 
 
-def test_arrow_is_described_where_it_is_spoken(lasting_client, monkeypatch) -> None:
+def test_arrow_is_described_if_installed(lasting_client, monkeypatch) -> None:
     def described() -> list[bool]:
         operation = document_of(lasting_client)["paths"]["/predict"]["post"]
-        forms = operation["requestBody"]["content"], operation["responses"]["200"]["content"]
-        return [arrow_format.STREAM in form for form in forms]
+        bodies = operation["requestBody"]["content"], operation["responses"]["200"]["content"]
+        return [arrow_format.STREAM in body for body in bodies]
 
     assert described() == [True, True]
     monkeypatch.setattr(arrow_format, "INSTALLED", False)
@@ -219,28 +219,28 @@ def test_every_version_is_described_by_its_own_features(many_models) -> None:
     assert features["/v1/models/a.1:predict"] == small
 
 
-def test_every_example_is_answered(many_models, lasting_client, dated_client) -> None:
-    answered = 0
+def test_every_example_gets_a_prediction(many_models, lasting_client, dated_client) -> None:
+    predictions = 0
     for client in (many_models, lasting_client, dated_client):
         for path, method, operation in operations(document_of(client)):
             if method == "post" and "{" not in path and path != "/v2/repository/index":
                 content = operation["requestBody"]["content"]["application/json"]
                 assert content["examples"]
                 for example in content["examples"].values():
-                    answer = client.post(path, json=example["value"])
-                    assert answer.status_code == 200, answer.json
-                    answered += 1
+                    response = client.post(path, json=example["value"])
+                    assert response.status_code == 200, response.json
+                    predictions += 1
                 for media_type in ("text/csv", "application/x-ndjson"):
                     others = operation["requestBody"]["content"].get(media_type, {"examples": {}})
                     for example in others["examples"].values():
                         sent = {"data": example["value"], "content_type": media_type}
-                        answer = client.post(path, **sent)
-                        assert answer.status_code == 200, answer.text
-                        assert '"problems"' not in answer.text
-    assert answered > 15
+                        response = client.post(path, **sent)
+                        assert response.status_code == 200, response.text
+                        assert '"problems"' not in response.text
+    assert predictions > 15
 
 
-def test_every_route_is_in_the_document_or_stated_to_be_none_of_it(lasting_client) -> None:
+def test_every_route_is_documented_or_listed_as_an_exception(lasting_client) -> None:
     paths = set(document_of(lasting_client)["paths"])
     routes = {rule.rule for rule in lasting_client.application.url_map.iter_rules()}
     assert routes >= UNLISTED | OF_MODELS
@@ -253,7 +253,7 @@ def test_every_route_is_in_the_document_or_stated_to_be_none_of_it(lasting_clien
     assert paths == listed | of_models
 
 
-def test_every_operation_says_whose_it_is(lasting_client) -> None:
+def test_operations_are_tagged_by_protocol(lasting_client) -> None:
     tags = {
         path: operation["tags"] for path, _, operation in operations(document_of(lasting_client))
     }
@@ -263,7 +263,7 @@ def test_every_operation_says_whose_it_is(lasting_client) -> None:
     assert tags["/invocations"] == ["MLflow and SageMaker"]
 
 
-def test_without_keys_only_an_admin_is_told_to_need_one(lasting_client) -> None:
+def test_without_keys_only_admin_operations_need_a_key(lasting_client) -> None:
     secured = {
         path: operation["security"]
         for path, _, operation in operations(document_of(lasting_client))
@@ -275,7 +275,7 @@ def test_without_keys_only_an_admin_is_told_to_need_one(lasting_client) -> None:
     }
 
 
-def test_with_keys_every_operation_tells_the_scope_that_it_needs(service) -> None:
+def test_with_keys_every_operation_has_its_scope(service) -> None:
     document = openapi_document(service.live, 10, has_keys=True)
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
     assert set(document["components"]["securitySchemes"]) == {"key", "password"}
@@ -284,25 +284,27 @@ def test_with_keys_every_operation_tells_the_scope_that_it_needs(service) -> Non
         rule = re.sub(r"{(\w+)}", "x", path)
         endpoint, _ = service.flask.url_map.bind("").match(rule, method.upper())
         scopes[path] = scope_of(endpoint)
-        told = operation.get("security", [])
+        security = operation.get("security", [])
         if scopes[path] == "open":
-            assert told == []
+            assert security == []
             continue
-        assert told[0] == {"key": [] if scopes[path] == "any" else [scopes[path]]}
-        # A browser resends a password by itself, so no admin's is one.
-        assert [set(way) for way in told[1:]] == ([] if scopes[path] == "admin" else [{"password"}])
-        refused = {"401", "403"} & set(operation["responses"])
-        assert refused == ({"401"} if scopes[path] == "any" else {"401", "403"})
+        assert security[0] == {"key": [] if scopes[path] == "any" else [scopes[path]]}
+        # Browsers resend passwords by themselves, so admin operations accept only tokens.
+        assert [set(way) for way in security[1:]] == (
+            [] if scopes[path] == "admin" else [{"password"}]
+        )
+        errors = {"401", "403"} & set(operation["responses"])
+        assert errors == ({"401"} if scopes[path] == "any" else {"401", "403"})
     assert set(scopes.values()) == {"predict", "read", "metrics", "admin", "open", "any"}
 
 
-def test_every_code_is_in_the_document(lasting_client) -> None:
+def test_every_error_code_is_documented(lasting_client) -> None:
     error = document_of(lasting_client)["components"]["schemas"]["Error"]
     assert error["properties"]["code"]["enum"] == CODES
     assert {"unknown_route", "request_too_slow", "not_ready", "internal_error"} <= set(CODES)
 
 
-def test_a_text_that_is_blank_to_the_service_is_blank_to_the_document(lasting_client) -> None:
+def test_schema_rejects_the_texts_that_the_service_finds_blank(lasting_client) -> None:
     row = document_of(lasting_client)["components"]["schemas"]["Row_mixed_v1"]
     pattern = re.compile(row["properties"]["color"]["pattern"])
     for code in [*range(0x3100), 0xFEFF, 0x1F600]:
@@ -310,18 +312,18 @@ def test_a_text_that_is_blank_to_the_service_is_blank_to_the_document(lasting_cl
         if pattern.search(chr(code)):
             assert chr(code).strip()
         elif code < 0x100:
-            answer = lasting_client.post("/v1/models/mixed:predict", data=body)
-            assert answer.status_code == 400
+            response = lasting_client.post("/v1/models/mixed:predict", data=body)
+            assert response.status_code == 400
 
 
-def test_without_a_default_model_predict_is_not_listed(many_models) -> None:
+def test_predict_is_absent_without_a_default_model(many_models) -> None:
     paths = document_of(many_models)["paths"]
     assert "/predict" not in paths
     assert "/v1/models/a:predict" in paths
 
 
-class Vanishing(LiveModels):
-    """Models that are taken away as soon as they were looked at once."""
+class RemovedModels(LiveModels):
+    """Live models that are removed after they are read once."""
 
     @property
     def states(self):
@@ -329,7 +331,7 @@ class Vanishing(LiveModels):
         return states
 
 
-def test_a_model_that_is_taken_away_meanwhile_is_described_as_it_was(models, service) -> None:
-    vanishing = Vanishing()
-    vanishing._states = service.live.states
-    assert "/v1/models/bodymass:predict" in openapi_document(vanishing, 10, has_keys=False)["paths"]
+def test_model_removed_during_the_request_is_still_described(models, service) -> None:
+    removed = RemovedModels()
+    removed._states = service.live.states
+    assert "/v1/models/bodymass:predict" in openapi_document(removed, 10, has_keys=False)["paths"]

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol beside inference: metadata, readiness, statistics, configuration."""
+"""Metadata, readiness, statistics and configuration of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = {"name": "numbers", "shape": [2, 2], "datatype": "FP64", "data": [172, 95
 
 @pytest.fixture
 def bare_client(tmp_path: Path, start) -> FlaskClient:
-    """A client of a service on a file without metadata, with an input of several types each."""
+    """Return a client of a service whose model has no metadata and an input of each type."""
     graph = Graph("bare")
     sums = []
     for name, kind in {"a": "double", "b": "float", "c": "int64", "d": "string"}.items():
@@ -34,24 +34,24 @@ def bare_client(tmp_path: Path, start) -> FlaskClient:
     return start()
 
 
-def test_the_server_tells_its_name_and_what_it_can(lasting_client) -> None:
-    answer = lasting_client.get("/v2")
-    assert answer.json == {
+def test_server_metadata_has_name_version_and_extensions(lasting_client) -> None:
+    response = lasting_client.get("/v2")
+    assert response.json == {
         "name": "pigeonhole",
         "version": __version__,
         "extensions": list(EXTENSIONS),
     }
-    assert lasting_client.get("/v2/").data == answer.data
+    assert lasting_client.get("/v2/").data == response.data
 
 
-def test_the_models_are_listed(lasting_client) -> None:
+def test_models_are_listed(lasting_client) -> None:
     assert lasting_client.get("/v2/models").json == {"models": ["bodymass", "mixed"]}
 
 
 @pytest.mark.parametrize("path", ["/v2/models/mixed", "/v2/models/mixed/versions/1"])
-def test_metadata_tells_the_tensors_of_the_graph_and_each_feature(lasting_client, path) -> None:
-    answer = lasting_client.get(path).json
-    assert answer == {
+def test_metadata_lists_graph_inputs_and_features(lasting_client, path) -> None:
+    body = lasting_client.get(path).json
+    assert body == {
         "name": "mixed",
         "versions": ["1"],
         "platform": "onnx_onnxv1",
@@ -71,12 +71,12 @@ def test_metadata_tells_the_tensors_of_the_graph_and_each_feature(lasting_client
     }
 
 
-def test_a_datetime_is_text_as_a_tensor_of_its_own(dated_client) -> None:
+def test_datetime_feature_is_a_text_tensor(dated_client) -> None:
     inputs = {each["name"]: each for each in dated_client.get("/v2/models/dated").json["inputs"]}
     assert inputs["seen"] == {"name": "seen", "datatype": "BYTES", "shape": [-1]}
 
 
-def test_a_file_without_metadata_tells_the_tensors_of_its_graph_alone(bare_client) -> None:
+def test_file_without_metadata_lists_only_graph_inputs(bare_client) -> None:
     kinds = {"a": "FP64", "b": "FP32", "c": "INT64", "d": "BYTES"}
     assert bare_client.get("/v2/models/bare").json["inputs"] == [
         {"name": name, "datatype": kind, "shape": [-1, 2]} for name, kind in kinds.items()
@@ -87,7 +87,7 @@ VALUES = {"FP64": 3.5, "BYTES": "red", "BOOL": True}
 
 
 @pytest.mark.parametrize("name", ["bodymass", "mixed"])
-def test_whoever_sends_all_that_metadata_tells_gets_an_answer(lasting_client, name: str) -> None:
+def test_request_with_every_listed_tensor_gets_a_prediction(lasting_client, name: str) -> None:
     described = lasting_client.get(f"/v2/models/{name}").json["inputs"]
     inputs = []
     for each in described:
@@ -100,42 +100,38 @@ def test_whoever_sends_all_that_metadata_tells_gets_an_answer(lasting_client, na
         flat = data if len(shape) > 1 else data[0]
         inputs.append({"name": each["name"], "shape": shape, "datatype": each["datatype"]})
         inputs[-1]["data"] = flat
-    answer = lasting_client.post(f"/v2/models/{name}/infer", data=json.dumps({"inputs": inputs}))
-    assert answer.status_code == 200, answer.json
-    told = lasting_client.get(f"/v2/models/{name}").json["outputs"]
-    for output, said in zip(answer.json["outputs"], told, strict=True):
-        assert (output["name"], output["datatype"]) == (said["name"], said["datatype"])
-        assert output["shape"] == [1, *said["shape"][1:]]
+    response = lasting_client.post(f"/v2/models/{name}/infer", data=json.dumps({"inputs": inputs}))
+    assert response.status_code == 200, response.json
+    listed = lasting_client.get(f"/v2/models/{name}").json["outputs"]
+    for output, metadata in zip(response.json["outputs"], listed, strict=True):
+        assert (output["name"], output["datatype"]) == (metadata["name"], metadata["datatype"])
+        assert output["shape"] == [1, *metadata["shape"][1:]]
 
 
 @pytest.mark.parametrize("middle", ["", "/versions/1"])
-def test_a_live_model_is_ready(lasting_client, middle: str) -> None:
-    answer = lasting_client.get(f"/v2/models/bodymass{middle}/ready")
-    assert (answer.status_code, answer.json) == (200, {"name": "bodymass", "ready": True})
+def test_live_model_is_ready(lasting_client, middle: str) -> None:
+    response = lasting_client.get(f"/v2/models/bodymass{middle}/ready")
+    assert (response.status_code, response.json) == (200, {"name": "bodymass", "ready": True})
 
 
-def test_a_model_or_a_version_that_is_refused_is_not_ready(
-    start, models, write_model, failed
-) -> None:
+def test_rejected_version_is_not_ready(start, models, write_model, failed) -> None:
     write_model(models, version=2, digest="0" * 64)
     write_model(models, "damaged", digest="0" * 64)
     client = start(models=models)
     assert client.get("/v2/models/bodymass/ready").status_code == 200
     for path in ("bodymass/versions/2", "damaged", "damaged/versions/1"):
-        answer = failed(client.get(f"/v2/models/{path}/ready"), 503, "not_ready")
-        assert (answer["name"], answer["ready"]) == (path.partition("/")[0], False)
-        assert "sha256" not in answer["error"]
+        error = failed(client.get(f"/v2/models/{path}/ready"), 503, "not_ready")
+        assert (error["name"], error["ready"]) == (path.partition("/")[0], False)
+        assert "sha256" not in error["error"]
 
 
 BELOW = ["", "/ready", "/stats", "/config"]
 
 
 @pytest.mark.parametrize("below", BELOW)
-def test_what_is_not_there_is_not_found_in_the_shape_of_every_failure(
-    lasting_client, failed, below: str
-) -> None:
-    answer = failed(lasting_client.get(f"/v2/models/dogs{below}"), 404, "unknown_model")
-    assert answer["error"].startswith("Request for unknown model: 'dogs' is not found")
+def test_unknown_models_and_versions_get_errors(lasting_client, failed, below: str) -> None:
+    error = failed(lasting_client.get(f"/v2/models/dogs{below}"), 404, "unknown_model")
+    assert error["error"].startswith("Request for unknown model: 'dogs' is not found")
     for version in ("7", "01", "x", "99999999999999999999"):
         path = f"/v2/models/bodymass/versions/{version}{below}"
         failed(lasting_client.get(path), 404, "unknown_version")
@@ -143,14 +139,14 @@ def test_what_is_not_there_is_not_found_in_the_shape_of_every_failure(
 
 
 @pytest.mark.parametrize("below", BELOW)
-def test_slashes_at_the_end_and_escaped_names_are_understood(lasting_client, below: str) -> None:
+def test_trailing_slashes_and_escaped_names_are_accepted(lasting_client, below: str) -> None:
     plain = lasting_client.get(f"/v2/models/bodymass{below}")
     for path in (f"/v2/models/bodymass{below}/", f"/v2/models/body%6dass{below}"):
-        answer = lasting_client.get(path)
-        assert (answer.status_code, answer.json) == (200, plain.json)
+        response = lasting_client.get(path)
+        assert (response.status_code, response.json) == (200, plain.json)
 
 
-def test_the_configuration_tells_the_same_in_tritons_words(lasting_client) -> None:
+def test_configuration_describes_the_tensors_in_tritons_terms(lasting_client) -> None:
     config = lasting_client.get("/v2/models/mixed/config").json
     assert (config["name"], config["backend"]) == ("mixed", "onnxruntime")
     assert config["max_batch_size"] == 10_000
@@ -170,8 +166,8 @@ def test_the_configuration_tells_the_same_in_tritons_words(lasting_client) -> No
 
 
 def statistics(client: FlaskClient, path: str = "/v2/models/bodymass/stats") -> dict:
-    (told,) = client.get(path).json["model_stats"]
-    return told
+    (version,) = client.get(path).json["model_stats"]
+    return version
 
 
 DURATIONS = {
@@ -193,16 +189,19 @@ def test_statistics_count_requests_of_every_protocol_rows_and_runs(client) -> No
     assert (after["name"], after["version"]) == ("bodymass", "1")
     assert (after["inference_count"], after["execution_count"]) == (3, 2)
     assert after["last_inference"] > 1.7e12
-    told = after["inference_stats"]
-    assert (told["success"]["count"], told["fail"]["count"]) == (2, 1)
+    durations = after["inference_stats"]
+    assert (durations["success"]["count"], durations["fail"]["count"]) == (2, 1)
     parts = ("queue", "compute_input", "compute_infer", "compute_output")
-    assert [told[part]["count"] for part in parts] == [2, 2, 2, 2]
-    assert all(told[part]["ns"] > 0 for part in ("success", "fail", *parts[1:]))
-    assert sum(told[part]["ns"] for part in parts) <= told["success"]["ns"]
+    assert [durations[part]["count"] for part in parts] == [2, 2, 2, 2]
+    assert all(durations[part]["ns"] > 0 for part in ("success", "fail", *parts[1:]))
+    assert sum(durations[part]["ns"] for part in parts) <= durations["success"]["ns"]
     assert statistics(client, "/v2/models/bodymass/versions/1/stats") == after
     assert statistics(client, "/v2/models/stats") == after
 
 
-def test_statistics_of_all_models_are_those_of_each(lasting_client) -> None:
-    told = lasting_client.get("/v2/models/stats").json["model_stats"]
-    assert [(each["name"], each["version"]) for each in told] == [("bodymass", "1"), ("mixed", "1")]
+def test_statistics_of_all_models_list_each_version(lasting_client) -> None:
+    versions = lasting_client.get("/v2/models/stats").json["model_stats"]
+    assert [(each["name"], each["version"]) for each in versions] == [
+        ("bodymass", "1"),
+        ("mixed", "1"),
+    ]

@@ -1,4 +1,4 @@
-"""The model repository: what is there, and load and unload, over one worker and over several."""
+"""The model repository: index, load and unload, with one worker and with several."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LOAD, UNLOAD = (f"/v2/repository/models/bodymass/{verb}" for verb in ("load", "u
 
 @pytest.fixture
 def admin(service: Service) -> FlaskClient:
-    """Asks the repository's routes alone, with nobody in front of them who asks for a key."""
+    """Return a client of the repository's routes alone, without authentication."""
     app = Flask(__name__)
     app.url_map.strict_slashes = False
     app.register_blueprint(open_inference_repository_blueprint(service.live, service.reconciler))
 
     @app.errorhandler(Exception)
-    def told(error: Exception) -> Any:
+    def error_body(error: Exception) -> Any:
         reply = error_response(error)
         return reply.body, reply.status, {"Content-Type": reply.content_type}
 
@@ -39,13 +39,13 @@ def admin(service: Service) -> FlaskClient:
 
 
 def index(client: FlaskClient, body: bytes = b"") -> list[tuple[str, ...]]:
-    answer = client.post("/v2/repository/index", data=body)
-    assert answer.status_code == 200
-    assert all(list(each) == ["name", "version", "state", "reason"] for each in answer.json)
-    return [tuple(each.values()) for each in answer.json]
+    response = client.post("/v2/repository/index", data=body)
+    assert response.status_code == 200
+    assert all(list(each) == ["name", "version", "state", "reason"] for each in response.json)
+    return [tuple(each.values()) for each in response.json]
 
 
-def test_the_index_tells_of_every_version_and_its_state(start, models, write_model) -> None:
+def test_index_lists_every_version_and_its_state(start, models, write_model) -> None:
     write_model(models, version=2, digest="0" * 64)
     write_model(models, "other", version=7)
     (models / "other" / "serving.toml").write_text("live = [7, 10]")
@@ -61,7 +61,7 @@ def test_the_index_tells_of_every_version_and_its_state(start, models, write_mod
     assert index(client, b'{"ready": true, "repository_name": ""}') == ready
 
 
-def test_the_index_tells_of_a_model_whose_folder_can_not_be_used(start, models) -> None:
+def test_index_lists_a_model_whose_folder_is_unusable(start, models) -> None:
     (models / "bodymass" / "serving.toml").write_text("live = 1")
     unusable = ("", "UNAVAILABLE", "the folder can't be used")
     assert index(start(models=models)) == [("bodymass", *unusable)]
@@ -69,15 +69,13 @@ def test_the_index_tells_of_a_model_whose_folder_can_not_be_used(start, models) 
     assert index(client) == [("mine", *unusable)]
 
 
-def test_a_model_in_a_folder_of_its_own_is_loaded_unloaded_and_counted_as_any_other(
-    models, failed
-) -> None:
+def test_single_model_is_loaded_unloaded_and_counted(models, failed) -> None:
     folder = models / "bodymass" / "1"
     service = Service(Settings(models=folder, model_name="mine", reload_seconds=3600))
     try:
         client = service.flask.test_client()
-        answer = client.post("/v2/models/mine/infer", json=TENSORS)
-        assert (answer.status_code, answer.json["model_version"]) == (200, "1")
+        response = client.post("/v2/models/mine/infer", json=TENSORS)
+        assert (response.status_code, response.json["model_version"]) == (200, "1")
         (counted,) = client.get("/v2/models/mine/stats").json["model_stats"]
         assert (counted["name"], counted["version"], counted["inference_count"]) == ("mine", "1", 1)
         assert index(client) == [("mine", "1", "READY", "")]
@@ -105,18 +103,18 @@ TENSORS = {
 }
 
 
-def test_an_unloaded_model_is_unknown_but_readiness_does_not_miss_it(
+def test_unloaded_model_is_unknown_but_the_service_stays_ready(
     admin, service, client, failed
 ) -> None:
     assert admin.post(UNLOAD).status_code == 200
-    answer = client.post("/v2/models/bodymass/infer", data=b"{}")
-    assert failed(answer, 404, "unknown_model")["models"] == []
+    response = client.post("/v2/models/bodymass/infer", data=b"{}")
+    assert failed(response, 404, "unknown_model")["models"] == []
     failed(client.get("/v2/models/bodymass/ready"), 404, "unknown_model")
     failed(client.get("/v1/models/bodymass"), 404, "unknown_model")
     assert client.get("/v2/models").json == {"models": []}
-    answer = client.get("/health/ready")
-    assert (answer.status_code, answer.json["models"]) == (200, {})
-    assert "problems" not in answer.json
+    response = client.get("/health/ready")
+    assert (response.status_code, response.json["models"]) == (200, {})
+    assert "problems" not in response.json
     assert index(admin) == [("bodymass", "1", "UNAVAILABLE", "unloaded")]
     assert index(admin, b'{"ready": true}') == []
     assert admin.post(LOAD).status_code == 200
@@ -128,45 +126,48 @@ BODIES = [b"", b"{}", b'{"parameters": {}}', b'{"parameters": {"unload_dependent
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_commands_may_be_repeated_and_their_body_may_be_empty(admin, body: bytes) -> None:
+def test_commands_may_be_repeated_with_or_without_a_body(admin, body: bytes) -> None:
     for path in (LOAD, UNLOAD, UNLOAD, LOAD, LOAD):
-        answer = admin.post(path, data=body)
-        assert (answer.status_code, answer.content_type) == (200, "application/json")
+        response = admin.post(path, data=body)
+        assert (response.status_code, response.content_type) == (200, "application/json")
 
 
 @pytest.mark.parametrize("parameter", ["config", "file:1/model.onnx"])
-def test_a_model_that_comes_with_the_request_is_refused(admin, parameter: str) -> None:
+def test_uploaded_model_is_rejected(admin, parameter: str) -> None:
     body = json.dumps({"parameters": {parameter: "e30="}})
-    answer = admin.post(LOAD, data=body)
-    assert (answer.status_code, answer.json["code"]) == (400, "load_failed")
-    assert answer.json["error"].startswith(f"failed to load 'bodymass': parameter '{parameter}'")
+    response = admin.post(LOAD, data=body)
+    assert (response.status_code, response.json["code"]) == (400, "load_failed")
+    assert response.json["error"].startswith(f"failed to load 'bodymass': parameter '{parameter}'")
 
 
 HOSTILE = [b"[", b"[]", b"1", b"\xff", b"[" * 100_000, b'{"parameters": 3}', b'{"ready": "yes"}']
 
 
 @pytest.mark.parametrize("body", HOSTILE)
-def test_a_body_that_is_no_request_is_refused(admin, body: bytes) -> None:
+def test_invalid_body_is_rejected(admin, body: bytes) -> None:
     path = "/v2/repository/index" if b"ready" in body else LOAD
-    answer = admin.post(path, data=body)
-    assert answer.status_code == 400
-    assert answer.json["code"] in ("invalid_request", "unreadable_body")
+    response = admin.post(path, data=body)
+    assert response.status_code == 400
+    assert response.json["code"] in ("invalid_request", "unreadable_body")
 
 
-def test_a_model_that_is_not_in_the_folder_can_be_neither_loaded_nor_unloaded(admin) -> None:
-    answer = admin.post("/v2/repository/models/dogs/load")
-    assert (answer.status_code, answer.json["code"]) == (400, "load_failed")
-    assert answer.json["error"] == "failed to load 'dogs': no such model in the folder"
-    answer = admin.post("/v2/repository/models/dogs/unload")
-    assert (answer.status_code, answer.json["code"]) == (404, "unknown_model")
+def test_unknown_model_cannot_be_loaded_or_unloaded(admin) -> None:
+    response = admin.post("/v2/repository/models/dogs/load")
+    assert (response.status_code, response.json["code"]) == (400, "load_failed")
+    assert response.json["error"] == "failed to load 'dogs': no such model in the folder"
+    response = admin.post("/v2/repository/models/dogs/unload")
+    assert (response.status_code, response.json["code"]) == (404, "unknown_model")
 
 
-def test_a_refused_file_is_told_and_what_was_live_stays(admin, client, models, write_model) -> None:
+def test_rejected_file_is_reported_and_the_live_version_stays(
+    admin, client, models, write_model
+) -> None:
     write_model(models, version=2, digest="0" * 64)
-    answer = admin.post(LOAD)
-    assert (answer.status_code, answer.json["code"]) == (400, "load_failed")
+    response = admin.post(LOAD)
+    assert (response.status_code, response.json["code"]) == (400, "load_failed")
     assert (
-        "failed to load 'bodymass': version 2 was rejected: model.onnx has" in answer.json["error"]
+        "failed to load 'bodymass': version 2 was rejected: model.onnx has"
+        in response.json["error"]
     )
     assert client.get("/v2/models/bodymass").json["versions"] == ["1"]
     (models / "bodymass" / "2" / "model.onnx.sha256").unlink()
@@ -174,7 +175,7 @@ def test_a_refused_file_is_told_and_what_was_live_stays(admin, client, models, w
     assert client.get("/v2/models/bodymass").json["versions"] == ["2"]
 
 
-def test_a_model_that_cannot_be_loaded_again_stays_unloaded(admin, client, models) -> None:
+def test_model_that_fails_to_load_stays_unloaded(admin, client, models) -> None:
     assert admin.post(UNLOAD).status_code == 200
     path = models / "bodymass" / "1" / "model.onnx"
     good = path.read_bytes()
@@ -187,20 +188,20 @@ def test_a_model_that_cannot_be_loaded_again_stays_unloaded(admin, client, model
     assert client.get("/v2/models/bodymass/ready").status_code == 200
 
 
-def test_without_keys_nobody_may_load_or_unload(client, failed) -> None:
+def test_without_keys_load_and_unload_are_forbidden(client, failed) -> None:
     for path in (LOAD, UNLOAD):
-        answer = failed(client.post(path), 403)
-        assert "admin" in answer["error"]
+        error = failed(client.post(path), 403)
+        assert "admin" in error["error"]
     assert client.get("/v2/models/bodymass/ready").status_code == 200
 
 
 WEB = httpx.Client(trust_env=False, timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
-"""Each request on a connection of its own, so that any worker may answer."""
+"""A client that opens a connection per request, so that any worker may get it."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("handler", ["fast", "flask"])
-def test_commands_hold_for_all_workers_at_once_and_for_those_that_come_later(
+def test_commands_apply_to_all_workers_and_to_later_ones(
     serve, models: Path, tmp_path: Path, write_model, handler: str
 ) -> None:
     write_model(models, "other")
@@ -231,17 +232,17 @@ def test_commands_hold_for_all_workers_at_once_and_for_those_that_come_later(
     for pid in old:
         os.kill(pid, signal.SIGKILL)
     server.until(lambda: len(set(server.workers()) - set(old)) == 3)
-    server.until(lambda: is_answering(server))
+    server.until(lambda: is_ready(server))
     assert statuses("/health/ready") == {200}
     assert statuses("/v2/models/other/ready") == {404}
     assert statuses("/v2/models/bodymass/ready") == {200}
-    # What lies there now is loaded at once, though nobody looks by himself for ten minutes.
+    # The command loads the new version, because the next scan is ten minutes away.
     write_model(models, version=2)
     assert command("load", "bodymass") == 200
     assert statuses("/v2/models/bodymass/versions/2/ready") == {200}
 
 
-def is_answering(server) -> bool:
+def is_ready(server) -> bool:
     try:
         return WEB.get(server.address + "/health/ready").status_code == 200
     except httpx.TransportError:

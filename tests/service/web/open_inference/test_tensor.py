@@ -1,4 +1,4 @@
-"""One tensor: its values from JSON or bytes, and what is said of those that are wrong."""
+"""Request tensors: values from JSON or binary data, and errors for invalid values."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ def of_bytes(datatype: str, shape: list[int], content: bytes) -> BinaryTensor:
     return BinaryTensor("/inputs/0", "x", datatype, shape, memoryview(content))
 
 
-FORMS = {
+LAYOUTS = {
     "flat": ([2, 2], [1, 2.5, None, 4]),
     "nested": ([2, 2], [[1, 2.5], [None, 4]]),
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_json_is_read_row_by_row_and_null_is_missing(form: str) -> None:
-    got = of_json("FP64", *FORMS[form]).numbers(2, 2)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_json_values_are_read_row_by_row_and_null_is_missing(layout: str) -> None:
+    got = of_json("FP64", *LAYOUTS[layout]).numbers(2, 2)
     assert got.dtype == np.float64
     np.testing.assert_array_equal(got, [[1, 2.5], [math.nan, 4]])
 
 
 @pytest.mark.parametrize("data", [[7, 8], [[7], [8]]])
-def test_a_column_may_be_nested_or_not(data) -> None:
+def test_single_column_may_be_flat_or_nested(data) -> None:
     assert of_json("FP32", [2, 1], data).numbers(2, 1).tolist() == [[7], [8]]
 
 
-def test_a_value_is_found_where_it_stands() -> None:
-    flat, nested = (of_json("FP64", *FORMS[form]) for form in FORMS)
+def test_pointer_locates_each_value() -> None:
+    flat, nested = (of_json("FP64", *LAYOUTS[layout]) for layout in LAYOUTS)
     for tensor in (flat, nested):
         tensor.numbers(2, 2)
     assert flat.pointer(1, 0, 2) == "/inputs/0/data/2"
@@ -60,13 +60,13 @@ def test_a_value_is_found_where_it_stands() -> None:
     assert of_bytes("FP64", [2, 2], bytes(32)).pointer(1, 0, 2) == "/inputs/0"
 
 
-def test_json_numbers_are_doubles_whatever_the_width_of_their_datatype() -> None:
+def test_json_numbers_are_doubles_for_every_width() -> None:
     for datatype in ("FP32", "FP64"):
         assert of_json(datatype, [1], [0.1]).numbers(1, 1)[0, 0] == 0.1
 
 
 @pytest.mark.parametrize("datatype", [name for name in ELEMENTS if name not in (BOOL, BF16)])
-def test_bytes_of_every_datatype_mean_what_numpy_wrote(datatype: str) -> None:
+def test_binary_data_of_every_datatype_is_decoded(datatype: str) -> None:
     dtype = ELEMENTS[datatype]
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     values = np.array([[limits.min, limits.max], [0, 1], [100, 3]], dtype)
@@ -74,7 +74,7 @@ def test_bytes_of_every_datatype_mean_what_numpy_wrote(datatype: str) -> None:
     np.testing.assert_array_equal(got, values.astype(np.float64))
 
 
-def test_booleans_are_ones_and_zeros() -> None:
+def test_booleans_are_zero_or_one() -> None:
     expected = [[1], [0], [1]]
     assert of_bytes("BOOL", [3], b"\1\0\1").numbers(3, 1).tolist() == expected
     assert of_json("BOOL", [3], [True, False, 1]).numbers(3, 1).tolist() == expected
@@ -82,7 +82,7 @@ def test_booleans_are_ones_and_zeros() -> None:
         of_bytes("BOOL", [3], b"\1\0\2").numbers(3, 1)
 
 
-def test_doubles_are_not_copied_unless_they_begin_between_two() -> None:
+def test_only_misaligned_doubles_are_copied() -> None:
     content = np.arange(5.0).tobytes()
     aligned = of_bytes("FP64", [2, 2], content[:32]).numbers(2, 2)
     assert not aligned.flags.owndata
@@ -92,14 +92,14 @@ def test_doubles_are_not_copied_unless_they_begin_between_two() -> None:
 
 
 @given(st.lists(st.floats(width=16)), st.sampled_from(["FP16", "FP32", "FP64"]))
-def test_floats_come_through_bytes_as_they_are(values: list[float], datatype: str) -> None:
+def test_floats_in_binary_data_are_unchanged(values: list[float], datatype: str) -> None:
     content = np.array(values, ELEMENTS[datatype]).tobytes()
     got = of_bytes(datatype, [len(values)], content).numbers(len(values), 1)
     np.testing.assert_array_equal(got[:, 0], values)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"))))
-def test_texts_come_through_bytes_and_json_as_they_are_but_for_blanks(texts: list[str]) -> None:
+def test_texts_in_binary_data_and_json_are_trimmed_only(texts: list[str]) -> None:
     expected = [text.strip() for text in texts]
     n = len(texts)
     assert of_bytes("BYTES", [n], encode_texts(texts)).texts(n, 1) == expected
@@ -107,14 +107,14 @@ def test_texts_come_through_bytes_and_json_as_they_are_but_for_blanks(texts: lis
 
 
 @given(content=st.binary(max_size=40), count=st.integers(0, 4))
-def test_arbitrary_bytes_are_texts_or_refused(content: bytes, count: int) -> None:
+def test_arbitrary_bytes_are_texts_or_rejected(content: bytes, count: int) -> None:
     tensor = of_bytes("BYTES", [count], content)
     try:
         texts = tensor.texts(count, 1)
     except InvalidRequest:
         return
     assert len(texts) == count
-    assert len(encode_texts(texts)) <= len(content)  # blanks were cut off
+    assert len(encode_texts(texts)) <= len(content)  # texts are trimmed
 
 
 @pytest.mark.parametrize(
@@ -128,24 +128,24 @@ def test_arbitrary_bytes_are_texts_or_refused(content: bytes, count: int) -> Non
         ("BYTES", [None, " a "], ["", "a"]),
     ],
 )
-def test_categories_of_other_datatypes_are_spelled_by_the_contract(datatype, data, spelled) -> None:
+def test_categories_of_other_datatypes_have_one_spelling(datatype, data, spelled) -> None:
     assert of_json(datatype, [2], data).texts(2, 1) == spelled
 
 
-def test_categories_as_bytes_of_other_datatypes_are_spelled_so_too() -> None:
+def test_categories_in_binary_data_have_the_same_spelling() -> None:
     assert of_bytes("INT32", [2], struct.pack("<ii", 3, -1)).texts(2, 1) == ["3", "-1"]
     assert of_bytes("BOOL", [2], b"\1\0").texts(2, 1) == ["true", "false"]
     assert of_bytes("FP64", [2], struct.pack("<dd", math.nan, 2)).texts(2, 1) == ["", "2"]
 
 
 WRONG = {
-    # Datatype, shape, data, the place below the tensor, and what is said.
+    # Datatype, shape, data, the pointer below the tensor, and a part of the message.
     "too few": ("FP64", [2, 2], [1, 2, 3], "/data", "3 values, expected"),
     "too many": ("FP64", [2, 2], [1, 2, 3, 4, 5], "/data", "5 values, expected"),
     "too few lists": ("FP64", [2, 2], [[1, 2]], "/data", "1 lists"),
-    "turned": ("FP64", [3, 2], [[1, 2, 3], [4, 5, 6]], "/data", "2 lists"),
+    "transposed": ("FP64", [3, 2], [[1, 2, 3], [4, 5, 6]], "/data", "2 lists"),
     "a short list": ("FP64", [2, 2], [[1, 2], [3]], "/data/1", "expected a list of 2"),
-    "no list": ("FP64", [2, 2], [[1, 2], 3], "/data/1", "expected a list of 2"),
+    "not a list in a row": ("FP64", [2, 2], [[1, 2], 3], "/data/1", "expected a list of 2"),
     "nested for a flat shape": ("FP64", [2], [[1], [2]], "/data", "flat list"),
     "a list among values": ("FP64", [2, 1], [1, [2]], "/data", "mixes values and lists"),
     "a list among texts": ("BYTES", [2, 1], ["a", ["b"]], "/data", "mixes values and lists"),
@@ -156,29 +156,29 @@ WRONG = {
     "a number for a text": ("BYTES", [2], ["a", 1], "/data/1", "`int`"),
     "two for a boolean": ("BOOL", [1], [2], "/data/0", "2"),
     "beyond doubles": ("FP64", [1], b"[1e400]", "/data/0", "out of range"),
-    "a huge whole number": ("INT64", [1], b"[1" + b"0" * 400 + b"]", "/data", ""),
-    "a whole number too long to read": ("INT64", [1], b"[" + b"9" * 5000 + b"]", "/data/0", ""),
-    "half": ("INT32", [2], [1, 1.5], "/data", "integers from -2147483648 to 2147483647"),
+    "a huge integer": ("INT64", [1], b"[1" + b"0" * 400 + b"]", "/data", ""),
+    "an integer too long to read": ("INT64", [1], b"[" + b"9" * 5000 + b"]", "/data/0", ""),
+    "a fraction": ("INT32", [2], [1, 1.5], "/data", "integers from -2147483648 to 2147483647"),
     "too large": ("INT8", [1], [128], "/data", "from -128 to 127"),
     "too small": ("UINT16", [1], [-1], "/data", "from 0 to 65535"),
-    "no list at all": ("FP64", [1], {"a": 1}, "/data", "`object`"),
+    "not a list": ("FP64", [1], {"a": 1}, "/data", "`object`"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_data_is_named_with_its_place(name: str) -> None:
-    datatype, shape, data, where, said = WRONG[name]
+def test_invalid_data_is_reported_with_its_pointer(name: str) -> None:
+    datatype, shape, data, pointer, message = WRONG[name]
     tensor = of_json(datatype, shape, data)
     rows, columns = (*shape, 1)[:2]
     for read in (tensor.texts,) if datatype == "BYTES" else (tensor.numbers, tensor.texts):
         with pytest.raises(InvalidRequest) as caught:
             read(rows, columns)
-        assert caught.value.pointer == f"/inputs/0{where}"
-        assert said in str(caught.value)
+        assert caught.value.pointer == f"/inputs/0{pointer}"
+        assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [b'["\\ud800"]', b'["\xff"]', b'["a",]'])
-def test_data_that_is_no_json_text_is_unreadable(data: bytes) -> None:
+def test_data_that_is_not_json_is_unreadable(data: bytes) -> None:
     with pytest.raises(UnreadableBody):
         of_json("BYTES", [1], data).texts(1, 1)
 
@@ -192,12 +192,12 @@ WRONG_BYTES = {
     "a huge length": ("BYTES", [1], b"\xff\xff\xff\xff"),
     "too few texts": ("BYTES", [2], encode_texts(["a"])),
     "too many texts": ("BYTES", [2], encode_texts(["a"] * 3)),
-    "no UTF-8": ("BYTES", [1], struct.pack("<I", 1) + b"\xff"),
+    "not UTF-8": ("BYTES", [1], struct.pack("<I", 1) + b"\xff"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG_BYTES)
-def test_bytes_that_are_not_what_the_shape_says_are_refused(name: str) -> None:
+def test_binary_data_that_does_not_match_the_shape_is_rejected(name: str) -> None:
     datatype, shape, content = WRONG_BYTES[name]
     tensor = of_bytes(datatype, shape, content)
     with pytest.raises(InvalidRequest) as caught:
@@ -206,7 +206,7 @@ def test_bytes_that_are_not_what_the_shape_says_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("datatype", ["FP8", "fp64", "STRING", "", "x" * 10_000])
-def test_an_unknown_datatype_is_refused_with_those_that_there_are(datatype: str) -> None:
+def test_error_for_an_unknown_datatype_lists_the_known_ones(datatype: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         of_json(datatype, [1], [1])
     assert caught.value.pointer == "/inputs/0/datatype"
@@ -221,7 +221,7 @@ def test_an_unknown_datatype_is_refused_with_those_that_there_are(datatype: str)
         ("BF16", np.array([1.5, -2, np.nan], "<f4").view("<u2")[1::2].tobytes()),
     ],
 )
-def test_half_precision_is_taken_as_bytes_only(datatype: str, content: bytes) -> None:
+def test_half_precision_is_accepted_in_binary_data_only(datatype: str, content: bytes) -> None:
     tensor = of_bytes(datatype, [3], content)
     np.testing.assert_array_equal(tensor.numbers(3, 1), [[1.5], [-2], [math.nan]])
     assert tensor.texts(3, 1) == ["1.5", "-2", ""]
@@ -229,7 +229,7 @@ def test_half_precision_is_taken_as_bytes_only(datatype: str, content: bytes) ->
         of_json(datatype, [1], [1.5])
 
 
-def test_the_ranges_of_whole_numbers_are_those_of_their_datatypes() -> None:
+def test_integers_have_the_range_of_their_datatype() -> None:
     for datatype, limits in INTEGERS.items():
         data = [int(limits.min), int(limits.max), None, 3.0]
         got = of_json(datatype, [4], data).numbers(4, 1)

@@ -1,4 +1,4 @@
-"""Which tensors a model takes, files made elsewhere too, and that they say the same as rows do."""
+"""The tensors that a model accepts, with and without metadata, and their columns."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LIMIT = 5
 
 @pytest.fixture
 def load(tmp_path: Path):
-    """Writes a file without metadata, whose inputs are (type, columns) by name, and loads it."""
+    """Return a function that loads a model without metadata, from (type, columns) by input name."""
 
     def load(**inputs: tuple[str, int]) -> Model:
-        graph = Graph("foreign")
+        graph = Graph("bare")
         sums = []
         for name, (kind, columns) in inputs.items():
             value = graph.input(name, kind, columns)
@@ -37,9 +37,9 @@ def load(tmp_path: Path):
             sums.append(graph.add("MatMul", value, ones))
         logits = graph.add("Sum", *sums)
         graph.output(graph.add("Softmax", logits, axis=1), "probabilities", "float", 2)
-        path = tmp_path / "foreign.onnx"
+        path = tmp_path / "bare.onnx"
         path.write_bytes(graph.model({}, "test").SerializeToString())
-        return load_model(path, name="foreign", version=1, threads=1, max_bytes=2**20)
+        return load_model(path, name="bare", version=1, threads=1, max_bytes=2**20)
 
     return load
 
@@ -64,8 +64,8 @@ def tensor(place: int, name: str, datatype: str, shape: list[int], data) -> Requ
 
 
 def columns_of(model: Model, *tensors: tuple):
-    made = [tensor(place, *said) for place, said in enumerate(tensors)]
-    return InputSpec(model, LIMIT).columns(made)
+    sent = [tensor(place, *parts) for place, parts in enumerate(tensors)]
+    return InputSpec(model, LIMIT).columns(sent)
 
 
 def problems_of(model: Model, *tensors: tuple) -> list[tuple]:
@@ -74,7 +74,7 @@ def problems_of(model: Model, *tensors: tuple) -> list[tuple]:
     return [(p.row, p.feature, p.pointer, p.expected, p.got) for p in caught.value.problems]
 
 
-def refusal_of(model: Model, *tensors: tuple) -> tuple[str, str]:
+def error_of(model: Model, *tensors: tuple) -> tuple[str, str]:
     with pytest.raises(InvalidRequest) as caught:
         columns_of(model, *tensors)
     return caught.value.pointer, str(caught.value)
@@ -89,21 +89,21 @@ NUMBERS = ("numbers", "FP64", [2, 3], [None, 1, 2.5, 30, 0, -1])
 CATEGORIES = ("categories", "BYTES", [2, 2], ["red", "", " blue", "round"])
 BYTES_OF_NUMBERS = np.array([[np.nan, 1, 2.5], [30, 0, -1]]).tobytes()
 
-MIXED_FORMS = {
-    "the graph's": (NUMBERS, CATEGORIES),
+MIXED_LAYOUTS = {
+    "graph inputs": (NUMBERS, CATEGORIES),
     "another order": (CATEGORIES, NUMBERS),
-    "bytes": (
+    "binary": (
         ("numbers", "FP64", [2, 3], BYTES_OF_NUMBERS),
         ("categories", "BYTES", [2, 2], encode_texts(["red", "", "blue ", "round"])),
     ),
-    "each its own": (
+    "one tensor per feature": (
         ("age", "INT64", [2], [None, 30]),
         ("member", "BOOL", [2, 1], [[True], [False]]),
         ("color", "BYTES", [2], ["red", "blue"]),
         ("size/cm", "FP32", [2], [2.5, -1]),
         ("shape", "BYTES", [2], [None, "round"]),
     ),
-    "some so and some so": (
+    "a mixture": (
         ("color", "BYTES", [2], encode_texts(["red", "blue"])),
         NUMBERS,
         ("shape", "BYTES", [2, 1], ["", "round"]),
@@ -111,36 +111,40 @@ MIXED_FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", MIXED_FORMS)
-def test_tensors_say_what_rows_say(mixed: Model, form: str) -> None:
+@pytest.mark.parametrize("layout", MIXED_LAYOUTS)
+def test_tensors_give_the_same_columns_as_rows(mixed: Model, layout: str) -> None:
     expected = columns_from_values(mixed.signature, MIXED_ROWS)
-    got = columns_of(mixed, *MIXED_FORMS[form])
+    got = columns_of(mixed, *MIXED_LAYOUTS[layout])
     np.testing.assert_array_equal(got.numbers, expected.numbers)
     assert got.numbers.dtype == expected.numbers.dtype
     assert got.categories.tolist() == expected.categories.tolist()
     assert got.categories.dtype == expected.categories.dtype
 
 
-def test_what_may_be_missing_may_be_left_out(mixed: Model) -> None:
+def test_optional_features_may_be_left_out(mixed: Model) -> None:
     own = dict(
-        zip(("age", "member", "color", "size", "shape"), MIXED_FORMS["each its own"], strict=True)
+        zip(
+            ("age", "member", "color", "size", "shape"),
+            MIXED_LAYOUTS["one tensor per feature"],
+            strict=True,
+        )
     )
     got = columns_of(mixed, own["member"], own["color"], own["size"])
     assert np.isnan(got.numbers[:, 0]).all()
     assert got.categories.tolist() == [["red", ""], ["blue", ""]]
 
 
-@pytest.mark.parametrize("form", MIXED_FORMS)
-def test_no_rows_are_no_rows(mixed: Model, form: str) -> None:
+@pytest.mark.parametrize("layout", MIXED_LAYOUTS)
+def test_zero_rows_give_empty_columns(mixed: Model, layout: str) -> None:
     empty = [
         (name, datatype, [0, *shape[1:]], b"" if isinstance(data, bytes) else [])
-        for name, datatype, shape, data in MIXED_FORMS[form]
+        for name, datatype, shape, data in MIXED_LAYOUTS[layout]
     ]
     got = columns_of(mixed, *empty)
     assert (got.numbers.shape, got.categories.shape) == ((0, 3), (0, 2))
 
 
-def test_a_datetime_is_text_by_its_name_and_seconds_in_numbers(dated: Model) -> None:
+def test_datetime_is_text_in_its_own_tensor_and_seconds_in_a_graph_input(dated: Model) -> None:
     rows = [{"size": 1, "seen": "2024-04-03", "paid": "3/4/2024 12:30", "opens": "09:30"}] * 2
     expected = columns_from_values(dated.signature, rows)
     named = columns_of(
@@ -155,7 +159,7 @@ def test_a_datetime_is_text_by_its_name_and_seconds_in_numbers(dated: Model) -> 
     assert columns_of(dated, seconds).numbers.tolist() == expected.numbers.tolist()
 
 
-def test_wrong_datetimes_are_named_with_their_places(dated: Model) -> None:
+def test_invalid_datetimes_are_reported_with_their_pointers(dated: Model) -> None:
     size = ("size", "FP64", [3], [1, 1, 1])
     seen = ("seen", "BYTES", [3], ["tomorrow", "", "2024-04-03"])
     date = "a date such as 2024-05-01 or 2024-05-01T13:45"
@@ -166,11 +170,11 @@ def test_wrong_datetimes_are_named_with_their_places(dated: Model) -> None:
     numbers = ("numbers", "FP64", [1, 4], [[1, None, None, None]])
     seconds = "seconds since 1970-01-01T00:00:00 UTC"
     assert problems_of(dated, numbers) == [(0, "seen", "/inputs/0/data/0/1", seconds, "null")]
-    pointer, _ = refusal_of(dated, size, ("seen", "FP64", [3], [1, 2, 3]))
+    pointer, _ = error_of(dated, size, ("seen", "FP64", [3], [1, 2, 3]))
     assert pointer == "/inputs/1/datatype"
 
 
-def test_every_wrong_value_is_named_in_row_order(mixed: Model) -> None:
+def test_every_invalid_value_is_reported_in_row_order(mixed: Model) -> None:
     content = np.array([[np.nan, np.nan, 1], [np.inf, 0.5, -np.inf], [1, 1, 1]]).tobytes()
     numbers = ("numbers", "FP64", [3, 3], content)
     categories = ("categories", "BYTES", [3, 2], [["", ""], ["red", ""], [None, "round"]])
@@ -184,7 +188,7 @@ def test_every_wrong_value_is_named_in_row_order(mixed: Model) -> None:
     ]
 
 
-def test_missing_numbers_are_named_as_they_were_sent(mixed: Model) -> None:
+def test_missing_numbers_are_reported_as_sent(mixed: Model) -> None:
     categories = ("categories", "BYTES", [1, 2], ["red", ""])
     numbers = ("numbers", "FP64", [1, 3], [None, None, 1])
     assert problems_of(mixed, numbers, categories) == [
@@ -192,20 +196,20 @@ def test_missing_numbers_are_named_as_they_were_sent(mixed: Model) -> None:
     ]
 
 
-def test_problems_are_told_up_to_a_limit(tmp_path: Path, mixed: Model) -> None:
+def test_problems_are_reported_up_to_a_limit(tmp_path: Path, mixed: Model) -> None:
     rows = 200
-    forms = InputSpec(mixed, rows)
+    spec = InputSpec(mixed, rows)
     tensors = [
         tensor(0, "numbers", "FP64", [rows, 3], np.full((rows, 3), np.inf).tobytes()),
         tensor(1, "categories", "BYTES", [rows, 2], [""] * 2 * rows),
     ]
     with pytest.raises(InvalidRows) as caught:
-        forms.columns(tensors)
+        spec.columns(tensors)
     assert caught.value.truncated
     assert len(caught.value.problems) == 20
 
 
-def test_missing_and_unknown_tensors_are_named_with_what_may_be_meant(mixed: Model) -> None:
+def test_unknown_tensors_are_reported_with_the_nearest_name(mixed: Model) -> None:
     color = ("colour", "BYTES", [1], ["red"])
     member, x = ("member", "BOOL", [1], [True]), ("x", "FP64", [1], [1])
     with pytest.raises(InvalidRows) as caught:
@@ -221,19 +225,19 @@ def test_missing_and_unknown_tensors_are_named_with_what_may_be_meant(mixed: Mod
     assert problem.did_you_mean == "numbers"
 
 
-def test_a_million_unknown_tensors_are_told_in_short(mixed: Model) -> None:
-    said = ("FP64", [1], [1])
+def test_error_for_many_unknown_tensors_is_short(mixed: Model) -> None:
+    parts = ("FP64", [1], [1])
     with pytest.raises(InvalidRows) as caught:
-        columns_of(mixed, *[(f"{index}" * 1000, *said) for index in range(2000)])
+        columns_of(mixed, *[(f"{index}" * 1000, *parts) for index in range(2000)])
     assert caught.value.truncated
     assert sum(len(problem.got) for problem in caught.value.problems) < 2000
 
 
 @pytest.mark.parametrize("again", [NUMBERS, CATEGORIES])
-def test_a_tensor_comes_once(mixed: Model, again: tuple) -> None:
-    pointer, said = refusal_of(mixed, NUMBERS, CATEGORIES, again)
+def test_tensor_sent_twice_is_rejected(mixed: Model, again: tuple) -> None:
+    pointer, message = error_of(mixed, NUMBERS, CATEGORIES, again)
     assert pointer == "/inputs/2/name"
-    assert "sent twice" in said
+    assert "sent twice" in message
 
 
 EVERYTHING = [
@@ -247,7 +251,7 @@ EVERYTHING = [
 ]
 
 
-def test_a_feature_may_come_both_ways_where_both_say_the_same(mixed: Model) -> None:
+def test_feature_may_be_sent_twice_with_equal_values(mixed: Model) -> None:
     once = columns_of(mixed, EVERYTHING[1], EVERYTHING[4])
     for some in (EVERYTHING, EVERYTHING[::-1], EVERYTHING[:5], EVERYTHING[1:]):
         got = columns_of(mixed, *some)
@@ -269,18 +273,23 @@ def test_a_feature_may_come_both_ways_where_both_say_the_same(mixed: Model) -> N
         (6, ["round", "round"], (0, "shape", "/inputs/6/data/0", None, 'string "round"')),
     ],
 )
-def test_a_feature_that_comes_both_ways_and_differs_is_named(
+def test_feature_sent_twice_with_different_values_is_reported(
     mixed: Model, place: int, data: list, expected: tuple
 ) -> None:
-    sent = [(*said[:3], data) if index == place else said for index, said in enumerate(EVERYTHING)]
+    sent = [
+        (*parts[:3], data) if index == place else parts for index, parts in enumerate(EVERYTHING)
+    ]
     (problem,) = problems_of(mixed, *sent)
-    row, feature, pointer, told, got = problem
+    row, feature, pointer, expectation, got = problem
     assert (row, feature, pointer) == expected[:3]
-    assert told == expected[3] or (expected[3] is None and told.startswith("the same as in input"))
+    if expected[3] is None:
+        assert expectation.startswith("the same as in input")
+    else:
+        assert expectation == expected[3]
     assert got.removesuffix(".0") == expected[4]
 
 
-def test_a_datetime_may_come_as_seconds_and_as_text(dated: Model) -> None:
+def test_datetime_may_be_sent_as_seconds_and_as_text(dated: Model) -> None:
     numbers = ("numbers", "FP64", [1, 4], [1, 1711929600, None, None])
     color = ("color", "BYTES", [1], ["red"])
     same = ("seen", "BYTES", [1], ["2024-04-01T02:00+02:00"])
@@ -294,15 +303,15 @@ def test_a_datetime_may_come_as_seconds_and_as_text(dated: Model) -> None:
     assert wrong[4] == 'string "tomorrow"'
 
 
-def test_what_comes_again_is_held_to_shape_and_datatype_too(mixed: Model) -> None:
-    pointer, _ = refusal_of(mixed, NUMBERS, CATEGORIES, ("age", "FP64", [3], [1, 2, 3]))
+def test_repeated_feature_needs_the_right_shape_and_datatype(mixed: Model) -> None:
+    pointer, _ = error_of(mixed, NUMBERS, CATEGORIES, ("age", "FP64", [3], [1, 2, 3]))
     assert pointer == "/inputs/2/shape"
-    pointer, _ = refusal_of(mixed, NUMBERS, CATEGORIES, ("age", "BYTES", [2], ["1", "2"]))
+    pointer, _ = error_of(mixed, NUMBERS, CATEGORIES, ("age", "BYTES", [2], ["1", "2"]))
     assert pointer == "/inputs/2/datatype"
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "said"),
+    ("name", "shape", "expected"),
     [
         ("numbers", [2], "[rows, 3]"),
         ("numbers", [2, 2], "[rows, 3]"),
@@ -316,28 +325,28 @@ def test_what_comes_again_is_held_to_shape_and_datatype_too(mixed: Model) -> Non
         ("age", [-2], "[rows, 1] or [rows]"),
     ],
 )
-def test_another_shape_is_refused_with_the_one_that_is_taken(mixed, name, shape, said) -> None:
-    own = MIXED_FORMS["each its own"]
+def test_error_for_a_wrong_shape_gives_the_expected_one(mixed, name, shape, expected) -> None:
+    own = MIXED_LAYOUTS["one tensor per feature"]
     others = (CATEGORIES,) if name == "numbers" else own[1:]
-    pointer, message = refusal_of(mixed, (name, "FP64", shape, [1] * 6), *others)
+    pointer, message = error_of(mixed, (name, "FP64", shape, [1] * 6), *others)
     assert pointer == "/inputs/0/shape"
-    assert f"expected shape {said}, got " in message
+    assert f"expected shape {expected}, got " in message
     assert len(message) < 150
 
 
-def test_tensors_of_unequally_many_rows_are_refused(mixed: Model) -> None:
-    pointer, message = refusal_of(mixed, NUMBERS, ("categories", "BYTES", [1, 2], ["red", ""]))
+def test_tensors_with_different_numbers_of_rows_are_rejected(mixed: Model) -> None:
+    pointer, message = error_of(mixed, NUMBERS, ("categories", "BYTES", [1, 2], ["red", ""]))
     assert pointer == "/inputs/1/shape"
     assert "got 1 rows, expected 2" in message
 
 
-def test_text_for_numbers_is_refused(mixed: Model) -> None:
-    pointer, _ = refusal_of(mixed, ("numbers", "BYTES", [2, 3], ["1"] * 6), CATEGORIES)
+def test_text_for_numbers_is_rejected(mixed: Model) -> None:
+    pointer, _ = error_of(mixed, ("numbers", "BYTES", [2, 3], ["1"] * 6), CATEGORIES)
     assert pointer == "/inputs/0/datatype"
 
 
 @pytest.mark.parametrize("rows", [LIMIT + 1, 10**12, 10**40])
-def test_the_limit_of_rows_holds_before_any_value_is_read(mixed: Model, rows: int) -> None:
+def test_row_limit_is_checked_before_values_are_read(mixed: Model, rows: int) -> None:
     with pytest.raises(TooManyRows):
         columns_of(mixed, ("numbers", "FP64", [rows, 3], []), CATEGORIES)
 
@@ -349,13 +358,13 @@ def names_of(model: Model) -> dict[str, list[str]]:
     }
 
 
-def test_each_input_of_a_graph_holds_its_features_in_order(load, mixed) -> None:
+def test_graph_inputs_hold_their_features_in_order(load, mixed) -> None:
     assert names_of(mixed) == {
         "numbers": ["age", "member", "size/cm"],
         "categories": ["color", "shape"],
     }
-    foreign = load(x=("float", 3), y=("string", 2), z=("int64", 1), x_3=("double", 1))
-    assert names_of(foreign) == {
+    bare = load(x=("float", 3), y=("string", 2), z=("int64", 1), x_3=("double", 1))
+    assert names_of(bare) == {
         "x": ["x_0", "x_1", "x_2"],
         "y": ["y_0", "y_1"],
         "z": ["z"],
@@ -363,7 +372,7 @@ def test_each_input_of_a_graph_holds_its_features_in_order(load, mixed) -> None:
     }
 
 
-def test_a_file_made_elsewhere_is_asked_by_its_own_inputs(load) -> None:
+def test_file_without_metadata_accepts_its_own_inputs(load) -> None:
     model = load(x=("float", 2), s=("string", 2), z=("int64", 1))
     own = columns_of(
         model,
@@ -386,7 +395,7 @@ def test_a_file_made_elsewhere_is_asked_by_its_own_inputs(load) -> None:
     np.testing.assert_array_equal(first.probabilities, second.probabilities)
 
 
-def test_a_name_that_an_input_and_a_feature_share_means_the_input(tmp_path, write_model) -> None:
+def test_name_of_both_an_input_and_a_feature_means_the_input(tmp_path, write_model) -> None:
     features = [{"name": name, "kind": "number"} for name in ("numbers", "weight_kg")]
     signature = {"features": features, "classes": ["underweight", "overweight"]}
     golden = {
@@ -400,7 +409,7 @@ def test_a_name_that_an_input_and_a_feature_share_means_the_input(tmp_path, writ
     assert columns_of(model, ("numbers", "FP64", [1, 2], [1, 2])).numbers.tolist() == [[1, 2]]
 
 
-def test_differences_are_told_up_to_a_limit(mixed: Model) -> None:
+def test_differences_are_reported_up_to_a_limit(mixed: Model) -> None:
     rows = 1000
     values = [[1, 1, 1]] * rows
     with pytest.raises(InvalidRows) as caught:
@@ -417,7 +426,7 @@ def test_differences_are_told_up_to_a_limit(mixed: Model) -> None:
 
 
 @pytest.mark.parametrize("name", ["input-0", "input_1", "input", "input0", "predict"])
-def test_a_lone_matrix_may_have_a_name_that_says_nothing(load, name: str) -> None:
+def test_sole_input_may_have_a_generic_name(load, name: str) -> None:
     model = load(x=("double", 2))
     columns = InputSpec(model, LIMIT).columns([tensor(0, name, "FP64", [1, 2], [1, 2])])
     assert columns.numbers.tolist() == [[1, 2]]
@@ -433,23 +442,23 @@ def test_a_lone_matrix_may_have_a_name_that_says_nothing(load, name: str) -> Non
         ({"x": ("double", 2), "y": ("string", 2)}, ["input-0"]),
     ],
 )
-def test_any_other_unknown_name_is_refused(load, inputs, names: list[str]) -> None:
+def test_other_unknown_names_are_rejected(load, inputs, names: list[str]) -> None:
     tensors = [tensor(place, name, "FP64", [1, 2], [1, 2]) for place, name in enumerate(names)]
     with pytest.raises(InvalidRows):
         InputSpec(load(**inputs), LIMIT).columns(tensors)
 
 
-def test_values_of_another_type_are_named_like_all_others(mixed) -> None:
+def test_values_of_a_wrong_type_are_reported_one_by_one(mixed) -> None:
     sent = [
         tensor(0, "age", "FP64", [2], [None, "old"]),
         tensor(1, "member", "BOOL", [2], [7, True]),
         tensor(2, "color", "BYTES", [2], ["red", {"a": 1}]),
         tensor(3, "size/cm", "FP32", [2, 1], [[[1, 2]], [None]]),
     ]
-    with pytest.raises(InvalidRows) as refused:
+    with pytest.raises(InvalidRows) as caught:
         InputSpec(mixed, LIMIT).columns(sent)
-    said = [(p.row, p.feature, p.pointer, p.expected, p.got) for p in refused.value.problems]
-    assert said == [
+    problems = [(p.row, p.feature, p.pointer, p.expected, p.got) for p in caught.value.problems]
+    assert problems == [
         (0, "member", "/inputs/1/data/0", "boolean", "number 7"),
         (0, "size/cm", "/inputs/3/data/0/0", "number", "array of 2"),
         (1, "age", "/inputs/0/data/1", "number", 'string "old"'),
@@ -458,7 +467,7 @@ def test_values_of_another_type_are_named_like_all_others(mixed) -> None:
     ]
 
 
-def test_where_only_the_datatype_is_wrong_that_is_said(mixed) -> None:
+def test_wrong_datatype_of_valid_values_is_reported_once(mixed) -> None:
     sent = [
         tensor(0, "member", "BOOL", [1], [True]),
         tensor(1, "color", "FP32", [1], ["red"]),
@@ -468,9 +477,9 @@ def test_where_only_the_datatype_is_wrong_that_is_said(mixed) -> None:
         InputSpec(mixed, LIMIT).columns(sent)
 
 
-def test_a_text_among_the_seconds_of_datetimes_is_named(dated) -> None:
+def test_text_among_datetimes_in_seconds_is_reported(dated) -> None:
     width = len(dated.signature.numbers)
     values = [*[0.0] * (width - 1), "x"]
-    with pytest.raises(InvalidRows) as refused:
+    with pytest.raises(InvalidRows) as caught:
         InputSpec(dated, LIMIT).columns([tensor(0, "numbers", "FP64", [1, width], values)])
-    assert [problem.got for problem in refused.value.problems] == ['string "x"']
+    assert [problem.got for problem in caught.value.problems] == ['string "x"']

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's classify: every way to write an example, and what is said of a wrong one."""
+"""TensorFlow Serving's ``:classify``: spellings of examples, responses, and errors."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def classify_text(client, body: str, path=PATH):
     return client.post(path, data=body)
 
 
-def test_the_answer_has_exactly_this_shape(client) -> None:
-    answer = client.post(PATH, json={"examples": [ROW]}, headers={"X-Request-Id": "mine"})
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "application/json"
-    ((first, second),) = answer.json["results"]
+def test_response_has_exactly_these_keys(client) -> None:
+    response = client.post(PATH, json={"examples": [ROW]}, headers={"X-Request-Id": "mine"})
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    ((first, second),) = response.json["results"]
     assert (first[0], second[0]) == ("underweight", "overweight")
-    assert answer.json == {
+    assert response.json == {
         "results": [[first, second]],
         "model": "bodymass",
         "version": "1",
         "id": "mine",
     }
-    assert next(iter(json.loads(answer.text))) == "results"
+    assert next(iter(json.loads(response.text))) == "results"
 
 
-def test_scores_are_the_bits_of_predict_in_the_order_of_the_classes(lasting_client) -> None:
+def test_scores_are_those_of_predict_in_the_order_of_the_classes(lasting_client) -> None:
     predicted = lasting_client.post("/predict", json={"instances": [ROW, [172, 95]]}).json
     expected = [list(map(list, row["probabilities"].items())) for row in predicted["predictions"]]
     examples = [ROW, {"height_cm": 172, "weight_kg": 95}]
@@ -55,7 +55,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_an_example_means_the_same_however_it_is_spelled(lasting_client, spelling: str) -> None:
+def test_every_spelling_of_an_example_gets_the_same_scores(lasting_client, spelling: str) -> None:
     examples, context = SPELLINGS[spelling]
     plain = classify(lasting_client, [ROW]).json["results"]
     assert classify(lasting_client, examples, context=context).json["results"] == plain
@@ -69,16 +69,16 @@ def test_an_example_means_the_same_however_it_is_spelled(lasting_client, spellin
         "/v1/models/bodymass/versions/1%3aclassify",
     ],
 )
-def test_a_model_is_reached_by_every_spelling_of_its_path(lasting_client, path: str) -> None:
+def test_every_spelling_of_the_path_reaches_the_model(lasting_client, path: str) -> None:
     assert classify(lasting_client, [ROW], path).status_code == 200
 
 
-def test_what_stands_beside_the_examples_is_passed_over(lasting_client) -> None:
-    answer = classify(lasting_client, [ROW], signature_name="classification", more=[1])
-    assert answer.status_code == 200
+def test_other_keys_are_ignored(lasting_client) -> None:
+    response = classify(lasting_client, [ROW], signature_name="classification", more=[1])
+    assert response.status_code == 200
 
 
-def test_no_examples_get_no_results(lasting_client) -> None:
+def test_zero_examples_get_zero_results(lasting_client) -> None:
     assert classify(lasting_client, []).json["results"] == []
     assert classify(lasting_client, [], context=ROW).json["results"] == []
 
@@ -96,7 +96,7 @@ MIXED = "/v1/models/mixed:classify"
     ],
     ids=str,
 )
-def test_a_category_may_be_a_list_of_one_and_in_base64(lasting_client, color) -> None:
+def test_category_may_be_a_list_of_one_or_in_base64(lasting_client, color) -> None:
     row = {"member": [True], "color": color, "size/cm": 2, "age": [], "shape": None}
     ((_, (label, score)),) = classify(lasting_client, [row], MIXED).json["results"]
     assert label == "yes"
@@ -117,30 +117,32 @@ def test_a_category_may_be_a_list_of_one_and_in_base64(lasting_client, color) ->
     ],
     ids=str,
 )
-def test_what_is_no_value_of_a_category_is_named(lasting_client, failed, color) -> None:
+def test_invalid_category_is_reported(lasting_client, failed, color) -> None:
     row = {"member": True, "color": color, "size/cm": 2}
     (problem,) = failed(classify(lasting_client, [row], MIXED), 400, "invalid_rows")["problems"]
     assert (problem["feature"], problem["pointer"]) == ("color", "/examples/0/color")
     assert problem["expected"] == "text"
 
 
-def test_a_missing_number_may_be_nan_where_it_may_be_missing(lasting_client, failed) -> None:
+def test_nan_is_accepted_only_for_optional_numbers(lasting_client, failed) -> None:
     row = '{"member": true, "color": "NaN", "size/cm": 2, "age": NaN}'
     assert classify_text(lasting_client, f'{{"examples": [{row}]}}', MIXED).status_code == 200
-    answer = classify_text(lasting_client, '{"examples": [{"height_cm": NaN, "weight_kg": 1}]}')
-    (problem,) = failed(answer, 400, "invalid_rows")["problems"]
+    response = classify_text(lasting_client, '{"examples": [{"height_cm": NaN, "weight_kg": 1}]}')
+    (problem,) = failed(response, 400, "invalid_rows")["problems"]
     assert problem["pointer"] == "/examples/0/height_cm"
 
 
-def test_a_feature_may_not_stand_in_an_example_and_in_the_context(lasting_client, failed) -> None:
+def test_feature_in_both_example_and_context_is_rejected(lasting_client, failed) -> None:
     examples = [{"height_cm": 172}, ROW]
-    answer = classify(lasting_client, examples, context={"weight_kg": 95})
-    assert failed(answer, 400, "invalid_request")["pointer"] == "/examples/1/weight_kg"
+    response = classify(lasting_client, examples, context={"weight_kg": 95})
+    assert failed(response, 400, "invalid_request")["pointer"] == "/examples/1/weight_kg"
 
 
-def test_problems_say_where_they_stand_in_context_and_examples(lasting_client, failed) -> None:
-    answer = classify(lasting_client, [{"height_cm": "tall"}], context={"weight_kg": None, "x": 1})
-    problems = failed(answer, 400, "invalid_rows")["problems"]
+def test_problems_have_pointers_into_context_and_examples(lasting_client, failed) -> None:
+    response = classify(
+        lasting_client, [{"height_cm": "tall"}], context={"weight_kg": None, "x": 1}
+    )
+    problems = failed(response, 400, "invalid_rows")["problems"]
     assert {(p["feature"], p["pointer"], p["got"]) for p in problems} == {
         ("height_cm", "/examples/0/height_cm", 'string "tall"'),
         ("weight_kg", "/context/weight_kg", "null"),
@@ -148,10 +150,10 @@ def test_problems_say_where_they_stand_in_context_and_examples(lasting_client, f
     }
 
 
-WRONG_FORM = {
+WRONG_BODIES = {
     "a list": ("[]", None),
     "null": ("null", None),
-    "nothing in it": ("{}", None),
+    "an empty object": ("{}", None),
     "instances": ('{"instances": []}', None),
     "examples an object": ('{"examples": {}}', "/examples"),
     "examples a number": ('{"examples": 1}', "/examples"),
@@ -160,30 +162,30 @@ WRONG_FORM = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG_FORM)
-def test_a_body_of_another_form_is_refused_with_its_place(lasting_client, failed, name) -> None:
-    body, pointer = WRONG_FORM[name]
-    answer = failed(classify_text(lasting_client, body), 400, "invalid_request")
-    assert answer.get("pointer") == pointer
+@pytest.mark.parametrize("name", WRONG_BODIES)
+def test_invalid_body_is_rejected_with_its_pointer(lasting_client, failed, name) -> None:
+    body, pointer = WRONG_BODIES[name]
+    error = failed(classify_text(lasting_client, body), 400, "invalid_request")
+    assert error.get("pointer") == pointer
 
 
 @pytest.mark.parametrize("body", ["", "nope", '{"examples": [', "[" * 100_000, '{"a":' * 100_000])
-def test_a_body_that_is_no_json_is_said_to_be_unreadable(lasting_client, failed, body) -> None:
+def test_body_that_is_not_json_is_unreadable(lasting_client, failed, body) -> None:
     failed(classify_text(lasting_client, body), 400, "unreadable_body")
 
 
-def test_every_example_that_is_no_object_is_named(lasting_client, failed) -> None:
-    answer = failed(classify(lasting_client, [ROW, [1, 2], 3]), 400, "invalid_rows")
-    assert [(p["row"], p["pointer"]) for p in answer["problems"]] == [
+def test_every_example_that_is_not_an_object_is_reported(lasting_client, failed) -> None:
+    error = failed(classify(lasting_client, [ROW, [1, 2], 3]), 400, "invalid_rows")
+    assert [(p["row"], p["pointer"]) for p in error["problems"]] == [
         (1, "/examples/1"),
         (2, "/examples/2"),
     ]
-    answer = failed(classify(lasting_client, [1] * 30), 400, "invalid_rows")
-    assert (len(answer["problems"]), answer["truncated"]) == (20, True)
+    error = failed(classify(lasting_client, [1] * 30), 400, "invalid_rows")
+    assert (len(error["problems"]), error["truncated"]) == (20, True)
 
 
 @pytest.mark.parametrize("context", [None, {"weight_kg": 95}])
-def test_more_examples_than_are_taken_are_too_many(start, models, failed, context) -> None:
+def test_examples_above_the_row_limit_are_rejected(start, models, failed, context) -> None:
     client = start(models=models, max_rows=3)
     example = {"height_cm": 172} | ({} if context else {"weight_kg": 95})
     assert classify(client, [example] * 3, context=context).status_code == 200
@@ -191,29 +193,29 @@ def test_more_examples_than_are_taken_are_too_many(start, models, failed, contex
     failed(classify_text(client, f'{{"examples": [{"{}," * 1000}{{}}]}}'), 413, "too_many_rows")
 
 
-def test_a_large_context_is_not_copied_into_every_example(lasting_client, failed) -> None:
+def test_large_context_is_not_copied_into_every_example(lasting_client, failed) -> None:
     context = {f"feature {n}": n for n in range(50_000)}
-    answer = classify(lasting_client, [{}] * 10_000, context=context)
-    assert len(failed(answer, 400, "invalid_rows")["problems"]) == 20
+    response = classify(lasting_client, [{}] * 10_000, context=context)
+    assert len(failed(response, 400, "invalid_rows")["problems"]) == 20
 
 
-def test_unusual_values_and_the_threshold_are_told(client, dated_client) -> None:
-    answer = classify(client, [{"height_cm": 1.72, "weight_kg": 95}]).json
-    assert answer["warnings"] == [
+def test_response_reports_values_out_of_range_and_the_threshold(client, dated_client) -> None:
+    body = classify(client, [{"height_cm": 1.72, "weight_kg": 95}]).json
+    assert body["warnings"] == [
         {"row": 0, "feature": "height_cm", "value": 1.72, "seen": [140.0, 200.0]}
     ]
-    answer = classify(dated_client, [ROW], "/v1/models/careful:classify").json
-    assert answer["threshold"] == {"class": "overweight", "value": 0.9, "metric": "f1"}
+    body = classify(dated_client, [ROW], "/v1/models/careful:classify").json
+    assert body["threshold"] == {"class": "overweight", "value": 0.9, "metric": "f1"}
 
 
-def test_what_is_merged_value_by_value_is_known_to_take_longer() -> None:
+def test_decode_cost_is_higher_with_a_context() -> None:
     def cost(request: dict, spelled: str = "context") -> float:
         body = json.dumps(request).replace("context", spelled).encode()
         return ClassifyProtocol(10).decode_cost({}.get, body) / len(body)
 
     assert cost({"examples": [ROW] * 3}) == 1
     assert cost({"examples": [ROW], "context": {"x": 1}}) > 10
-    # However it is spelled, and the more the more examples it is merged into.
+    # The cost grows with the number of examples, however the key is spelled.
     merged = {"examples": [{}] * 1000, "context": {"x": 1}}
     assert cost(merged) > 1000
     assert cost(merged, r"\u0063ontext") > 1000
