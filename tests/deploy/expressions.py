@@ -1,4 +1,4 @@
-"""PromQL expressions, held against what a running service exposes and the rules record."""
+"""PromQL expressions, checked against exposed and recorded series."""
 
 from __future__ import annotations
 
@@ -13,70 +13,70 @@ from prometheus_client.parser import text_string_to_metric_families
 Labels = frozenset[str]
 
 Known = Mapping[str, Labels]
-"""The labels that each series may have, by its name."""
+"""The possible labels of each series by name."""
 
 OF_TARGETS: Labels = frozenset({"job", "instance", "namespace"})
-"""What Prometheus adds to whatever it scrapes; the last one where services are found in Kubernetes."""
+"""Labels that Prometheus adds to scraped series; `namespace` only in Kubernetes."""
 
 OF_PROMETHEUS: Known = {"up": OF_TARGETS}
 
 OF_OBJECTIVES: Known = {"pigeonhole:objective_latency:seconds": frozenset({"model"})}
-"""Labels that whoever runs the service may give rules of his own."""
+"""Labels that operators may add by rules of their own."""
 
 SCALARS = {"scalar", "time", "vector"}
 SET_OPERATORS = ("and", "or", "unless")
-CHOOSING = ("topk", "bottomk")
+SELECTING_AGGREGATIONS = ("topk", "bottomk")
 
 
-class NotThereError(Exception):
-    """A metric or a label that is neither exposed nor recorded."""
+class UnknownSeriesError(Exception):
+    """A metric or a label is neither exposed nor recorded."""
 
 
 def exposed(text: str) -> dict[str, Labels]:
-    """What a scrape gives: the labels of each sample, by its name.
+    """Return the labels of each series on a metrics page.
 
     Args:
-        text: what ``/metrics`` answered.
+        text: content of ``/metrics``.
     """
-    found: dict[str, Labels] = dict(OF_PROMETHEUS)
+    known: dict[str, Labels] = dict(OF_PROMETHEUS)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found[sample.name] = found.get(sample.name, OF_TARGETS) | frozenset(sample.labels)
-    return found
+            known[sample.name] = known.get(sample.name, OF_TARGETS) | frozenset(sample.labels)
+    return known
 
 
 def rules(folder: Path) -> list[dict[str, Any]]:
-    """Every rule of the files in a folder, in Prometheus's order."""
+    """Return the rules of all files in a folder, in Prometheus's order."""
     files = [yaml.safe_load(path.read_text("utf-8")) for path in sorted(folder.glob("*.yml"))]
     return [rule for file in files for group in file["groups"] for rule in group["rules"]]
 
 
 def with_recorded(known: Known, folder: Path) -> dict[str, Labels]:
-    """What is known, and what the rules in a folder record besides.
+    """Return known series and the series that the rules in a folder record.
 
     Raises:
-        NotThereError: when one of them names what is not there, or is only recorded after it.
+        UnknownSeriesError: a rule uses an unknown series, or one that a later rule records.
     """
-    found = dict(known)
+    series = dict(known)
     for rule in rules(folder):
         if name := rule.get("record"):
-            labels = labels_of(rule["expr"], found) | frozenset(rule.get("labels", ()))
-            found[name] = (
-                found.get(name, frozenset()) | labels | OF_OBJECTIVES.get(name, frozenset())
+            labels = labels_of(rule["expr"], series) | frozenset(rule.get("labels", ()))
+            series[name] = (
+                series.get(name, frozenset()) | labels | OF_OBJECTIVES.get(name, frozenset())
             )
-    return found
+    return series
 
 
 def labels_of(expression: str, known: Known) -> Labels:
-    """The labels that the result of an expression may have.
+    """Return the possible labels of an expression's result.
 
     Args:
-        expression: PromQL, without variables of a dashboard.
-        known: the series that there are.
+        expression: PromQL without dashboard variables.
+        known: the existing series.
 
     Raises:
-        ValueError: when it is no PromQL.
-        NotThereError: when it names a metric or a label that is not there.
+        ValueError: the expression is not valid PromQL.
+        UnknownSeriesError: the expression uses an unknown metric or label.
     """
     return _labels(promql.parse(expression), known)
 
@@ -84,69 +84,70 @@ def labels_of(expression: str, known: Known) -> Labels:
 def _labels(node: Any, known: Known) -> Labels:
     match node:
         case promql.VectorSelector():
-            return _selected(node, known)
+            return _selector_labels(node, known)
         case promql.MatrixSelector():
             return _labels(node.vector_selector, known)
         case promql.Call():
-            return _called(node, known)
+            return _call_labels(node, known)
         case promql.AggregateExpr():
-            return _aggregated(node, known)
+            return _aggregation_labels(node, known)
         case promql.BinaryExpr():
-            return _joined(node, known)
-    # A subquery, parentheses or a sign around an expression; or a literal, which has no labels.
+            return _binary_labels(node, known)
+    # A subquery, parentheses or unary minus; a literal has no labels.
     return _labels(node.expr, known) if hasattr(node, "expr") else frozenset()
 
 
-def _selected(node: promql.VectorSelector, known: Known) -> Labels:
+def _selector_labels(node: promql.VectorSelector, known: Known) -> Labels:
     if node.name not in known:
-        raise NotThereError(f"there is no metric {node.name}")
+        raise UnknownSeriesError(f"unknown metric {node.name}")
     labels = known[node.name]
-    _must_have(labels, {matcher.name for matcher in node.matchers.matchers}, node)
+    _require(labels, {matcher.name for matcher in node.matchers.matchers}, node)
     return labels
 
 
-def _called(node: promql.Call, known: Known) -> Labels:
-    name, of_all = node.func.name, [_labels(argument, known) for argument in node.args]
-    labels = frozenset().union(*of_all)
+def _call_labels(node: promql.Call, known: Known) -> Labels:
+    name = node.func.name
+    labels = frozenset().union(*(_labels(argument, known) for argument in node.args))
     if name in SCALARS:
         return frozenset()
     if name == "histogram_quantile":
-        _must_have(labels, {"le"}, node)
+        _require(labels, {"le"}, node)
         return labels - {"le"}
     return labels | {node.args[1].val} if name.startswith("label_") else labels
 
 
-def _aggregated(node: promql.AggregateExpr, known: Known) -> Labels:
+def _aggregation_labels(node: promql.AggregateExpr, known: Known) -> Labels:
     labels = _labels(node.expr, known)
     if node.modifier is None:
-        return labels if str(node.op) in CHOOSING else frozenset()
-    named = frozenset(node.modifier.labels)
-    _must_have(labels, named, node)
+        return labels if str(node.op) in SELECTING_AGGREGATIONS else frozenset()
+    grouping = frozenset(node.modifier.labels)
+    _require(labels, grouping, node)
     is_by = node.modifier.type == promql.AggModifierType.By
-    return named if is_by else labels - named
+    return grouping if is_by else labels - grouping
 
 
-def _joined(node: promql.BinaryExpr, known: Known) -> Labels:
+def _binary_labels(node: promql.BinaryExpr, known: Known) -> Labels:
     left, right = _labels(node.lhs, known), _labels(node.rhs, known)
     operator, modifier = str(node.op), node.modifier
     if modifier is None or modifier.matching is None:
         return left if operator in ("and", "unless") else left | right
-    named, given = frozenset(modifier.matching.labels), frozenset(modifier.group_labels or ())
-    _must_have(left | OF_TARGETS, named, node)
-    _must_have(right | OF_TARGETS, named, node)
+    matching = frozenset(modifier.matching.labels)
+    group = frozenset(modifier.group_labels or ())
+    _require(left | OF_TARGETS, matching, node)
+    _require(right | OF_TARGETS, matching, node)
     if operator in SET_OPERATORS:
         return left | right if operator == "or" else left
     match modifier.card:
         case promql.VectorMatchCardinality.ManyToOne:
-            _must_have(right, given, node)
-            return left | given
+            _require(right, group, node)
+            return left | group
         case promql.VectorMatchCardinality.OneToMany:
-            _must_have(left, given, node)
-            return right | given
+            _require(left, group, node)
+            return right | group
     is_on = modifier.matching.type == promql.LabelModifierType.Include
-    return named if is_on else left - named
+    return matching if is_on else left - matching
 
 
-def _must_have(labels: Labels, named: set[str] | Labels, node: Any) -> None:
-    if missing := named - labels:
-        raise NotThereError(f"there is no label {', '.join(sorted(missing))} in {node.prettify()}")
+def _require(labels: Labels, required: set[str] | Labels, node: Any) -> None:
+    if missing := required - labels:
+        raise UnknownSeriesError(f"unknown label {', '.join(sorted(missing))} in {node.prettify()}")

@@ -1,4 +1,4 @@
-"""deploy/grafana: dashboards that are what their code makes, and that Grafana can show."""
+"""deploy/grafana: the dashboards, and how Grafana finds them and Prometheus."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from deploy.grafana.dashboards import OBJECTIVE_FAILED, OBJECTIVE_S, write
 from deploy.grafana.queries import PREDICTING
 from tests.deploy.expressions import rules
 
-CORE = {"heatmap", "row", "stat", "state-timeline", "table", "timeseries"}
-"""Panels that come with Grafana."""
+BUILT_IN_PANELS = {"heatmap", "row", "stat", "state-timeline", "table", "timeseries"}
+"""Panel types of Grafana without plugins."""
 
 UNITS = {unit for name, unit in vars(units).items() if name[0].isupper()}
 
 WIDTH = 24
+"""Columns of a dashboard's grid."""
 
 
 @pytest.fixture(scope="session")
@@ -35,71 +36,70 @@ def prometheus(repository: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def dashboards(grafana: Path) -> dict[str, dict[str, Any]]:
-    found = {path.stem: json.loads(path.read_text()) for path in grafana.glob("dashboards/*.json")}
-    assert found
-    return found
+    read = {path.stem: json.loads(path.read_text()) for path in grafana.glob("dashboards/*.json")}
+    assert read
+    return read
 
 
 @pytest.fixture(scope="session")
 def panels(dashboards) -> list[dict[str, Any]]:
-    """Every panel that shows something."""
-    every = [panel for dashboard in dashboards.values() for panel in dashboard["panels"]]
-    return [panel for panel in every if panel["type"] != "row"]
+    """Return the panels of all dashboards, without the headings."""
+    panels = [panel for dashboard in dashboards.values() for panel in dashboard["panels"]]
+    return [panel for panel in panels if panel["type"] != "row"]
 
 
-def test_the_dashboards_are_what_their_code_makes(grafana: Path, tmp_path: Path) -> None:
+def test_committed_dashboards_equal_the_generated_ones(grafana: Path, tmp_path: Path) -> None:
     write(tmp_path)
-    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    kept = {path.name: path.read_text() for path in (grafana / "dashboards").iterdir()}
-    assert kept == made, "make dashboards"
+    generated = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    committed = {path.name: path.read_text() for path in (grafana / "dashboards").iterdir()}
+    assert committed == generated, "run make dashboards"
 
 
-def test_each_dashboard_is_called_by_its_identity(dashboards) -> None:
+def test_file_of_a_dashboard_is_named_by_its_uid(dashboards) -> None:
     for name, dashboard in dashboards.items():
         assert dashboard["uid"] == name
     titles = [dashboard["title"] for dashboard in dashboards.values()]
     assert len(set(titles)) == len(titles)
 
 
-def test_panels_are_numbered_once_and_lie_beside_each_other(dashboards) -> None:
+def test_panels_have_unique_ids_and_do_not_overlap(dashboards) -> None:
     for dashboard in dashboards.values():
-        numbers = [panel["id"] for panel in dashboard["panels"]]
-        assert len(set(numbers)) == len(numbers)
-        places = [panel["gridPos"] for panel in dashboard["panels"]]
-        assert all(place["x"] + place["w"] <= WIDTH for place in places)
-        for one, other in combinations(places, 2):
+        ids = [panel["id"] for panel in dashboard["panels"]]
+        assert len(set(ids)) == len(ids)
+        positions = [panel["gridPos"] for panel in dashboard["panels"]]
+        assert all(each["x"] + each["w"] <= WIDTH for each in positions)
+        for one, other in combinations(positions, 2):
             is_beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
             is_above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
             assert is_beside or is_above, (one, other)
 
 
-def test_every_panel_says_what_it_shows_and_in_which_unit(panels) -> None:
+def test_every_panel_has_title_description_and_known_units(panels) -> None:
     for panel in panels:
         assert panel["title"]
         assert panel["description"].endswith("."), panel["title"]
         overrides = [p for o in panel["fieldConfig"]["overrides"] for p in o["properties"]]
-        found = [panel["fieldConfig"]["defaults"]["unit"]]
-        found += [change["value"] for change in overrides if change["id"] == "unit"]
-        assert set(found) <= UNITS, panel["title"]
+        used = [panel["fieldConfig"]["defaults"]["unit"]]
+        used += [change["value"] for change in overrides if change["id"] == "unit"]
+        assert set(used) <= UNITS, panel["title"]
 
 
-def test_panels_come_with_grafana_and_ask_the_data_source_that_was_chosen(panels) -> None:
-    chosen = {"type": "prometheus", "uid": "${datasource}"}
+def test_panels_are_built_in_and_query_the_selected_data_source(panels) -> None:
+    selected = {"type": "prometheus", "uid": "${datasource}"}
     for panel in panels:
-        assert panel["type"] in CORE
-        assert panel["datasource"] == chosen
+        assert panel["type"] in BUILT_IN_PANELS
+        assert panel["datasource"] == selected
         assert panel["targets"]
         letters = [target["refId"] for target in panel["targets"]]
         assert len(set(letters)) == len(letters)
         for target in panel["targets"]:
-            assert target["datasource"] == chosen
-            is_heat = panel["type"] == "heatmap"
-            is_table = panel["type"] == "table"
-            wanted = {is_heat: "heatmap", is_table: "table"}.get(True)
-            assert target.get("format") == wanted, panel["title"]
+            assert target["datasource"] == selected
+            is_special = panel["type"] in ("heatmap", "table")
+            expected = panel["type"] if is_special else None
+            assert target.get("format") == expected, panel["title"]
 
 
-def test_lines_of_shares_and_times_begin_at_nought_or_are_logarithmic(panels) -> None:
+def test_time_series_start_at_zero_or_are_logarithmic(panels) -> None:
     for panel in panels:
         if panel["type"] == "timeseries":
             defaults = panel["fieldConfig"]["defaults"]
@@ -107,9 +107,7 @@ def test_lines_of_shares_and_times_begin_at_nought_or_are_logarithmic(panels) ->
             assert defaults.get("min") == 0 or scale["type"] == "log", panel["title"]
 
 
-def test_links_and_the_table_of_models_lead_to_a_dashboard_that_is_there(
-    panels, dashboards
-) -> None:
+def test_links_lead_to_existing_dashboards(panels, dashboards) -> None:
     links = [
         link["url"]
         for panel in panels
@@ -123,7 +121,7 @@ def test_links_and_the_table_of_models_lead_to_a_dashboard_that_is_there(
         assert link.removeprefix("/d/").partition("?")[0] in dashboards
 
 
-def test_figures_are_coloured_where_the_objectives_are(prometheus: Path) -> None:
+def test_color_thresholds_equal_the_objectives(prometheus: Path) -> None:
     recorded = {
         rule["record"]: rule["expr"] for rule in rules(prometheus / "rules") if "record" in rule
     }
@@ -133,12 +131,12 @@ def test_figures_are_coloured_where_the_objectives_are(prometheus: Path) -> None
     assert seconds == OBJECTIVE_S
 
 
-def test_the_alerts_look_at_the_same_routes(prometheus: Path) -> None:
+def test_alerts_use_the_same_routes(prometheus: Path) -> None:
     text = (prometheus / "rules" / "recording.yml").read_text("utf-8")
     assert f'route=~"{PREDICTING}"' in text
 
 
-def test_the_data_source_is_the_prometheus_beside_it_as_often_as_it_scrapes(
+def test_data_source_is_the_composed_prometheus_with_its_interval(
     grafana: Path, prometheus: Path
 ) -> None:
     (path,) = (grafana / "provisioning" / "datasources").iterdir()
@@ -148,11 +146,11 @@ def test_the_data_source_is_the_prometheus_beside_it_as_often_as_it_scrapes(
     compose = yaml.safe_load((grafana.parent.parent / "docker-compose.yml").read_text("utf-8"))
     assert source["url"] == "http://prometheus:9090"
     assert "prometheus" in compose["services"]
-    scraped = yaml.safe_load((prometheus / "prometheus.yml").read_text("utf-8"))["global"]
-    assert source["jsonData"]["timeInterval"] == scraped["scrape_interval"]
+    settings = yaml.safe_load((prometheus / "prometheus.yml").read_text("utf-8"))["global"]
+    assert source["jsonData"]["timeInterval"] == settings["scrape_interval"]
 
 
-def test_dashboards_are_found_where_compose_puts_them(grafana: Path) -> None:
+def test_dashboards_are_provisioned_from_the_mounted_folder(grafana: Path) -> None:
     (path,) = (grafana / "provisioning" / "dashboards").iterdir()
     (provider,) = yaml.safe_load(path.read_text("utf-8"))["providers"]
     folder = provider["options"]["path"]

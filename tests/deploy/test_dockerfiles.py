@@ -1,4 +1,4 @@
-"""The Dockerfiles: as their linter wants them, and made of what is locked."""
+"""The Dockerfiles and the locked requirements of the images."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def dockerfile(request, repository: Path) -> Path:
     return repository / f"deploy/{request.param}.Dockerfile"
 
 
-def test_the_linter_has_no_complaint(dockerfile: Path):
+def test_dockerfile_passes_its_linter(dockerfile: Path):
     hadolint = Path(sys.executable).parent / "hadolint"
     done = subprocess.run([hadolint, dockerfile], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", 0)
 
 
-def test_everything_is_installed_by_its_hash_and_nothing_is_compiled(dockerfile: Path):
+def test_packages_are_installed_from_wheels_by_hash(dockerfile: Path):
     (install,) = re.findall(
         r"python -m pip --python .*?(?=\n[A-Z#])", dockerfile.read_text(), re.DOTALL
     )
@@ -31,25 +31,23 @@ def test_everything_is_installed_by_its_hash_and_nothing_is_compiled(dockerfile:
     assert "--only-binary :all:" in install
 
 
-def test_both_images_start_from_the_same_layers(repository: Path):
-    """So that a machine that has one image loads only the rest of the other."""
-    starts = [
+def test_both_images_share_their_first_layers(repository: Path):
+    """A machine with one image pulls only the further layers of the other."""
+    bases = [
         re.search(r"FROM \$\{BASE\} AS base\n.*?(?=FROM)", text, re.DOTALL)
         for text in ((repository / f"deploy/{name}.Dockerfile").read_text() for name in PROGRAMS)
     ]
-    assert starts[0]
-    assert starts[1]
-    assert starts[0][0] == starts[1][0]
+    assert all(bases)
+    assert bases[0][0] == bases[1][0]
 
 
-def test_what_is_shipped_is_what_is_tested(repository: Path):
-    """Each package has in every lock that an image can be made of the version that the tests had."""
+def test_images_have_the_package_versions_of_the_tests(repository: Path):
 
     def versions(lock: Path) -> set[str]:
         return set(re.findall(r"^[\w.-]+==[^ ;]+", lock.read_text(), re.MULTILINE))
 
     requirements = repository / "deploy/requirements"
-    shipped = [requirements / "trainer.txt", *requirements.glob("service*.txt")]
-    assert len(shipped) > 3
-    for lock in shipped:
+    locks = [requirements / "trainer.txt", *requirements.glob("service*.txt")]
+    assert len(locks) > 3
+    for lock in locks:
         assert versions(lock) <= versions(requirements / "dev.txt"), lock.name

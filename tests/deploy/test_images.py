@@ -210,7 +210,7 @@ def test_error_names_the_invalid_setting(docker: Docker, service_image: str):
 
 def test_image_runs_other_commands(docker: Docker, service_image: str):
     checked = docker("run", "--rm", *HARDENED, service_image, "check", "--host", "127.0.0.1")
-    assert "bodymass/1: good" in checked
+    assert "bodymass/1: ok" in checked
 
 
 def test_container_with_stopped_workers_is_unhealthy(
@@ -232,4 +232,4 @@ def test_derived_image_carries_its_own_models(
     (tmp_path / "Dockerfile").write_text(recipe)
     own = docker("build", "--quiet", str(tmp_path)).splitlines()[-1]
     checked = docker("run", "--rm", *HARDENED, own, "check", "--host", "127.0.0.1")
-    assert "mine/1: good" in checked
+    assert "mine/1: ok" in checked

@@ -1,4 +1,4 @@
-"""deploy/prometheus: files that Prometheus takes, and rules that say what they are meant to."""
+"""deploy/prometheus: the configuration, the rules and the alerts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from pigeonhole.service.serving.metric_specs import BUCKETS_S
 from pigeonhole.service.web.handlers.inference_routes import inference_paths
-from tests.deploy.expressions import NotThereError, labels_of, rules
+from tests.deploy.expressions import UnknownSeriesError, labels_of, rules
 
 UNIT_TESTS = sorted((Path(__file__).parent / "prometheus").glob("*.yml"))
 
@@ -41,27 +41,27 @@ def succeeds(*command: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_prometheus_takes_its_configuration_and_all_rules(promtool: str, folder: Path) -> None:
+def test_promtool_accepts_configuration_and_rules(promtool: str, folder: Path) -> None:
     succeeds(
         promtool, "check", "config", "--lint=all", "--lint-fatal", str(folder / "prometheus.yml")
     )
 
 
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
-def test_rules_record_and_alert_as_they_are_meant_to(promtool: str, path: Path) -> None:
+def test_rules_pass_their_unit_tests(promtool: str, path: Path) -> None:
     succeeds(promtool, "test", "rules", str(path))
 
 
-def test_every_alert_is_seen_to_fire_and_to_stay_silent(alerts) -> None:
-    seen = defaultdict(set)
+def test_every_alert_has_a_case_that_fires_and_one_that_does_not(alerts) -> None:
+    outcomes = defaultdict(set)
     for path in UNIT_TESTS:
         for case in yaml.safe_load(path.read_text("utf-8"))["tests"]:
             for check in case.get("alert_rule_test", ()):
-                seen[check["alertname"]].add(bool(check["exp_alerts"]))
-    assert seen == {name: {True, False} for name in alerts}
+                outcomes[check["alertname"]].add(bool(check["exp_alerts"]))
+    assert outcomes == {name: {True, False} for name in alerts}
 
 
-def test_every_alert_says_how_bad_it_is_and_where(alerts) -> None:
+def test_every_alert_has_severity_annotations_and_a_source(alerts) -> None:
     for name, rule in alerts.items():
         assert rule["labels"]["severity"] in SEVERITIES, name
         assert set(rule["annotations"]) == {"summary", "description", "runbook"}, name
@@ -70,7 +70,7 @@ def test_every_alert_says_how_bad_it_is_and_where(alerts) -> None:
         )
 
 
-def test_every_alert_has_a_section_that_says_what_to_do(alerts, repository: Path) -> None:
+def test_every_alert_has_a_runbook_section(alerts, repository: Path) -> None:
     document = (repository / "docs" / "monitoring.md").read_text("utf-8")
     sections = dict(
         re.findall(r"^### (Pigeonhole\w+)\n\n(.+?)(?=\n#|\Z)", document, re.MULTILINE | re.DOTALL)
@@ -83,19 +83,19 @@ def test_every_alert_has_a_section_that_says_what_to_do(alerts, repository: Path
         assert sections[name].startswith(f"*{severity.capitalize()}.*"), name
 
 
-def test_rules_look_at_every_route_that_predicts_and_at_no_other(folder: Path) -> None:
-    made = []
+def test_rules_select_exactly_the_prediction_routes(folder: Path) -> None:
+    routes = []
 
-    def make(name: str, *_) -> None:
-        made.append(name)
+    def collect(name: str, *_) -> None:
+        routes.append(name)
 
-    inference_paths(make, max_rows=1)
+    inference_paths(collect, max_rows=1)
     text = "".join(path.read_text("utf-8") for path in (folder / "rules").glob("*.yml"))
     patterns = {pattern.removesuffix("|unknown") for pattern in re.findall(r'route=~"(.+?)"', text)}
-    assert patterns == {"|".join(made)}
+    assert patterns == {"|".join(routes)}
 
 
-def test_what_is_in_time_is_a_bucket_of_the_histogram(folder: Path) -> None:
+def test_latency_objective_is_a_bucket_of_the_histogram(folder: Path) -> None:
     bounds = [
         (rule["expr"], rule["labels"]["le"])
         for rule in rules(folder / "rules")
@@ -107,7 +107,7 @@ def test_what_is_in_time_is_a_bucket_of_the_histogram(folder: Path) -> None:
         assert le in map(str, BUCKETS_S)
 
 
-def test_a_new_key_or_target_needs_no_other_change(folder: Path) -> None:
+def test_key_and_targets_are_files_of_their_own(folder: Path) -> None:
     (scrape, _) = yaml.safe_load((folder / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
     assert scrape["authorization"] == {"credentials_file": "token"}
     assert scrape["file_sd_configs"] == [{"files": ["targets.yml"]}]
@@ -140,7 +140,7 @@ KNOWN = {
         ('label_replace(limit, "host", "$1", "instance", "(.*):.*")', {"job", "instance", "host"}),
     ],
 )
-def test_the_labels_of_a_result_are_known(expression: str, labels: set[str]) -> None:
+def test_labels_of_an_expression_are_inferred(expression: str, labels: set[str]) -> None:
     assert labels_of(expression, KNOWN) == labels
 
 
@@ -158,6 +158,6 @@ def test_the_labels_of_a_result_are_known(expression: str, labels: set[str]) -> 
         "limit + scalar(nothing)",
     ],
 )
-def test_an_expression_that_names_what_is_not_there_is_found_out(expression: str) -> None:
-    with pytest.raises(NotThereError):
+def test_expression_with_an_unknown_metric_or_label_is_rejected(expression: str) -> None:
+    with pytest.raises(UnknownSeriesError):
         labels_of(expression, KNOWN)

@@ -1,8 +1,8 @@
-"""What keeps a pod from being admitted where pods are restricted.
+"""Violations of Kubernetes's Pod Security Standards at the level "restricted".
 
-These are the rules of Kubernetes's Pod Security Standards, level "restricted" with "baseline" in it,
-which the label ``pod-security.kubernetes.io/enforce: restricted`` of a namespace has the API server hold
-pods against. Of what they allow in part - a few sysctls, capabilities and profiles - nothing is allowed.
+The API server enforces the level in namespaces with the label
+``pod-security.kubernetes.io/enforce: restricted``. This check is stricter: it rejects all sysctls,
+added capabilities and profiles, of which the standards allow a few.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROFILES = ("RuntimeDefault", "Localhost")
 
 
 def violations(pod: Mapping[str, Any]) -> Iterator[str]:
-    """What a pod's ``spec`` asks for that it may not, each as a text."""
+    """Yield the violations of a pod's ``spec``."""
     context = pod.get("securityContext", {})
     yield from (name for name in SHARED_WITH_NODE if pod.get(name))
     yield from (name for name in (*EXCEPTIONS, "sysctls") if context.get(name))
@@ -37,28 +37,28 @@ def violations(pod: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"volume {kind}" for kind in set(volume) - {"name"} - VOLUMES)
     for kind in ("initContainers", "containers", "ephemeralContainers"):
         for container in pod.get(kind, []):
-            for found in _of_container(container, context):
-                yield f"{container['name']}: {found}"
+            for violation in _container_violations(container, context):
+                yield f"{container['name']}: {violation}"
 
 
-def _of_container(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[str]:
-    """The same of one container.
+def _container_violations(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the violations of a container.
 
     Args:
-        container: an entry of the pod's.
-        pod: the pod's own security context, which counts where the container says nothing.
+        container: the container.
+        pod: security context of the pod, which the container's overrides.
     """
     own = container.get("securityContext", {})
-    either = {**pod, **own}
+    effective = {**pod, **own}
     capabilities = own.get("capabilities", {})
     yield from (name for name in EXCEPTIONS if own.get(name))
     if own.get("allowPrivilegeEscalation") is not False:
         yield "allowPrivilegeEscalation"
     if "ALL" not in capabilities.get("drop", []) or capabilities.get("add"):
         yield "capabilities"
-    if either.get("runAsNonRoot") is not True or either.get("runAsUser") == 0:
+    if effective.get("runAsNonRoot") is not True or effective.get("runAsUser") == 0:
         yield "runs as root"
-    if either.get("seccompProfile", {}).get("type") not in PROFILES:
+    if effective.get("seccompProfile", {}).get("type") not in PROFILES:
         yield "seccompProfile"
     if any("hostPort" in port for port in container.get("ports", [])):
         yield "hostPort"

@@ -1,4 +1,4 @@
-"""What docs/deployment.md says of a cluster can be done."""
+"""The overlay, the files and the commands in docs/deployment.md work."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from tests.deploy.kubernetes.manifests import COMPONENTS, OVERLAYS, Manifests
 
 @pytest.fixture(scope="module")
 def section(repository: Path) -> str:
-    """The sections about Kubernetes and KServe."""
+    """Return the sections about Kubernetes and KServe."""
     return (
         (repository / "docs" / "deployment.md").read_text("utf-8").partition("## Kubernetes\n")[2]
     )
 
 
-def test_the_overlay_that_is_shown_builds(
+def test_overlay_in_the_document_builds(
     section: str, build: Callable[[str], Manifests], repository: Path, tmp_path: Path
 ) -> None:
-    (shown,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    (overlay,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
     kustomization = tmp_path / "kustomization.yaml"
     there = os.path.relpath(repository, tmp_path.resolve())
-    kustomization.write_text(shown.replace("- pigeonhole/deploy", f"- {there}/deploy"), "utf-8")
+    kustomization.write_text(overlay.replace("- pigeonhole/deploy", f"- {there}/deploy"), "utf-8")
     (image,) = (each["image"] for each in build(str(tmp_path)).containers)
     assert re.fullmatch(r"registry\.example\.com/pigeonhole-service:[\d.]+", image)
 
 
-def test_every_overlay_and_component_is_named(section: str) -> None:
+def test_every_overlay_and_component_is_documented(section: str) -> None:
     for name in (*OVERLAYS, *COMPONENTS):
         assert f"`{name}`" in section
 
 
-def test_every_file_that_a_command_names_is_there(section: str, repository: Path) -> None:
-    named = re.findall(r"deploy/[\w./-]+", section)
-    assert len(named) > 5
-    for name in named:
-        assert (repository / name.rstrip(".")).exists(), name
+def test_files_in_the_document_exist(section: str, repository: Path) -> None:
+    paths = re.findall(r"deploy/[\w./-]+", section)
+    assert len(paths) > 5
+    for path in paths:
+        assert (repository / path.rstrip(".")).exists(), path
 
 
-def test_the_secrets_hold_what_the_pods_and_prometheus_look_for(
+def test_documented_commands_create_the_secrets_of_pods_and_prometheus(
     section: str, program: Callable[[str, str], str], repository: Path, tmp_path: Path
 ) -> None:
     program("kubectl", "kubectl")
@@ -65,7 +65,7 @@ def test_the_secrets_hold_what_the_pods_and_prometheus_look_for(
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(repository),
     }
-    ran = subprocess.run(
+    finished = subprocess.run(
         ["sh"],
         input=script,
         cwd=tmp_path,
@@ -75,7 +75,9 @@ def test_the_secrets_hold_what_the_pods_and_prometheus_look_for(
         text=True,
     )
     secrets = {
-        each["metadata"]["name"]: each["data"] for each in yaml.safe_load_all(ran.stdout) if each
+        each["metadata"]["name"]: each["data"]
+        for each in yaml.safe_load_all(finished.stdout)
+        if each
     }
     assert set(secrets) == {"pigeonhole-keys", "pigeonhole-metrics-token"}
     (tmp_path / "mounted.toml").write_bytes(

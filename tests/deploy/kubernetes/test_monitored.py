@@ -1,4 +1,4 @@
-"""The operator's Prometheus scrapes and judges as the one of docker compose does."""
+"""Monitoring in a cluster equals monitoring under Compose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pigeonhole.service.api_keys import METRICS as METRICS_SCOPE
 from pigeonhole.service.serving.metric_specs import METRICS
 from pigeonhole.service.web.auth import SCOPES_OF_VIEWS
 from tests.deploy.kubernetes.manifests import Manifests
-from tests.deploy.kubernetes.test_objects import means
+from tests.deploy.kubernetes.test_objects import selects
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +25,11 @@ def made(build) -> Manifests:
 
 @pytest.fixture(scope="module")
 def endpoint(made: Manifests) -> dict[str, Any]:
-    (found,) = made.one("ServiceMonitor")["spec"]["endpoints"]
-    return found
+    (endpoint,) = made.one("ServiceMonitor")["spec"]["endpoints"]
+    return endpoint
 
 
-def test_the_rules_are_those_of_the_rule_files() -> None:
+def test_committed_prometheus_rule_equals_the_rule_files() -> None:
     files = sorted(RULES.glob("*.yml"))
     text = WRITTEN.read_text("utf-8")
     assert text == prometheus_rule(files), "run python deploy/kubernetes/prometheus_rule.py"
@@ -40,7 +40,7 @@ def test_the_rules_are_those_of_the_rule_files() -> None:
     assert yaml.safe_load(text)["spec"]["groups"] == groups
 
 
-def test_the_operator_can_use_the_rules(
+def test_promtool_accepts_the_prometheus_rule(
     program: Callable[[str, str], str], made: Manifests, tmp_path: Path
 ) -> None:
     promtool = program("promtool", "prometheus")
@@ -52,11 +52,11 @@ def test_the_operator_can_use_the_rules(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_service_that_is_scraped_is_ours_and_its_job_the_one_of_the_rules(
+def test_service_monitor_selects_the_service_with_job_and_interval_of_the_rules(
     made: Manifests, endpoint: dict[str, Any], repository: Path
 ) -> None:
     service, monitor = made.one("Service"), made.one("ServiceMonitor")
-    assert means(monitor["spec"]["selector"], service["metadata"]["labels"])
+    assert selects(monitor["spec"]["selector"], service["metadata"]["labels"])
     assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
     config = yaml.safe_load(
         (repository / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8")
@@ -67,7 +67,7 @@ def test_the_service_that_is_scraped_is_ours_and_its_job_the_one_of_the_rules(
     assert endpoint["scrapeTimeout"] == config["global"]["scrape_timeout"]
 
 
-def test_prometheus_is_let_in_and_shows_a_key(made: Manifests, endpoint: dict[str, Any]) -> None:
+def test_prometheus_has_network_access_and_a_key(made: Manifests, endpoint: dict[str, Any]) -> None:
     assert SCOPES_OF_VIEWS["exposition"] == METRICS_SCOPE
     assert endpoint["path"] == "/metrics"
     assert endpoint["authorization"]["credentials"]["name"] == "pigeonhole-metrics-token"
@@ -76,7 +76,7 @@ def test_prometheus_is_let_in_and_shows_a_key(made: Manifests, endpoint: dict[st
     }
 
 
-def test_the_autoscaler_asks_for_what_the_adapter_makes(
+def test_autoscaler_uses_the_metric_of_the_adapter(
     made: Manifests, repository: Path, program: Callable[[str, str], str], tmp_path: Path
 ) -> None:
     metrics = made.one("HorizontalPodAutoscaler")["spec"]["metrics"]

@@ -1,4 +1,4 @@
-"""The objects around the pods mean the pods, and the port on which the image serves."""
+"""Services, network policies, autoscalers and budgets select the right pods and ports."""
 
 from __future__ import annotations
 
@@ -14,80 +14,83 @@ from tests.deploy.kubernetes.manifests import Manifests, Object
 SERVICE, TRAINER = "service", "trainer"
 
 
-def means(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether a selector with labels alone, as all of ours are, selects what carries some."""
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Return whether a selector, which may only have labels, selects an object with labels."""
     assert set(selector) <= {"matchLabels"}
     return set(selector.get("matchLabels", {}).items()) <= set(labels.items())
 
 
-def meant(manifests: Manifests, selector: dict[str, Any]) -> set[str]:
-    """Which pods a selector selects, by their component."""
+def selected_components(manifests: Manifests, selector: dict[str, Any]) -> set[str]:
+    """Return the components of the pods that a selector selects."""
     labels = [pod["metadata"]["labels"] for pod in manifests.pods]
-    return {each["app.kubernetes.io/component"] for each in labels if means(selector, each)}
+    return {each["app.kubernetes.io/component"] for each in labels if selects(selector, each)}
 
 
 def policies(manifests: Manifests, component: str, kind: str) -> Iterator[Object]:
-    """The network policies of a kind, Ingress or Egress, for a component's pods."""
+    """Yield the network policies of a kind, Ingress or Egress, for a component's pods."""
     for each in manifests.of("NetworkPolicy"):
         spec = each["spec"]
-        if component in meant(manifests, spec["podSelector"]) and kind in spec["policyTypes"]:
+        if (
+            component in selected_components(manifests, spec["podSelector"])
+            and kind in spec["policyTypes"]
+        ):
             yield spec
 
 
-def test_everything_is_in_the_one_namespace(manifests: Manifests, prepared: Manifests) -> None:
+def test_all_objects_are_in_one_namespace(manifests: Manifests, prepared: Manifests) -> None:
     name = prepared.one("Namespace")["metadata"]["name"]
     claims = prepared.of("PersistentVolumeClaim")
     assert {each["metadata"]["namespace"] for each in manifests.objects + claims} == {name}
 
 
-def test_what_outlives_an_overlay_is_in_none(manifests: Manifests) -> None:
+def test_overlays_contain_no_namespace_claim_or_secret(manifests: Manifests) -> None:
     for kind in ("Namespace", "PersistentVolumeClaim", "Secret"):
         assert not manifests.of(kind)
 
 
-def test_the_deployment_knows_its_pods(manifests: Manifests) -> None:
+def test_deployment_selects_its_pods(manifests: Manifests) -> None:
     spec = manifests.one("Deployment")["spec"]
-    assert means(spec["selector"], spec["template"]["metadata"]["labels"])
-    assert meant(manifests, spec["selector"]) == {SERVICE}
+    assert selects(spec["selector"], spec["template"]["metadata"]["labels"])
+    assert selected_components(manifests, spec["selector"]) == {SERVICE}
 
 
-def test_the_service_leads_to_the_port_of_the_image(manifests: Manifests, repository: Path) -> None:
+def test_service_targets_the_port_of_the_image(manifests: Manifests, repository: Path) -> None:
     image = (repository / "deploy" / "service.Dockerfile").read_text("utf-8")
-    (served,) = re.findall(r"PIGEONHOLE_PORT=(\d+)", image)
+    (image_port,) = re.findall(r"PIGEONHOLE_PORT=(\d+)", image)
     (container,) = manifests.one("Deployment")["spec"]["template"]["spec"]["containers"]
     (port,) = container["ports"]
-    assert port == {"name": "http", "containerPort": int(served)}
+    assert port == {"name": "http", "containerPort": int(image_port)}
     service = manifests.one("Service")
     assert [each["targetPort"] for each in service["spec"]["ports"]] == [port["name"]]
-    assert meant(manifests, {"matchLabels": service["spec"]["selector"]}) == {SERVICE}
+    assert selected_components(manifests, {"matchLabels": service["spec"]["selector"]}) == {SERVICE}
 
 
-def test_every_policy_names_a_port_that_its_pods_have(manifests: Manifests) -> None:
+def test_ingress_policies_name_sources_and_the_http_port(manifests: Manifests) -> None:
     for policy in policies(manifests, SERVICE, "Ingress"):
         for rule in policy.get("ingress", []):
             assert rule["ports"] == [{"protocol": "TCP", "port": "http"}]
             assert rule["from"]
 
 
-def test_nobody_reaches_a_pod_and_no_pod_anybody_unless_it_is_said(manifests: Manifests) -> None:
+def test_every_pod_has_ingress_and_egress_policies(manifests: Manifests) -> None:
     for pod in manifests.pods:
         component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
         for kind in ("Ingress", "Egress"):
             assert list(policies(manifests, component, kind))
 
 
-def test_the_service_alone_calls_nobody(build) -> None:
+def test_service_without_components_has_no_egress(build) -> None:
     base = build("deploy/kubernetes/base")
     assert [policy["egress"] for policy in policies(base, SERVICE, "Egress")] == [[]]
 
 
-def test_the_trainer_speaks_with_nobody(build) -> None:
+def test_trainer_has_no_ingress_and_no_egress(build) -> None:
     made = build("deploy/kubernetes/overlays/volume")
     for kind in ("Ingress", "Egress"):
         assert [policy[kind.lower()] for policy in policies(made, TRAINER, kind)] == [[]]
 
 
-def test_traces_reach_the_collector_that_they_are_sent_to(build_component) -> None:
+def test_egress_policy_allows_the_traces_endpoint(build_component) -> None:
     made = build_component("traced")
     (container,) = made.one("Deployment")["spec"]["template"]["spec"]["containers"]
     (endpoint,) = [
@@ -100,7 +103,7 @@ def test_traces_reach_the_collector_that_they_are_sent_to(build_component) -> No
 
 
 @pytest.mark.parametrize("component", ["traced", "models-bucket"])
-def test_whoever_calls_by_name_may_ask_for_names(build_component, component: str) -> None:
+def test_pods_that_call_host_names_may_reach_dns(build_component, component: str) -> None:
     rules = [
         rule
         for policy in policies(build_component(component), SERVICE, "Egress")
@@ -110,7 +113,7 @@ def test_whoever_calls_by_name_may_ask_for_names(build_component, component: str
     assert {("UDP", 53), ("TCP", 53)} <= set(ports)
 
 
-def test_the_autoscaler_means_the_deployment_and_owns_its_size(manifests: Manifests) -> None:
+def test_autoscaler_alone_sets_the_size_of_the_deployment(manifests: Manifests) -> None:
     deployment = manifests.one("Deployment")
     for scaler in manifests.of("HorizontalPodAutoscaler"):
         assert scaler["spec"]["scaleTargetRef"] == {
@@ -122,7 +125,7 @@ def test_the_autoscaler_means_the_deployment_and_owns_its_size(manifests: Manife
         assert scaler["spec"]["maxReplicas"] > scaler["spec"]["minReplicas"]
 
 
-def test_the_autoscaler_counts_in_what_is_requested(manifests: Manifests) -> None:
+def test_autoscaler_target_is_below_the_requested_cpu(manifests: Manifests) -> None:
     (container,) = manifests.one("Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["requests"]["cpu"]
     for scaler in manifests.of("HorizontalPodAutoscaler"):
@@ -131,17 +134,17 @@ def test_the_autoscaler_counts_in_what_is_requested(manifests: Manifests) -> Non
         assert cpu["resource"]["target"]["averageUtilization"] < 100
 
 
-def test_an_eviction_is_always_possible_and_leaves_a_pod(manifests: Manifests) -> None:
+def test_eviction_is_possible_and_leaves_a_pod(manifests: Manifests) -> None:
     budgets = manifests.of("PodDisruptionBudget")
     assert len(budgets) == len(manifests.of("HorizontalPodAutoscaler"))
     for budget in budgets:
         assert "minAvailable" not in budget["spec"]
         assert budget["spec"]["maxUnavailable"] == 1
-        assert meant(manifests, budget["spec"]["selector"]) == {SERVICE}
+        assert selected_components(manifests, budget["spec"]["selector"]) == {SERVICE}
         assert manifests.one("HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
 
 
-def test_all_pods_share_the_volume_of_the_models(build, prepared: Manifests) -> None:
+def test_service_and_trainer_share_the_model_volume(build, prepared: Manifests) -> None:
     (claim,) = [
         each
         for each in prepared.of("PersistentVolumeClaim")

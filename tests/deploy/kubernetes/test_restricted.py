@@ -1,4 +1,4 @@
-"""The rules for pods let nothing pass that they are there to find."""
+"""The check of pods against the Pod Security Standards."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_a_restricted_pod_is_let_pass() -> None:
+def test_restricted_pod_has_no_violations() -> None:
     assert list(violations(GOOD)) == []
 
 
 @pytest.mark.parametrize(
-    ("of_pod", "of_container", "found"),
+    ("pod_changes", "container_changes", "violation"),
     [
         ({"hostNetwork": True}, {}, "hostNetwork"),
         ({"hostPID": True}, {}, "hostPID"),
@@ -59,11 +59,11 @@ def test_a_restricted_pod_is_let_pass() -> None:
         ),
     ],
 )
-def test_a_pod_that_asks_for_more_is_found(of_pod, of_container, found: str) -> None:
-    pod = deepcopy(GOOD) | of_pod
-    pod["containers"][0] |= of_container
-    assert found in violations(pod)
+def test_violation_is_found(pod_changes, container_changes, violation: str) -> None:
+    pod = deepcopy(GOOD) | pod_changes
+    pod["containers"][0] |= container_changes
+    assert violation in violations(pod)
 
 
-def test_containers_that_run_before_are_looked_at_too() -> None:
+def test_init_containers_are_checked() -> None:
     assert "first: capabilities" in violations({**GOOD, "initContainers": [{"name": "first"}]})

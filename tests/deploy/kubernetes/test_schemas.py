@@ -1,4 +1,4 @@
-"""Every object is one that Kubernetes, the Prometheus operator and KServe know, to the last field."""
+"""All objects match the schemas of Kubernetes, the Prometheus operator and KServe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from tests.deploy.kubernetes.manifests import COMPONENTS, OVERLAYS, Manifests
 
 OLDEST = "1.29"
-"""The oldest release that docs/deployment.md promises."""
+"""The oldest supported release, as in docs/deployment.md."""
 
 CUSTOM = ("monitoring.coreos.com/", "serving.kserve.io/")
 
@@ -22,23 +22,25 @@ def release(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_kubernetes_knows_every_field(manifests: Manifests, release: str) -> None:
+def test_objects_match_the_schemas_of_kubernetes(manifests: Manifests, release: str) -> None:
     for each in manifests.objects:
         if not each["apiVersion"].startswith(CUSTOM):
             kubernetes_validate.validate(each, release, strict=True)
 
 
-def test_kubernetes_knows_what_is_applied_before(prepared: Manifests, release: str) -> None:
+def test_namespace_and_claims_match_the_schemas_of_kubernetes(
+    prepared: Manifests, release: str
+) -> None:
     for each in prepared.objects:
         kubernetes_validate.validate(each, release, strict=True)
 
 
-def test_a_field_that_there_is_not_is_found(prepared: Manifests) -> None:
+def test_unknown_field_of_kubernetes_is_found(prepared: Manifests) -> None:
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(prepared.objects[0] | {"spek": {}}, OLDEST, strict=True)
 
 
-def test_the_prometheus_operator_and_kserve_know_every_field(
+def test_custom_resources_match_their_schemas(
     build: Callable[[str], Manifests], schema_problems, repository: Path
 ) -> None:
     example = (repository / "deploy" / "kserve" / "inference-service.yaml").read_text("utf-8")
@@ -52,7 +54,7 @@ def test_the_prometheus_operator_and_kserve_know_every_field(
     assert schema_problems([*custom, yaml.safe_load(example)]) == []
 
 
-def test_a_field_that_they_do_not_know_is_found(build, schema_problems) -> None:
+def test_unknown_field_of_a_custom_resource_is_found(build, schema_problems) -> None:
     monitor = build("deploy/kubernetes/overlays/volume").one("ServiceMonitor")
     runtime = build("deploy/kserve").one("ServingRuntime")
     assert schema_problems(
@@ -63,11 +65,11 @@ def test_a_field_that_they_do_not_know_is_found(build, schema_problems) -> None:
     ) == [
         "ServiceMonitor.spec.selektor: no such field",
         "ServingRuntime.spec.protocolVersion: no such field",
-        "ServingRuntime.spec.multiModel: 'yes' is no bool",
+        "ServingRuntime.spec.multiModel: 'yes' is not a bool",
     ]
 
 
-def test_no_kustomization_is_left_out_here(repository: Path) -> None:
+def test_all_kustomizations_are_tested(repository: Path) -> None:
     folder = repository / "deploy" / "kubernetes"
     assert {each.name for each in (folder / "overlays").iterdir()} == set(OVERLAYS)
     assert {each.name for each in (folder / "components").iterdir()} == set(COMPONENTS)
