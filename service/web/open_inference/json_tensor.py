@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ...model.validation import describe
 from .datatypes import BINARY_ONLY, BOOL, BYTES, INTEGERS
 from .request_json import locate_error, unreadable_body
-from .tensor import MistypedData, RequestTensor
+from .tensor import DatatypeMismatch, RequestTensor
 
 COUNTED_DATA_BYTES = 2**20
 """Values of longer data are counted before decoding, because objects take far more memory."""
@@ -136,7 +136,7 @@ class JsonTensor(RequestTensor):
             return _DECODERS[self.datatype].decode(data)
         except msgspec.ValidationError as error:
             reason, pointer = locate_error(error)
-            raise MistypedData(
+            raise DatatypeMismatch(
                 f"data of {self.datatype}: {reason}", f"{self.place}/data{pointer}"
             ) from None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -160,7 +160,7 @@ class JsonTensor(RequestTensor):
         except (ValueError, TypeError):
             self.reject_mixed_nesting()
         except OverflowError:
-            self.reject("a number is outside the range of doubles", "data", MistypedData)
+            self.reject("a number is outside the range of doubles", "data", DatatypeMismatch)
         if self.datatype in INTEGERS:
             self._check_integers(numbers)
         return numbers

@@ -17,7 +17,7 @@ from ...model.validation import truncate
 from .datatypes import BOOL, BYTES, DATATYPES
 
 
-class MistypedData(InvalidRequest):
+class DatatypeMismatch(InvalidRequest):
     """JSON data with values that are not of the tensor's datatype."""
 
 
@@ -101,8 +101,10 @@ class RequestTensor(ABC):
             )
 
     def reject_mixed_nesting(self) -> NoReturn:
-        """Raise MistypedData for data that mixes values and lists."""
-        self.reject("data mixes values and lists, expected only one of them", "data", MistypedData)
+        """Raise DatatypeMismatch for data that mixes values and lists."""
+        self.reject(
+            "data mixes values and lists, expected only one of them", "data", DatatypeMismatch
+        )
 
     def reject(
         self, reason: str, part: str = "", error: type[InvalidRequest] = InvalidRequest

@@ -15,7 +15,7 @@ from ...model.signature import Feature, Kind, Signature
 from ...model.validation import PROBLEM_LIMIT, describe, describe_expected
 from .json_tensor import JsonTensor
 from .lenient_data import SECONDS, read_leniently
-from .tensor import MistypedData, RequestTensor
+from .tensor import DatatypeMismatch, RequestTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def read_values(
     before = len(found)
     try:
         return _read_typed(tensor, slot, rows, found)
-    except MistypedData:
+    except DatatypeMismatch:
         del found[before:]
         if not isinstance(tensor, JsonTensor):
             raise
