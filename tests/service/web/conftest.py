@@ -37,47 +37,47 @@ SHORT = {
 
 
 @dataclass
-class TinyDoor:
+class TinyHandler:
     """Answers by path: /echo at once, /later after a moment, /large with much, /never.
 
-    What /later has begun is not given up; what /never waits for is. /pieces=9x100 is answered by nine
+    What /later has begun is not given up; what /never waits for is. /chunks=9x100 is answered by nine
     pieces of a hundred bytes, /slow=... by the same with a moment between them, /broken=... by the same
     and then a fault.
     """
 
-    asked: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    given_up: int = 0
-    pieces_made: int = 0
-    pieces_ended: int = 0
+    canceled: int = 0
+    chunks_computed: int = 0
+    streams_ended: int = 0
     threads: ResponseThreads = field(default_factory=lambda: ResponseThreads(2, 2, "tiny"))
 
     def __call__(self, request: Request, respond: Send) -> Cancel | None:
-        self.asked.append(request.path)
+        self.paths.append(request.path)
         loop = asyncio.get_running_loop()
         path, _, argument = request.path.partition("=")
         if path == "/never":
-            return partial(self._give_up, True)
+            return partial(self._cancel, True)
         if path == "/fail":
-            raise RuntimeError("the door failed")
-        if path in ("/pieces", "/slow", "/broken"):
+            raise RuntimeError("the handler failed")
+        if path in ("/chunks", "/slow", "/broken"):
             pieces = self._pieces(path, *map(int, argument.split("x")))
-            answer = Response(200, next(pieces), "text/plain", chunks=pieces).to_wire("id")
-            answer.stream = self.threads.stream(pieces)
-            loop.call_soon(respond, answer)
+            response = Response(200, next(pieces), "text/plain", chunks=pieces).to_wire("id")
+            response.stream = self.threads.stream(pieces)
+            loop.call_soon(respond, response)
             return None
         if path == "/large":
             body = b"x" * int(argument)
         else:
             self.bodies.append(request.body)
             body = told(request)
-        answer = Response(200, body, "application/json").to_wire("id")
+        response = Response(200, body, "application/json").to_wire("id")
         if path == "/later":
-            loop.call_later(float(argument), respond, answer)
-            return partial(self._give_up, False)
-        respond(answer)
+            loop.call_later(float(argument), respond, response)
+            return partial(self._cancel, False)
+        respond(response)
         if path == "/twice":
-            respond(answer)
+            respond(response)
         return None
 
     def refuse(self, error: HTTPException) -> WireResponse:
@@ -86,22 +86,22 @@ class TinyDoor:
     def _pieces(self, path: str, count: int, size: int) -> Generator[bytes, None, None]:
         try:
             for number in range(count):
-                self.pieces_made += 1
+                self.chunks_computed += 1
                 yield piece(number, size)
                 if path == "/slow":
                     time.sleep(0.05)
             if path == "/broken":
-                raise RuntimeError("the door failed")
+                raise RuntimeError("the handler failed")
         finally:
-            self.pieces_ended += 1
+            self.streams_ended += 1
 
-    def _give_up(self, waited: bool) -> bool:
-        self.given_up += 1
+    def _cancel(self, waited: bool) -> bool:
+        self.canceled += 1
         return waited
 
 
 def piece(number: int, size: int) -> bytes:
-    """A piece of an answer that is made of pieces."""
+    """A piece of a response that is made of pieces."""
     return b"%c" % (97 + number % 26) * size
 
 
@@ -134,7 +134,7 @@ class Tiny:
     ) -> None:
         self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.port = self.listener.getsockname()[1]
-        self.handler = TinyDoor()
+        self.handler = TinyHandler()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -155,7 +155,7 @@ class Tiny:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
-    def ask(self, *parts: bytes, half_close: bool = False, pause: float = 0.002) -> bytes:
+    def exchange(self, *parts: bytes, half_close: bool = False, pause: float = 0.002) -> bytes:
         """Send parts with a pause between them; what comes back until the server closes."""
         with self.connect() as connection:
             for index, part in enumerate(parts):
@@ -199,8 +199,8 @@ def rest(connection: socket.socket) -> bytes:
 
 
 @dataclass(frozen=True)
-class Told:
-    """An answer taken apart."""
+class ClientResponse:
+    """A response taken apart."""
 
     status: int
     headers: dict[str, str]
@@ -215,8 +215,8 @@ class Told:
         return self.headers.get("connection") == "close"
 
 
-def read_answers(raw: bytes, *, head: bool = False) -> list[Told]:
-    """Answers taken apart; an AssertionError where anything but whole answers came."""
+def parse_responses(raw: bytes, *, head: bool = False) -> list[ClientResponse]:
+    """Answers taken apart; an AssertionError where anything but whole responses came."""
     found = []
     while raw:
         top, end, raw = raw.partition(b"\r\n\r\n")
@@ -233,7 +233,7 @@ def read_answers(raw: bytes, *, head: bool = False) -> list[Told]:
             size = 0 if head or status == "100" else int(headers["content-length"])
             assert len(raw) >= size
             body, raw = raw[:size], raw[size:]
-        found.append(Told(int(status), headers, body))
+        found.append(ClientResponse(int(status), headers, body))
     return found
 
 
@@ -251,9 +251,9 @@ def read_chunks(raw: bytes) -> tuple[bytes, bytes]:
 
 
 @pytest.fixture(scope="session")
-def answers() -> Callable[..., list[Told]]:
-    """Takes answers apart: see `read_answers`."""
-    return read_answers
+def responses() -> Callable[..., list[ClientResponse]]:
+    """Takes responses apart: see `parse_responses`."""
+    return parse_responses
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from pigeonhole.service.web.handlers.flask_app import make_http_app
 from pigeonhole.service.web.http.limits import LARGE_BODY_BYTES
 from pigeonhole.service.web.http.messages import Request
 from pigeonhole.service.web.http.parser import MAX_FEED_BYTES
-from tests.service.web.handlers.asking_handlers import answers as answers_of
+from tests.service.web.handlers.handler_client import responses_of
 
 ROW = b'{"instances": [[172, 95]]}'
 
@@ -89,10 +89,10 @@ def send(request, keys, tmp_path_factory: pytest.TempPathFactory, write_model) -
         headers = {"host": "x"}
         if authorization is not None:
             headers["authorization"] = authorization
-        (answer,) = answers_of(
+        (response,) = responses_of(
             service.handler, Request(method, path, b"", headers, ROW, "1.1", "?")
         )
-        return answer
+        return response
 
     def by_flask(method: str, path: str, authorization: str | None = None) -> Any:
         headers = {} if authorization is None else {"Authorization": authorization}
@@ -126,9 +126,9 @@ def test_route_requires_its_scope(send: Send, keys, failed, method, path, scope)
         assert f"'{scope}'; the key '{other}' has the scopes {other}" in body["error"]
     for name in (scope, "all"):
         for authorization in (keys.bearer(name), keys.basic(name)):
-            answer = send(method, path, authorization)
-            assert answer.status_code in (200, 302, 400), answer.data
-    assert b'"code":"invalid_request"' in answer.data or answer.status_code != 400
+            response = send(method, path, authorization)
+            assert response.status_code in (200, 302, 400), response.data
+    assert b'"code":"invalid_request"' in response.data or response.status_code != 400
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/healthz", "/readyz"])
@@ -173,8 +173,8 @@ def test_anonymous_client_gets_the_same_response_for_every_path(send: Send, keys
 
 
 def test_error_says_how_to_send_a_key(send: Send) -> None:
-    answer = send("GET", "/v1/models")
-    body = json.loads(answer.data)
+    response = send("GET", "/v1/models")
+    body = json.loads(response.data)
     assert body["error"].startswith("the request has no key; send one as 'Authorization: ")
     body = json.loads(send("GET", "/v1/models", "Bearer x").data)
     assert body["error"].startswith("the key of the request is unknown; ")
@@ -259,23 +259,25 @@ IN_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % 900_000 + LARGE
 @pytest.mark.parametrize("rest", [AS_LENGTH, IN_CHUNKS])
 @pytest.mark.parametrize("authorization", [b"", b"Authorization: Bearer x\r\n"])
 def test_large_body_without_valid_key_is_rejected_before_it_is_complete(
-    tiny, authenticator, answers, rest, authorization
+    tiny, authenticator, responses, rest, authorization
 ) -> None:
     tiny.server.is_authenticated = authenticator.is_authenticated
-    (answer,) = answers(tiny.ask(b"POST /echo HTTP/1.1\r\nHost: h\r\n" + authorization + rest))
-    assert answer.status == 401
-    assert answer.json["code"] == "unauthorized"
-    assert answer.closes
+    (response,) = responses(
+        tiny.exchange(b"POST /echo HTTP/1.1\r\nHost: h\r\n" + authorization + rest)
+    )
+    assert response.status == 401
+    assert response.json["code"] == "unauthorized"
+    assert response.closes
     assert tiny.handler.bodies == []
 
 
-def test_large_body_with_any_valid_key_is_accepted(tiny, authenticator, keys, answers) -> None:
+def test_large_body_with_any_valid_key_is_accepted(tiny, authenticator, keys, responses) -> None:
     tiny.server.is_authenticated = authenticator.is_authenticated
     key = f"Authorization: {keys.bearer(METRICS)}\r\n".encode()
     length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(LARGE)
     request = b"POST /echo HTTP/1.1\r\nHost: h\r\n" + key + length + LARGE
-    (answer,) = answers(tiny.ask(request))
-    assert answer.status == 200
+    (response,) = responses(tiny.exchange(request))
+    assert response.status == 200
     assert tiny.handler.bodies == [LARGE]
 
 
@@ -328,8 +330,8 @@ def test_admin_requests_are_logged_with_the_name_of_the_key(keys, caplog) -> Non
         (keys.bearer("app"), 403),
         (keys.bearer(ADMIN), 200),
     ):
-        answer = client.post("/load", headers={"Authorization": authorization})
-        assert answer.status_code == status
+        response = client.post("/load", headers={"Authorization": authorization})
+        assert response.status_code == status
     assert done == [1]
     logged = [(record.getMessage(), record.key, record.path) for record in caplog.records]
     assert logged == [
@@ -337,7 +339,7 @@ def test_admin_requests_are_logged_with_the_name_of_the_key(keys, caplog) -> Non
         ("admin request rejected", "app", "/load"),
         ("admin request", ADMIN, "/load"),
     ]
-    assert caplog.records[-1].request_id == answer.headers["X-Request-Id"]
+    assert caplog.records[-1].request_id == response.headers["X-Request-Id"]
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
@@ -354,7 +356,7 @@ def test_access_log_has_the_name_of_the_key_and_never_the_token(
     damaged = keys.bearer("app")[:-1]
     for method, path, authorization in [*valid, ("POST", "/predict", damaged)]:
         headers = {"host": "x", "authorization": authorization}
-        answers_of(service.handler, Request(method, path, b"", headers, ROW, "1.1", "?"))
+        responses_of(service.handler, Request(method, path, b"", headers, ROW, "1.1", "?"))
     service.close()
     text = capfd.readouterr().err
     lines = [line for line in map(json.loads, text.splitlines()) if "status" in line]

@@ -25,7 +25,7 @@ def leaves(kind: type[Exception]) -> set[type[Exception]]:
     return set().union(*map(leaves, below)) if below else {kind}
 
 
-def test_every_error_that_a_request_can_meet_is_in_the_table() -> None:
+def test_table_has_every_error_of_a_request() -> None:
     of_the_service = {
         *(errors.ModelNotReady, errors.Overloaded, errors.DeadlineExceeded),
         *(errors.PredictionFailed, errors.WorkersBehind),
@@ -36,7 +36,7 @@ def test_every_error_that_a_request_can_meet_is_in_the_table() -> None:
         assert issubclass(kind, errors.RequestError) or kind in of_the_service
 
 
-def test_every_code_means_one_status() -> None:
+def test_every_code_has_one_status() -> None:
     statuses: dict[str, set[int]] = {}
     for status, code in [*TABLE.values(), *HTTP_CODES.items()]:
         statuses.setdefault(code, set()).add(int(status))
@@ -73,14 +73,14 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-def test_an_error_is_its_sentence_its_code_and_its_facts(error: Exception) -> None:
-    reply = error_response(error)
+def test_error_response_has_message_code_and_facts(error: Exception) -> None:
+    response = error_response(error)
     status, code = TABLE[type(error)]
-    assert (reply.status, reply.content_type) == (status, "application/json")
-    assert json.loads(reply.body) == {"error": str(error), "code": code, **EXAMPLES[error]}
+    assert (response.status, response.content_type) == (status, "application/json")
+    assert json.loads(response.body) == {"error": str(error), "code": code, **EXAMPLES[error]}
 
 
-def test_a_model_that_is_not_ready_is_worth_asking_again() -> None:
+def test_error_of_a_model_that_is_not_ready_has_retry_after() -> None:
     assert dict(error_response(errors.ModelNotReady("x")).headers) == {"Retry-After": "1"}
 
 
@@ -88,27 +88,27 @@ ROUTING = sorted(exceptions.default_exceptions.items())
 
 
 @pytest.mark.parametrize(("status", "kind"), ROUTING, ids=[str(status) for status, _ in ROUTING])
-def test_whatever_the_framework_raises_has_the_one_shape(status: int, kind: type) -> None:
-    reply = error_response(kind())
-    body = json.loads(reply.body)
-    assert reply.status == status
-    assert reply.content_type == "application/json"
+def test_every_http_exception_has_the_same_shape(status: int, kind: type) -> None:
+    response = error_response(kind())
+    body = json.loads(response.body)
+    assert response.status == status
+    assert response.content_type == "application/json"
     assert set(body) == {"error", "code"}
     assert isinstance(body["error"], str)
     assert body["error"]
     expected = HTTP_CODES.get(status, INTERNAL_CODE if status >= 500 else "bad_request")
     assert body["code"] == expected
-    assert "content-type" not in {name.lower() for name, _ in reply.headers}
+    assert "content-type" not in {name.lower() for name, _ in response.headers}
 
 
-def test_a_wrong_method_is_told_the_right_ones() -> None:
-    reply = error_response(exceptions.MethodNotAllowed(["POST"]))
-    assert dict(reply.headers)["Allow"] == "POST"
-    assert json.loads(reply.body)["error"] == "the method is not allowed, expected POST"
+def test_method_not_allowed_names_the_allowed_methods() -> None:
+    response = error_response(exceptions.MethodNotAllowed(["POST"]))
+    assert dict(response.headers)["Allow"] == "POST"
+    assert json.loads(response.body)["error"] == "the method is not allowed, expected POST"
 
 
-def test_the_text_of_an_unknown_exception_stays_inside() -> None:
-    reply = error_response(RuntimeError("/secret/path"))
-    assert reply.status == 500
-    assert json.loads(reply.body)["code"] == INTERNAL_CODE
-    assert b"secret" not in reply.body
+def test_text_of_an_unknown_exception_is_not_sent() -> None:
+    response = error_response(RuntimeError("/secret/path"))
+    assert response.status == 500
+    assert json.loads(response.body)["code"] == INTERNAL_CODE
+    assert b"secret" not in response.body

@@ -14,16 +14,16 @@ MADE = re.compile("[0-9a-f]{32}")
 @pytest.mark.parametrize(
     "given", ["a", "7b1c", "trace:00-4bf9/2=+@x.y_z-1", "a" * 128, "A1b2C3d4-0000-4000-8000-123"]
 )
-def test_a_harmless_id_is_taken_over(given: str) -> None:
+def test_harmless_id_is_kept(given: str) -> None:
     assert request_id(given) == given
 
 
 @pytest.mark.parametrize(
     "given", [None, "", " ", "a b", "a,b", "a\nb", "a\n", "<x>", '"', "\u00fc", "\u0663", "a" * 129]
 )
-def test_any_other_id_is_replaced(given: str | None) -> None:
+def test_other_id_is_replaced(given: str | None) -> None:
     assert MADE.fullmatch(request_id(given))
 
 
-def test_no_two_made_ids_are_alike() -> None:
+def test_new_ids_are_unique() -> None:
     assert len({request_id(None) for _ in range(1000)}) == 1000

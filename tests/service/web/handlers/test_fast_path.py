@@ -44,7 +44,7 @@ from pigeonhole.service.web.inference.protocol import InferenceProtocol, StreamP
 from pigeonhole.service.web.inference.route import SLOW_DECODE_BYTES, InferenceRoute
 from pigeonhole.service.web.monitoring.access_log import AccessLog
 from pigeonhole.service.web.monitoring.request_log import RequestLog
-from tests.service.web.handlers.asking_handlers import Told, answers, whole
+from tests.service.web.handlers.handler_client import ClientResponse, read_response, responses_of
 from tests.tiny_models import write_heavy_model
 
 GOOD = b'{"instances": [[172, 95]]}'
@@ -176,132 +176,138 @@ def parts(models) -> Iterator[Parts]:
     pool.close()
 
 
-def asked(path: str = "/predict", body: bytes = GOOD, method: str = "POST", **headers: str):
+def make_request(path: str = "/predict", body: bytes = GOOD, method: str = "POST", **headers: str):
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     return Request(method, path, b"", {"host": "x", **given}, body, "1.1", "127.0.0.1")
 
 
-def test_quick_calls_of_one_turn_run_together_and_each_gets_its_own_answer(parts) -> None:
+def test_quick_calls_of_one_turn_run_together(parts) -> None:
     bodies = [b'{"instances": [[172, %d]]}' % weight for weight in (40, 64, 66, 95)]
-    found = answers(
-        parts.handler, *(asked(body=body, x_request_id=str(body[-5])) for body in bodies)
+    found = responses_of(
+        parts.handler, *(make_request(body=body, x_request_id=str(body[-5])) for body in bodies)
     )
     assert parts.predictor.together == [4]
-    labels = [json.loads(answer.data)["predictions"][0]["label"] for answer in found]
+    labels = [json.loads(response.data)["predictions"][0]["label"] for response in found]
     assert labels == ["underweight"] * 2 + ["overweight"] * 2
-    alone = [answers(parts.handler, asked(body=body))[0] for body in bodies]
+    alone = [responses_of(parts.handler, make_request(body=body))[0] for body in bodies]
     for together, by_itself in zip(found, alone, strict=True):
         assert json.loads(together.data)["predictions"] == json.loads(by_itself.data)["predictions"]
 
 
-def test_a_large_body_that_finds_no_thread_is_refused_as_its_models(parts, failed) -> None:
+def test_large_body_rejected_for_lack_of_threads_counts_for_its_model(parts, failed) -> None:
     """Else it would count as a request to a model that is not ready."""
-    found = answers(parts.handler, *[asked(body=LARGE)] * 3, asked("/v1/models/no:predict", LARGE))
-    refused = [answer for answer in found[:3] if answer.status_code == 503]
+    found = responses_of(
+        parts.handler, *[make_request(body=LARGE)] * 3, make_request("/v1/models/no:predict", LARGE)
+    )
+    refused = [response for response in found[:3] if response.status_code == 503]
     assert refused
-    for answer in refused:
-        failed(answer, 503, "overloaded")
+    for response in refused:
+        failed(response, 503, "overloaded")
     failed(found[3], 404, "unknown_model")
     counted = parts.figures("pigeonhole_requests_total")
     models = {labels[1] for labels, number in counted.items() if "503" in labels and number}
     assert models == {"bodymass"}, counted
 
 
-def test_a_wrong_call_fails_alone(parts, failed) -> None:
-    good, wrong, another = answers(parts.handler, asked(), asked(body=WRONG), asked())
+def test_invalid_call_fails_alone(parts, failed) -> None:
+    good, wrong, another = responses_of(
+        parts.handler, make_request(), make_request(body=WRONG), make_request()
+    )
     assert good.status_code == another.status_code == 200
     failed(wrong, 400, "invalid_rows")
     assert parts.codes() == {"200": 2, "400": 1}
 
 
 @pytest.mark.parametrize("body", [GOOD, WRONG])
-def test_no_call_is_answered_while_it_is_read(parts, body: bytes) -> None:
+def test_no_call_is_answered_before_the_turn_ends(parts, body: bytes) -> None:
     """Else whoever sends many at once has them read and answered before anyone else's."""
 
-    async def ask() -> int:
+    async def send() -> int:
         found: list[Any] = []
-        parts.handler(asked(body=body), found.append)
+        parts.handler(make_request(body=body), found.append)
         at_once = len(found)
         await asyncio.sleep(0)
         assert len(found) == 1
         return at_once
 
-    assert asyncio.run(ask()) == 0
+    assert asyncio.run(send()) == 0
 
 
-def test_a_quick_call_is_answered_by_the_loop_before_it_waits_for_anything_else(parts) -> None:
-    async def ask() -> list[str]:
+def test_quick_call_is_answered_at_the_end_of_the_turn(parts) -> None:
+    async def send() -> list[str]:
         answered_in: list[str] = []
-        parts.handler(asked(), lambda _answer: answered_in.append(current_thread().name))
+        parts.handler(make_request(), lambda _answer: answered_in.append(current_thread().name))
         await asyncio.sleep(0)
         return answered_in
 
-    assert asyncio.run(ask()) == ["MainThread"]
+    assert asyncio.run(send()) == ["MainThread"]
 
 
-def test_observers_are_told_of_all_answers_of_a_turn_at_once_after_them(parts) -> None:
-    async def ask() -> list[int]:
+def test_observers_are_notified_once_per_turn_after_the_responses(parts) -> None:
+    async def send() -> list[int]:
         told_before: list[int] = []
         for _ in range(3):
-            parts.handler(asked(), lambda _answer: told_before.append(len(parts.observed)))
+            parts.handler(make_request(), lambda _answer: told_before.append(len(parts.observed)))
         await asyncio.sleep(0.01)
         return told_before
 
-    assert asyncio.run(ask()) == [0, 0, 0]
+    assert asyncio.run(send()) == [0, 0, 0]
     (seen,) = parts.observed
     assert sum(len(observation.prediction.labels) for observation in seen) == 3
 
 
 def heavy(body: bytes = HEAVY, **headers: str) -> Request:
-    return asked("/v1/models/heavy:predict", body, **headers)
+    return make_request("/v1/models/heavy:predict", body, **headers)
 
 
-def test_the_loop_goes_on_while_a_heavy_model_runs(parts) -> None:
-    async def ask() -> tuple[bool, Told]:
+def test_loop_continues_while_a_heavy_model_runs(parts) -> None:
+    async def send() -> tuple[bool, ClientResponse]:
         loop = asyncio.get_running_loop()
         slow, quick = loop.create_future(), loop.create_future()
         parts.handler(heavy(), slow.set_result)
-        parts.handler(asked(), quick.set_result)
+        parts.handler(make_request(), quick.set_result)
         await asyncio.wait_for(quick, 30)
         was_first = not slow.done()
-        return was_first, Told(await asyncio.wait_for(slow, 30))
+        return was_first, ClientResponse(await asyncio.wait_for(slow, 30))
 
-    was_first, answer = asyncio.run(ask())
+    was_first, response = asyncio.run(send())
     assert was_first
-    assert json.loads(answer.data)["predictions"][0]["label"] == "more"
+    assert json.loads(response.data)["predictions"][0]["label"] == "more"
     assert parts.predictor.together == [1]
 
 
-def test_a_heavy_call_that_finds_no_room_is_refused_at_once_with_its_id(parts, failed) -> None:
-    found = answers(parts.handler, *(heavy(x_request_id=f"id-{number}") for number in range(6)))
-    assert {answer.status_code for answer in found} == {200, 503}
-    for number, answer in enumerate(found):
-        assert answer.headers["X-Request-Id"] == f"id-{number}"
-        if answer.status_code == 503:
-            failed(answer, 503, "overloaded")
-            assert answer.headers["Retry-After"]
+def test_heavy_call_is_rejected_when_the_queue_is_full(parts, failed) -> None:
+    found = responses_of(
+        parts.handler, *(heavy(x_request_id=f"id-{number}") for number in range(6))
+    )
+    assert {response.status_code for response in found} == {200, 503}
+    for number, response in enumerate(found):
+        assert response.headers["X-Request-Id"] == f"id-{number}"
+        if response.status_code == 503:
+            failed(response, 503, "overloaded")
+            assert response.headers["Retry-After"]
     assert sum(parts.codes().values()) == 6
 
 
-def test_a_large_body_is_answered_elsewhere_and_alike(parts) -> None:
-    large, small = answers(parts.handler, asked(body=LARGE), asked())
+def test_large_body_in_a_thread_gets_the_same_predictions(parts) -> None:
+    large, small = responses_of(parts.handler, make_request(body=LARGE), make_request())
     assert json.loads(large.data)["predictions"] == json.loads(small.data)["predictions"]
     assert parts.predictor.together == [1]
     assert parts.codes() == {"200": 2}
 
 
-def test_large_bodies_that_find_no_thread_are_refused(parts, failed) -> None:
-    found = answers(parts.handler, *[asked(body=LARGE)] * 5)
-    assert {answer.status_code for answer in found} == {200, 503}
-    for answer in found[2:]:
-        failed(answer, 503, "overloaded")
+def test_large_body_is_rejected_when_all_threads_are_busy(parts, failed) -> None:
+    found = responses_of(parts.handler, *[make_request(body=LARGE)] * 5)
+    assert {response.status_code for response in found} == {200, 503}
+    for response in found[2:]:
+        failed(response, 503, "overloaded")
 
 
-@pytest.mark.parametrize("make", [heavy, lambda: asked(body=LARGE)])
-def test_a_call_whose_client_has_gone_before_its_turn_is_counted_and_not_run(
+@pytest.mark.parametrize("make", [heavy, lambda: make_request(body=LARGE)])
+def test_queued_call_of_a_disconnected_client_is_counted_and_not_run(
     parts, make: Callable[[], Request]
 ) -> None:
-    async def ask() -> None:
+    async def send() -> None:
         loop = asyncio.get_running_loop()
         first = loop.create_future()
         parts.handler(make(), first.set_result)
@@ -314,7 +320,7 @@ def test_a_call_whose_client_has_gone_before_its_turn_is_counted_and_not_run(
         await asyncio.wait_for(first, 30)
         await asyncio.sleep(0.02)
 
-    asyncio.run(ask())
+    asyncio.run(send())
     codes = parts.codes()
     gone = codes.pop(str(CLIENT_GONE), 0)
     assert gone <= 1
@@ -327,16 +333,16 @@ def test_a_call_whose_client_has_gone_before_its_turn_is_counted_and_not_run(
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (asked("/nowhere"), 404),
-        (asked("/predict/"), 200),
-        (asked("/v1/models/:predict"), 404),
-        (asked(method="GET"), 405),
-        (asked("/v1/models/nobody:predict"), 404),
-        (asked("/v1/models/bodymass/versions/1:predict"), 200),
+        (make_request("/nowhere"), 404),
+        (make_request("/predict/"), 200),
+        (make_request("/v1/models/:predict"), 404),
+        (make_request(method="GET"), 405),
+        (make_request("/v1/models/nobody:predict"), 404),
+        (make_request("/v1/models/bodymass/versions/1:predict"), 200),
     ],
 )
-def test_what_is_no_hot_route_is_flasks(parts, request_: Any, status: int) -> None:
-    assert answers(parts.handler, request_)[0].status_code == status
+def test_other_routes_are_answered_by_flask(parts, request_: Any, status: int) -> None:
+    assert responses_of(parts.handler, request_)[0].status_code == status
 
 
 LINES = b"\n".join([b"[172, 95]"] * 2500)
@@ -344,11 +350,13 @@ NDJSON = {"content_type": "application/x-ndjson"}
 
 
 def lines(body: bytes = LINES, path: str = "/predict", **headers: str) -> Request:
-    return asked(path, body, **NDJSON, **headers)
+    return make_request(path, body, **NDJSON, **headers)
 
 
-def test_rows_in_lines_are_answered_elsewhere_however_few_and_as_in_json(parts) -> None:
-    streamed, small, usual = answers(parts.handler, lines(), lines(b"[172, 95]"), asked())
+def test_ndjson_rows_in_a_thread_get_the_same_predictions_as_json(parts) -> None:
+    streamed, small, usual = responses_of(
+        parts.handler, lines(), lines(b"[172, 95]"), make_request()
+    )
     (expected,) = json.loads(usual.data)["predictions"]
     assert [json.loads(line) for line in streamed.data.splitlines()] == [expected] * 2500
     assert json.loads(small.data) == expected
@@ -362,43 +370,43 @@ def test_rows_in_lines_are_answered_elsewhere_however_few_and_as_in_json(parts) 
 async def first_slice(parts: Parts, request: Request) -> WireResponse:
     waiting = asyncio.get_running_loop().create_future()
     parts.handler(request, waiting.set_result)
-    answer: WireResponse = await asyncio.wait_for(waiting, 30)
-    return answer
+    response: WireResponse = await asyncio.wait_for(waiting, 30)
+    return response
 
 
-def test_an_answer_in_slices_is_counted_at_its_end_and_its_rows_as_they_come(parts) -> None:
-    async def ask() -> None:
-        answer = await first_slice(parts, lines(x_request_id="mine"))
+def test_stream_is_counted_at_its_end_and_its_rows_per_slice(parts) -> None:
+    async def send() -> None:
+        response = await first_slice(parts, lines(x_request_id="mine"))
         assert parts.codes() == {}
         assert parts.figures("pigeonhole_requests_in_flight") == {(): 1}
         assert parts.figures("pigeonhole_rows_total") == {("bodymass", "1"): 1000}
-        told = await whole(answer)
+        told = await read_response(response)
         assert told.data.count(b"\n") == 2500
 
-    asyncio.run(ask())
+    asyncio.run(send())
     assert parts.codes() == {"200": 1}
     assert parts.figures("pigeonhole_requests_in_flight") == {(): 0}
     assert parts.figures("pigeonhole_rows_total") == {("bodymass", "1"): 2500}
     assert parts.logged() == [("mine", "/predict", 200)]
 
 
-def test_an_answer_in_slices_whose_reader_goes_away_ends_and_is_counted_so(parts) -> None:
-    async def ask() -> None:
-        answer = await first_slice(parts, lines())
-        answer.stream.close()
-        answer.stream.close()
+def test_stream_of_a_disconnected_client_ends_and_is_counted(parts) -> None:
+    async def send() -> None:
+        response = await first_slice(parts, lines())
+        response.stream.close()
+        response.stream.close()
 
-    asyncio.run(ask())
+    asyncio.run(send())
     assert parts.codes() == {str(CLIENT_GONE): 1}
     assert parts.figures("pigeonhole_requests_in_flight") == {(): 0}
     assert parts.figures("pigeonhole_rows_total") == {("bodymass", "1"): 1000}
     assert [status for _, _, status in parts.logged()] == [CLIENT_GONE]
 
 
-def test_an_answer_in_slices_waits_when_too_many_do(parts) -> None:
+def test_stream_retries_a_slice_when_the_queue_is_full(parts) -> None:
     parts.predictor.failures = [None, Overloaded(1), Overloaded(1), None, None]
-    (answer,) = answers(parts.handler, lines())
-    assert answer.data.count(b'"label"') == 2500
+    (response,) = responses_of(parts.handler, lines())
+    assert response.data.count(b'"label"') == 2500
     assert parts.predictor.failures == []
 
 
@@ -409,12 +417,12 @@ def test_an_answer_in_slices_waits_when_too_many_do(parts) -> None:
         (PredictionFailed("the reason"), 500, "prediction_failed"),
     ],
 )
-def test_a_failure_amid_an_answer_ends_it_with_a_line_that_names_the_first_row_left(
+def test_failing_stream_ends_with_a_line_that_names_the_first_missing_row(
     parts, caplog, failure: Exception, status: int, code: str
 ) -> None:
     parts.predictor.failures = [None, failure]
-    (answer,) = answers(parts.handler, lines())
-    *good, last = (json.loads(line) for line in answer.data.splitlines())
+    (response,) = responses_of(parts.handler, lines())
+    *good, last = (json.loads(line) for line in response.data.splitlines())
     assert len(good) == 1000
     assert (last["row"], last["code"]) == (1000, code)
     assert parts.codes() == {str(status): 1}
@@ -422,11 +430,11 @@ def test_a_failure_amid_an_answer_ends_it_with_a_line_that_names_the_first_row_l
 
 
 @pytest.mark.parametrize("failure", [DeadlineExceeded(), Overloaded(1)])
-def test_a_failure_before_the_first_slice_is_one_like_any_other(parts, failed, failure) -> None:
+def test_failure_before_the_first_slice_is_an_error_response(parts, failed, failure) -> None:
     parts.predictor.failures = [failure]
-    (answer,) = answers(parts.handler, lines())
-    failed(answer)
-    assert parts.codes() == {str(answer.status_code): 1}
+    (response,) = responses_of(parts.handler, lines())
+    failed(response)
+    assert parts.codes() == {str(response.status_code): 1}
 
 
 @pytest.mark.parametrize(
@@ -435,76 +443,79 @@ def test_a_failure_before_the_first_slice_is_one_like_any_other(parts, failed, f
         lines(bytearray(LINES)),
         lines(bytearray(b"[" * 100_000)),
         lines(bytearray(LINES), x_request_timeout_ms="0"),
-        asked(body=bytearray(b"[" * SLOW_DECODE_BYTES)),
-        asked(body=bytearray(b"x" * (2 * SLOW_DECODE_BYTES + 1))),
+        make_request(body=bytearray(b"[" * SLOW_DECODE_BYTES)),
+        make_request(body=bytearray(b"x" * (2 * SLOW_DECODE_BYTES + 1))),
     ],
 )
 @pytest.mark.parametrize("is_read", [True, False])
-def test_a_body_is_let_go_as_soon_as_its_answer_has_ended(
-    parts, request_: Request, is_read: bool
-) -> None:
+def test_body_is_freed_when_its_response_ends(parts, request_: Request, is_read: bool) -> None:
     """Not by the collector of cycles, which does not know how large it is."""
     body = bytes(request_.body)
 
-    async def ask() -> None:
+    async def send() -> None:
         request = Request(**{**msgspec.structs.asdict(request_), "body": body})
         found: asyncio.Queue[WireResponse] = asyncio.Queue()
         parts.handler(request, found.put_nowait)
-        answer = await asyncio.wait_for(found.get(), 30)
+        response = await asyncio.wait_for(found.get(), 30)
         if is_read:
-            await whole(answer)
-        elif answer.stream is not None:
-            answer.stream.close()
+            await read_response(response)
+        elif response.stream is not None:
+            response.stream.close()
 
     gc.collect()
     gc.disable()
     try:
-        asyncio.run(ask())
+        asyncio.run(send())
         parts.threads._pool.shutdown(wait=True)
         assert sys.getrefcount(body) == 2  # ours, and the argument
     finally:
         gc.enable()
 
 
-def test_long_answers_are_compressed_for_who_asks(parts) -> None:
+def test_long_responses_are_compressed_for_clients_that_accept_it(parts) -> None:
     rows = b'{"instances": [' + b",".join([b"[172, 95]"] * 100) + b"]}"
-    request = asked(body=rows, accept_encoding="gzip")
-    plain, packed = answers(parts.handler, asked(body=rows, x_request_id="a"), request)
+    request = make_request(body=rows, accept_encoding="gzip")
+    plain, packed = responses_of(parts.handler, make_request(body=rows, x_request_id="a"), request)
     assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
     assert "Content-Encoding" not in plain.headers
     assert packed.headers["Content-Encoding"] == "gzip"
     assert packed.headers["Content-Length"] == str(len(packed.data))
     unpacked = json.loads(gzip.decompress(packed.data))
     assert unpacked["predictions"] == json.loads(plain.data)["predictions"]
-    (short,) = answers(parts.handler, asked(accept_encoding="gzip"))
+    (short,) = responses_of(parts.handler, make_request(accept_encoding="gzip"))
     assert not {"Vary", "Content-Encoding"} & set(short.headers)
 
 
-def test_longer_answers_are_compressed_elsewhere_or_not_at_all_where_there_is_no_room(
+def test_large_response_is_not_compressed_when_all_threads_are_busy(
     parts,
 ) -> None:
     rows = b'{"instances": [' + b",".join([b"[172, 95]"] * 400) + b"]}"
-    found = answers(parts.handler, *[asked(body=rows, accept_encoding="gzip")] * 5)
-    packed = [answer for answer in found if "Content-Encoding" in answer.headers]
+    found = responses_of(parts.handler, *[make_request(body=rows, accept_encoding="gzip")] * 5)
+    packed = [response for response in found if "Content-Encoding" in response.headers]
     assert 1 <= len(packed) < 5
-    for answer in found:
-        assert answer.headers["Vary"] == "Accept-Encoding"
-        data = gzip.decompress(answer.data) if answer in packed else answer.data
+    for response in found:
+        assert response.headers["Vary"] == "Accept-Encoding"
+        data = gzip.decompress(response.data) if response in packed else response.data
         assert len(data) > content_coding.OFF_LOOP_BYTES
         assert data.count(b'"label"') == 400
     assert parts.codes() == {"200": 5}
 
 
-def test_an_answer_in_slices_is_compressed_slice_by_slice(parts) -> None:
-    plain, packed = answers(parts.handler, lines(), lines(accept_encoding="deflate"))
+def test_stream_is_compressed_slice_by_slice(parts) -> None:
+    plain, packed = responses_of(parts.handler, lines(), lines(accept_encoding="deflate"))
     assert packed.headers["Content-Encoding"] == "deflate"
     assert zlib.decompress(packed.data) == plain.data
 
 
-def test_paths_that_clients_make_up_are_not_remembered(parts) -> None:
+def test_unknown_paths_are_not_cached(parts) -> None:
     for start in range(0, 1024, 256):
         names = range(start, start + 256)
-        found = answers(parts.handler, *(asked(f"/v1/models/m{name}:predict") for name in names))
-        assert {answer.status_code for answer in found} == {404}
+        found = responses_of(
+            parts.handler, *(make_request(f"/v1/models/m{name}:predict") for name in names)
+        )
+        assert {response.status_code for response in found} == {404}
     assert not parts.handler._targets
-    assert answers(parts.handler, asked("/v1/models/bodymass:predict"))[0].status_code == 200
+    assert (
+        responses_of(parts.handler, make_request("/v1/models/bodymass:predict"))[0].status_code
+        == 200
+    )

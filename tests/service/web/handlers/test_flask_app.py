@@ -1,4 +1,4 @@
-"""What every answer carries, whatever route it came from, and what is logged of it."""
+"""What every response carries, whatever route it came from, and what is logged of it."""
 
 from __future__ import annotations
 
@@ -42,38 +42,38 @@ EVERY_KIND = [
 
 
 @pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
-def test_every_answer_carries_an_id_and_the_security_headers(
+def test_every_response_has_a_request_id_and_security_headers(
     lasting_client, method: str, path: str, status: int
 ) -> None:
-    answer = lasting_client.open(
+    response = lasting_client.open(
         path, method=method, headers={"X-Request-Id": "mine"}, buffered=True
     )
-    assert answer.status_code == status
-    assert answer.headers.getlist("X-Request-Id") == ["mine"]
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
-    assert answer.headers["Cache-Control"] == (
+    assert response.status_code == status
+    assert response.headers.getlist("X-Request-Id") == ["mine"]
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["Cache-Control"] == (
         "no-cache" if path.endswith(".css") else SECURITY_HEADERS["Cache-Control"]
     )
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-    assert "Server" not in answer.headers
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert "Server" not in response.headers
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"), [case for case in EVERY_KIND if case[2] >= 400]
 )
-def test_every_failure_has_the_one_shape(lasting_client, failed, method, path, status) -> None:
+def test_every_error_has_the_same_shape(lasting_client, failed, method, path, status) -> None:
     failed(lasting_client.open(path, method=method), status)
 
 
-def test_a_head_request_is_answered_with_the_headers_alone(lasting_client) -> None:
+def test_head_response_has_headers_only(lasting_client) -> None:
     head, get = lasting_client.head("/v1/models"), lasting_client.get("/v1/models")
     assert head.data == b""
     assert head.headers["Content-Length"] == str(len(get.data))
 
 
 @pytest.mark.parametrize("path", ["/docs/", "/predict/", "/v1/models/", "/healthz/"])
-def test_a_trailing_slash_changes_nothing(lasting_client, path: str) -> None:
+def test_trailing_slash_is_ignored(lasting_client, path: str) -> None:
     method = "POST" if path == "/predict/" else "GET"
     with_slash = lasting_client.open(path, method=method)
     without = lasting_client.open(path.rstrip("/"), method=method)
@@ -82,7 +82,9 @@ def test_a_trailing_slash_changes_nothing(lasting_client, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/docs"])
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_long_pages_are_compressed_for_who_asks(lasting_client, path: str, coding: str) -> None:
+def test_long_pages_are_compressed_for_clients_that_accept_it(
+    lasting_client, path: str, coding: str
+) -> None:
     plain = lasting_client.get(path)
     assert plain.headers["Vary"] == "Accept-Encoding"
     assert "Content-Encoding" not in plain.headers
@@ -99,10 +101,10 @@ def test_long_pages_are_compressed_for_who_asks(lasting_client, path: str, codin
     assert path == "/metrics" or head.headers["Content-Length"] == str(len(packed.data))
 
 
-def test_short_pages_and_failures_are_not(lasting_client) -> None:
+def test_short_pages_and_errors_are_not_compressed(lasting_client) -> None:
     for path in ("/health/live", "/nowhere", "/v1/models"):
-        answer = lasting_client.get(path, headers={"Accept-Encoding": "gzip"})
-        assert not {"Vary", "Content-Encoding"} & set(answer.headers.keys())
+        response = lasting_client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert not {"Vary", "Content-Encoding"} & set(response.headers.keys())
 
 
 def failing() -> Blueprint:
@@ -130,30 +132,28 @@ def app():
     )
 
 
-def test_an_unforeseen_exception_is_logged_with_the_id_that_the_answer_has(
-    app, failed, caplog
-) -> None:
-    answer = app.test_client().get("/fails", headers={"X-Request-Id": "mine"})
-    body = failed(answer, 500, "internal_error")
+def test_unexpected_exception_is_logged_with_the_request_id(app, failed, caplog) -> None:
+    response = app.test_client().get("/fails", headers={"X-Request-Id": "mine"})
+    body = failed(response, 500, "internal_error")
     assert "a secret detail" not in json.dumps(body)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert record.request_id == answer.headers["X-Request-Id"] == "mine"
+    assert record.request_id == response.headers["X-Request-Id"] == "mine"
     assert record.exc_info[1].args == ("a secret detail",)
 
 
-def test_the_access_log_is_off_unless_asked_for(lasting_client, capfd) -> None:
+def test_access_log_is_off_by_default(lasting_client, capfd) -> None:
     lasting_client.get("/health/live")
     lasting_client.post("/predict", data="{}")
     lasting_client.get("/nowhere")
     assert capfd.readouterr().err == ""
 
 
-def test_the_access_log_tells_of_a_streamed_answer_when_it_has_ended(start, models, capfd) -> None:
+def test_access_log_has_a_streamed_response_when_it_has_ended(start, models, capfd) -> None:
     client = start(models=models, access_log=True)
     body = b"\n".join([b"[172, 95]"] * 3000)
-    with client.post("/predict", data=body, content_type="application/x-ndjson") as answer:
-        pieces = answer.iter_encoded()
+    with client.post("/predict", data=body, content_type="application/x-ndjson") as response:
+        pieces = response.iter_encoded()
         next(pieces)
         time.sleep(0.05)
         assert capfd.readouterr().err == ""
@@ -168,7 +168,7 @@ def test_the_access_log_tells_of_a_streamed_answer_when_it_has_ended(start, mode
     assert line["milliseconds"] > 50
 
 
-def test_the_access_log_tells_each_request_in_one_line() -> None:
+def test_access_log_has_one_line_per_request() -> None:
     counters = SharedState(slots=1)
     counters.claim(0)
     metrics = Metrics(counters.worker(0))

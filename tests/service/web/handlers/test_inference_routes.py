@@ -33,13 +33,13 @@ def counted(client) -> dict[tuple[str, str, str, str], float]:
         "/v1/models/%62odymass:predict?q=1",
     ],
 )
-def test_a_model_is_reached_by_every_spelling_of_its_path(lasting_client, path: str) -> None:
-    answer = lasting_client.post(path, json=GOOD)
-    assert answer.status_code == 200
-    assert (answer.json["model"], answer.json["version"]) == ("bodymass", "1")
+def test_every_spelling_of_a_path_reaches_the_model(lasting_client, path: str) -> None:
+    response = lasting_client.post(path, json=GOOD)
+    assert response.status_code == 200
+    assert (response.json["model"], response.json["version"]) == ("bodymass", "1")
 
 
-def test_a_version_is_reached_by_its_path(start, models, write_model) -> None:
+def test_path_selects_the_version(start, models, write_model) -> None:
     write_model(models, version=2, bias=50)
     (models / "bodymass" / "serving.toml").write_text("live = [1, 2]")
     client = start(models=models)
@@ -63,30 +63,28 @@ def test_a_version_is_reached_by_its_path(start, models, write_model) -> None:
         ("/v1/models/body/mass:predict", "unknown_route"),
     ],
 )
-def test_a_model_or_version_that_is_not_there_is_a_404(lasting_client, failed, path, code) -> None:
+def test_unknown_model_or_version_is_404(lasting_client, failed, path, code) -> None:
     failed(lasting_client.post(path, json=GOOD), 404, code)
 
 
-def test_without_a_default_several_models_have_to_be_named(
+def test_without_default_one_of_several_models_must_be_named(
     start, models, write_model, failed
 ) -> None:
     write_model(models, "other")
-    answer = failed(start(models=models).post("/predict", json=GOOD), 404, "no_default_model")
-    assert answer["models"] == ["bodymass", "other"]
+    response = failed(start(models=models).post("/predict", json=GOOD), 404, "no_default_model")
+    assert response["models"] == ["bodymass", "other"]
     named = start(models=models, default_model="other").post("/predict", json=GOOD)
     assert named.json["model"] == "other"
 
 
-def test_a_model_that_could_not_be_loaded_is_worth_asking_again(
-    start, models, write_model, failed
-) -> None:
+def test_rejected_model_is_503_with_retry_after(start, models, write_model, failed) -> None:
     write_model(models, "damaged", digest="0" * 64)
-    answer = start(models=models).post("/v1/models/damaged:predict", json=GOOD)
-    failed(answer, 503, "model_not_ready")
-    assert answer.headers["Retry-After"] == "1"
+    response = start(models=models).post("/v1/models/damaged:predict", json=GOOD)
+    failed(response, 503, "model_not_ready")
+    assert response.headers["Retry-After"] == "1"
 
 
-def test_a_prediction_is_counted_once_with_its_model(client) -> None:
+def test_prediction_is_counted_once_with_its_model(client) -> None:
     client.post("/predict", json=GOOD)
     client.post("/v1/models/bodymass:predict", json=GOOD)
     client.post("/v1/models/bodymass/versions/1:predict", json={"instances": [[1]]})
@@ -97,7 +95,7 @@ def test_a_prediction_is_counted_once_with_its_model(client) -> None:
     }
 
 
-def test_whatever_becomes_of_a_request_it_is_counted_once_under_its_route(start, models) -> None:
+def test_every_request_is_counted_once_with_its_route(start, models) -> None:
     client = start(models=models, max_body_bytes=100)
     client.post("/predict", data=b"x" * 101)
     client.options("/predict")
@@ -111,7 +109,7 @@ def test_whatever_becomes_of_a_request_it_is_counted_once_under_its_route(start,
     }
 
 
-def test_nothing_that_a_client_sends_becomes_a_label(client) -> None:
+def test_no_text_of_a_client_becomes_a_label(client) -> None:
     for path in ("/hostile", "/v1/models/hostile:predict", "/v1/models/hostile/versions/hostile"):
         client.open(path, method="POST", json={"instances": [{"hostile": "hostile"}]})
         client.open(path, method="GET", headers={"X-Request-Id": "hostile"})

@@ -14,7 +14,7 @@ from pigeonhole.service.errors import Overloaded
 from pigeonhole.service.web.handlers.threads import ResponseThreads
 from pigeonhole.service.web.http.messages import BodyStream, WireResponse
 
-ANSWER = WireResponse(b"head", b"body")
+RESPONSE = WireResponse(b"head", b"body")
 
 
 @pytest.fixture
@@ -26,56 +26,56 @@ def threads() -> Iterator[ResponseThreads]:
 
 
 async def given(ask: Callable[[Callable[[WireResponse], None]], object]) -> WireResponse:
-    """The answer to what was asked."""
+    """The response to what was asked."""
     answered: asyncio.Future[WireResponse] = asyncio.get_running_loop().create_future()
     ask(answered.set_result)
     return await asyncio.wait_for(answered, 5)
 
 
-def test_an_answer_is_made_elsewhere_and_given_on_the_loop(threads) -> None:
+def test_response_is_computed_in_a_thread_and_sent_on_the_loop(threads) -> None:
     made_in: list[threading.Thread] = []
     given_in: list[threading.Thread] = []
 
     def make() -> WireResponse:
         made_in.append(threading.current_thread())
-        return ANSWER
+        return RESPONSE
 
     async def main() -> None:
         def ask(respond: Callable[[WireResponse], None]) -> None:
-            def responded(answer: WireResponse) -> None:
+            def responded(response: WireResponse) -> None:
                 given_in.append(threading.current_thread())
-                respond(answer)
+                respond(response)
 
             threads(make, responded)
 
-        assert await given(ask) is ANSWER
+        assert await given(ask) is RESPONSE
 
     asyncio.run(main())
     assert given_in == [threading.main_thread()]
     assert made_in[0].name.startswith("test")
 
 
-def test_what_finds_no_room_is_refused_and_room_comes_back(threads) -> None:
+def test_full_queue_rejects_until_a_place_is_free(threads) -> None:
     held = threading.Event()
 
     def make() -> WireResponse:
         held.wait(5)
-        return ANSWER
+        return RESPONSE
 
     async def main() -> None:
         promised = [asyncio.get_running_loop().create_future() for _ in range(3)]
-        for answer in promised:
-            threads(make, answer.set_result)
+        for response in promised:
+            threads(make, response.set_result)
         with pytest.raises(Overloaded):
             threads(make, pytest.fail)
         held.set()
-        assert await asyncio.wait_for(asyncio.gather(*promised), 5) == [ANSWER] * 3
-        assert await given(lambda respond: threads(make, respond)) is ANSWER
+        assert await asyncio.wait_for(asyncio.gather(*promised), 5) == [RESPONSE] * 3
+        assert await given(lambda respond: threads(make, respond)) is RESPONSE
 
     asyncio.run(main())
 
 
-def test_what_is_given_up_is_never_made_and_let_go_at_once(threads) -> None:
+def test_canceled_computation_never_runs_and_is_freed(threads) -> None:
     held, begun, made = threading.Event(), threading.Event(), []
 
     class Large:
@@ -84,12 +84,12 @@ def test_what_is_given_up_is_never_made_and_let_go_at_once(threads) -> None:
     def first() -> WireResponse:
         begun.set()
         held.wait(5)
-        return ANSWER
+        return RESPONSE
 
     def make(large: Large) -> Callable[[], WireResponse]:
         def run() -> WireResponse:
             made.append(large)
-            return ANSWER
+            return RESPONSE
 
         return run
 
@@ -140,7 +140,7 @@ async def piece_of(rest: BodyStream) -> bytes | None:
     return piece
 
 
-def test_pieces_are_made_one_by_one_as_they_are_asked_for_and_empty_ones_left_out(threads) -> None:
+def test_chunks_are_computed_on_request_and_empty_ones_are_skipped(threads) -> None:
     async def main() -> None:
         ended: list[bool] = []
         rest = threads.stream(pieces(b"a", b"", b"b", ended=ended))
@@ -152,44 +152,44 @@ def test_pieces_are_made_one_by_one_as_they_are_asked_for_and_empty_ones_left_ou
     asyncio.run(main())
 
 
-def test_pieces_take_no_room_from_answers_and_their_turn_like_them(threads) -> None:
+def test_chunks_take_no_place_in_the_queue(threads) -> None:
     held = threading.Event()
     order: list[str] = []
 
     def make() -> WireResponse:
         held.wait(5)
         order.append("answer")
-        return ANSWER
+        return RESPONSE
 
     def piece() -> Generator[bytes, None, None]:
         order.append("piece")
         yield b"a"
 
     async def main() -> None:
-        answer = asyncio.get_running_loop().create_future()
-        threads(make, answer.set_result)
+        response = asyncio.get_running_loop().create_future()
+        threads(make, response.set_result)
         rests = [threads.stream(piece()) for _ in range(5)]
         promised = [asyncio.ensure_future(piece_of(rest)) for rest in rests]
         await asyncio.sleep(0)
         held.set()
         assert await asyncio.gather(*promised) == [b"a"] * 5
-        assert await answer is ANSWER
+        assert await response is RESPONSE
 
     asyncio.run(main())
     assert order == ["answer", *["piece"] * 5]
 
 
-def test_a_rest_that_is_closed_ends_and_a_piece_that_has_not_begun_is_never_made(threads) -> None:
+def test_closed_stream_computes_no_waiting_chunk(threads) -> None:
     held, begun = threading.Event(), threading.Event()
 
     def first() -> WireResponse:
         begun.set()
         held.wait(5)
-        return ANSWER
+        return RESPONSE
 
     async def main() -> None:
-        answer = asyncio.get_running_loop().create_future()
-        threads(first, answer.set_result)
+        response = asyncio.get_running_loop().create_future()
+        threads(first, response.set_result)
         begun.wait(5)
         ended: list[bool] = []
         rest = threads.stream(pieces(b"a", ended=ended))
@@ -197,12 +197,12 @@ def test_a_rest_that_is_closed_ends_and_a_piece_that_has_not_begun_is_never_made
         rest.close()
         assert ended
         held.set()
-        await asyncio.wait_for(answer, 5)
+        await asyncio.wait_for(response, 5)
 
     asyncio.run(main())
 
 
-def test_a_rest_that_is_closed_while_a_piece_is_made_ends_behind_it(threads) -> None:
+def test_stream_closed_during_a_chunk_ends_after_it(threads) -> None:
     held, begun, ended = threading.Event(), threading.Event(), []
 
     def make() -> Generator[bytes, None, None]:
@@ -226,7 +226,7 @@ def test_a_rest_that_is_closed_while_a_piece_is_made_ends_behind_it(threads) -> 
     asyncio.run(main())
 
 
-def test_a_piece_that_can_not_be_made_is_told_of_and_logged(threads, caplog) -> None:
+def test_failing_chunk_is_reported_and_logged(threads, caplog) -> None:
     def make() -> Generator[bytes, None, None]:
         raise RuntimeError("the reason")
         yield b""
@@ -241,13 +241,13 @@ def test_a_piece_that_can_not_be_made_is_told_of_and_logged(threads, caplog) -> 
     assert str(record.exc_info[1]) == "the reason"
 
 
-def test_what_ends_after_its_loop_does_no_harm(threads, caplog) -> None:
+def test_computation_that_outlives_the_loop_is_ignored(threads, caplog) -> None:
     held, begun = threading.Event(), threading.Event()
 
     def make() -> WireResponse:
         begun.set()
         held.wait(5)
-        return ANSWER
+        return RESPONSE
 
     async def main() -> None:
         threads(make, lambda _answer: pytest.fail("the loop has ended"))

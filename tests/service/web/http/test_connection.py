@@ -29,44 +29,40 @@ def later(seconds: float) -> bytes:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"x" * 70_000, b"y" * 900_000])
-def test_a_request_arrives_whole_however_it_is_sent(tiny, answers, body: bytes) -> None:
+def test_body_arrives_complete_with_length_or_chunks(tiny, responses, body: bytes) -> None:
     chunks = b"".join(
         b"%x;note=1\r\n%s\r\n" % (len(piece), piece)
         for piece in (body[at : at + 9999] for at in range(0, len(body), 9999))
     )
     for request in (post(body), CHUNKED + chunks + b"0\r\nTrailer: dropped\r\n\r\n"):
-        (answer, last) = answers(tiny.ask(request + LAST))
-        assert (answer.json["method"], answer.json["path"]) == ("POST", "/echo")
-        assert "trailer" not in answer.json["headers"]
+        (response, last) = responses(tiny.exchange(request + LAST))
+        assert (response.json["method"], response.json["path"]) == ("POST", "/echo")
+        assert "trailer" not in response.json["headers"]
         assert last.json["path"] == "/last"
     assert [given for given in tiny.handler.bodies if given] == [body] * 2 * bool(body)
 
 
-def test_a_request_arrives_byte_by_byte(tiny, answers) -> None:
+def test_request_may_arrive_byte_by_byte(tiny, responses) -> None:
     sent = b"POST /echo?a=b HTTP/1.1\r\nHost: x\r\nA:\r\nB: c \t\r\nContent-Length: 5 \r\n\r\nhello"
     sent += CHUNKED + b"2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nT: v\r\n\r\n" + LAST
     parts = [sent[at : at + 1] for at in range(len(sent))]
-    first, second, last = answers(tiny.ask(*parts, pause=0.0005))
+    first, second, last = responses(tiny.exchange(*parts, pause=0.0005))
     assert first.json["headers"] == {"host": "x", "a": "", "b": "c", "content-length": "5"}
     assert (first.json["query"], first.json["bytes"], second.json["bytes"]) == ("a=b", 5, 5)
     assert last.json["path"] == "/last"
     assert tiny.handler.bodies == [b"hello", b"hello", b""]
 
 
-def test_pipelined_requests_are_answered_in_order_though_the_first_takes_longest(
-    tiny, answers
-) -> None:
+def test_pipelined_requests_are_answered_in_order(tiny, responses) -> None:
     sent = later(0.1) + GET + b"\r\n" + later(0.02) + post(b"abc") + LAST
-    paths = [answer.json["path"] for answer in answers(tiny.ask(sent))]
+    paths = [response.json["path"] for response in responses(tiny.exchange(sent))]
     assert paths == ["/later=0.1", "/echo", "/later=0.02", "/echo", "/last"]
 
 
-def test_thousands_of_pipelined_requests_are_answered_and_few_are_kept(
-    tiny, answers, connected
-) -> None:
+def test_server_queues_few_of_thousands_of_pipelined_requests(tiny, responses, connected) -> None:
     (connection,) = connected(tiny, 1)
     connection.sendall(later(0.3) + (GET + b"\r\n") * 5000 + LAST[:20])
-    tiny.until(lambda: tiny.handler.asked)
+    tiny.until(lambda: tiny.handler.paths)
     time.sleep(0.1)
     (kept,) = tiny.server.connections
     assert len(kept._pipeline) < 600
@@ -74,17 +70,17 @@ def test_thousands_of_pipelined_requests_are_answered_and_few_are_kept(
     received = b""
     while piece := connection.recv(1 << 20):
         received += piece
-    assert len(answers(received)) == 5002
-    assert tiny.handler.asked == ["/later=0.3", *["/echo"] * 5000, "/last"]
+    assert len(responses(received)) == 5002
+    assert tiny.handler.paths == ["/later=0.3", *["/echo"] * 5000, "/last"]
 
 
-def test_heads_have_no_bodies_and_options_may_ask_about_everything(tiny, answers) -> None:
-    (answer,) = answers(tiny.ask(LAST.replace(b"GET", b"HEAD")), head=True)
-    assert (answer.status, answer.body) == (200, b"")
-    kept = tiny.ask((GET + b"\r\n").replace(b"GET", b"HEAD") + LAST)
+def test_head_response_has_no_body_and_options_accepts_an_asterisk(tiny, responses) -> None:
+    (response,) = responses(tiny.exchange(LAST.replace(b"GET", b"HEAD")), head=True)
+    assert (response.status, response.body) == (200, b"")
+    kept = tiny.exchange((GET + b"\r\n").replace(b"GET", b"HEAD") + LAST)
     assert kept.count(b"\r\n\r\nHTTP/1.1 200 ") == 1
-    (answer,) = answers(tiny.ask(LAST.replace(b"GET /last", b"OPTIONS *")))
-    assert (answer.json["method"], answer.json["path"]) == ("OPTIONS", "*")
+    (response,) = responses(tiny.exchange(LAST.replace(b"GET /last", b"OPTIONS *")))
+    assert (response.json["method"], response.json["path"]) == ("OPTIONS", "*")
 
 
 @pytest.mark.parametrize(
@@ -100,60 +96,64 @@ def test_heads_have_no_bodies_and_options_may_ask_about_everything(tiny, answers
         (b"/" + b"a" * 8191, "/" + "a" * 8191, ""),
     ],
 )
-def test_targets_are_taken_apart(tiny, answers, target: bytes, path: str, query: str) -> None:
-    (answer,) = answers(tiny.ask(LAST.replace(b"/last", target)))
-    assert (answer.json["path"], answer.json["query"]) == (path, query)
+def test_target_is_split_into_path_and_query(
+    tiny, responses, target: bytes, path: str, query: str
+) -> None:
+    (response,) = responses(tiny.exchange(LAST.replace(b"/last", target)))
+    assert (response.json["path"], response.json["query"]) == (path, query)
 
 
-def test_headers_of_one_name_are_joined_and_blanks_around_values_dropped(tiny, answers) -> None:
+def test_repeated_headers_are_joined_and_stripped(tiny, responses) -> None:
     lines = b"Accept: a\r\nX:  \t\r\naccept:b \t \r\nACCEPT:   c\r\nY: \xe9\r\n"
-    (answer,) = answers(tiny.ask(LAST[:-2] + lines + b"\r\n"))
-    headers = answer.json["headers"]
+    (response,) = responses(tiny.exchange(LAST[:-2] + lines + b"\r\n"))
+    headers = response.json["headers"]
     assert (headers["accept"], headers["x"], headers["y"]) == ("a,b,c", "", "\u00e9")
 
 
-def test_a_connection_is_kept_unless_the_client_wants_it_closed_or_speaks_1_0(
-    tiny, answers
-) -> None:
+def test_connection_stays_open_except_on_request_or_in_http_1_0(tiny, responses) -> None:
     for last in (LAST, b"GET /echo HTTP/1.0\r\n\r\n", b"GET / HTTP/1.0\r\nHost: x\r\n\r\n"):
-        first, second, third = answers(tiny.ask(GET + b"\r\n" + post(b"a") + last))
+        first, second, third = responses(tiny.exchange(GET + b"\r\n" + post(b"a") + last))
         assert not first.closes
         assert not second.closes
         assert third.closes
     kept = b"GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
-    assert [answer.closes for answer in answers(tiny.ask(kept))] == [True]
+    assert [response.closes for response in responses(tiny.exchange(kept))] == [True]
 
 
-def test_nothing_behind_the_last_request_is_answered(tiny, answers) -> None:
+def test_bytes_after_the_last_request_are_dropped(tiny, responses) -> None:
     for last in (LAST, b"GET /later=0.05 HTTP/1.0\r\n\r\n", later(0.05)[:-2] + LAST[-21:]):
-        (answer,) = answers(tiny.ask(last + GET + b"\r\nnonsense\r\n\r\n"))
-        assert (answer.status, answer.closes) == (200, True)
-    assert "/echo" not in tiny.handler.asked
+        (response,) = responses(tiny.exchange(last + GET + b"\r\nnonsense\r\n\r\n"))
+        assert (response.status, response.closes) == (200, True)
+    assert "/echo" not in tiny.handler.paths
 
 
-def test_line_ends_between_requests_are_no_requests(start_tiny, answers) -> None:
+def test_line_ends_between_requests_are_ignored(start_tiny, responses) -> None:
     tiny = start_tiny(head_s=0.3, idle_s=0.6)
-    (first, second) = answers(tiny.ask(b"\r\n\n" + GET + b"\r\n\r\n\r\n", b"\r\n" + LAST))
+    (first, second) = responses(tiny.exchange(b"\r\n\n" + GET + b"\r\n\r\n\r\n", b"\r\n" + LAST))
     assert (first.status, second.status) == (200, 200)
-    assert len(answers(tiny.ask(GET + b"\r\n\r\n"))) == 1  # closed as idle, without a word
+    assert len(responses(tiny.exchange(GET + b"\r\n\r\n"))) == 1  # closed as idle, without a word
 
 
-def test_a_client_that_has_said_all_still_gets_its_answers(tiny, answers) -> None:
-    assert len(answers(tiny.ask(GET + b"\r\n", half_close=True))) == 1
+def test_client_that_stops_sending_gets_its_responses(tiny, responses) -> None:
+    assert len(responses(tiny.exchange(GET + b"\r\n", half_close=True))) == 1
     sent = later(0.05) + GET + b"\r\n" + later(0.05)
-    assert [a.closes for a in answers(tiny.ask(sent, half_close=True))] == [False, False, True]
+    assert [a.closes for a in responses(tiny.exchange(sent, half_close=True))] == [
+        False,
+        False,
+        True,
+    ]
     large = b"GET /large=5000000 HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert [len(a.body) for a in answers(tiny.ask(large, half_close=True))] == [5_000_000]
-    assert tiny.ask(GET, half_close=True) == b""
-    assert tiny.ask(half_close=True) == b""
+    assert [len(a.body) for a in responses(tiny.exchange(large, half_close=True))] == [5_000_000]
+    assert tiny.exchange(GET, half_close=True) == b""
+    assert tiny.exchange(half_close=True) == b""
 
 
-def test_who_closes_before_its_turn_has_given_up(tiny) -> None:
-    assert tiny.ask(GET.replace(b"/echo", b"/never") + b"\r\n", half_close=True) == b""
-    assert tiny.handler.given_up == 1
+def test_request_of_a_client_that_closes_before_it_runs_is_canceled(tiny) -> None:
+    assert tiny.exchange(GET.replace(b"/echo", b"/never") + b"\r\n", half_close=True) == b""
+    assert tiny.handler.canceled == 1
 
 
-def test_who_expects_to_be_told_to_go_on_is(tiny, answers) -> None:
+def test_client_that_expects_continue_gets_it(tiny, responses) -> None:
     expecting = POST + b"Expect: 100-Continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
     with tiny.connect() as connection:
         connection.sendall(expecting)
@@ -161,27 +161,27 @@ def test_who_expects_to_be_told_to_go_on_is(tiny, answers) -> None:
         connection.sendall(b"hello")
         assert b'"bytes": 5' in connection.recv(10_000)
     old = expecting.replace(b"1.1", b"1.0") + b"hello"
-    assert [answer.status for answer in answers(tiny.ask(old))] == [200]
+    assert [response.status for response in responses(tiny.exchange(old))] == [200]
 
 
-def test_who_expects_to_be_told_is_spared_a_body_that_is_too_large(tiny, answers) -> None:
+def test_client_that_expects_continue_gets_413_before_a_large_body(tiny, responses) -> None:
     expecting = POST + b"Expect: 100-continue\r\nContent-Length: 1000001\r\n\r\n"
-    (answer,) = answers(tiny.ask(expecting))
-    assert (answer.status, answer.closes) == (413, True)
+    (response,) = responses(tiny.exchange(expecting))
+    assert (response.status, response.closes) == (413, True)
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.02])
-def test_an_offer_to_speak_another_protocol_is_ignored_and_the_body_still_read(
-    tiny, answers, pause: float
-) -> None:
+def test_upgrade_header_is_ignored_and_the_body_is_read(tiny, responses, pause: float) -> None:
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
     sized = POST + offer + b"Content-Length: 5\r\n\r\nhello"
     chunked = POST + offer + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     expecting = POST + offer + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
     socket_like = GET + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     many = sized * 150
-    found = answers(tiny.ask(sized + chunked, expecting, socket_like + many + LAST, pause=pause))
-    assert [answer.status for answer in found] == [200, 200, 100, 200, 200, *[200] * 150, 200]
+    found = responses(
+        tiny.exchange(sized + chunked, expecting, socket_like + many + LAST, pause=pause)
+    )
+    assert [response.status for response in found] == [200, 200, 100, 200, 200, *[200] * 150, 200]
     assert tiny.handler.bodies[:4] == [b"hello", b"hello", b"hello", b""]
     assert "upgrade" not in found[0].json["headers"]
 
@@ -189,14 +189,14 @@ def test_an_offer_to_speak_another_protocol_is_ignored_and_the_body_still_read(
 # Refusals.
 
 
-def refused(tiny, answers, sent: bytes, status: int, code: str | None = None) -> None:
-    """One answer, as every failure looks; nothing behind it is taken for a request."""
-    (answer,) = answers(tiny.ask(sent + b"\r\n\r\n" + GET + b"\r\n"))
-    assert (answer.status, answer.closes) == (status, True)
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.json["error"]
-    assert code is None or answer.json["code"] == code
-    assert tiny.handler.asked == []
+def refused(tiny, responses, sent: bytes, status: int, code: str | None = None) -> None:
+    """One response, as every failure looks; nothing behind it is taken for a request."""
+    (response,) = responses(tiny.exchange(sent + b"\r\n\r\n" + GET + b"\r\n"))
+    assert (response.status, response.closes) == (status, True)
+    assert response.headers["content-type"] == "application/json"
+    assert response.json["error"]
+    assert code is None or response.json["code"] == code
+    assert tiny.handler.paths == []
 
 
 @pytest.mark.parametrize(
@@ -246,8 +246,8 @@ def refused(tiny, answers, sent: bytes, status: int, code: str | None = None) ->
         b"Upgrade: h2c\r\nConnection: upgrade\r\nTransfer-Encoding: gzip, chunked",
     ],
 )
-def test_doubtful_headers_are_refused(tiny, answers, lines: bytes) -> None:
-    refused(tiny, answers, POST + lines + b"\r\n\r\n0\r\n\r\n", 400, "bad_request")
+def test_ambiguous_headers_are_rejected(tiny, responses, lines: bytes) -> None:
+    refused(tiny, responses, POST + lines + b"\r\n\r\n0\r\n\r\n", 400, "bad_request")
 
 
 @pytest.mark.parametrize(
@@ -278,8 +278,8 @@ def test_doubtful_headers_are_refused(tiny, answers, lines: bytes) -> None:
         b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\nUpgrade: a\r\nConnection: upgrade",
     ],
 )
-def test_what_is_no_request_is_refused(tiny, answers, head: bytes) -> None:
-    refused(tiny, answers, head, 400, "bad_request")
+def test_invalid_request_line_or_host_is_rejected(tiny, responses, head: bytes) -> None:
+    refused(tiny, responses, head, 400, "bad_request")
 
 
 @pytest.mark.parametrize(
@@ -302,8 +302,8 @@ def test_what_is_no_request_is_refused(tiny, answers, head: bytes) -> None:
         b"3\r\nabc\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n",
     ],
 )
-def test_doubtful_chunks_are_refused(tiny, answers, body: bytes) -> None:
-    refused(tiny, answers, CHUNKED + body, 400, "bad_request")
+def test_ambiguous_chunks_are_rejected(tiny, responses, body: bytes) -> None:
+    refused(tiny, responses, CHUNKED + body, 400, "bad_request")
 
 
 @pytest.mark.parametrize(
@@ -319,16 +319,16 @@ def test_doubtful_chunks_are_refused(tiny, answers, body: bytes) -> None:
         CHUNKED + b"ffffffffffffffff\r\n" + b"x" * 1_000_001,
     ],
 )
-def test_a_body_that_is_too_large_is_refused_declared_or_not(tiny, answers, sent: bytes) -> None:
-    refused(tiny, answers, sent, 413, "body_too_large")
+def test_too_large_body_is_rejected_declared_or_not(tiny, responses, sent: bytes) -> None:
+    refused(tiny, responses, sent, 413, "body_too_large")
 
 
-def test_a_body_may_be_as_large_as_is_said(tiny, answers) -> None:
+def test_body_of_the_largest_size_is_accepted(tiny, responses) -> None:
     body = b"x" * 1_000_000
     chunked = CHUNKED + b"f4240\r\n" + body + b"\r\n0\r\n\r\n"
     ones = CHUNKED + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n"
-    found = answers(tiny.ask(post(body) + chunked + ones + LAST))
-    assert [answer.json["bytes"] for answer in found] == [1_000_000, 1_000_000, 100_000, 0]
+    found = responses(tiny.exchange(post(body) + chunked + ones + LAST))
+    assert [response.json["bytes"] for response in found] == [1_000_000, 1_000_000, 100_000, 0]
 
 
 @pytest.mark.parametrize(
@@ -339,8 +339,8 @@ def test_a_body_may_be_as_large_as_is_said(tiny, answers) -> None:
         b"3\r\nabc\r\n0\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
     ],
 )
-def test_trailers_and_extensions_without_end_are_refused(tiny, answers, body: bytes) -> None:
-    refused(tiny, answers, CHUNKED + body, 431, "headers_too_large")
+def test_endless_trailers_and_extensions_are_rejected(tiny, responses, body: bytes) -> None:
+    refused(tiny, responses, CHUNKED + body, 431, "headers_too_large")
 
 
 def head_of(size: int) -> bytes:
@@ -359,14 +359,14 @@ def head_of(size: int) -> bytes:
         CHUNKED + b"0\r\nTrailer: " + b"a" * 40_000 + b"\r\n\r\n",
     ],
 )
-def test_a_head_may_be_as_long_as_is_said_and_no_longer(
-    tiny, answers, cut: int, before: bytes
+def test_longest_head_is_accepted_and_a_longer_one_is_rejected(
+    tiny, responses, cut: int, before: bytes
 ) -> None:
     for size, status in ((HEAD_BYTES, 200), (HEAD_BYTES + 1, 431)):
         head = head_of(size)
         assert len(head) == size
-        *_, answer = answers(tiny.ask(before + head[:cut], head[cut:]))
-        assert (answer.status, answer.closes) == (status, True)
+        *_, response = responses(tiny.exchange(before + head[:cut], head[cut:]))
+        assert (response.status, response.closes) == (status, True)
 
 
 @pytest.mark.parametrize(
@@ -382,73 +382,73 @@ def test_a_head_may_be_as_long_as_is_said_and_no_longer(
         (GET + b"A" * 2**20, 431, "headers_too_large"),
     ],
 )
-def test_targets_and_headers_without_end_are_refused(
-    tiny, answers, sent: bytes, status: int, code: str
+def test_endless_targets_and_headers_are_rejected(
+    tiny, responses, sent: bytes, status: int, code: str
 ) -> None:
-    refused(tiny, answers, sent, status, code)
+    refused(tiny, responses, sent, status, code)
 
 
-def test_a_refusal_waits_for_the_answers_before_it(tiny, answers) -> None:
+def test_error_is_sent_after_the_pending_responses(tiny, responses) -> None:
     sent = later(0.05) + GET + b"\r\n" + post(b"x" * 1_000_001) + GET + b"\r\n"
-    assert [answer.status for answer in answers(tiny.ask(sent))] == [200, 200, 413]
-    assert tiny.handler.asked == ["/later=0.05", "/echo"]
+    assert [response.status for response in responses(tiny.exchange(sent))] == [200, 200, 413]
+    assert tiny.handler.paths == ["/later=0.05", "/echo"]
 
 
-def test_who_sends_far_too_much_before_reading_still_gets_the_refusal(tiny, answers) -> None:
-    (answer,) = answers(tiny.ask(post(b"x" * 30_000_000)))
-    assert answer.status == 413
+def test_client_that_sends_a_huge_body_first_gets_the_error(tiny, responses) -> None:
+    (response,) = responses(tiny.exchange(post(b"x" * 30_000_000)))
+    assert response.status == 413
 
 
-def test_a_door_that_fails_costs_one_answer(start_tiny, answers, caplog) -> None:
+def test_failing_handler_costs_one_response(start_tiny, responses, caplog) -> None:
     tiny = start_tiny()
     failing = GET.replace(b"/echo", b"/fail") + b"\r\n"
-    found = answers(tiny.ask(failing + GET + b"\r\n" + later(0.01) + failing + LAST))
-    assert [answer.status for answer in found] == [500, 200, 200, 500, 200]
+    found = responses(tiny.exchange(failing + GET + b"\r\n" + later(0.01) + failing + LAST))
+    assert [response.status for response in found] == [500, 200, 200, 500, 200]
     assert found[0].json["code"] == "internal_error"
     assert [record.getMessage() for record in caplog.records] == ["request failed"] * 2
     caplog.clear()
 
 
-def test_an_answer_given_twice_is_sent_once(tiny, answers) -> None:
+def test_second_response_to_a_request_is_dropped(tiny, responses) -> None:
     twice = GET.replace(b"/echo", b"/twice") + b"\r\n"
-    found = answers(tiny.ask(twice * 2 + LAST))
-    assert [answer.json["path"] for answer in found] == ["/twice", "/twice", "/last"]
+    found = responses(tiny.exchange(twice * 2 + LAST))
+    assert [response.json["path"] for response in found] == ["/twice", "/twice", "/last"]
 
 
 # Answers in pieces.
 
 
-def pieces(spec: bytes, path: bytes = b"/pieces") -> bytes:
-    """Asks for an answer in pieces: so many times so many bytes."""
+def pieces(spec: bytes, path: bytes = b"/chunks") -> bytes:
+    """Asks for a response in pieces: so many times so many bytes."""
     return GET.replace(b"/echo", b"%b=%b" % (path, spec)) + b"\r\n"
 
 
 def whole(count: int, size: int) -> bytes:
-    """What the pieces of an answer are together."""
+    """What the pieces of a response are together."""
     return b"".join(b"%c" % (97 + number % 26) * size for number in range(count))
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 5), (30, 1), (7, 300_000)])
-def test_an_answer_in_pieces_arrives_whole_and_the_connection_stays(
-    tiny, answers, count: int, size: int
+def test_streamed_response_arrives_complete_and_the_connection_stays_open(
+    tiny, responses, count: int, size: int
 ) -> None:
     asked = pieces(b"%dx%d" % (count, size))
-    first, second, last = answers(tiny.ask(asked * 2 + LAST))
+    first, second, last = responses(tiny.exchange(asked * 2 + LAST))
     assert first.body == second.body == whole(count, size)
     assert (first.closes, last.json["path"]) == (False, "/last")
-    assert tiny.handler.pieces_ended == 2
+    assert tiny.handler.streams_ended == 2
 
 
-def test_what_stands_behind_an_answer_in_pieces_waits_for_its_end(tiny, answers) -> None:
+def test_next_request_waits_for_the_end_of_a_stream(tiny, responses) -> None:
     sent = pieces(b"4x10", b"/slow") + GET + b"\r\n" + later(0.02) + pieces(b"3x5") + LAST
-    slow, echo, later_, quick, last = answers(tiny.ask(sent))
+    slow, echo, later_, quick, last = responses(tiny.exchange(sent))
     assert (slow.body, quick.body) == (whole(4, 10), whole(3, 5))
-    paths = [answer.json["path"] for answer in (echo, later_, last)]
+    paths = [response.json["path"] for response in (echo, later_, last)]
     assert paths == ["/echo", "/later=0.02", "/last"]
 
 
-def test_a_refusal_waits_for_the_end_of_an_answer_in_pieces(tiny, answers) -> None:
-    slow, refusal = answers(tiny.ask(pieces(b"4x10", b"/slow") + b"nonsense\r\n\r\n"))
+def test_error_waits_for_the_end_of_a_stream(tiny, responses) -> None:
+    slow, refusal = responses(tiny.exchange(pieces(b"4x10", b"/slow") + b"nonsense\r\n\r\n"))
     assert (slow.body, refusal.status, refusal.closes) == (whole(4, 10), 400, True)
 
 
@@ -459,34 +459,32 @@ def test_a_refusal_waits_for_the_end_of_an_answer_in_pieces(tiny, answers) -> No
         (pieces(b"3x9", b"/slow"), True),
     ],
 )
-def test_a_last_answer_in_pieces_says_that_it_is_or_closes(
-    tiny, answers, asked: bytes, half_close: bool
+def test_last_streamed_response_closes_the_connection(
+    tiny, responses, asked: bytes, half_close: bool
 ) -> None:
-    (answer,) = answers(tiny.ask(asked, half_close=half_close))
-    assert answer.body == whole(3, 9)
-    assert answer.closes is not half_close
+    (response,) = responses(tiny.exchange(asked, half_close=half_close))
+    assert response.body == whole(3, 9)
+    assert response.closes is not half_close
 
 
-def test_a_client_of_1_0_gets_the_pieces_as_they_are_until_the_connection_closes(tiny) -> None:
+def test_http_1_0_client_gets_a_stream_without_chunk_framing(tiny) -> None:
     asked = pieces(b"5x100000").replace(b"1.1", b"1.0")[:-2] + b"Connection: keep-alive\r\n\r\n"
-    head, _, body = tiny.ask(asked).partition(b"\r\n\r\n")
+    head, _, body = tiny.exchange(asked).partition(b"\r\n\r\n")
     assert b"\r\nconnection: close" in head
     assert b"transfer-encoding" not in head.lower()
     assert b"content-length" not in head.lower()
     assert body == whole(5, 100_000)
 
 
-def test_a_head_of_an_answer_in_pieces_has_none_of_them(tiny, answers) -> None:
+def test_head_response_has_no_chunks(tiny, responses) -> None:
     asked = pieces(b"3x9").replace(b"GET", b"HEAD")
-    (answer,) = answers(tiny.ask(asked[:-2] + b"Connection: close\r\n\r\n"), head=True)
-    assert (answer.status, answer.body) == (200, b"")
-    assert (tiny.handler.pieces_made, tiny.handler.pieces_ended) == (1, 1)
-    assert tiny.ask(asked + LAST).count(b"HTTP/1.1 200 ") == 2
+    (response,) = responses(tiny.exchange(asked[:-2] + b"Connection: close\r\n\r\n"), head=True)
+    assert (response.status, response.body) == (200, b"")
+    assert (tiny.handler.chunks_computed, tiny.handler.streams_ended) == (1, 1)
+    assert tiny.exchange(asked + LAST).count(b"HTTP/1.1 200 ") == 2
 
 
-def test_an_answer_that_breaks_off_is_cut_so_that_its_reader_can_tell(
-    start_tiny, answers, connected, caplog
-) -> None:
+def test_client_can_tell_that_a_stream_failed(start_tiny, responses, connected, caplog) -> None:
     tiny = start_tiny()
     chunked, plain = connected(tiny, 2)
     chunked.sendall(pieces(b"3x9", b"/broken"))
@@ -500,46 +498,44 @@ def test_an_answer_that_breaks_off_is_cut_so_that_its_reader_can_tell(
     caplog.clear()
 
 
-def test_pieces_are_made_no_sooner_than_the_client_takes_them(tiny, connected) -> None:
+def test_chunks_are_computed_as_fast_as_the_client_reads(tiny, connected) -> None:
     (connection,) = connected(tiny, 1)
     connection.sendall(pieces(b"500x200000"))
     tiny.until(lambda: any(c._writer.stalled_since is not None for c in [*tiny.server.connections]))
     time.sleep(0.1)
-    made = tiny.handler.pieces_made
+    made = tiny.handler.chunks_computed
     assert made < 100
     (ours,) = tiny.server.connections
     assert ours._transport.get_write_buffer_size() <= 201_000
     received = 0
     while received < 500 * 200_000:
         received += len(connection.recv(1 << 20))
-    assert tiny.handler.pieces_made == 500
+    assert tiny.handler.chunks_computed == 500
 
 
-def test_pieces_for_a_client_that_is_gone_are_not_made(tiny, reset) -> None:
+def test_no_chunk_is_computed_for_a_disconnected_client(tiny, reset) -> None:
     for close in (reset, socket.socket.close):
-        ended = tiny.handler.pieces_ended
+        ended = tiny.handler.streams_ended
         connection = tiny.connect()
         connection.sendall(pieces(b"100000x2000", b"/slow"))
         assert connection.recv(1000)
         close(connection)
-        tiny.until(lambda ended=ended: tiny.handler.pieces_ended == ended + 1)
-    assert tiny.handler.pieces_made < 200
+        tiny.until(lambda ended=ended: tiny.handler.streams_ended == ended + 1)
+    assert tiny.handler.chunks_computed < 200
 
 
-def test_the_body_of_a_request_counts_until_its_answer_in_pieces_has_begun(
-    tiny, answers, connected
-) -> None:
+def test_large_body_counts_until_its_streamed_response_begins(tiny, responses, connected) -> None:
     (connection,) = connected(tiny, 1)
     asked = post(b"x" * 200_000, b"/slow=9x10")
     connection.sendall(asked[:-1])
     tiny.until(lambda: tiny.server.body_memory.used == 199_999)
     connection.sendall(asked[-1:])
     tiny.until(lambda: not tiny.server.body_memory.used)
-    assert not tiny.handler.pieces_ended
-    tiny.until(lambda: tiny.handler.pieces_ended)
+    assert not tiny.handler.streams_ended
+    tiny.until(lambda: tiny.handler.streams_ended)
     assert not tiny.server.body_memory.used
     connection.sendall(LAST)
-    first, _last = answers(rest_of(connection))
+    first, _last = responses(rest_of(connection))
     assert first.body == whole(9, 10)
 
 
@@ -567,12 +563,12 @@ USUAL = settings(
 
 @USUAL
 @given(INPUT)
-def test_whatever_is_sent_only_whole_answers_come_back(tiny, answers, pieces) -> None:
-    found = answers(tiny.ask(b"".join(pieces), half_close=True))
-    final = [answer for answer in found if answer.status != 100]
-    assert not any(answer.closes for answer in final[:-1])
-    assert {answer.status for answer in final} <= {200, 400, 413, 414, 431}
-    assert all(answer.status == 200 for answer in final[:-1])
+def test_any_input_gets_complete_responses(tiny, responses, pieces) -> None:
+    found = responses(tiny.exchange(b"".join(pieces), half_close=True))
+    final = [response for response in found if response.status != 100]
+    assert not any(response.closes for response in final[:-1])
+    assert {response.status for response in final} <= {200, 400, 413, 414, 431}
+    assert all(response.status == 200 for response in final[:-1])
 
 
 REQUESTS = st.sampled_from(
@@ -593,21 +589,19 @@ ENDS = st.sampled_from([LAST, b"nonsense\r\n\r\n", post(b"x" * 1_000_001)])
 
 @USUAL
 @given(st.lists(REQUESTS, max_size=6), ENDS, st.lists(st.floats(0, 1), max_size=5))
-def test_the_answers_do_not_depend_on_where_the_bytes_are_cut(
-    tiny, answers, requests, end, cuts
-) -> None:
+def test_responses_do_not_depend_on_packet_boundaries(tiny, responses, requests, end, cuts) -> None:
     sent = b"".join(requests) + end
     places = [0, *sorted(int(cut * min(len(sent), 300_000)) for cut in cuts), len(sent)]
     parts = [sent[a:b] for a, b in pairwise(places)]
     whole, cut = (
-        [(answer.status, answer.body) for answer in answers(tiny.ask(*pieces))]
+        [(response.status, response.body) for response in responses(tiny.exchange(*pieces))]
         for pieces in ([sent], parts)
     )
     assert cut == whole
     assert len(whole) == len(requests) + 1
 
 
-def test_clients_that_go_away_in_the_middle_leave_nothing_behind(tiny, reset) -> None:
+def test_disconnected_clients_leave_no_connection(tiny, reset) -> None:
     sent = (
         later(0.05)
         + post(b"x" * 100_000)
@@ -622,10 +616,10 @@ def test_clients_that_go_away_in_the_middle_leave_nothing_behind(tiny, reset) ->
     tiny.until(lambda: not tiny.server.connections)
 
 
-def test_work_for_a_client_that_is_gone_is_given_up(tiny, reset) -> None:
+def test_call_of_a_disconnected_client_is_canceled(tiny, reset) -> None:
     for number, path in enumerate((b"/never", b"/later=60"), start=1):
         connection = tiny.connect()
         connection.sendall(GET.replace(b"/echo", path) + b"\r\n")
-        tiny.until(lambda path=path: path.decode() in tiny.handler.asked)
+        tiny.until(lambda path=path: path.decode() in tiny.handler.paths)
         reset(connection)
-        tiny.until(lambda number=number: tiny.handler.given_up == number)
+        tiny.until(lambda number=number: tiny.handler.canceled == number)

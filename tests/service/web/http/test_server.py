@@ -45,13 +45,13 @@ def whole(connection: socket.socket) -> bytes:
 
 
 def asked(connection: socket.socket) -> bytes:
-    """The answer to a request on a connection that stays open."""
+    """The response to a request on a connection that stays open."""
     connection.sendall(GET)
     return connection.recv(10_000)
 
 
 def small_reader(tiny) -> socket.socket:
-    """A client with little room for answers."""
+    """A client with little room for responses."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     connection.settimeout(10)
@@ -67,9 +67,7 @@ def any_lingering(tiny) -> bool:
 
 
 @pytest.mark.parametrize("start", [GET[:20], HEAD % 10_000 + b"abc", GET + GET[:20]])
-def test_who_dribbles_is_told_so_when_the_time_is_up_however_often_bytes_come(
-    start_tiny, answers, start: bytes
-) -> None:
+def test_slow_client_gets_408_however_often_it_sends(start_tiny, responses, start: bytes) -> None:
     tiny = start_tiny(head_s=0.4, body_s=0.4)
     with tiny.connect() as connection:
         connection.sendall(start)
@@ -77,12 +75,12 @@ def test_who_dribbles_is_told_so_when_the_time_is_up_however_often_bytes_come(
         tiny.until(lambda: connection.sendall(b"a") or any_lingering(tiny))
         assert time.monotonic() - began >= 0.35
         connection.shutdown(socket.SHUT_WR)
-        *_, answer = answers(whole(connection))
-    assert (answer.status, answer.closes) == (408, True)
-    assert answer.json["code"] == "request_too_slow"
+        *_, response = responses(whole(connection))
+    assert (response.status, response.closes) == (408, True)
+    assert response.json["code"] == "request_too_slow"
 
 
-def test_who_says_nothing_is_closed_sooner_than_who_has_asked(start_tiny, answers) -> None:
+def test_silent_client_is_closed_before_an_idle_one(start_tiny, responses) -> None:
     tiny = start_tiny(head_s=0.3, idle_s=0.9)
     began = time.monotonic()
     with tiny.connect() as silent, tiny.connect() as idle:
@@ -95,32 +93,32 @@ def test_who_says_nothing_is_closed_sooner_than_who_has_asked(start_tiny, answer
         assert time.monotonic() - began >= 0.85
 
 
-def test_who_takes_nothing_of_an_answer_is_cut_off(start_tiny) -> None:
+def test_client_that_reads_nothing_is_cut_off(start_tiny) -> None:
     tiny = start_tiny(write_s=0.4)
     with small_reader(tiny) as connection:
         connection.sendall(LARGE)
-        tiny.until(lambda: tiny.handler.asked)
+        tiny.until(lambda: tiny.handler.paths)
         tiny.until(lambda: not tiny.server.connections)
         assert len(whole(connection)) < 30_000_000
 
 
-def test_who_takes_nothing_of_an_answer_in_pieces_is_cut_off_and_no_more_are_made(
+def test_client_that_reads_no_chunk_is_cut_off(
     start_tiny,
 ) -> None:
     tiny = start_tiny(write_s=0.4)
     with small_reader(tiny) as connection:
-        connection.sendall(GET.replace(b"/echo", b"/pieces=1000x100000"))
-        tiny.until(lambda: tiny.handler.pieces_made)
+        connection.sendall(GET.replace(b"/echo", b"/chunks=1000x100000"))
+        tiny.until(lambda: tiny.handler.chunks_computed)
         tiny.until(lambda: not tiny.server.connections)
-        assert tiny.handler.pieces_ended == 1
-        assert tiny.handler.pieces_made < 200
+        assert tiny.handler.streams_ended == 1
+        assert tiny.handler.chunks_computed < 200
 
 
 @pytest.mark.slow
-def test_who_takes_an_answer_in_pieces_slowly_but_steadily_gets_all_of_it(start_tiny) -> None:
+def test_slow_reader_gets_a_complete_stream(start_tiny) -> None:
     tiny = start_tiny(write_s=1.0, idle_s=1.0)
     with small_reader(tiny) as connection:
-        connection.sendall(GET.replace(b"/echo", b"/pieces=150x100000"))
+        connection.sendall(GET.replace(b"/echo", b"/chunks=150x100000"))
         received, began = 0, time.monotonic()
         while received < 15_000_000:
             piece = connection.recv(200_000)
@@ -130,24 +128,22 @@ def test_who_takes_an_answer_in_pieces_slowly_but_steadily_gets_all_of_it(start_
         assert time.monotonic() - began > 1
 
 
-def test_who_leaves_the_end_of_its_answers_is_cut_off_too(start_tiny) -> None:
+def test_client_that_leaves_the_end_unread_is_cut_off(start_tiny) -> None:
     tiny = start_tiny(write_s=0.4, idle_s=0.4)
     with small_reader(tiny) as connection:
         connection.sendall(GET)
-        tiny.until(lambda: tiny.handler.asked)
+        tiny.until(lambda: tiny.handler.paths)
         (ours,) = tiny.server.connections
         while not ours._transport.get_write_buffer_size():
-            number = len(tiny.handler.asked) + 1
+            number = len(tiny.handler.paths) + 1
             connection.sendall(LARGE.replace(b"30000000", b"9000"))
-            tiny.until(lambda number=number: len(tiny.handler.asked) == number)
+            tiny.until(lambda number=number: len(tiny.handler.paths) == number)
         tiny.until(lambda: not tiny.server.connections)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("half_close", [False, True])
-def test_who_takes_an_answer_slowly_but_steadily_gets_all_of_it(
-    start_tiny, half_close: bool
-) -> None:
+def test_slow_reader_gets_a_complete_response(start_tiny, half_close: bool) -> None:
     tiny = start_tiny(write_s=1.5, linger_s=1.5, idle_s=2.0)
     with small_reader(tiny) as connection:
         connection.sendall(LARGE)
@@ -162,11 +158,11 @@ def test_who_takes_an_answer_slowly_but_steadily_gets_all_of_it(
             time.sleep(len(piece) / 10e6)
         assert time.monotonic() - began > 2
         time.sleep(0.5)
-        # The time between two requests begins when the answer is out.
+        # The time between two requests begins when the response is out.
         assert half_close or asked(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_who_never_closes_is_closed_on(start_tiny) -> None:
+def test_client_that_never_closes_is_closed(start_tiny) -> None:
     tiny = start_tiny(linger_s=0.3)
     with tiny.connect() as first, tiny.connect() as second:
         first.sendall(LAST)
@@ -176,7 +172,7 @@ def test_who_never_closes_is_closed_on(start_tiny) -> None:
 
 
 @pytest.mark.slow
-def test_hundreds_of_slow_clients_hold_nobody_up_and_are_all_cut_off(start_tiny, answers) -> None:
+def test_hundreds_of_slow_clients_are_cut_off_and_delay_no_other(start_tiny, responses) -> None:
     tiny = start_tiny(head_s=1.0, body_s=1.0, write_s=1.0, idle_s=1.0, linger_s=0.3)
     starts = [b"", GET[:30], HEAD % 100 + b"abc", GET + GET[:9], LARGE, b"nonsense\r\n\r\n"]
     slow = []
@@ -185,19 +181,22 @@ def test_hundreds_of_slow_clients_hold_nobody_up_and_are_all_cut_off(start_tiny,
             slow.append(small_reader(tiny))
             slow[-1].sendall(starts[number % len(starts)])
         for _ in range(100):
-            assert [answer.status for answer in answers(tiny.ask(GET + LAST))] == [200, 200]
+            assert [response.status for response in responses(tiny.exchange(GET + LAST))] == [
+                200,
+                200,
+            ]
         tiny.until(lambda: not tiny.server.connections, 10)
     finally:
         for connection in slow:
             connection.close()
 
 
-def test_the_date_is_right(tiny, answers) -> None:
+def test_date_header_is_current(tiny, responses) -> None:
     until = time.time() + 1.2
     while time.time() < until:
         before = time.time()
-        (answer,) = answers(tiny.ask(LAST))
-        told = parsedate_to_datetime(answer.headers["date"]).timestamp()
+        (response,) = responses(tiny.exchange(LAST))
+        told = parsedate_to_datetime(response.headers["date"]).timestamp()
         assert before - 1.3 < told <= time.time()
         time.sleep(0.03)
 
@@ -205,9 +204,7 @@ def test_the_date_is_right(tiny, answers) -> None:
 # Bounds.
 
 
-def test_at_the_bound_who_never_asked_gives_way_then_who_was_silent_longest(
-    start_tiny, connected
-) -> None:
+def test_server_at_its_limit_closes_the_longest_silent_connection(start_tiny, connected) -> None:
     tiny = start_tiny(connections=4)
     older, newer, silent, busy = connected(tiny, 4)
     asked(older)
@@ -215,7 +212,7 @@ def test_at_the_bound_who_never_asked_gives_way_then_who_was_silent_longest(
     asked(newer)
     time.sleep(0.3)
     busy.sendall(later(1.0))
-    tiny.until(lambda: "/later=1.0" in tiny.handler.asked)
+    tiny.until(lambda: "/later=1.0" in tiny.handler.paths)
     for gone in (silent, older):
         (another,) = connected(tiny, 1)
         assert asked(another).startswith(b"HTTP/1.1 200 ")
@@ -224,7 +221,7 @@ def test_at_the_bound_who_never_asked_gives_way_then_who_was_silent_longest(
     assert busy.recv(10_000).startswith(b"HTTP/1.1 200 ")
 
 
-def test_who_is_sending_gives_way_after_those_who_are_not(start_tiny, connected) -> None:
+def test_server_at_its_limit_closes_idle_before_sending_connections(start_tiny, connected) -> None:
     tiny = start_tiny(connections=2)
     idle, sending = connected(tiny, 2)
     sending.sendall(HEAD % 10 + b"12345")
@@ -237,20 +234,18 @@ def test_who_is_sending_gives_way_after_those_who_are_not(start_tiny, connected)
     assert sending.recv(10_000).startswith(b"HTTP/1.1 200 ")
 
 
-def test_who_is_being_answered_never_gives_way_and_others_wait_meanwhile(
-    start_tiny, connected
-) -> None:
+def test_server_at_its_limit_closes_no_busy_connection(start_tiny, connected) -> None:
     tiny = start_tiny(connections=3)
     busy = connected(tiny, 3)
     for connection in busy[:2]:
         connection.sendall(later(0.4))
     busy[2].sendall(LARGE)
-    tiny.until(lambda: len(tiny.handler.asked) == 3)
+    tiny.until(lambda: len(tiny.handler.paths) == 3)
     waiting = connected(tiny, 5)
     for connection in waiting:
         connection.sendall(LAST)
     time.sleep(0.2)
-    assert "/last" not in tiny.handler.asked
+    assert "/last" not in tiny.handler.paths
     for connection in busy[:2]:
         assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
     received = 0
@@ -260,7 +255,7 @@ def test_who_is_being_answered_never_gives_way_and_others_wait_meanwhile(
         assert whole(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_large_bodies_are_bounded_all_together(start_tiny, answers, connected) -> None:
+def test_large_bodies_share_a_limit(start_tiny, responses, connected) -> None:
     tiny = start_tiny(body_bytes=200_000, buffered_bytes=500_000)
     body = b"x" * 200_000
     held, sent, refused = connected(tiny, 3)
@@ -268,28 +263,28 @@ def test_large_bodies_are_bounded_all_together(start_tiny, answers, connected) -
     sent.sendall(HEAD % len(body) + body[:-1])
     tiny.until(lambda: tiny.server.body_memory.used == 399_999)
     refused.sendall(HEAD % len(body) + body[:-1])
-    (answer,) = answers(whole(refused))
+    (response,) = responses(whole(refused))
     assert tiny.server.body_memory.used == 399_999
-    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-    assert answer.json["code"] == "overloaded"
+    assert (response.status, response.headers["retry-after"]) == (503, "1")
+    assert response.json["code"] == "overloaded"
     small = HEAD % 60_000 + bytes(60_000)
-    assert [answer.status for answer in answers(tiny.ask(small + LAST))] == [200, 200]
+    assert [response.status for response in responses(tiny.exchange(small + LAST))] == [200, 200]
     sent.sendall(body[-1:])
     assert sent.recv(10_000).startswith(b"HTTP/1.1 200 ")
     assert tiny.server.body_memory.used == 200_000
     assert held.recv(10_000).startswith(b"HTTP/1.1 200 ")
     assert tiny.server.body_memory.used == 0
     again = HEAD % len(body) + body
-    assert [a.status for a in answers(tiny.ask(again * 5 + LAST))] == [200] * 6
+    assert [a.status for a in responses(tiny.exchange(again * 5 + LAST))] == [200] * 6
 
 
-def test_one_large_body_alone_is_always_taken(start_tiny, answers) -> None:
+def test_single_large_body_is_always_accepted(start_tiny, responses) -> None:
     tiny = start_tiny(buffered_bytes=1)
-    statuses = [a.status for a in answers(tiny.ask(HEAD % 900_000 + bytes(900_000) + LAST))]
+    statuses = [a.status for a in responses(tiny.exchange(HEAD % 900_000 + bytes(900_000) + LAST))]
     assert statuses == [200, 200]
 
 
-def test_large_bodies_that_come_to_nothing_are_no_longer_counted(tiny, answers, reset) -> None:
+def test_abandoned_large_bodies_are_released(tiny, responses, reset) -> None:
     rest = (b"", b"x" * 1_000_000)
     for path in (b"/echo", b"/never"):
         connection = tiny.connect()
@@ -301,7 +296,7 @@ def test_large_bodies_that_come_to_nothing_are_no_longer_counted(tiny, answers, 
         tiny.until(lambda: not tiny.server.connections)
         assert tiny.server.body_memory.used == 0
     chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n"
-    assert [a.status for a in answers(tiny.ask(chunked, *rest, b"x" * 9))] == [413]
+    assert [a.status for a in responses(tiny.exchange(chunked, *rest, b"x" * 9))] == [413]
     assert tiny.server.body_memory.used == 0
 
 
@@ -318,7 +313,7 @@ def no_more_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_without_free_descriptors_connections_wait_and_it_is_said_once(start_tiny, caplog) -> None:
+def test_connections_wait_while_no_descriptor_is_free(start_tiny, caplog) -> None:
     tiny = start_tiny()
     with tiny.connect() as before, socket.socket() as waiting:
         asked(before)
@@ -329,20 +324,22 @@ def test_without_free_descriptors_connections_wait_and_it_is_said_once(start_tin
             tiny.until(lambda: caplog.records)
             time.sleep(0.4)
             assert asked(before).startswith(b"HTTP/1.1 200 ")
-            assert "/last" not in tiny.handler.asked
+            assert "/last" not in tiny.handler.paths
         assert whole(waiting).startswith(b"HTTP/1.1 200 ")
     assert [record.getMessage() for record in caplog.records] == ["accepting a connection failed"]
     assert caplog.records[0].levelno == logging.ERROR
     caplog.clear()
 
 
-def test_who_goes_before_being_taken_leaves_nothing_behind(tiny, reset, answers) -> None:
+def test_client_that_disconnects_before_it_is_accepted_leaves_no_connection(
+    tiny, reset, responses
+) -> None:
     for _ in range(200):
         reset(tiny.connect())
-    assert [answer.status for answer in answers(tiny.ask(LAST))] == [200]
+    assert [response.status for response in responses(tiny.exchange(LAST))] == [200]
 
 
-def test_connections_that_are_gone_are_freed_at_once(tiny, answers) -> None:
+def test_closed_connections_are_freed_without_the_garbage_collector(tiny, responses) -> None:
     def alive() -> int:
         return sum(isinstance(thing, Connection) for thing in gc.get_objects())
 
@@ -350,7 +347,7 @@ def test_connections_that_are_gone_are_freed_at_once(tiny, answers) -> None:
     gc.disable()
     try:
         for _ in range(20):
-            assert len(answers(tiny.ask(GET + LAST))) == 2
+            assert len(responses(tiny.exchange(GET + LAST))) == 2
         tiny.until(lambda: alive() < 3)
     finally:
         gc.enable()
@@ -405,7 +402,7 @@ def test_workers_share_connections_evenly(start_tiny, connected) -> None:
     assert all(asked(connection) for connection in made)
 
 
-def test_a_worker_takes_what_no_other_takes(start_tiny, connected) -> None:
+def test_worker_accepts_connections_that_no_other_accepts(start_tiny, connected) -> None:
     first, second = start_two(start_tiny)
     second.do(lambda: second.server.stop_listening(last=False))
     for connection in connected(first, 10):
@@ -439,15 +436,15 @@ class Client(threading.Thread):
     def _ask(self, connection: socket.socket) -> None:
         for _ in range(self._requests):
             try:
-                answer = asked(connection)
+                response = asked(connection)
             except OSError as error:
                 self.lost.append(repr(error))
                 return
-            if not answer.startswith(b"HTTP/1.1 200 ") or answer[-1:] != b"}":
-                self.lost.append(repr(answer))
+            if not response.startswith(b"HTTP/1.1 200 ") or response[-1:] != b"}":
+                self.lost.append(repr(response))
                 return
             self.answered += 1
-            if b"connection: close\r\n" in answer:
+            if b"connection: close\r\n" in response:
                 return
 
 
@@ -467,7 +464,7 @@ def with_clients(tiny, act: Callable[[list[Client]], None]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [4, pytest.param(100, marks=pytest.mark.chaos)])
-def test_the_last_to_stop_loses_nobody_who_has_connected(start_tiny, times: int) -> None:
+def test_last_server_stops_without_losing_a_connected_client(start_tiny, times: int) -> None:
     for _ in range(times):
         tiny = start_tiny()
 
@@ -484,7 +481,7 @@ def test_the_last_to_stop_loses_nobody_who_has_connected(start_tiny, times: int)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [4, pytest.param(100, marks=pytest.mark.chaos)])
-def test_nobody_notices_when_one_of_two_stops(start_tiny, times: int) -> None:
+def test_no_client_notices_that_one_of_two_servers_stops(start_tiny, times: int) -> None:
     for _ in range(times):
         first, second = start_two(start_tiny)
 
@@ -499,7 +496,7 @@ def test_nobody_notices_when_one_of_two_stops(start_tiny, times: int) -> None:
         assert not first.server.connections
 
 
-def test_who_waits_in_the_queue_is_still_taken(start_tiny, connected) -> None:
+def test_queued_connections_are_accepted_at_the_end(start_tiny, connected) -> None:
     tiny = start_tiny()
     held = threading.Event()
     tiny._loop.call_soon_threadsafe(held.wait, 5)
@@ -512,11 +509,11 @@ def test_who_waits_in_the_queue_is_still_taken(start_tiny, connected) -> None:
         assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
 
 
-def test_who_waits_because_all_are_busy_is_still_taken(start_tiny, connected) -> None:
+def test_connections_queued_at_the_limit_are_accepted_at_the_end(start_tiny, connected) -> None:
     tiny = start_tiny(connections=2)
     for connection in connected(tiny, 2):
         connection.sendall(later(0.5))
-    tiny.until(lambda: len(tiny.handler.asked) == 2)
+    tiny.until(lambda: len(tiny.handler.paths) == 2)
     waiting = connected(tiny, 5)
     for connection in waiting:
         connection.sendall(LAST)
@@ -526,7 +523,7 @@ def test_who_waits_because_all_are_busy_is_still_taken(start_tiny, connected) ->
 
 
 @ON_LINUX
-def test_nobody_enters_the_queue_any_more_once_it_was_emptied(start_tiny) -> None:
+def test_stopped_server_lets_no_connection_into_its_queue(start_tiny) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         tiny = start_tiny(listener.dup())
         tiny.do(lambda: tiny.server.stop_listening(last=True))
@@ -535,7 +532,7 @@ def test_nobody_enters_the_queue_any_more_once_it_was_emptied(start_tiny) -> Non
 
 
 @ON_LINUX
-def test_a_socket_that_turns_away_lets_nobody_in_but_keeps_those_who_are(tiny, connected) -> None:
+def test_refusing_socket_keeps_its_connections(tiny, connected) -> None:
     (taken,) = connected(tiny, 1)
     asked(taken)
     refuse_new_connections(tiny.listener)
@@ -544,62 +541,62 @@ def test_a_socket_that_turns_away_lets_nobody_in_but_keeps_those_who_are(tiny, c
     assert asked(taken).startswith(b"HTTP/1.1 200 ")
 
 
-def test_the_end_closes_the_idle_and_lets_the_others_finish(start_tiny, connected) -> None:
+def test_drain_closes_idle_connections_and_lets_others_finish(start_tiny, connected) -> None:
     tiny = start_tiny(linger_s=5.0)
     silent, idle, lingering, busy, sending = connected(tiny, 5)
     asked(idle)
     lingering.sendall(b"nonsense\r\n\r\n")
     busy.sendall(later(0.6))
     sending.sendall(HEAD % 5 + b"hel")
-    tiny.until(lambda: "/later=0.6" in tiny.handler.asked)
+    tiny.until(lambda: "/later=0.6" in tiny.handler.paths)
     ending = threading.Thread(target=lambda: tiny.do(lambda: tiny.server.finish(5, 0.1)))
     ending.start()
     assert whole(silent) == whole(idle) == b""
     assert whole(lingering).startswith(b"HTTP/1.1 400 ")
     sending.sendall(b"lo")
     for connection in (busy, sending):
-        answer = whole(connection)
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert b"connection: close\r\n" in answer
+        response = whole(connection)
+        assert response.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close\r\n" in response
         connection.close()
     ending.join()
     assert not tiny.server.connections
 
 
-def test_an_answer_in_pieces_is_finished_before_the_end(start_tiny, connected, answers) -> None:
+def test_drain_waits_for_streams(start_tiny, connected, responses) -> None:
     tiny = start_tiny()
     began, asking = connected(tiny, 2)
     slow = GET.replace(b"/echo", b"/slow=9x100")
     began.sendall(slow)
-    tiny.until(lambda: tiny.handler.pieces_made)
+    tiny.until(lambda: tiny.handler.chunks_computed)
     tiny.server.draining = True
     asking.sendall(slow)
     tiny.do(lambda: tiny.server.finish(5, 0.1))
     for connection, closes in ((began, False), (asking, True)):
-        (answer,) = answers(whole(connection))
-        assert (len(answer.body), answer.closes) == (900, closes)
+        (response,) = responses(whole(connection))
+        assert (len(response.body), response.closes) == (900, closes)
     assert not tiny.server.connections
 
 
-def test_an_answer_in_pieces_that_takes_too_long_is_cut_at_the_end(start_tiny, connected) -> None:
+def test_drain_cuts_off_a_stream_that_takes_too_long(start_tiny, connected) -> None:
     tiny = start_tiny()
     (connection,) = connected(tiny, 1)
     connection.sendall(GET.replace(b"/echo", b"/slow=100000x100"))
-    tiny.until(lambda: tiny.handler.pieces_made)
+    tiny.until(lambda: tiny.handler.chunks_computed)
     tiny.do(lambda: tiny.server.finish(0.2, 0.1))
     tiny.do(tiny.server.close)
-    tiny.until(lambda: tiny.handler.pieces_ended)
+    tiny.until(lambda: tiny.handler.streams_ended)
     assert not whole(connection).endswith(b"0\r\n\r\n")
 
 
-def test_the_end_does_not_wait_for_ever(start_tiny, connected) -> None:
+def test_drain_ends_at_its_deadline(start_tiny, connected) -> None:
     tiny = start_tiny()
     busy, dribbling = connected(tiny, 2)
     busy.sendall(NEVER)
     dribbling.sendall(GET[:9])
-    tiny.until(lambda: tiny.handler.asked)
+    tiny.until(lambda: tiny.handler.paths)
     tiny.do(lambda: tiny.server.finish(0.2, 0.1))
     assert len(tiny.server.connections) == 2
     tiny.do(tiny.server.close)
     assert whole(busy) == whole(dribbling) == b""
-    assert tiny.handler.given_up == 1
+    assert tiny.handler.canceled == 1

@@ -34,7 +34,7 @@ def read_lines(descriptor: int, count: int) -> list[dict]:
     return [json.loads(line) for line in received.splitlines()]
 
 
-def test_a_line_tells_the_request_and_when_it_was(pipe) -> None:
+def test_line_has_the_request_and_a_timestamp(pipe) -> None:
     reader, writer = pipe
     access_log = AccessLog(writer)
     before = datetime.now(UTC)
@@ -55,7 +55,7 @@ def test_a_line_tells_the_request_and_when_it_was(pipe) -> None:
     access_log.close()
 
 
-def test_a_line_has_the_name_of_the_key_where_there_was_one(pipe) -> None:
+def test_line_has_the_name_of_the_key(pipe) -> None:
     reader, writer = pipe
     access_log = AccessLog(writer)
     access_log.note("id", "GET", "/", 200, 0.001, "alice")
@@ -64,7 +64,7 @@ def test_a_line_has_the_name_of_the_key_where_there_was_one(pipe) -> None:
     access_log.close()
 
 
-def test_what_is_noted_before_it_is_closed_is_written_in_order(pipe) -> None:
+def test_closed_log_has_written_all_lines_in_order(pipe) -> None:
     reader, writer = pipe
     access_log = AccessLog(writer)
     for number in range(200):
@@ -93,9 +93,7 @@ def test_lines_of_several_workers_are_not_mixed(pipe) -> None:
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_nobody_waits_for_a_reader_and_what_is_too_much_is_dropped_and_said(
-    pipe, caplog, blocking
-) -> None:
+def test_slow_reader_delays_no_request_and_dropped_lines_are_logged(pipe, caplog, blocking) -> None:
     reader, writer = pipe
     os.set_blocking(writer, blocking)
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, ATOMIC_BYTES)
@@ -119,7 +117,7 @@ def test_nobody_waits_for_a_reader_and_what_is_too_much_is_dropped_and_said(
     assert numbers == [f"id-{number}" for number in range(noted - record.lines)]
 
 
-def test_a_stream_that_takes_nothing_stops_nobody() -> None:
+def test_full_device_does_not_stop_the_writer() -> None:
     access_log = AccessLog(os.open("/dev/full", os.O_WRONLY))
     note(access_log, 1)
     note(access_log, 2)

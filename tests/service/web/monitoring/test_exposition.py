@@ -26,22 +26,22 @@ def samples(families) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/html", "text/plain;version=0.0.4"])
-def test_a_scraper_is_given_prometheus_text(lasting_client, accept: str) -> None:
-    answer = lasting_client.get("/metrics", headers={"Accept": accept})
-    assert answer.headers["Content-Type"] == PROMETHEUS
-    names = {family.name for family in read_prometheus(answer.text)}
+def test_scraper_gets_prometheus_text_by_default(lasting_client, accept: str) -> None:
+    response = lasting_client.get("/metrics", headers={"Accept": accept})
+    assert response.headers["Content-Type"] == PROMETHEUS
+    names = {family.name for family in read_prometheus(response.text)}
     assert {"pigeonhole_requests", "pigeonhole_build_info", "pigeonhole_model_live"} <= names
 
 
-def test_a_scraper_that_asks_for_openmetrics_is_given_openmetrics(lasting_client) -> None:
-    answer = lasting_client.get("/metrics", headers={"Accept": OPENMETRICS})
-    kind = answer.headers["Content-Type"]
+def test_scraper_that_accepts_openmetrics_gets_it(lasting_client) -> None:
+    response = lasting_client.get("/metrics", headers={"Accept": OPENMETRICS})
+    kind = response.headers["Content-Type"]
     assert kind.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
-    assert answer.text.endswith("# EOF\n")
-    assert "pigeonhole_build_info[('version', '0.1.0')]" in samples(read_openmetrics(answer.text))
+    assert response.text.endswith("# EOF\n")
+    assert "pigeonhole_build_info[('version', '0.1.0')]" in samples(read_openmetrics(response.text))
 
 
-def test_both_formats_say_the_same(client) -> None:
+def test_both_formats_have_the_same_samples(client) -> None:
     client.post("/predict", json={"instances": [[172, 95], [1, 95]]})
     openmetrics = samples(
         read_openmetrics(client.get("/metrics", headers={"Accept": OPENMETRICS}).text)
@@ -70,7 +70,7 @@ def test_both_formats_say_the_same(client) -> None:
         "application/openmetrics-text;version=1.0.0;escaping=nonsense",
     ],
 )
-def test_a_scraper_that_asks_for_nonsense_is_given_something(lasting_client, accept) -> None:
+def test_invalid_accept_header_gets_metrics(lasting_client, accept) -> None:
     assert lasting_client.get("/metrics", headers={"Accept": accept}).status_code == 200
 
 
@@ -84,7 +84,9 @@ def test_a_scraper_that_asks_for_nonsense_is_given_something(lasting_client, acc
         )
     ).map("".join)
 )
-def test_no_accept_header_makes_a_scrape_fail(lasting_client, accept: str) -> None:
-    answer = lasting_client.get("/metrics", headers={"Accept": accept})
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"].startswith(("text/plain", "application/openmetrics-text"))
+def test_random_accept_header_gets_metrics(lasting_client, accept: str) -> None:
+    response = lasting_client.get("/metrics", headers={"Accept": accept})
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith(
+        ("text/plain", "application/openmetrics-text")
+    )

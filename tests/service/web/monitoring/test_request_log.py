@@ -22,7 +22,7 @@ def line(traced: Traced | None) -> dict:
         return json.loads(written.read())
 
 
-def test_a_line_names_the_trace_that_its_request_is_in() -> None:
+def test_line_has_the_trace_id() -> None:
     told = line(lambda ended: f"trace of {ended.path}")
     facts = ("request_id", "method", "path", "status", "milliseconds", "key", "trace_id")
     assert [told[fact] for fact in facts] == [
@@ -32,11 +32,11 @@ def test_a_line_names_the_trace_that_its_request_is_in() -> None:
 
 
 @pytest.mark.parametrize("traced", [None, lambda _ended: ""])
-def test_a_request_in_no_trace_has_a_line_without_one(traced) -> None:
+def test_line_of_an_untraced_request_has_no_trace_id(traced) -> None:
     assert "trace_id" not in line(traced)
 
 
-def test_a_span_that_can_not_be_made_is_logged_and_hinders_nothing(caplog) -> None:
+def test_failing_span_is_logged_and_the_line_is_written(caplog) -> None:
     def fail(_ended: FinishedRequest) -> str:
         raise RuntimeError("the reason")
 
@@ -45,7 +45,7 @@ def test_a_span_that_can_not_be_made_is_logged_and_hinders_nothing(caplog) -> No
     assert str(record.exc_info[1]) == "the reason"
 
 
-def test_spans_are_made_without_an_access_log_too() -> None:
+def test_spans_are_made_without_access_log() -> None:
     seen: list[FinishedRequest] = []
     ended = FinishedRequest("id", "GET", "/", 200, 0.5)
 

@@ -69,7 +69,7 @@ def request(headers: dict[str, str] | None = None, **changes: Any) -> FinishedRe
     return FinishedRequest(**facts | changes, header=(headers or {}).get)
 
 
-def test_a_trace_has_the_id_that_it_was_sampled_by_and_is_sampled_by_it_once() -> None:
+def test_trace_keeps_the_id_that_it_was_sampled_by() -> None:
     sampler = Noting()
     provider = TracerProvider(sampler=ParentBased(sampler), shutdown_on_exit=False)
     spans = Spans(provider)
@@ -82,7 +82,7 @@ def test_a_trace_has_the_id_that_it_was_sampled_by_and_is_sampled_by_it_once() -
     assert 50 < len({trace_id for trace_id in told if trace_id}) < 150
 
 
-def test_a_span_says_what_was_asked_and_answered() -> None:
+def test_span_describes_request_and_response() -> None:
     before = time.time_ns()
     call = InferenceCall("mine", 0.0, rows=3, decode_seconds=0.01, encode_seconds=0.02)
     _, (span,) = made(request({"host": "models.example:8000"}, call=call, key="alice"))
@@ -111,7 +111,7 @@ def test_a_span_says_what_was_asked_and_answered() -> None:
     }
 
 
-def test_a_fault_of_ours_is_an_error_and_a_callers_is_none() -> None:
+def test_only_server_errors_are_errors_of_the_span() -> None:
     _, (ours,) = made(request(status=503))
     _, (callers,) = made(request(status=422))
     assert ours.status.status_code is StatusCode.ERROR
@@ -120,7 +120,7 @@ def test_a_fault_of_ours_is_an_error_and_a_callers_is_none() -> None:
     assert "error.type" not in (callers.attributes or {})
 
 
-def test_a_request_is_a_child_of_the_span_that_it_names() -> None:
+def test_span_is_a_child_of_the_callers_span() -> None:
     told, (span,) = made(request({"traceparent": SAMPLED, "tracestate": "one=1,two=2"}))
     assert told == TRACE
     assert span.context.trace_id == int(TRACE, 16)
@@ -130,7 +130,7 @@ def test_a_request_is_a_child_of_the_span_that_it_names() -> None:
     assert span.parent.is_remote
 
 
-def test_whether_the_parent_is_sampled_decides() -> None:
+def test_sampled_parent_decides() -> None:
     for flags in ("00", "02", "fe"):  # all but the last bit are others'
         assert made(request({"traceparent": f"00-{TRACE}-{PARENT}-{flags}"})) == ("", [])
     assert made(request({"traceparent": f"01-{TRACE}-{PARENT}-00-more"})) == ("", [])
@@ -141,7 +141,7 @@ def test_whether_the_parent_is_sampled_decides() -> None:
     assert made(request(), ParentBased(ALWAYS_OFF)) == ("", [])
 
 
-def test_a_sampler_that_follows_no_parent_decides_alone() -> None:
+def test_sampler_that_ignores_parents_decides() -> None:
     told, (span,) = made(request({"traceparent": UNSAMPLED}), ALWAYS_ON)
     assert told == TRACE
     assert span.parent is not None
@@ -172,7 +172,7 @@ def test_a_sampler_that_follows_no_parent_decides_alone() -> None:
         "-" * 30_000,
     ],
 )
-def test_a_malformed_parent_is_passed_over_in_silence(given, caplog) -> None:
+def test_malformed_parent_is_ignored_without_a_log_line(given, caplog) -> None:
     told, (span,) = made(request({"traceparent": given, "tracestate": "a=b"}))
     assert span.parent is None
     assert told == f"{span.context.trace_id:032x}" != TRACE
@@ -192,7 +192,7 @@ def test_a_malformed_parent_is_passed_over_in_silence(given, caplog) -> None:
         "A=1",
     ],
 )
-def test_a_state_that_can_not_be_kept_is_dropped_and_the_parent_stays(state, caplog) -> None:
+def test_malformed_state_is_dropped_and_the_parent_kept(state, caplog) -> None:
     told, (span,) = made(request({"traceparent": SAMPLED, "tracestate": state}))
     assert told == TRACE
     assert span.context.trace_state.to_header() == ""
@@ -202,15 +202,15 @@ def test_a_state_that_can_not_be_kept_is_dropped_and_the_parent_stays(state, cap
 @pytest.mark.parametrize(
     "path", ["/health/live", "/healthz", "/v2/health/ready", "/ping", "/metrics", "/metrics/"]
 )
-def test_what_machines_ask_all_the_time_is_not_traced(path) -> None:
+def test_probes_and_scrapes_are_not_traced(path) -> None:
     assert made(request({"traceparent": SAMPLED}, method="GET", path=path)) == ("", [])
 
 
-def test_what_never_became_a_request_is_not_traced() -> None:
+def test_unparsed_request_is_not_traced() -> None:
     assert made(request(method=UNREAD, path=UNREAD, status=400)) == ("", [])
 
 
-def test_names_stay_few_whatever_is_asked_for() -> None:
+def test_unknown_paths_and_methods_make_no_new_span_names() -> None:
     _, (nowhere,) = made(request(method="GET", path="/etc/passwd", rule="", status=404))
     _, (strange,) = made(request(method="MKCALENDAR", rule="", status=405))
     assert nowhere.name == "GET"
@@ -232,7 +232,7 @@ def test_names_stay_few_whatever_is_asked_for() -> None:
         (":80", ":80", None),
     ],
 )
-def test_the_server_is_called_as_the_client_calls_it(host, address, port) -> None:
+def test_server_address_is_the_host_header(host, address, port) -> None:
     _, (span,) = made(request({"host": host}))
     attributes = span.attributes or {}
     assert attributes["server.address"] == address
@@ -248,7 +248,7 @@ def test_the_server_is_called_as_the_client_calls_it(host, address, port) -> Non
         ({"OTEL_SERVICE_NAME": "mine", "OTEL_RESOURCE_ATTRIBUTES": "service.name=yours"}, "mine"),
     ],
 )
-def test_the_environment_names_the_service(monkeypatch, variables, name) -> None:
+def test_environment_names_the_service(monkeypatch, variables, name) -> None:
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     provider = exporting_provider()
@@ -258,7 +258,7 @@ def test_the_environment_names_the_service(monkeypatch, variables, name) -> None
     Spans(provider).close()
 
 
-def test_complaints_of_the_library_are_one_line_in_a_while(caplog) -> None:
+def test_warnings_of_the_library_are_rate_limited(caplog) -> None:
     spans = Spans(exporting_provider())
     for number in range(50):
         logging.getLogger("opentelemetry.sdk.anywhere").warning("gone %d", number)

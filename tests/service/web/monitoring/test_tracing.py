@@ -35,18 +35,18 @@ def collector(monkeypatch, own_loggers) -> Iterator[Collector]:
         ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"},
     ],
 )
-def test_nothing_is_traced_unless_somebody_says_where_to(environ, caplog) -> None:
+def test_tracing_is_off_without_an_endpoint(environ, caplog) -> None:
     assert open_spans(environ) is None
     assert not caplog.records
 
 
-def test_an_exporter_that_is_not_known_is_told_and_nothing_is_traced(caplog) -> None:
+def test_unknown_exporter_is_logged_and_turns_tracing_off(caplog) -> None:
     assert open_spans(ENDPOINT | {"OTEL_TRACES_EXPORTER": "zipkin"}) is None
     (record,) = caplog.records
     assert "zipkin" in record.reason
 
 
-def test_a_protocol_that_is_not_spoken_is_told(collector, caplog) -> None:
+def test_unsupported_protocol_is_logged(collector, caplog) -> None:
     spans = open_spans(ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
     assert spans is not None
     spans.close()
@@ -55,9 +55,7 @@ def test_a_protocol_that_is_not_spoken_is_told(collector, caplog) -> None:
     assert "grpc" in record.reason
 
 
-def test_a_variable_that_can_not_be_used_is_told_and_stops_nothing(
-    collector, monkeypatch, caplog
-) -> None:
+def test_invalid_variable_is_logged_and_turns_tracing_off(collector, monkeypatch, caplog) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
     assert open_spans(ENDPOINT) is None
     (record,) = caplog.records
@@ -65,21 +63,21 @@ def test_a_variable_that_can_not_be_used_is_told_and_stops_nothing(
     assert "max_queue_size" in record.reason
 
 
-def test_without_the_extra_it_is_named_and_requests_are_answered(
+def test_missing_extra_is_named_and_requests_are_answered(
     models, monkeypatch, caplog, collector
 ) -> None:
     monkeypatch.setitem(sys.modules, "pigeonhole.service.web.monitoring.spans", None)
     service = Service(Settings(models=models, reload_seconds=3600))
-    answer = service.flask.test_client().post("/predict", json={"instances": [[172, 95]]})
+    response = service.flask.test_client().post("/predict", json={"instances": [[172, 95]]})
     service.close()
-    assert answer.status_code == 200
+    assert response.status_code == 200
     (warning,) = [
         r for r in caplog.records if r.name == "pigeonhole.service.web.monitoring.tracing"
     ]
     assert "pigeonhole-ml[tracing]" in warning.getMessage()
 
 
-def test_nothing_of_the_library_is_loaded_where_nothing_is_traced(models) -> None:
+def test_opentelemetry_is_not_imported_without_tracing(models) -> None:
     code = (
         "import sys; from pigeonhole.service.app import create_app; from pigeonhole.service.settings import Settings\n"
         f"app = create_app(Settings.read({{'PIGEONHOLE_MODELS': {str(models)!r}}}))\n"
@@ -92,11 +90,11 @@ def test_nothing_of_the_library_is_loaded_where_nothing_is_traced(models) -> Non
     assert done.stdout.strip() == "[]"
 
 
-def test_each_request_to_the_app_has_one_span(models, collector) -> None:
+def test_each_request_has_one_span(models, collector) -> None:
     service = Service(Settings(models=models, reload_seconds=3600))
     client = service.flask.test_client()
     body = {"instances": [[172, 95], [160, 70]]}
-    answer = client.post("/predict", json=body, headers={"X-Request-Id": "mine"})
+    response = client.post("/predict", json=body, headers={"X-Request-Id": "mine"})
     client.post("/v1/models/bodymass/versions/1:predict", json=body)
     client.get("/v1/models/bodymass")
     client.get("/nowhere")
@@ -104,7 +102,7 @@ def test_each_request_to_the_app_has_one_span(models, collector) -> None:
     client.get("/metrics")
     service.close()
     names = [span.name for span in collector.spans()]
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert sorted(names) == [
         "GET",
         "GET /v1/models/<name>",

@@ -1,4 +1,4 @@
-"""Both doors, and Flask by itself, answer everything alike: the express door changes speed alone."""
+"""Both doors, and Flask by itself, response everything alike: the express door changes speed alone."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Heard:
-    """An answer, without what may differ from one to the next."""
+    """A response, without what may differ from one to the next."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -78,7 +78,7 @@ class Heard:
 
 
 def heard(asked: Asked, status: int, headers: list[tuple[str, str]], body: bytes) -> Heard:
-    """An answer with the id that was made for it, if one was, replaced by a word."""
+    """A response with the id that was made for it, if one was, replaced by a word."""
     lower = sorted((name.lower(), value) for name, value in headers if name.lower() != "date")
     (identity,) = (value for name, value in lower if name == "x-request-id")
     if identity != asked.given_id():
@@ -86,7 +86,7 @@ def heard(asked: Asked, status: int, headers: list[tuple[str, str]], body: bytes
         lower = [(n, "made" if n == "x-request-id" else v) for n, v in lower]
         body = body.replace(identity.encode(), b"made")
     if asked.target.startswith("/metrics") or asked.target.endswith("/stats"):
-        # Times are never twice the same: only the kind of answer is compared here.
+        # Times are never twice the same: only the kind of response is compared here.
         body, lower = b"", [(n, v) for n, v in lower if n != "content-length"]
     return Heard(status, tuple(lower), body)
 
@@ -104,24 +104,24 @@ class ServedHandler:
         connection, self._connection = self._connection, None
         try:
             connection.sendall(asked.written())
-            answer = HTTPResponse(connection, method=asked.method)
-            answer.begin()
-            body = answer.read()
-            if not answer.will_close:
+            response = HTTPResponse(connection, method=asked.method)
+            response.begin()
+            body = response.read()
+            if not response.will_close:
                 self._connection = connection
         finally:
             if self._connection is None:
                 connection.close()
-        return heard(asked, answer.status, answer.getheaders(), body)
+        return heard(asked, response.status, response.getheaders(), body)
 
     def figures(self) -> dict[str, float]:
         """All that is counted but times."""
         connection = socket.create_connection(("127.0.0.1", self._port), timeout=30)
         with connection:
             connection.sendall(Asked("GET", "/metrics", (("Connection", "close"),)).written())
-            answer = HTTPResponse(connection)
-            answer.begin()
-            text = answer.read().decode()
+            response = HTTPResponse(connection)
+            response.begin()
+            text = response.read().decode()
         return {
             sample.name + str(sorted(sample.labels.items())): sample.value
             for family in text_string_to_metric_families(text)
@@ -142,7 +142,7 @@ class Alone:
         self._client = client
 
     def ask(self, asked: Asked) -> Heard:
-        answer = self._client.open(
+        response = self._client.open(
             asked.target,
             method=asked.method,
             headers=[("Host", "door"), *asked.headers],
@@ -150,7 +150,7 @@ class Alone:
             content_length=len(asked.body),
             buffered=True,
         )
-        return heard(asked, answer.status_code, list(answer.headers), answer.data)
+        return heard(asked, response.status_code, list(response.headers), response.data)
 
 
 @contextmanager
@@ -233,7 +233,7 @@ def everyone(doors, models) -> Iterator[list[Any]]:
 
 
 def same(askers: list[Any], asked: Asked) -> Heard:
-    """The answer that all give."""
+    """The response that all give."""
     first, *others = (asker.ask(asked) for asker in askers)
     for other in others:
         assert other == first
@@ -279,7 +279,7 @@ def bodies_for(path: str) -> list[bytes]:
     return [HEAVY_ROWS if "heavy" in path else ROWS, json.dumps(TENSORS).encode()]
 
 
-def test_every_hot_path_is_answered_alike(doors, hot_paths) -> None:
+def test_every_inference_path_gets_the_same_response(doors, hot_paths) -> None:
     statuses = set()
     for path in hot_paths:
         for ending in ("", "/", "//", "?a=%00&b", "/x", ":predict", "%3Apredict"):
@@ -289,16 +289,18 @@ def test_every_hot_path_is_answered_alike(doors, hot_paths) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
-def test_every_method_on_a_hot_path_is_answered_alike(doors, hot_paths, method: str) -> None:
+def test_every_method_on_an_inference_path_gets_the_same_response(
+    doors, hot_paths, method: str
+) -> None:
     for path in hot_paths:
         body = ROWS if method in ("PUT", "PATCH", "DELETE") else b""
-        answer = same(doors, Asked(method, path, body=body))
-        assert answer.status != 500
-        assert method != "HEAD" or answer.body == b""
+        response = same(doors, Asked(method, path, body=body))
+        assert response.status != 500
+        assert method != "HEAD" or response.body == b""
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PUT"])
-def test_every_other_route_is_answered_alike(everyone, models, method: str) -> None:
+def test_every_other_route_gets_the_same_response(everyone, models, method: str) -> None:
     with started(models) as services:
         rules = {rule.rule for rule in services[0].flask.url_map.iter_rules()}
     others = {re.sub("<[^>]*>", "bodymass", rule) for rule in rules}
@@ -325,7 +327,7 @@ def test_every_other_route_is_answered_alike(everyone, models, method: str) -> N
         "/" + "x" * 7000,
     ],
 )
-def test_odd_targets_are_answered_alike(doors, target: str) -> None:
+def test_unusual_targets_get_the_same_response(doors, target: str) -> None:
     assert same(doors, Asked(target=target, body=ROWS)).status < 500
 
 
@@ -406,7 +408,7 @@ TYPES: list[Headers] = [
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_every_body_of_every_type_is_answered_alike(everyone, name: str) -> None:
+def test_every_body_of_every_type_gets_the_same_response(everyone, name: str) -> None:
     for headers in TYPES:
         for target in ("/predict", "/v1/models/mixed/versions/1:predict"):
             asked = Asked(target=target, headers=headers, body=BODIES[name])
@@ -416,14 +418,14 @@ def test_every_body_of_every_type_is_answered_alike(everyone, name: str) -> None
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_every_body_for_a_heavy_model_is_answered_alike(doors, name: str) -> None:
+def test_every_body_for_a_heavy_model_gets_the_same_response(doors, name: str) -> None:
     assert same(doors, Asked(target="/v1/models/heavy:predict", body=BODIES[name])).status < 500
 
 
-def test_predictions_of_a_heavy_model_are_the_same(everyone) -> None:
+def test_heavy_model_gives_the_same_predictions(everyone) -> None:
     asked = Asked(target="/v1/models/heavy:predict", body=HEAVY_ROWS)
-    answer = json.loads(same(everyone, asked).body)
-    assert [row["label"] for row in answer["predictions"]] == ["more", "less"]
+    response = json.loads(same(everyone, asked).body)
+    assert [row["label"] for row in response["predictions"]] == ["more", "less"]
 
 
 @pytest.mark.parametrize(
@@ -444,7 +446,7 @@ def test_predictions_of_a_heavy_model_are_the_same(everyone) -> None:
         ("\xe9", ROWS),
     ],
 )
-def test_compressed_bodies_are_answered_alike(everyone, encoding: str, body: bytes) -> None:
+def test_compressed_bodies_get_the_same_response(everyone, encoding: str, body: bytes) -> None:
     same(everyone, Asked(headers=(("Content-Encoding", encoding),), body=body))
 
 
@@ -453,19 +455,19 @@ LINES = b"\n".join([b"[172, 95]", b"[1]", b"", b"nonsense", b"[160, 66]"] * 1000
 
 @pytest.mark.parametrize("accept", ["identity", "gzip", "deflate", "gzip;q=0, *"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_rows_in_lines_are_answered_alike(doors, accept: str, version: str) -> None:
+def test_ndjson_rows_get_the_same_response(doors, accept: str, version: str) -> None:
     headers = (("Content-Type", "application/jsonl"), ("Accept-Encoding", accept))
-    answer = same(doors, Asked(headers=headers, body=LINES, version=version))
-    told = dict(answer.headers)
-    assert (answer.status, told["vary"]) == (200, "Accept-Encoding")
+    response = same(doors, Asked(headers=headers, body=LINES, version=version))
+    told = dict(response.headers)
+    assert (response.status, told["vary"]) == (200, "Accept-Encoding")
     assert "content-length" not in told
     bits = {"gzip": 31, "deflate": 15}.get(told.get("content-encoding", ""))
-    lines = (zlib.decompress(answer.body, bits) if bits else answer.body).splitlines()
+    lines = (zlib.decompress(response.body, bits) if bits else response.body).splitlines()
     assert len(lines) == 4000
     assert sum(b'"label"' in line for line in lines) == 2000
 
 
-def test_rows_in_lines_are_answered_alike_for_a_heavy_model(doors) -> None:
+def test_ndjson_rows_for_a_heavy_model_get_the_same_response(doors) -> None:
     headers = (("Content-Type", "application/jsonl"),)
     asked = Asked(target="/v1/models/heavy:predict", headers=headers, body=b"[2]\n[-1]\n[3]\n[]")
     # A busy machine sends the response in chunks, and an idle one as a whole: headers may differ.
@@ -477,14 +479,14 @@ def test_rows_in_lines_are_answered_alike_for_a_heavy_model(doors) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @pytest.mark.parametrize("rows_", [1, 30, 50])
-def test_compressed_answers_are_alike(everyone, coding: str, rows_: int) -> None:
+def test_compressed_responses_are_the_same(everyone, coding: str, rows_: int) -> None:
     body = rows(*[[172, 95]] * rows_)
     headers = (("Accept-Encoding", coding), ("X-Request-Id", "mine"))
-    answer = same(everyone, Asked(headers=headers, body=body))
-    assert dict(answer.headers).get("content-encoding") == (coding if rows_ > 1 else None)
+    response = same(everyone, Asked(headers=headers, body=body))
+    assert dict(response.headers).get("content-encoding") == (coding if rows_ > 1 else None)
 
 
-def test_a_body_in_chunks_is_answered_alike(doors) -> None:
+def test_chunked_bodies_get_the_same_response(doors) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (ROWS[:9], ROWS[9:]))
     for end in (b"0\r\n\r\n", b"0\r\nX-Request-Id: late\r\n\r\n"):
         asked = Asked(headers=(("Transfer-Encoding", "chunked"),), body=chunks + end)
@@ -544,24 +546,24 @@ def test_a_body_in_chunks_is_answered_alike(doors) -> None:
     ],
 )
 @pytest.mark.parametrize("target", ["/predict", "/v1/models/heavy:predict"])
-def test_odd_headers_are_answered_alike(doors, headers: Headers, target: str) -> None:
+def test_unusual_headers_get_the_same_response(doors, headers: Headers, target: str) -> None:
     body = HEAVY_ROWS if "heavy" in target else ROWS
     assert same(doors, Asked(target=target, headers=headers, body=body)).status != 500
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("keep", [(), (("Connection", "keep-alive"),)])
-def test_every_version_of_http_is_answered_alike(doors, version: str, keep: Headers) -> None:
+def test_every_version_of_http_gets_the_same_response(doors, version: str, keep: Headers) -> None:
     asked = Asked(headers=keep, body=ROWS, version=version)
-    answer = same(doors, asked)
-    assert answer.status == 200
-    assert (("connection", "close") in answer.headers) is (version == "1.0")
+    response = same(doors, asked)
+    assert response.status == 200
+    assert (("connection", "close") in response.headers) is (version == "1.0")
 
 
-def test_an_id_comes_back_in_header_and_body(everyone) -> None:
-    answer = same(everyone, Asked(headers=(("X-Request-Id", "mine"),), body=ROWS))
-    assert ("x-request-id", "mine") in answer.headers
-    assert json.loads(answer.body)["id"] == "mine"
+def test_request_id_is_in_header_and_body(everyone) -> None:
+    response = same(everyone, Asked(headers=(("X-Request-Id", "mine"),), body=ROWS))
+    assert ("x-request-id", "mine") in response.headers
+    assert json.loads(response.body)["id"] == "mine"
 
 
 # Anything
@@ -608,9 +610,9 @@ NAMED = st.sampled_from(
         st.tuples(NAMED, TEXT | st.sampled_from(["gzip", "text/csv", "0"])), max_size=3
     ),
 )
-def test_anything_at_all_is_answered_alike(doors, target: str, body: bytes, headers) -> None:
-    answer = same(doors, Asked(target=target, headers=tuple(headers), body=body))
-    assert answer.status < 500 or answer.status == 504
+def test_random_requests_get_the_same_response(doors, target: str, body: bytes, headers) -> None:
+    response = same(doors, Asked(target=target, headers=tuple(headers), body=body))
+    assert response.status < 500 or response.status == 504
 
 
 @given(
@@ -633,17 +635,17 @@ def test_anything_at_all_is_answered_alike(doors, target: str, body: bytes, head
         ),
     ),
 )
-def test_anything_in_the_form_of_rows_is_answered_alike(doors, target: str, value) -> None:
+def test_random_rows_get_the_same_response(doors, target: str, value) -> None:
     assert same(doors, Asked(target=target, body=json.dumps(value).encode())).status < 500
 
 
 @given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=8))
-def test_any_path_is_answered_alike(doors, path: str) -> None:
+def test_random_paths_get_the_same_response(doors, path: str) -> None:
     same(doors, Asked(target="/" + path, body=ROWS))
     same(doors, Asked(target=f"/v1/models/{path}:predict", body=ROWS))
 
 
-def test_the_same_requests_are_counted_alike(doors, hot_paths) -> None:
+def test_both_handlers_count_the_same_requests(doors, hot_paths) -> None:
     for path in hot_paths:
         for body in bodies_for(path):
             same(doors, Asked(target=path, body=body))
