@@ -98,5 +98,5 @@ def _rows(table_file: Path, served: ServedModel) -> list[dict[str, Any]]:
         served.categories, pa.string()
     )
     convert = pa.csv.ConvertOptions(include_columns=names, column_types=kinds)
-    found = pa.csv.read_csv(table_file, convert_options=convert).to_pylist()
-    return [row for row in found if "?" not in row.values()]
+    records = pa.csv.read_csv(table_file, convert_options=convert).to_pylist()
+    return [row for row in records if "?" not in row.values()]

@@ -40,7 +40,7 @@ def page(
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _epochs(found: Sequence[EpochTimes]) -> str:
+def _epochs(epochs: Sequence[EpochTimes]) -> str:
     return table(
         ["hidden units", "library", "version", "seconds", "slowest", "loss", "peak memory"],
         [
@@ -53,22 +53,22 @@ def _epochs(found: Sequence[EpochTimes]) -> str:
                 f"{each.loss:.4f}",
                 _megabytes(each.peak_bytes),
             ]
-            for each in found
+            for each in epochs
         ],
     )
 
 
-def epoch_ratios(found: Sequence[EpochTimes]) -> list[tuple[tuple[int, ...], str, float]]:
+def epoch_ratios(epochs: Sequence[EpochTimes]) -> list[tuple[tuple[int, ...], str, float]]:
     """Return hidden units, peer, and our seconds divided by the peer's."""
-    ours = {each.hidden: each.seconds for each in found if each.library == OURS}
+    ours = {each.hidden: each.seconds for each in epochs if each.library == OURS}
     return [
         (each.hidden, each.library, ours[each.hidden] / each.seconds)
-        for each in found
+        for each in epochs
         if each.library != OURS and each.hidden in ours
     ]
 
 
-def _epoch_targets(found: Sequence[EpochTimes]) -> str:
+def _epoch_targets(epochs: Sequence[EpochTimes]) -> str:
     rows = [
         [
             join_units(hidden),
@@ -76,12 +76,12 @@ def _epoch_targets(found: Sequence[EpochTimes]) -> str:
             f"x {ratio:.3f}",
             *_verdict(ratio, EPOCH_TARGETS.get(library)),
         ]
-        for hidden, library, ratio in epoch_ratios(found)
+        for hidden, library, ratio in epoch_ratios(epochs)
     ]
     return table(["hidden units", f"{OURS} relative to", "ratio", "target", "verdict"], rows)
 
 
-def _fits(found: Sequence[FitTimes]) -> str:
+def _fits(fits: Sequence[FitTimes]) -> str:
     header = ["table", "rows", "method", "whole process, s", "CPU seconds", "fit and save, s"]
     return table(
         [*header, "peak memory", "accuracy", "log loss"],
@@ -97,13 +97,13 @@ def _fits(found: Sequence[FitTimes]) -> str:
                 f"{each.accuracy:.4f}",
                 f"{each.log_loss:.4f}",
             ]
-            for each in found
+            for each in fits
         ],
     )
 
 
-def _fit_targets(found: Sequence[FitTimes]) -> str:
-    ours = {each.table: each.seconds for each in found if each.label == OURS}
+def _fit_targets(fits: Sequence[FitTimes]) -> str:
+    ours = {each.table: each.seconds for each in fits if each.label == OURS}
     rows = [
         [
             each.table,
@@ -112,7 +112,7 @@ def _fit_targets(found: Sequence[FitTimes]) -> str:
             f"x {ours[each.table] / each.fit_seconds:.3f}",
             *_verdict(ours[each.table] / each.fit_seconds, FIT_TARGETS.get(each.label)),
         ]
-        for each in found
+        for each in fits
         if each.label != OURS and each.table in ours and each.fit_seconds
     ]
     header = ["table", f"{OURS} relative to", "its whole process", "its fit and save"]
@@ -125,16 +125,16 @@ def _verdict(ratio: float, target: float | None) -> tuple[str, str]:
     return f"<= x {target:.3f}", "met" if ratio <= target else "not met"
 
 
-def _large(found: Sequence[LargeFit]) -> str:
+def _large(large: Sequence[LargeFit]) -> str:
     steps = [
         [
             each.file_format,
             *(f"{seconds:.1f}" for seconds in each.preparation_seconds.values()),
             _megabytes(each.preparation_peak_bytes),
         ]
-        for each in found
+        for each in large
     ]
-    fits = [
+    fit_rows = [
         [
             each.file_format,
             _megabytes(each.file_bytes),
@@ -142,15 +142,15 @@ def _large(found: Sequence[LargeFit]) -> str:
             _megabytes(each.peak_bytes),
             f"x {each.peak_bytes / each.number_bytes:.1f}",
         ]
-        for each in found
+        for each in large
     ]
     header = ["format", "file", "seconds", "peak memory", "relative to the numbers as float64"]
     return "\n\n".join(
         [
             f"The whole fit command with {EPOCHS} epochs:",
-            table(header, fits),
+            table(header, fit_rows),
             "Seconds of each step before the network:",
-            table(["format", *found[0].preparation_seconds, "peak memory"], steps),
+            table(["format", *large[0].preparation_seconds, "peak memory"], steps),
         ]
     )
 

@@ -72,7 +72,7 @@ def requests_by_route(selected: str) -> timeseries.Panel:
 
 def requests_by_code(selected: str) -> timeseries.Panel:
     """Return the panel of requests per second, stacked and colored by status."""
-    made = time_series_panel(
+    panel = time_series_panel(
         "Responses by status",
         "Green: answered. Orange: caused by the caller, or the client left (499). Red: "
         "caused by the service: 503 overloaded or not ready, 504 deadline passed, 500 a "
@@ -82,8 +82,8 @@ def requests_by_code(selected: str) -> timeseries.Panel:
         stacked=True,
     )
     for codes, color in (("2..", GREEN), ("3..", BLUE), ("4..", ORANGE), ("5..", RED)):
-        made.override_by_regexp(f"/^{codes}$/", shades_override(color))
-    return made
+        panel.override_by_regexp(f"/^{codes}$/", shades_override(color))
+    return panel
 
 
 def failures(selected: str, by: str = "", suffix: str = "") -> timeseries.Panel:
@@ -144,10 +144,10 @@ def loads(selected: str) -> timeseries.Panel:
     )
 
 
-def add_annotations(made: build.Dashboard) -> None:
+def add_annotations(dashboard: build.Dashboard) -> None:
     """Mark starts, and versions that became live or were rejected, in every panel."""
     started = f"process_start_time_seconds{{{SERVICE}}} * 1000"
-    made.annotation(
+    dashboard.annotation(
         annotation("Starts", BLUE, started, "{{instance}} started").use_value_for_time(True)
     )
     for metric, name, color, became in (
@@ -156,39 +156,39 @@ def add_annotations(made: build.Dashboard) -> None:
     ):
         now = queries.sum_of(metric, by=BY_VERSION)
         before = f"sum by ({BY_VERSION}) ({metric}{{{SERVICE}}} offset 1m)"
-        made.annotation(
+        dashboard.annotation(
             annotation(name, color, f"({now} > 0) unless ({before} > 0)", f"{VERSION} {became}")
         )
 
 
-def add_service_variables(made: build.Dashboard) -> None:
+def add_service_variables(dashboard: build.Dashboard) -> None:
     """Add the variables of both dashboards."""
-    made.with_variable(variable("job", "Job", "pigeonhole_build_info"))
-    made.with_variable(variable("instance", "Instance", 'pigeonhole_build_info{job=~"$job"}'))
+    dashboard.with_variable(variable("job", "Job", "pigeonhole_build_info"))
+    dashboard.with_variable(variable("instance", "Instance", 'pigeonhole_build_info{job=~"$job"}'))
 
 
-def add_route_variable(made: build.Dashboard) -> None:
+def add_route_variable(dashboard: build.Dashboard) -> None:
     """Add the variable of the prediction routes."""
     series = f'{REQUESTS}{{{SERVICE}, route=~"{queries.PREDICTING}"}}'
-    made.with_variable(variable("route", "Route", series, all_value=queries.PREDICTING))
+    dashboard.with_variable(variable("route", "Route", series, all_value=queries.PREDICTING))
 
 
 def overview() -> build.Dashboard:
     """Return the dashboard of the service as a whole."""
-    made = empty_dashboard(
+    dashboard = empty_dashboard(
         "Pigeonhole",
         OVERVIEW_UID,
         "The service as a whole: traffic, errors, latency and saturation.",
     )
-    add_service_variables(made)
-    add_route_variable(made)
-    add_annotations(made)
+    add_service_variables(dashboard)
+    add_route_variable(dashboard)
+    add_annotations(dashboard)
     ready, workers = (
         queries.sum_of("pigeonhole_workers_ready"),
         queries.sum_of("pigeonhole_workers"),
     )
     add_sections(
-        made,
+        dashboard,
         section(
             "Now",
             4,
@@ -406,7 +406,7 @@ def overview() -> build.Dashboard:
             width=24,
         ),
     )
-    return made
+    return dashboard
 
 
 def versions_now() -> table.Panel:
@@ -420,7 +420,7 @@ def versions_now() -> table.Panel:
     half, slowest = (
         queries.latency_quantile(quantile, WITH_MODEL, BY_VERSION) for quantile in (0.5, 0.99)
     )
-    made = table_panel(
+    panel = table_panel(
         "Models and versions",
         "Every version that workers serve or reject now. Click a model to see more of it.",
         {"model": "Model", "version": "Version"},
@@ -440,7 +440,7 @@ def versions_now() -> table.Panel:
         "title": "More of this model",
         "url": f"/d/{MODELS_UID}?var-model=${{__value.raw}}&{kept}",
     }
-    return made.override_by_name("Model", override(links=[link]))
+    return panel.override_by_name("Model", override(links=[link]))
 
 
 def instances_now() -> table.Panel:
@@ -467,23 +467,23 @@ def instances_now() -> table.Panel:
 
 def models() -> build.Dashboard:
     """Return the dashboard of models by version."""
-    made = empty_dashboard(
+    dashboard = empty_dashboard(
         "Pigeonhole models",
         MODELS_UID,
         "Models by version: traffic, latency, predicted classes and inputs.",
     )
-    add_service_variables(made)
+    add_service_variables(dashboard)
     tried = f'__name__=~"pigeonhole_model_(live|rejected)", {SERVICE}'
-    made.with_variable(variable("model", "Model", f"{{{tried}}}", all_value=".+"))
+    dashboard.with_variable(variable("model", "Model", f"{{{tried}}}", all_value=".+"))
     of_model = f'{{{tried}, model=~"$model"}}'
-    made.with_variable(variable("version", "Version", of_model, all_value=".+"))
-    add_route_variable(made)
-    add_annotations(made)
+    dashboard.with_variable(variable("version", "Version", of_model, all_value=".+"))
+    add_route_variable(dashboard)
+    add_annotations(dashboard)
     rows, unusual = "pigeonhole_rows_total", "pigeonhole_unusual_values_total"
     counted = f"increase(pigeonhole_predictions_total{{{VERSIONS}}}[$__range])"
     by_class = f"sum by ({BY_VERSION}, label) ({counted})"
     add_sections(
-        made,
+        dashboard,
         section(
             "Now",
             4,
@@ -633,14 +633,14 @@ def models() -> build.Dashboard:
             loads(f'{SERVICE}, model=~"$model"'),
         ),
     )
-    return made
+    return dashboard
 
 
 def write(folder: Path) -> None:
     """Write both dashboards into a folder, each named by its identity."""
-    for made in (overview().build(), models().build()):
-        text = json.dumps(made, cls=JSONEncoder, indent=2, sort_keys=True)
-        (folder / f"{made.uid}.json").write_text(f"{text}\n", "utf-8")
+    for dashboard in (overview().build(), models().build()):
+        text = json.dumps(dashboard, cls=JSONEncoder, indent=2, sort_keys=True)
+        (folder / f"{dashboard.uid}.json").write_text(f"{text}\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -94,11 +94,11 @@ def stat_panel(
     title: str, description: str, unit: str, *queries: Query, steps: Sequence[Step] = ()
 ) -> stat.Panel:
     """Return a panel with the last value as a number, and its history in the background."""
-    made = configure(stat.Panel(), title, description, unit, queries)
+    panel = configure(stat.Panel(), title, description, unit, queries)
     last = common.ReduceDataOptions().calcs(["lastNotNull"])
-    made.reduce_options(last).graph_mode(options.BigValueGraphMode.AREA)
-    made.color_mode(options.BigValueColorMode.VALUE).no_value("none").min(0)
-    return made.thresholds(thresholds(*steps, first=GREEN if steps else BLUE))
+    panel.reduce_options(last).graph_mode(options.BigValueGraphMode.AREA)
+    panel.color_mode(options.BigValueColorMode.VALUE).no_value("none").min(0)
+    return panel.thresholds(thresholds(*steps, first=GREEN if steps else BLUE))
 
 
 def time_series_panel(
@@ -123,24 +123,24 @@ def time_series_panel(
         logarithmic: whether the axis is logarithmic; otherwise it starts at zero.
         maximum: end of the axis; None for the largest value.
     """
-    made = configure(timeseries.Panel(), title, description, unit, queries)
-    made.color_scheme(build.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
-    made.line_width(1).show_points(options.VisibilityMode.NEVER).fill_opacity(8)
-    made.legend(legend(["lastNotNull", "max"])).tooltip(tooltip())
+    panel = configure(timeseries.Panel(), title, description, unit, queries)
+    panel.color_scheme(build.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
+    panel.line_width(1).show_points(options.VisibilityMode.NEVER).fill_opacity(8)
+    panel.legend(legend(["lastNotNull", "max"])).tooltip(tooltip())
     if logarithmic:
         scale = common.ScaleDistributionConfig().type(options.ScaleDistribution.LOG).log(10)
-        made.scale_distribution(scale).fill_opacity(0)
+        panel.scale_distribution(scale).fill_opacity(0)
     else:
-        made.min(0)
+        panel.min(0)
     if stacked:
-        made.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
-        made.fill_opacity(50)
+        panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
+        panel.fill_opacity(50)
     if stepped:
-        made.line_interpolation(options.LineInterpolation.STEP_AFTER)
+        panel.line_interpolation(options.LineInterpolation.STEP_AFTER)
     if maximum is not None:
-        made.max(maximum)
+        panel.max(maximum)
     if any(query.legend == OBJECTIVE_LEGEND for query in queries):
-        made.override_by_name(
+        panel.override_by_name(
             OBJECTIVE_LEGEND,
             override(
                 color={"mode": models.FieldColorModeId.FIXED, "fixedColor": RED},
@@ -148,43 +148,45 @@ def time_series_panel(
                 custom__fillOpacity=0,
             ),
         )
-    return made
+    return panel
 
 
 def legend(figures: Sequence[str] = ()) -> common.VizLegendOptions:
     """Return a legend: a sorted table on the right, or a list below without figures."""
-    made = common.VizLegendOptions().show_legend(show_legend=True).calcs(list(figures))
+    options_builder = common.VizLegendOptions().show_legend(show_legend=True).calcs(list(figures))
     if not figures:
-        return made.display_mode(options.LegendDisplayMode.LIST).placement(
+        return options_builder.display_mode(options.LegendDisplayMode.LIST).placement(
             options.LegendPlacement.BOTTOM
         )
-    made.display_mode(options.LegendDisplayMode.TABLE).placement(options.LegendPlacement.RIGHT)
-    return made.sort_by("Last *").sort_desc(sort_desc=True)
+    options_builder.display_mode(options.LegendDisplayMode.TABLE).placement(
+        options.LegendPlacement.RIGHT
+    )
+    return options_builder.sort_by("Last *").sort_desc(sort_desc=True)
 
 
 def tooltip() -> common.VizTooltipOptions:
     """Return a tooltip with all series, the largest first."""
-    made = common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI)
-    return made.sort(options.SortOrder.DESCENDING)
+    options_builder = common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI)
+    return options_builder.sort(options.SortOrder.DESCENDING)
 
 
 def heatmap_panel(title: str, description: str, buckets: str) -> heatmap.Panel:
     """Return a heatmap of a histogram's buckets, in seconds, over time."""
-    made = configure(heatmap.Panel(), title, description, "s", ())
+    panel = configure(heatmap.Panel(), title, description, "s", ())
     target = (
         prometheus.Dataquery().ref_id("A").expr(buckets).datasource(SOURCE).legend_format("{{le}}")
     )
-    made.with_target(target.range().format(PromQueryFormat.HEATMAP))
-    made.calculate(calculate=False).cell_gap(1).show_legend()
-    made.y_axis(heatmap.YAxisConfig().unit("s").axis_placement(options.AxisPlacement.LEFT))
-    made.rows_frame(heatmap.RowsHeatmapOptions().layout(options.HeatmapCellLayout.AUTO))
+    panel.with_target(target.range().format(PromQueryFormat.HEATMAP))
+    panel.calculate(calculate=False).cell_gap(1).show_legend()
+    panel.y_axis(heatmap.YAxisConfig().unit("s").axis_placement(options.AxisPlacement.LEFT))
+    panel.rows_frame(heatmap.RowsHeatmapOptions().layout(options.HeatmapCellLayout.AUTO))
     # Small counts get a visible color, because a few slow requests matter.
     palette = heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Oranges")
     palette.steps(64).scale(heat.HeatmapColorScale.EXPONENTIAL).exponent(0.3).fill("dark-orange")
-    made.color(palette).cell_values(heatmap.CellValues().unit("reqps"))
-    made.filter_values(heatmap.FilterValueRange().le(1e-9))
+    panel.color(palette).cell_values(heatmap.CellValues().unit("reqps"))
+    panel.filter_values(heatmap.FilterValueRange().le(1e-9))
     tip = heatmap.HeatmapTooltip().mode(options.TooltipDisplayMode.SINGLE)
-    return made.tooltip(tip.show_color_scale(show_color_scale=True))
+    return panel.tooltip(tip.show_color_scale(show_color_scale=True))
 
 
 def state_timeline_panel(
@@ -199,7 +201,7 @@ def state_timeline_panel(
         queries: queries.
         states: name and color of a value, or of a range ``from..to``.
     """
-    made = configure(statetimeline.Panel(), title, description, unit, queries)
+    panel = configure(statetimeline.Panel(), title, description, unit, queries)
     mappings: list[models.ValueMapping] = []
     for value, (name, color) in states.items():
         result = models.ValueMappingResult(text=name, color=color)
@@ -209,10 +211,10 @@ def state_timeline_panel(
             mappings.append(models.RangeMap(bounds))
         else:
             mappings.append(models.ValueMap({value: result}))
-    made.mappings(mappings).thresholds(thresholds())
-    made.color_scheme(build.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
-    made.show_value(options.VisibilityMode.NEVER).merge_values(merge_values=True).row_height(0.8)
-    return made.legend(legend()).tooltip(tooltip())
+    panel.mappings(mappings).thresholds(thresholds())
+    panel.color_scheme(build.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
+    panel.show_value(options.VisibilityMode.NEVER).merge_values(merge_values=True).row_height(0.8)
+    return panel.legend(legend()).tooltip(tooltip())
 
 
 def table_panel(
@@ -226,23 +228,23 @@ def table_panel(
         labels: labels that identify a row, with their headings.
         columns: further columns.
     """
-    made = configure(table.Panel(), title, description, "short", ()).thresholds(thresholds())
+    panel = configure(table.Panel(), title, description, "short", ()).thresholds(thresholds())
     headings = dict(labels)
     for letter, column in zip(string.ascii_uppercase, columns, strict=False):
         target = prometheus.Dataquery().ref_id(letter).expr(column.expression).datasource(SOURCE)
-        made.with_target(target.instant().format(PromQueryFormat.TABLE))
+        panel.with_target(target.instant().format(PromQueryFormat.TABLE))
         headings[f"Value #{letter}"] = column.heading
         properties = override(unit=column.unit)
         if column.steps:
             properties += threshold_override(*column.steps)
             properties += override(custom__cellOptions={"type": "color-text"})
-        made.override_by_name(column.heading, properties)
+        panel.override_by_name(column.heading, properties)
     order = {name: position for position, name in enumerate(headings)}
     organize = {"excludeByName": {"Time": True}, "renameByName": headings, "indexByName": order}
-    made.with_transformation(models.DataTransformerConfig("merge", options={}))
-    made.with_transformation(models.DataTransformerConfig("organize", options=organize))
+    panel.with_transformation(models.DataTransformerConfig("merge", options={}))
+    panel.with_transformation(models.DataTransformerConfig("organize", options=organize))
     first = next(iter(labels.values()))
-    return made.sort_by([common.TableSortByFieldState().display_name(first).desc(desc=False)])
+    return panel.sort_by([common.TableSortByFieldState().display_name(first).desc(desc=False)])
 
 
 class Section(NamedTuple):
@@ -259,33 +261,33 @@ def section(title: str, height: int, *panels: Panel, width: int = 12) -> Section
     return Section(title, list(panels))
 
 
-def add_sections(made: build.Dashboard, *sections: Section) -> None:
+def add_sections(dashboard: build.Dashboard, *sections: Section) -> None:
     """Add sections below one another, with ids for rows and panels."""
     ids = count(1)
     for title, panels in sections:
-        made.with_row(build.Row(title).id(next(ids)))
+        dashboard.with_row(build.Row(title).id(next(ids)))
         for panel in panels:
-            made.with_panel(panel.id(next(ids)))
+            dashboard.with_panel(panel.id(next(ids)))
 
 
 def empty_dashboard(title: str, uid: str, description: str) -> build.Dashboard:
     """Return a dashboard with the data source as its only variable, and no panels."""
-    made = build.Dashboard(title).uid(uid).tags([TAG]).readonly().description(description)
-    made.refresh("30s").time("now-1h", "now").timezone("browser")
-    made.tooltip(models.DashboardCursorSync.CROSSHAIR)
+    dashboard = build.Dashboard(title).uid(uid).tags([TAG]).readonly().description(description)
+    dashboard.refresh("30s").time("now-1h", "now").timezone("browser")
+    dashboard.tooltip(models.DashboardCursorSync.CROSSHAIR)
     link = build.DashboardLink("Pigeonhole").type(models.DashboardLinkType.DASHBOARDS)
     link.tags([TAG]).include_vars(include_vars=True).keep_time(keep_time=True)
-    made.link(link)
-    made.with_variable(
+    dashboard.link(link)
+    dashboard.with_variable(
         build.DatasourceVariable("datasource").label("Data source").type("prometheus")
     )
-    return made
+    return dashboard
 
 
 def annotation(name: str, color: str, expression: str, title: str) -> build.AnnotationQuery:
     """Return an annotation: a line in every panel where a query starts to have results."""
-    made = build.AnnotationQuery().name(name).datasource(SOURCE).enable(enable=True)
-    return made.icon_color(color).expr(expression).title_format(title).step("10s")
+    query = build.AnnotationQuery().name(name).datasource(SOURCE).enable(enable=True)
+    return query.icon_color(color).expr(expression).title_format(title).step("10s")
 
 
 def variable(
@@ -300,10 +302,10 @@ def variable(
         all_value: regular expression of the choice All; None for all values joined.
     """
     query = f"label_values({series}, {name})"
-    made = build.QueryVariable(name).label(label).datasource(SOURCE)
-    made.query({"query": query, "refId": name}).definition(query)
-    made.multi(multi=True).include_all(include_all=True)
-    made.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-    made.sort(models.VariableSort.NATURAL_ASC)
-    made.current(models.VariableOption(text=["All"], value=["$__all"]))
-    return made if all_value is None else made.all_value(all_value)
+    query_variable = build.QueryVariable(name).label(label).datasource(SOURCE)
+    query_variable.query({"query": query, "refId": name}).definition(query)
+    query_variable.multi(multi=True).include_all(include_all=True)
+    query_variable.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    query_variable.sort(models.VariableSort.NATURAL_ASC)
+    query_variable.current(models.VariableOption(text=["All"], value=["$__all"]))
+    return query_variable if all_value is None else query_variable.all_value(all_value)

@@ -15,7 +15,7 @@ REQUESTS = {
     # One row within the training range and one outside, a wrong row, a missing model and route.
     "/predict": {"instances": [[172, 95], [1, 95]]},
     "/v1/models/animals:predict": {"instances": [["heavy"]]},
-    "/v1/models/nobody:predict": {"instances": []},
+    "/v1/models/unknown:predict": {"instances": []},
     "/v1/models/bodymass:classify": {"examples": [{"height_cm": 172, "weight_kg": 40}]},
     "/nowhere": {},
 }

@@ -28,7 +28,7 @@ ALERTS: Known = {
 }
 
 
-class Ask(NamedTuple):
+class DashboardQuery(NamedTuple):
     """A query of a dashboard, with its variables."""
 
     dashboard: str
@@ -38,18 +38,21 @@ class Ask(NamedTuple):
     """Labels that distinguish the rows of a table."""
 
 
-def asked() -> list[Ask]:
+def dashboard_queries() -> list[DashboardQuery]:
     """Return every query of every panel and annotation."""
-    found: list[Ask] = []
+    queries: list[DashboardQuery] = []
     for path in sorted((GRAFANA / "dashboards").glob("*.json")):
         dashboard = json.loads(path.read_text("utf-8"))
         for panel in dashboard["panels"]:
             for target in panel.get("targets", ()):
                 labels = row_labels(panel) if panel["type"] == "table" else None
-                found.append(Ask(path.stem, panel["title"], target["expr"], labels))
-        marks = dashboard["annotations"]["list"]
-        found += [Ask(path.stem, f"mark {mark['name']}", mark["expr"]) for mark in marks]
-    return found
+                queries.append(DashboardQuery(path.stem, panel["title"], target["expr"], labels))
+        annotations = dashboard["annotations"]["list"]
+        queries += [
+            DashboardQuery(path.stem, f"annotation {each['name']}", each["expr"])
+            for each in annotations
+        ]
+    return queries
 
 
 def row_labels(panel: dict[str, Any]) -> frozenset[str]:
@@ -58,7 +61,7 @@ def row_labels(panel: dict[str, Any]) -> frozenset[str]:
     return frozenset(name for name in names if not name.startswith("Value #"))
 
 
-ASKED = asked()
+QUERIES = dashboard_queries()
 
 
 class Traffic:
@@ -154,17 +157,19 @@ def filled(expression: str, variables: dict[str, str]) -> str:
     return expression
 
 
-@pytest.mark.parametrize("ask", ASKED, ids=lambda ask: f"{ask.dashboard}: {ask.panel}")
-def test_query_uses_existing_metrics_and_labels(ask: Ask, known: Known) -> None:
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: f"{query.dashboard}: {query.panel}")
+def test_query_uses_existing_metrics_and_labels(query: DashboardQuery, known: Known) -> None:
     everything = dict.fromkeys(("job", "instance", "model", "version", "route"), ".+")
-    labels = labels_of(filled(ask.expression, everything), known)
-    if ask.labels is not None:
-        assert labels == ask.labels, "rows of a table have the labels that it shows, and no others"
+    labels = labels_of(filled(query.expression, everything), known)
+    if query.labels is not None:
+        assert labels == query.labels, (
+            "rows of a table have the labels that it shows, and no others"
+        )
 
 
-@pytest.mark.parametrize("ask", ASKED, ids=lambda ask: f"{ask.dashboard}: {ask.panel}")
-def test_query_returns_data(ask: Ask, prometheus: Prometheus, chosen) -> None:
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: f"{query.dashboard}: {query.panel}")
+def test_query_returns_data(query: DashboardQuery, prometheus: Prometheus, chosen) -> None:
     values = prometheus.until(
-        lambda: prometheus.history(filled(ask.expression, chosen[ask.dashboard]))
+        lambda: prometheus.history(filled(query.expression, chosen[query.dashboard]))
     )
     assert all(map(math.isfinite, values))

@@ -1,4 +1,4 @@
-"""Models come to the pods: from the trainer's job, and from object storage."""
+"""The models of the pods: from the trainer's job, and from object storage."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pod_of(job: Object) -> dict[str, Any]:
     return job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
-def test_the_trainer_understands_what_the_job_tells_it(job: Object) -> None:
+def test_trainer_accepts_the_arguments_of_the_job(job: Object) -> None:
     (container,) = pod_of(job)["containers"]
     command, *arguments = container["args"]
     flags = main.commands[command].make_context(command, arguments).params
@@ -41,7 +41,7 @@ def test_the_trainer_understands_what_the_job_tells_it(job: Object) -> None:
     assert mounted[str(Path(settings.table).parent)] is True
 
 
-def test_one_fit_runs_at_a_time_and_none_for_ever(job: Object) -> None:
+def test_one_fit_runs_at_a_time_with_a_deadline(job: Object) -> None:
     spec = job["spec"]
     assert spec["concurrencyPolicy"] == "Forbid"
     assert 0 < spec["startingDeadlineSeconds"] <= 12 * HOUR_S
@@ -50,7 +50,7 @@ def test_one_fit_runs_at_a_time_and_none_for_ever(job: Object) -> None:
     assert pod_of(job)["restartPolicy"] == "Never"
 
 
-def test_a_rejected_table_is_not_tried_again(job: Object) -> None:
+def test_rejected_table_is_not_tried_again(job: Object) -> None:
     rejection, _ = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     (container,) = pod_of(job)["containers"]
     assert rejection["action"] == "FailJob"
@@ -62,7 +62,7 @@ def test_a_rejected_table_is_not_tried_again(job: Object) -> None:
     assert INTERRUPTED not in rejection["onExitCodes"]["values"]
 
 
-def test_object_storage_becomes_a_folder_that_the_service_serves(
+def test_models_in_object_storage_are_copied_to_the_pod(
     build_component: Callable[[str], Manifests],
     program: Callable[[str, str], str],
     repository: Path,

@@ -19,13 +19,13 @@ from tests.deploy.kubernetes.test_objects import selects
 
 
 @pytest.fixture(scope="module")
-def made(build) -> Manifests:
+def overlay(build) -> Manifests:
     return build("deploy/kubernetes/overlays/bucket")
 
 
 @pytest.fixture(scope="module")
-def endpoint(made: Manifests) -> dict[str, Any]:
-    (endpoint,) = made.one("ServiceMonitor")["spec"]["endpoints"]
+def endpoint(overlay: Manifests) -> dict[str, Any]:
+    (endpoint,) = overlay.one("ServiceMonitor")["spec"]["endpoints"]
     return endpoint
 
 
@@ -41,11 +41,11 @@ def test_committed_prometheus_rule_equals_the_rule_files() -> None:
 
 
 def test_promtool_accepts_the_prometheus_rule(
-    program: Callable[[str, str], str], made: Manifests, tmp_path: Path
+    program: Callable[[str, str], str], overlay: Manifests, tmp_path: Path
 ) -> None:
     promtool = program("promtool", "prometheus")
     rules = tmp_path / "rules.yml"
-    rules.write_text(yaml.safe_dump(made.one("PrometheusRule")["spec"]), "utf-8")
+    rules.write_text(yaml.safe_dump(overlay.one("PrometheusRule")["spec"]), "utf-8")
     done = subprocess.run(
         [promtool, "check", "rules", str(rules)], check=False, capture_output=True, text=True
     )
@@ -53,9 +53,9 @@ def test_promtool_accepts_the_prometheus_rule(
 
 
 def test_service_monitor_selects_the_service_with_job_and_interval_of_the_rules(
-    made: Manifests, endpoint: dict[str, Any], repository: Path
+    overlay: Manifests, endpoint: dict[str, Any], repository: Path
 ) -> None:
-    service, monitor = made.one("Service"), made.one("ServiceMonitor")
+    service, monitor = overlay.one("Service"), overlay.one("ServiceMonitor")
     assert selects(monitor["spec"]["selector"], service["metadata"]["labels"])
     assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
     config = yaml.safe_load(
@@ -67,19 +67,21 @@ def test_service_monitor_selects_the_service_with_job_and_interval_of_the_rules(
     assert endpoint["scrapeTimeout"] == config["global"]["scrape_timeout"]
 
 
-def test_prometheus_has_network_access_and_a_key(made: Manifests, endpoint: dict[str, Any]) -> None:
+def test_prometheus_has_network_access_and_a_key(
+    overlay: Manifests, endpoint: dict[str, Any]
+) -> None:
     assert SCOPES_OF_VIEWS["exposition"] == METRICS_SCOPE
     assert endpoint["path"] == "/metrics"
     assert endpoint["authorization"]["credentials"]["name"] == "pigeonhole-metrics-token"
     assert "pigeonhole-prometheus" in {
-        each["metadata"]["name"] for each in made.of("NetworkPolicy")
+        each["metadata"]["name"] for each in overlay.of("NetworkPolicy")
     }
 
 
 def test_autoscaler_uses_the_metric_of_the_adapter(
-    made: Manifests, repository: Path, program: Callable[[str, str], str], tmp_path: Path
+    overlay: Manifests, repository: Path, program: Callable[[str, str], str], tmp_path: Path
 ) -> None:
-    metrics = made.one("HorizontalPodAutoscaler")["spec"]["metrics"]
+    metrics = overlay.one("HorizontalPodAutoscaler")["spec"]["metrics"]
     assert [each["type"] for each in metrics] == ["Resource", "Pods"]
     folder = repository / "deploy" / "kubernetes" / "components" / "scaled-by-requests"
     (rule,) = yaml.safe_load((folder / "adapter-rules.yaml").read_text("utf-8"))["rules"]

@@ -85,19 +85,19 @@ def test_service_without_components_has_no_egress(build) -> None:
 
 
 def test_trainer_has_no_ingress_and_no_egress(build) -> None:
-    made = build("deploy/kubernetes/overlays/volume")
+    manifests = build("deploy/kubernetes/overlays/volume")
     for kind in ("Ingress", "Egress"):
-        assert [policy[kind.lower()] for policy in policies(made, TRAINER, kind)] == [[]]
+        assert [policy[kind.lower()] for policy in policies(manifests, TRAINER, kind)] == [[]]
 
 
 def test_egress_policy_allows_the_traces_endpoint(build_component) -> None:
-    made = build_component("traced")
-    (container,) = made.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    manifests = build_component("traced")
+    (container,) = manifests.one("Deployment")["spec"]["template"]["spec"]["containers"]
     (endpoint,) = [
         each["value"] for each in container["env"] if each["name"] == "OTEL_EXPORTER_OTLP_ENDPOINT"
     ]
     namespace, port = re.fullmatch(r"http://[a-z-]+\.([a-z-]+):(\d+)", endpoint).groups()
-    rules = [rule for policy in policies(made, SERVICE, "Egress") for rule in policy["egress"]]
+    rules = [rule for policy in policies(manifests, SERVICE, "Egress") for rule in policy["egress"]]
     to = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
     assert {"to": [to], "ports": [{"protocol": "TCP", "port": int(port)}]} in rules
 

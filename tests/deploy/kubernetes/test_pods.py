@@ -110,8 +110,8 @@ def test_anonymous_access_is_limited_to_the_namespace(manifests: Manifests) -> N
 
 def test_only_the_development_overlay_is_anonymous(build) -> None:
     for overlay, is_anonymous in (("development", True), ("volume", False), ("bucket", False)):
-        made = build(f"deploy/kubernetes/overlays/{overlay}")
-        assert Settings.read(variables(service_of(made))).allow_anonymous is is_anonymous
+        manifests = build(f"deploy/kubernetes/overlays/{overlay}")
+        assert Settings.read(variables(service_of(manifests))).allow_anonymous is is_anonymous
 
 
 def test_key_file_is_mounted_where_the_service_reads_it(manifests: Manifests) -> None:

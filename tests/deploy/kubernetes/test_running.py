@@ -26,8 +26,8 @@ def flags_of(pod: Object, container: Object, folders: Mapping[str, Path]) -> lis
 
     Args:
         pod: the pod's ``spec``.
-        container: one of its entries.
-        folders: what stands for the volumes that are no ``emptyDir``, by their names.
+        container: a container of the pod.
+        folders: folders for the volumes other than ``emptyDir``, by name.
     """
     context = {**pod.get("securityContext", {}), **container["securityContext"]}
     limits = container["resources"]["limits"]
@@ -52,7 +52,7 @@ def flags_of(pod: Object, container: Object, folders: Mapping[str, Path]) -> lis
     return flags
 
 
-def asked(container: Container, probe: Mapping[str, Any], port: int = 8000) -> int:
+def probe_status(container: Container, probe: Mapping[str, Any], port: int = 8000) -> int:
     """Return the status of a probe, or 0 if the connection fails."""
     answer = container.get(probe["httpGet"]["path"], port)
     return answer.status_code if answer else 0
@@ -89,17 +89,17 @@ def test_pods_of_the_overlay_volume_train_and_serve(
     folders: dict[str, Path],
     tokens: dict[str, tuple[str, str]],
 ) -> None:
-    made = build("deploy/kubernetes/overlays/volume")
-    serving, fitting = (pod["spec"] for pod in made.pods)
+    overlay = build("deploy/kubernetes/overlays/volume")
+    serving, fitting = (pod["spec"] for pod in overlay.pods)
     (service,), (trainer,) = serving["containers"], fitting["containers"]
     pod = run_container(service_image, *flags_of(serving, service, folders))
-    pod.until(lambda: asked(pod, service["startupProbe"]) == 200)
-    assert asked(pod, service["readinessProbe"]) == 503
+    pod.until(lambda: probe_status(pod, service["startupProbe"]) == 200)
+    assert probe_status(pod, service["readinessProbe"]) == 503
 
     flags = flags_of(fitting, trainer, folders)
-    told = docker("run", "--rm", *flags, trainer_image, *trainer["args"], timeout=200)
-    assert "Published /models/bodymass/1/model.onnx" in told
-    pod.until(lambda: asked(pod, service["readinessProbe"]) == 200)
+    output = docker("run", "--rm", *flags, trainer_image, *trainer["args"], timeout=200)
+    assert "Published /models/bodymass/1/model.onnx" in output
+    pod.until(lambda: probe_status(pod, service["readinessProbe"]) == 200)
 
     predict = f"{pod.address()}/v1/models/bodymass:predict"
     assert httpx.post(predict, json=ROW, timeout=ANSWER_S).status_code == 401
@@ -108,7 +108,7 @@ def test_pods_of_the_overlay_volume_train_and_serve(
     )
     answer = httpx.post(predict, json=ROW, headers=alice, timeout=ANSWER_S).json()
     assert answer["predictions"][0]["label"] == "overweight"
-    (endpoint,) = made.one("ServiceMonitor")["spec"]["endpoints"]
+    (endpoint,) = overlay.one("ServiceMonitor")["spec"]["endpoints"]
     metrics = f"{pod.address()}{endpoint['path']}"
     assert (
         "pigeonhole_requests_total" in httpx.get(metrics, headers=prometheus, timeout=ANSWER_S).text
@@ -123,7 +123,7 @@ def test_development_pod_serves_anonymous_clients(
     (pod,) = (pod["spec"] for pod in build("deploy/kubernetes/overlays/development").pods)
     (service,) = pod["containers"]
     running = run_container(service_image, *flags_of(pod, service, {}))
-    running.until(lambda: asked(running, service["readinessProbe"]) == 200)
+    running.until(lambda: probe_status(running, service["readinessProbe"]) == 200)
     predict = f"{running.address()}/v1/models/bodymass:predict"
     answer = httpx.post(predict, json=ROW, timeout=ANSWER_S).json()
     assert answer["predictions"][0]["label"] == "overweight"
@@ -140,8 +140,8 @@ def test_kserve_container_serves_its_model(
     flags += ["--volume", f"{fetched}:/mnt/models:ro"]
     running = run_container(service_image, *flags, command=tuple(arguments))
     (port,) = (each["containerPort"] for each in container["ports"])
-    running.until(lambda: asked(running, container["readinessProbe"], port) == 200)
-    assert asked(running, container["livenessProbe"], port) == 200
+    running.until(lambda: probe_status(running, container["readinessProbe"], port) == 200)
+    assert probe_status(running, container["livenessProbe"], port) == 200
     predict = f"{running.address(port)}/v1/models/weights:predict"
     answer = httpx.post(predict, json=ROW, timeout=ANSWER_S).json()
     assert answer["predictions"][0]["label"] == "overweight"

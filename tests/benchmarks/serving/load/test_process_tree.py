@@ -35,7 +35,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def server():
-    """Start a process with two running children and one that has ended, each 0.3 s of CPU."""
+    """Start a process with two running children and an ended child, each with 0.3 s of CPU."""
     with subprocess.Popen(
         [sys.executable, "-c", PARENT],
         stdin=subprocess.PIPE,
