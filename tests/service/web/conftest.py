@@ -1,4 +1,4 @@
-"""The HTTP server with a tiny door, on a loop in a thread, asked through real sockets."""
+"""An HTTP server with a small handler, on a loop in a thread, reached through real sockets."""
 
 from __future__ import annotations
 
@@ -38,11 +38,19 @@ SHORT = {
 
 @dataclass
 class TinyHandler:
-    """Answers by path: /echo at once, /later after a moment, /large with much, /never.
+    """Responds by path.
 
-    What /later has begun is not given up; what /never waits for is. /chunks=9x100 is answered by nine
-    pieces of a hundred bytes, /slow=... by the same with a moment between them, /broken=... by the same
-    and then a fault.
+    | path | response |
+    |---|---|
+    | /later=0.5 | after half a second; its work is not canceled |
+    | /never | none; its work is canceled |
+    | /large=100 | 100 bytes |
+    | /fail | an exception |
+    | /twice | the same response twice |
+    | /chunks=9x100 | nine chunks of 100 bytes |
+    | /slow=9x100 | the same, with a pause after each |
+    | /broken=9x100 | the same without pauses, then an exception |
+    | other | the request as JSON |
     """
 
     paths: list[str] = field(default_factory=list)
@@ -61,16 +69,16 @@ class TinyHandler:
         if path == "/fail":
             raise RuntimeError("the handler failed")
         if path in ("/chunks", "/slow", "/broken"):
-            pieces = self._pieces(path, *map(int, argument.split("x")))
-            response = Response(200, next(pieces), "text/plain", chunks=pieces).to_wire("id")
-            response.stream = self.threads.stream(pieces)
+            chunks = self._chunks(path, *map(int, argument.split("x")))
+            response = Response(200, next(chunks), "text/plain", chunks=chunks).to_wire("id")
+            response.stream = self.threads.stream(chunks)
             loop.call_soon(respond, response)
             return None
         if path == "/large":
             body = b"x" * int(argument)
         else:
             self.bodies.append(request.body)
-            body = told(request)
+            body = describe(request)
         response = Response(200, body, "application/json").to_wire("id")
         if path == "/later":
             loop.call_later(float(argument), respond, response)
@@ -83,11 +91,11 @@ class TinyHandler:
     def refuse(self, error: HTTPException) -> WireResponse:
         return error_response(error).to_wire("id")
 
-    def _pieces(self, path: str, count: int, size: int) -> Generator[bytes, None, None]:
+    def _chunks(self, path: str, count: int, size: int) -> Generator[bytes, None, None]:
         try:
             for number in range(count):
                 self.chunks_computed += 1
-                yield piece(number, size)
+                yield chunk(number, size)
                 if path == "/slow":
                     time.sleep(0.05)
             if path == "/broken":
@@ -95,18 +103,18 @@ class TinyHandler:
         finally:
             self.streams_ended += 1
 
-    def _cancel(self, waited: bool) -> bool:
+    def _cancel(self, is_waiting: bool) -> bool:
         self.canceled += 1
-        return waited
+        return is_waiting
 
 
-def piece(number: int, size: int) -> bytes:
-    """A piece of a response that is made of pieces."""
+def chunk(number: int, size: int) -> bytes:
+    """Return one chunk of a streamed response."""
     return b"%c" % (97 + number % 26) * size
 
 
-def told(request: Request) -> bytes:
-    """All of a request but its body, of which only the length is told."""
+def describe(request: Request) -> bytes:
+    """Return a request as JSON, with the length of its body."""
     return json.dumps(
         {
             "method": request.method,
@@ -120,13 +128,13 @@ def told(request: Request) -> bytes:
     ).encode()
 
 
-class Tiny:
-    """A server on its own loop in its own thread.
+class TinyServer:
+    """A server on its own loop, in its own thread.
 
     Args:
-        listener: where it listens; None for a socket of its own.
-        share: with other servers.
-        limits: that are not the usual short ones.
+        listener: the listening socket; None for a new one.
+        share: balances connections with other servers; None for a single server.
+        limits: replace those of `SHORT`.
     """
 
     def __init__(
@@ -142,13 +150,13 @@ class Tiny:
         self.do(lambda: self.server.listen([self.listener]))
 
     def do(self, function: Callable[[], Any]) -> Any:
-        """Call a function on the loop; if it gives a coroutine, wait for that."""
+        """Call a function on the loop, await its coroutine if it returns one, and return the result."""
 
-        async def called() -> Any:
+        async def call() -> Any:
             result = function()
             return await result if asyncio.iscoroutine(result) else result
 
-        return asyncio.run_coroutine_threadsafe(called(), self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(20)
 
     def connect(self, seconds: float = 10) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
@@ -156,7 +164,7 @@ class Tiny:
         return connection
 
     def exchange(self, *parts: bytes, half_close: bool = False, pause: float = 0.002) -> bytes:
-        """Send parts with a pause between them; what comes back until the server closes."""
+        """Send parts with pauses; return the bytes received until the server closes."""
         with self.connect() as connection:
             for index, part in enumerate(parts):
                 if index:
@@ -164,10 +172,10 @@ class Tiny:
                 connection.sendall(part)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
-            return rest(connection)
+            return receive_all(connection)
 
     def until(self, condition: Callable[[], Any], seconds: float = 5) -> float:
-        """Wait for a condition; how long that took."""
+        """Wait for a condition; return the seconds that it took."""
         started = time.monotonic()
         while not condition():
             assert time.monotonic() < started + seconds
@@ -175,8 +183,8 @@ class Tiny:
         return time.monotonic() - started
 
     def close(self) -> None:
-        """End it; everything must have been cleared away before."""
-        if self.listener.fileno() >= 0:  # else who still waits to be taken would come in between
+        """Stop the server; check that it holds no connection and no large body."""
+        if self.listener.fileno() >= 0:  # so that no queued connection is accepted
             self.do(lambda: self.server.stop_listening(last=False))
         try:
             self.until(lambda: not self.server.connections)
@@ -190,17 +198,17 @@ class Tiny:
             self._loop.close()
 
 
-def rest(connection: socket.socket) -> bytes:
-    """What comes until the other end closes."""
+def receive_all(connection: socket.socket) -> bytes:
+    """Return the bytes received until the other side closes."""
     received = []
-    while piece := connection.recv(1 << 20):
-        received.append(piece)
+    while part := connection.recv(1 << 20):
+        received.append(part)
     return b"".join(received)
 
 
 @dataclass(frozen=True)
 class ClientResponse:
-    """A response taken apart."""
+    """A parsed response."""
 
     status: int
     headers: dict[str, str]
@@ -216,7 +224,7 @@ class ClientResponse:
 
 
 def parse_responses(raw: bytes, *, head: bool = False) -> list[ClientResponse]:
-    """Answers taken apart; an AssertionError where anything but whole responses came."""
+    """Return the responses in received bytes; raise AssertionError unless all are complete."""
     found = []
     while raw:
         top, end, raw = raw.partition(b"\r\n\r\n")
@@ -238,7 +246,7 @@ def parse_responses(raw: bytes, *, head: bool = False) -> list[ClientResponse]:
 
 
 def read_chunks(raw: bytes) -> tuple[bytes, bytes]:
-    """A body in chunks put together, and what stands behind it."""
+    """Return a body without chunk framing, and the bytes behind it."""
     body = b""
     while True:
         size, end, raw = raw.partition(b"\r\n")
@@ -252,18 +260,18 @@ def read_chunks(raw: bytes) -> tuple[bytes, bytes]:
 
 @pytest.fixture(scope="session")
 def responses() -> Callable[..., list[ClientResponse]]:
-    """Takes responses apart: see `parse_responses`."""
+    """Return `parse_responses`."""
     return parse_responses
 
 
 @pytest.fixture
-def start_tiny(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Tiny]]:
-    """Starts servers; in the end nothing of theirs is open, and nothing was logged."""
+def start_tiny(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., TinyServer]]:
+    """Start servers; at the end check that nothing of theirs is open or was logged."""
     caplog.set_level(logging.WARNING)
-    servers: list[Tiny] = []
+    servers: list[TinyServer] = []
 
-    def start(*args: Any, **limits: Any) -> Tiny:
-        servers.append(Tiny(*args, **limits))
+    def start(*args: Any, **limits: Any) -> TinyServer:
+        servers.append(TinyServer(*args, **limits))
         return servers[-1]
 
     yield start
@@ -273,14 +281,14 @@ def start_tiny(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Tiny]
 
 
 @pytest.fixture
-def tiny(start_tiny) -> Tiny:
-    """A server with the usual limits."""
+def tiny(start_tiny) -> TinyServer:
+    """Start a server with the limits of `SHORT`."""
     return start_tiny()
 
 
 @pytest.fixture
 def reset() -> Callable[[socket.socket], None]:
-    """Closes a connection the rough way."""
+    """Close a connection by a reset."""
 
     def close(connection: socket.socket) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -290,23 +298,23 @@ def reset() -> Callable[[socket.socket], None]:
 
 
 @pytest.fixture
-def connected() -> Iterator[Callable[[Tiny, int], Sequence[socket.socket]]]:
-    """Makes connections that are closed with the test."""
-    made: list[socket.socket] = []
+def connected() -> Iterator[Callable[[TinyServer, int], Sequence[socket.socket]]]:
+    """Open connections, and close them after the test."""
+    opened: list[socket.socket] = []
 
-    def connect(server: Tiny, number: int) -> Sequence[socket.socket]:
+    def connect(server: TinyServer, number: int) -> Sequence[socket.socket]:
         new = [server.connect() for _ in range(number)]
-        made.extend(new)
+        opened.extend(new)
         return new
 
     yield connect
-    for connection in made:
+    for connection in opened:
         connection.close()
 
 
 @pytest.fixture
 def own_loggers() -> Iterator[None]:
-    """What a test does to OpenTelemetry's loggers is undone after it."""
+    """Restore OpenTelemetry's loggers after the test."""
     loggers = [logging.getLogger(name) for name in ("opentelemetry", "opentelemetry.trace")]
     before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
     yield

@@ -1,4 +1,4 @@
-"""One connection over a real socket: what is taken for a request, and what is refused."""
+"""One connection over a real socket: requests, errors, streams and random input."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def later(seconds: float) -> bytes:
 @pytest.mark.parametrize("body", [b"", b"{}", b"x" * 70_000, b"y" * 900_000])
 def test_body_arrives_complete_with_length_or_chunks(tiny, responses, body: bytes) -> None:
     chunks = b"".join(
-        b"%x;note=1\r\n%s\r\n" % (len(piece), piece)
-        for piece in (body[at : at + 9999] for at in range(0, len(body), 9999))
+        b"%x;note=1\r\n%s\r\n" % (len(part), part)
+        for part in (body[at : at + 9999] for at in range(0, len(body), 9999))
     )
     for request in (post(body), CHUNKED + chunks + b"0\r\nTrailer: dropped\r\n\r\n"):
         (response, last) = responses(tiny.exchange(request + LAST))
         assert (response.json["method"], response.json["path"]) == ("POST", "/echo")
         assert "trailer" not in response.json["headers"]
         assert last.json["path"] == "/last"
-    assert [given for given in tiny.handler.bodies if given] == [body] * 2 * bool(body)
+    assert [sent for sent in tiny.handler.bodies if sent] == [body] * 2 * bool(body)
 
 
 def test_request_may_arrive_byte_by_byte(tiny, responses) -> None:
@@ -64,21 +64,18 @@ def test_server_queues_few_of_thousands_of_pipelined_requests(tiny, responses, c
     connection.sendall(later(0.3) + (GET + b"\r\n") * 5000 + LAST[:20])
     tiny.until(lambda: tiny.handler.paths)
     time.sleep(0.1)
-    (kept,) = tiny.server.connections
-    assert len(kept._pipeline) < 600
+    (server_side,) = tiny.server.connections
+    assert len(server_side._pipeline) < 600
     connection.sendall(LAST[20:])
-    received = b""
-    while piece := connection.recv(1 << 20):
-        received += piece
-    assert len(responses(received)) == 5002
+    assert len(responses(receive_all(connection))) == 5002
     assert tiny.handler.paths == ["/later=0.3", *["/echo"] * 5000, "/last"]
 
 
 def test_head_response_has_no_body_and_options_accepts_an_asterisk(tiny, responses) -> None:
     (response,) = responses(tiny.exchange(LAST.replace(b"GET", b"HEAD")), head=True)
     assert (response.status, response.body) == (200, b"")
-    kept = tiny.exchange((GET + b"\r\n").replace(b"GET", b"HEAD") + LAST)
-    assert kept.count(b"\r\n\r\nHTTP/1.1 200 ") == 1
+    both = tiny.exchange((GET + b"\r\n").replace(b"GET", b"HEAD") + LAST)
+    assert both.count(b"\r\n\r\nHTTP/1.1 200 ") == 1
     (response,) = responses(tiny.exchange(LAST.replace(b"GET /last", b"OPTIONS *")))
     assert (response.json["method"], response.json["path"]) == ("OPTIONS", "*")
 
@@ -116,8 +113,8 @@ def test_connection_stays_open_except_on_request_or_in_http_1_0(tiny, responses)
         assert not first.closes
         assert not second.closes
         assert third.closes
-    kept = b"GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
-    assert [response.closes for response in responses(tiny.exchange(kept))] == [True]
+    old = b"GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    assert [response.closes for response in responses(tiny.exchange(old))] == [True]
 
 
 def test_bytes_after_the_last_request_are_dropped(tiny, responses) -> None:
@@ -131,7 +128,8 @@ def test_line_ends_between_requests_are_ignored(start_tiny, responses) -> None:
     tiny = start_tiny(head_s=0.3, idle_s=0.6)
     (first, second) = responses(tiny.exchange(b"\r\n\n" + GET + b"\r\n\r\n\r\n", b"\r\n" + LAST))
     assert (first.status, second.status) == (200, 200)
-    assert len(responses(tiny.exchange(GET + b"\r\n\r\n"))) == 1  # closed as idle, without a word
+    # Closed as idle, without an error.
+    assert len(responses(tiny.exchange(GET + b"\r\n\r\n"))) == 1
 
 
 def test_client_that_stops_sending_gets_its_responses(tiny, responses) -> None:
@@ -186,11 +184,11 @@ def test_upgrade_header_is_ignored_and_the_body_is_read(tiny, responses, pause: 
     assert "upgrade" not in found[0].json["headers"]
 
 
-# Refusals.
+# Errors.
 
 
-def refused(tiny, responses, sent: bytes, status: int, code: str | None = None) -> None:
-    """One response, as every failure looks; nothing behind it is taken for a request."""
+def check_rejected(tiny, responses, sent: bytes, status: int, code: str | None = None) -> None:
+    """Check that the only response is this error, and that no request behind it is dispatched."""
     (response,) = responses(tiny.exchange(sent + b"\r\n\r\n" + GET + b"\r\n"))
     assert (response.status, response.closes) == (status, True)
     assert response.headers["content-type"] == "application/json"
@@ -247,7 +245,7 @@ def refused(tiny, responses, sent: bytes, status: int, code: str | None = None) 
     ],
 )
 def test_ambiguous_headers_are_rejected(tiny, responses, lines: bytes) -> None:
-    refused(tiny, responses, POST + lines + b"\r\n\r\n0\r\n\r\n", 400, "bad_request")
+    check_rejected(tiny, responses, POST + lines + b"\r\n\r\n0\r\n\r\n", 400, "bad_request")
 
 
 @pytest.mark.parametrize(
@@ -279,7 +277,7 @@ def test_ambiguous_headers_are_rejected(tiny, responses, lines: bytes) -> None:
     ],
 )
 def test_invalid_request_line_or_host_is_rejected(tiny, responses, head: bytes) -> None:
-    refused(tiny, responses, head, 400, "bad_request")
+    check_rejected(tiny, responses, head, 400, "bad_request")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +301,7 @@ def test_invalid_request_line_or_host_is_rejected(tiny, responses, head: bytes) 
     ],
 )
 def test_ambiguous_chunks_are_rejected(tiny, responses, body: bytes) -> None:
-    refused(tiny, responses, CHUNKED + body, 400, "bad_request")
+    check_rejected(tiny, responses, CHUNKED + body, 400, "bad_request")
 
 
 @pytest.mark.parametrize(
@@ -320,7 +318,7 @@ def test_ambiguous_chunks_are_rejected(tiny, responses, body: bytes) -> None:
     ],
 )
 def test_too_large_body_is_rejected_declared_or_not(tiny, responses, sent: bytes) -> None:
-    refused(tiny, responses, sent, 413, "body_too_large")
+    check_rejected(tiny, responses, sent, 413, "body_too_large")
 
 
 def test_body_of_the_largest_size_is_accepted(tiny, responses) -> None:
@@ -340,11 +338,11 @@ def test_body_of_the_largest_size_is_accepted(tiny, responses) -> None:
     ],
 )
 def test_endless_trailers_and_extensions_are_rejected(tiny, responses, body: bytes) -> None:
-    refused(tiny, responses, CHUNKED + body, 431, "headers_too_large")
+    check_rejected(tiny, responses, CHUNKED + body, 431, "headers_too_large")
 
 
 def head_of(size: int) -> bytes:
-    """A head of so many bytes."""
+    """Return a head of this size in bytes."""
     start = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\nA: "
     return start + b"a" * (size - len(start) - 4) + b"\r\n\r\n"
 
@@ -385,7 +383,7 @@ def test_longest_head_is_accepted_and_a_longer_one_is_rejected(
 def test_endless_targets_and_headers_are_rejected(
     tiny, responses, sent: bytes, status: int, code: str
 ) -> None:
-    refused(tiny, responses, sent, status, code)
+    check_rejected(tiny, responses, sent, status, code)
 
 
 def test_error_is_sent_after_the_pending_responses(tiny, responses) -> None:
@@ -415,16 +413,16 @@ def test_second_response_to_a_request_is_dropped(tiny, responses) -> None:
     assert [response.json["path"] for response in found] == ["/twice", "/twice", "/last"]
 
 
-# Answers in pieces.
+# Streams.
 
 
-def pieces(spec: bytes, path: bytes = b"/chunks") -> bytes:
-    """Asks for a response in pieces: so many times so many bytes."""
+def stream_request(spec: bytes, path: bytes = b"/chunks") -> bytes:
+    """Return a request for a streamed response; ``9x100``: nine chunks of 100 bytes."""
     return GET.replace(b"/echo", b"%b=%b" % (path, spec)) + b"\r\n"
 
 
-def whole(count: int, size: int) -> bytes:
-    """What the pieces of a response are together."""
+def complete_body(count: int, size: int) -> bytes:
+    """Return the body of all chunks together."""
     return b"".join(b"%c" % (97 + number % 26) * size for number in range(count))
 
 
@@ -432,81 +430,89 @@ def whole(count: int, size: int) -> bytes:
 def test_streamed_response_arrives_complete_and_the_connection_stays_open(
     tiny, responses, count: int, size: int
 ) -> None:
-    asked = pieces(b"%dx%d" % (count, size))
-    first, second, last = responses(tiny.exchange(asked * 2 + LAST))
-    assert first.body == second.body == whole(count, size)
+    request = stream_request(b"%dx%d" % (count, size))
+    first, second, last = responses(tiny.exchange(request * 2 + LAST))
+    assert first.body == second.body == complete_body(count, size)
     assert (first.closes, last.json["path"]) == (False, "/last")
     assert tiny.handler.streams_ended == 2
 
 
 def test_next_request_waits_for_the_end_of_a_stream(tiny, responses) -> None:
-    sent = pieces(b"4x10", b"/slow") + GET + b"\r\n" + later(0.02) + pieces(b"3x5") + LAST
+    sent = (
+        stream_request(b"4x10", b"/slow")
+        + GET
+        + b"\r\n"
+        + later(0.02)
+        + stream_request(b"3x5")
+        + LAST
+    )
     slow, echo, later_, quick, last = responses(tiny.exchange(sent))
-    assert (slow.body, quick.body) == (whole(4, 10), whole(3, 5))
+    assert (slow.body, quick.body) == (complete_body(4, 10), complete_body(3, 5))
     paths = [response.json["path"] for response in (echo, later_, last)]
     assert paths == ["/echo", "/later=0.02", "/last"]
 
 
 def test_error_waits_for_the_end_of_a_stream(tiny, responses) -> None:
-    slow, refusal = responses(tiny.exchange(pieces(b"4x10", b"/slow") + b"nonsense\r\n\r\n"))
-    assert (slow.body, refusal.status, refusal.closes) == (whole(4, 10), 400, True)
+    slow, error = responses(tiny.exchange(stream_request(b"4x10", b"/slow") + b"nonsense\r\n\r\n"))
+    assert (slow.body, error.status, error.closes) == (complete_body(4, 10), 400, True)
 
 
 @pytest.mark.parametrize(
-    ("asked", "half_close"),
+    ("sent", "half_close"),
     [
-        (pieces(b"3x9")[:-2] + b"Connection: close\r\n\r\n", False),
-        (pieces(b"3x9", b"/slow"), True),
+        (stream_request(b"3x9")[:-2] + b"Connection: close\r\n\r\n", False),
+        (stream_request(b"3x9", b"/slow"), True),
     ],
 )
 def test_last_streamed_response_closes_the_connection(
-    tiny, responses, asked: bytes, half_close: bool
+    tiny, responses, sent: bytes, half_close: bool
 ) -> None:
-    (response,) = responses(tiny.exchange(asked, half_close=half_close))
-    assert response.body == whole(3, 9)
+    (response,) = responses(tiny.exchange(sent, half_close=half_close))
+    assert response.body == complete_body(3, 9)
     assert response.closes is not half_close
 
 
 def test_http_1_0_client_gets_a_stream_without_chunk_framing(tiny) -> None:
-    asked = pieces(b"5x100000").replace(b"1.1", b"1.0")[:-2] + b"Connection: keep-alive\r\n\r\n"
-    head, _, body = tiny.exchange(asked).partition(b"\r\n\r\n")
+    request = (
+        stream_request(b"5x100000").replace(b"1.1", b"1.0")[:-2] + b"Connection: keep-alive\r\n\r\n"
+    )
+    head, _, body = tiny.exchange(request).partition(b"\r\n\r\n")
     assert b"\r\nconnection: close" in head
     assert b"transfer-encoding" not in head.lower()
     assert b"content-length" not in head.lower()
-    assert body == whole(5, 100_000)
+    assert body == complete_body(5, 100_000)
 
 
 def test_head_response_has_no_chunks(tiny, responses) -> None:
-    asked = pieces(b"3x9").replace(b"GET", b"HEAD")
-    (response,) = responses(tiny.exchange(asked[:-2] + b"Connection: close\r\n\r\n"), head=True)
+    request = stream_request(b"3x9").replace(b"GET", b"HEAD")
+    (response,) = responses(tiny.exchange(request[:-2] + b"Connection: close\r\n\r\n"), head=True)
     assert (response.status, response.body) == (200, b"")
     assert (tiny.handler.chunks_computed, tiny.handler.streams_ended) == (1, 1)
-    assert tiny.exchange(asked + LAST).count(b"HTTP/1.1 200 ") == 2
+    assert tiny.exchange(request + LAST).count(b"HTTP/1.1 200 ") == 2
 
 
 def test_client_can_tell_that_a_stream_failed(start_tiny, responses, connected, caplog) -> None:
     tiny = start_tiny()
     chunked, plain = connected(tiny, 2)
-    chunked.sendall(pieces(b"3x9", b"/broken"))
-    received = rest_of(chunked)
+    chunked.sendall(stream_request(b"3x9", b"/broken"))
+    received = receive_all(chunked)
     assert b"ccccccccc\r\n" in received
     assert not received.endswith(b"0\r\n\r\n")
-    plain.sendall(pieces(b"3x9", b"/broken").replace(b"1.1", b"1.0"))
+    plain.sendall(stream_request(b"3x9", b"/broken").replace(b"1.1", b"1.0"))
     with pytest.raises(ConnectionResetError):
-        rest_of(plain)
+        receive_all(plain)
     assert [record.getMessage() for record in caplog.records] == ["a streamed response failed"] * 2
     caplog.clear()
 
 
 def test_chunks_are_computed_as_fast_as_the_client_reads(tiny, connected) -> None:
     (connection,) = connected(tiny, 1)
-    connection.sendall(pieces(b"500x200000"))
+    connection.sendall(stream_request(b"500x200000"))
     tiny.until(lambda: any(c._writer.stalled_since is not None for c in [*tiny.server.connections]))
     time.sleep(0.1)
-    made = tiny.handler.chunks_computed
-    assert made < 100
-    (ours,) = tiny.server.connections
-    assert ours._transport.get_write_buffer_size() <= 201_000
+    assert tiny.handler.chunks_computed < 100
+    (server_side,) = tiny.server.connections
+    assert server_side._transport.get_write_buffer_size() <= 201_000
     received = 0
     while received < 500 * 200_000:
         received += len(connection.recv(1 << 20))
@@ -517,7 +523,7 @@ def test_no_chunk_is_computed_for_a_disconnected_client(tiny, reset) -> None:
     for close in (reset, socket.socket.close):
         ended = tiny.handler.streams_ended
         connection = tiny.connect()
-        connection.sendall(pieces(b"100000x2000", b"/slow"))
+        connection.sendall(stream_request(b"100000x2000", b"/slow"))
         assert connection.recv(1000)
         close(connection)
         tiny.until(lambda ended=ended: tiny.handler.streams_ended == ended + 1)
@@ -526,27 +532,27 @@ def test_no_chunk_is_computed_for_a_disconnected_client(tiny, reset) -> None:
 
 def test_large_body_counts_until_its_streamed_response_begins(tiny, responses, connected) -> None:
     (connection,) = connected(tiny, 1)
-    asked = post(b"x" * 200_000, b"/slow=9x10")
-    connection.sendall(asked[:-1])
+    request = post(b"x" * 200_000, b"/slow=9x10")
+    connection.sendall(request[:-1])
     tiny.until(lambda: tiny.server.body_memory.used == 199_999)
-    connection.sendall(asked[-1:])
+    connection.sendall(request[-1:])
     tiny.until(lambda: not tiny.server.body_memory.used)
     assert not tiny.handler.streams_ended
     tiny.until(lambda: tiny.handler.streams_ended)
     assert not tiny.server.body_memory.used
     connection.sendall(LAST)
-    first, _last = responses(rest_of(connection))
-    assert first.body == whole(9, 10)
+    first, _last = responses(receive_all(connection))
+    assert first.body == complete_body(9, 10)
 
 
-def rest_of(connection: socket.socket) -> bytes:
-    received = b""
-    while piece := connection.recv(1 << 20):
-        received += piece
-    return received
+def receive_all(connection: socket.socket) -> bytes:
+    received = bytearray()
+    while part := connection.recv(1 << 20):
+        received += part
+    return bytes(received)
 
 
-# Arbitrary input.
+# Random input.
 
 SNIPPETS = [
     *(b"GET ", b"POST ", b"/echo ", b"/later=0.001 ", b"HTTP/1.1\r\n", b"HTTP/1.0\r\n"),
@@ -563,8 +569,8 @@ USUAL = settings(
 
 @USUAL
 @given(INPUT)
-def test_any_input_gets_complete_responses(tiny, responses, pieces) -> None:
-    found = responses(tiny.exchange(b"".join(pieces), half_close=True))
+def test_any_input_gets_complete_responses(tiny, responses, parts) -> None:
+    found = responses(tiny.exchange(b"".join(parts), half_close=True))
     final = [response for response in found if response.status != 100]
     assert not any(response.closes for response in final[:-1])
     assert {response.status for response in final} <= {200, 400, 413, 414, 431}
@@ -581,7 +587,7 @@ REQUESTS = st.sampled_from(
         b"\r\n" + GET + b"A: b\r\na: c\r\nEmpty:\r\n\r\n",
         POST + b"Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n\r\nhello",
         b"GET /large=200000 HTTP/1.1\r\nHost: x\r\n\r\n",
-        pieces(b"4x50000"),
+        stream_request(b"4x50000"),
     ]
 )
 ENDS = st.sampled_from([LAST, b"nonsense\r\n\r\n", post(b"x" * 1_000_001)])
@@ -593,19 +599,19 @@ def test_responses_do_not_depend_on_packet_boundaries(tiny, responses, requests,
     sent = b"".join(requests) + end
     places = [0, *sorted(int(cut * min(len(sent), 300_000)) for cut in cuts), len(sent)]
     parts = [sent[a:b] for a, b in pairwise(places)]
-    whole, cut = (
-        [(response.status, response.body) for response in responses(tiny.exchange(*pieces))]
-        for pieces in ([sent], parts)
+    at_once, in_parts = (
+        [(response.status, response.body) for response in responses(tiny.exchange(*sends))]
+        for sends in ([sent], parts)
     )
-    assert cut == whole
-    assert len(whole) == len(requests) + 1
+    assert in_parts == at_once
+    assert len(at_once) == len(requests) + 1
 
 
 def test_disconnected_clients_leave_no_connection(tiny, reset) -> None:
     sent = (
         later(0.05)
         + post(b"x" * 100_000)
-        + pieces(b"9x9999")
+        + stream_request(b"9x9999")
         + b"GET /large=3000000 HTTP/1.1\r\nHost: x\r\n\r\n"
     )
     for size in range(0, len(sent), 7001):

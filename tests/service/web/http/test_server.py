@@ -1,4 +1,4 @@
-"""The server of one worker over real sockets: deadlines, bounds, sharing, and its end."""
+"""The server of one worker over real sockets: deadlines, limits, balancing and drain."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def later(seconds: float) -> bytes:
     return b"GET /later=%a HTTP/1.1\r\nHost: x\r\n\r\n" % seconds
 
 
-def whole(connection: socket.socket) -> bytes:
-    """What comes until the server closes, or resets."""
+def receive_all(connection: socket.socket) -> bytes:
+    """Return the bytes received until the server closes or resets."""
     received = bytearray()
     try:
-        while piece := connection.recv(1 << 20):
-            received += piece
+        while part := connection.recv(1 << 20):
+            received += part
     except ConnectionResetError:
         pass
     return bytes(received)
 
 
-def asked(connection: socket.socket) -> bytes:
-    """The response to a request on a connection that stays open."""
+def request_once(connection: socket.socket) -> bytes:
+    """Return the response to a request on a connection that stays open."""
     connection.sendall(GET)
     return connection.recv(10_000)
 
 
 def small_reader(tiny) -> socket.socket:
-    """A client with little room for responses."""
+    """Return a client with a small receive buffer."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     connection.settimeout(10)
@@ -75,7 +75,7 @@ def test_slow_client_gets_408_however_often_it_sends(start_tiny, responses, star
         tiny.until(lambda: connection.sendall(b"a") or any_lingering(tiny))
         assert time.monotonic() - began >= 0.35
         connection.shutdown(socket.SHUT_WR)
-        *_, response = responses(whole(connection))
+        *_, response = responses(receive_all(connection))
     assert (response.status, response.closes) == (408, True)
     assert response.json["code"] == "request_too_slow"
 
@@ -84,10 +84,10 @@ def test_silent_client_is_closed_before_an_idle_one(start_tiny, responses) -> No
     tiny = start_tiny(head_s=0.3, idle_s=0.9)
     began = time.monotonic()
     with tiny.connect() as silent, tiny.connect() as idle:
-        assert asked(idle).startswith(b"HTTP/1.1 200 ")
+        assert request_once(idle).startswith(b"HTTP/1.1 200 ")
         assert silent.recv(100) == b""
         assert time.monotonic() - began >= 0.3
-        assert asked(idle).startswith(b"HTTP/1.1 200 ")
+        assert request_once(idle).startswith(b"HTTP/1.1 200 ")
         began = time.monotonic()
         assert idle.recv(100) == b""
         assert time.monotonic() - began >= 0.85
@@ -99,7 +99,7 @@ def test_client_that_reads_nothing_is_cut_off(start_tiny) -> None:
         connection.sendall(LARGE)
         tiny.until(lambda: tiny.handler.paths)
         tiny.until(lambda: not tiny.server.connections)
-        assert len(whole(connection)) < 30_000_000
+        assert len(receive_all(connection)) < 30_000_000
 
 
 def test_client_that_reads_no_chunk_is_cut_off(
@@ -121,10 +121,10 @@ def test_slow_reader_gets_a_complete_stream(start_tiny) -> None:
         connection.sendall(GET.replace(b"/echo", b"/chunks=150x100000"))
         received, began = 0, time.monotonic()
         while received < 15_000_000:
-            piece = connection.recv(200_000)
-            assert piece
-            received += len(piece)
-            time.sleep(len(piece) / 10e6)
+            part = connection.recv(200_000)
+            assert part
+            received += len(part)
+            time.sleep(len(part) / 10e6)
         assert time.monotonic() - began > 1
 
 
@@ -133,8 +133,8 @@ def test_client_that_leaves_the_end_unread_is_cut_off(start_tiny) -> None:
     with small_reader(tiny) as connection:
         connection.sendall(GET)
         tiny.until(lambda: tiny.handler.paths)
-        (ours,) = tiny.server.connections
-        while not ours._transport.get_write_buffer_size():
+        (server_side,) = tiny.server.connections
+        while not server_side._transport.get_write_buffer_size():
             number = len(tiny.handler.paths) + 1
             connection.sendall(LARGE.replace(b"30000000", b"9000"))
             tiny.until(lambda number=number: len(tiny.handler.paths) == number)
@@ -152,14 +152,14 @@ def test_slow_reader_gets_a_complete_response(start_tiny, half_close: bool) -> N
         received = 0
         began = time.monotonic()
         while received < 30_000_000:
-            piece = connection.recv(400_000)
-            assert piece
-            received += len(piece)
-            time.sleep(len(piece) / 10e6)
+            part = connection.recv(400_000)
+            assert part
+            received += len(part)
+            time.sleep(len(part) / 10e6)
         assert time.monotonic() - began > 2
         time.sleep(0.5)
-        # The time between two requests begins when the response is out.
-        assert half_close or asked(connection).startswith(b"HTTP/1.1 200 ")
+        # The idle time begins when the client has received the response.
+        assert half_close or request_once(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_client_that_never_closes_is_closed(start_tiny) -> None:
@@ -196,28 +196,28 @@ def test_date_header_is_current(tiny, responses) -> None:
     while time.time() < until:
         before = time.time()
         (response,) = responses(tiny.exchange(LAST))
-        told = parsedate_to_datetime(response.headers["date"]).timestamp()
-        assert before - 1.3 < told <= time.time()
+        date = parsedate_to_datetime(response.headers["date"]).timestamp()
+        assert before - 1.3 < date <= time.time()
         time.sleep(0.03)
 
 
-# Bounds.
+# Limits.
 
 
 def test_server_at_its_limit_closes_the_longest_silent_connection(start_tiny, connected) -> None:
     tiny = start_tiny(connections=4)
     older, newer, silent, busy = connected(tiny, 4)
-    asked(older)
+    request_once(older)
     time.sleep(0.02)
-    asked(newer)
+    request_once(newer)
     time.sleep(0.3)
     busy.sendall(later(1.0))
     tiny.until(lambda: "/later=1.0" in tiny.handler.paths)
-    for gone in (silent, older):
+    for closed in (silent, older):
         (another,) = connected(tiny, 1)
-        assert asked(another).startswith(b"HTTP/1.1 200 ")
-        assert whole(gone) == b""
-    assert asked(newer).startswith(b"HTTP/1.1 200 ")
+        assert request_once(another).startswith(b"HTTP/1.1 200 ")
+        assert receive_all(closed) == b""
+    assert request_once(newer).startswith(b"HTTP/1.1 200 ")
     assert busy.recv(10_000).startswith(b"HTTP/1.1 200 ")
 
 
@@ -225,11 +225,11 @@ def test_server_at_its_limit_closes_idle_before_sending_connections(start_tiny, 
     tiny = start_tiny(connections=2)
     idle, sending = connected(tiny, 2)
     sending.sendall(HEAD % 10 + b"12345")
-    asked(idle)
+    request_once(idle)
     time.sleep(0.3)
     (another,) = connected(tiny, 1)
-    assert asked(another).startswith(b"HTTP/1.1 200 ")
-    assert whole(idle) == b""
+    assert request_once(another).startswith(b"HTTP/1.1 200 ")
+    assert receive_all(idle) == b""
     sending.sendall(b"67890")
     assert sending.recv(10_000).startswith(b"HTTP/1.1 200 ")
 
@@ -252,18 +252,18 @@ def test_server_at_its_limit_closes_no_busy_connection(start_tiny, connected) ->
     while received < 30_000_000:
         received += len(busy[2].recv(1 << 20))
     for connection in waiting:
-        assert whole(connection).startswith(b"HTTP/1.1 200 ")
+        assert receive_all(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def test_large_bodies_share_a_limit(start_tiny, responses, connected) -> None:
     tiny = start_tiny(body_bytes=200_000, buffered_bytes=500_000)
     body = b"x" * 200_000
-    held, sent, refused = connected(tiny, 3)
-    held.sendall(HEAD.replace(b"/echo", b"/later=0.6") % len(body) + body)
+    pending, sent, rejected = connected(tiny, 3)
+    pending.sendall(HEAD.replace(b"/echo", b"/later=0.6") % len(body) + body)
     sent.sendall(HEAD % len(body) + body[:-1])
     tiny.until(lambda: tiny.server.body_memory.used == 399_999)
-    refused.sendall(HEAD % len(body) + body[:-1])
-    (response,) = responses(whole(refused))
+    rejected.sendall(HEAD % len(body) + body[:-1])
+    (response,) = responses(receive_all(rejected))
     assert tiny.server.body_memory.used == 399_999
     assert (response.status, response.headers["retry-after"]) == (503, "1")
     assert response.json["code"] == "overloaded"
@@ -272,7 +272,7 @@ def test_large_bodies_share_a_limit(start_tiny, responses, connected) -> None:
     sent.sendall(body[-1:])
     assert sent.recv(10_000).startswith(b"HTTP/1.1 200 ")
     assert tiny.server.body_memory.used == 200_000
-    assert held.recv(10_000).startswith(b"HTTP/1.1 200 ")
+    assert pending.recv(10_000).startswith(b"HTTP/1.1 200 ")
     assert tiny.server.body_memory.used == 0
     again = HEAD % len(body) + body
     assert [a.status for a in responses(tiny.exchange(again * 5 + LAST))] == [200] * 6
@@ -302,7 +302,7 @@ def test_abandoned_large_bodies_are_released(tiny, responses, reset) -> None:
 
 @contextmanager
 def no_more_files() -> Iterator[None]:
-    """Let this process open nothing more."""
+    """Let this process open no more descriptors."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)
     os.close(free)
@@ -316,16 +316,16 @@ def no_more_files() -> Iterator[None]:
 def test_connections_wait_while_no_descriptor_is_free(start_tiny, caplog) -> None:
     tiny = start_tiny()
     with tiny.connect() as before, socket.socket() as waiting:
-        asked(before)
+        request_once(before)
         waiting.settimeout(10)
         with no_more_files():
             waiting.connect(("127.0.0.1", tiny.port))
             waiting.sendall(LAST)
             tiny.until(lambda: caplog.records)
             time.sleep(0.4)
-            assert asked(before).startswith(b"HTTP/1.1 200 ")
+            assert request_once(before).startswith(b"HTTP/1.1 200 ")
             assert "/last" not in tiny.handler.paths
-        assert whole(waiting).startswith(b"HTTP/1.1 200 ")
+        assert receive_all(waiting).startswith(b"HTTP/1.1 200 ")
     assert [record.getMessage() for record in caplog.records] == ["accepting a connection failed"]
     assert caplog.records[0].levelno == logging.ERROR
     caplog.clear()
@@ -356,34 +356,34 @@ def test_closed_connections_are_freed_without_the_garbage_collector(tiny, respon
 # Several workers.
 
 
-class Counts:
-    """What workers tell each other, in one process."""
+class Shares:
+    """The shares of several servers in one process."""
 
     def __init__(self) -> None:
-        self._told: dict[int, int] = {}
+        self._connections: dict[int, int] = {}
 
     def slot(self) -> Slot:
-        return Slot(self._told, len(self._told))
+        return Slot(self._connections, len(self._connections))
 
 
 class Slot:
-    def __init__(self, told: dict[int, int], number: int) -> None:
-        self._told, self._number = told, number
+    def __init__(self, connections: dict[int, int], number: int) -> None:
+        self._connections, self._number = connections, number
         self.report(0)
 
     def report(self, connections: int | None) -> None:
         if connections is None:
-            self._told.pop(self._number, None)
+            self._connections.pop(self._number, None)
         else:
-            self._told[self._number] = connections
+            self._connections[self._number] = connections
 
     def minimum(self) -> int:
-        return min([*self._told.values()], default=0)
+        return min([*self._connections.values()], default=0)
 
 
 def start_two(start_tiny, **limits: float):
-    counts = Counts()
-    shares = [counts.slot(), counts.slot()]
+    all_shares = Shares()
+    shares = [all_shares.slot(), all_shares.slot()]
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     first = start_tiny(listener.dup(), shares[0], **limits)
     return first, start_tiny(listener, shares[1], **limits)
@@ -391,36 +391,36 @@ def start_two(start_tiny, **limits: float):
 
 def test_workers_share_connections_evenly(start_tiny, connected) -> None:
     first, second = start_two(start_tiny)
-    made = connected(first, 16)
-    for connection in made:
-        asked(connection)
+    connections = connected(first, 16)
+    for connection in connections:
+        request_once(connection)
     numbers = sorted(len(server.server.connections) for server in (first, second))
     assert sum(numbers) == 16
     assert numbers[0] >= 6
-    # Who has more gives way once, then takes what nobody else takes.
+    # The worker with more connections yields once, then accepts what the other leaves.
     second.do(lambda: time.sleep(0.2) or None)
-    assert all(asked(connection) for connection in made)
+    assert all(request_once(connection) for connection in connections)
 
 
 def test_worker_accepts_connections_that_no_other_accepts(start_tiny, connected) -> None:
     first, second = start_two(start_tiny)
     second.do(lambda: second.server.stop_listening(last=False))
     for connection in connected(first, 10):
-        assert asked(connection).startswith(b"HTTP/1.1 200 ")
+        assert request_once(connection).startswith(b"HTTP/1.1 200 ")
     assert len(first.server.connections) == 10
 
 
-# The end.
+# Drain.
 
 
 class Client(threading.Thread):
-    """Connects and asks without pause, until connections are refused."""
+    """Connects and sends requests without pause, until connections are refused."""
 
     def __init__(self, port: int, requests: int) -> None:
         super().__init__()
         self._port, self._requests = port, requests
         self.lost: list[str] = []
-        self.answered = 0
+        self.responses = 0
         self.ended = threading.Event()
 
     def run(self) -> None:
@@ -431,19 +431,19 @@ class Client(threading.Thread):
                 return
             connection.settimeout(5)
             with connection:
-                self._ask(connection)
+                self._send(connection)
 
-    def _ask(self, connection: socket.socket) -> None:
+    def _send(self, connection: socket.socket) -> None:
         for _ in range(self._requests):
             try:
-                response = asked(connection)
+                response = request_once(connection)
             except OSError as error:
                 self.lost.append(repr(error))
                 return
             if not response.startswith(b"HTTP/1.1 200 ") or response[-1:] != b"}":
                 self.lost.append(repr(response))
                 return
-            self.answered += 1
+            self.responses += 1
             if b"connection: close\r\n" in response:
                 return
 
@@ -453,7 +453,7 @@ def with_clients(tiny, act: Callable[[list[Client]], None]) -> None:
     for client in clients:
         client.start()
     try:
-        tiny.until(lambda: all(client.answered > 5 for client in clients))
+        tiny.until(lambda: all(client.responses > 5 for client in clients))
         act(clients)
     finally:
         for client in clients:
@@ -473,7 +473,7 @@ def test_last_server_stops_without_losing_a_connected_client(start_tiny, times: 
             tiny.do(lambda: tiny.server.stop_listening(last=True))
             tiny.do(lambda: tiny.server.finish(5, 1))
             for client in clients:
-                client.join(10)  # by itself: nobody is let in any more
+                client.join(10)  # ends by itself, because connections are refused
 
         with_clients(tiny, stop)
         assert tiny.listener.fileno() == -1
@@ -489,8 +489,8 @@ def test_no_client_notices_that_one_of_two_servers_stops(start_tiny, times: int)
             first.server.draining = True
             first.do(lambda: first.server.stop_listening(last=False))
             first.do(lambda: first.server.finish(5, 1))
-            before = [client.answered for client in clients]
-            first.until(lambda: all(c.answered > b for c, b in zip(clients, before, strict=True)))
+            before = [client.responses for client in clients]
+            first.until(lambda: all(c.responses > b for c, b in zip(clients, before, strict=True)))
 
         with_clients(second, stop)
         assert not first.server.connections
@@ -498,12 +498,12 @@ def test_no_client_notices_that_one_of_two_servers_stops(start_tiny, times: int)
 
 def test_queued_connections_are_accepted_at_the_end(start_tiny, connected) -> None:
     tiny = start_tiny()
-    held = threading.Event()
-    tiny._loop.call_soon_threadsafe(held.wait, 5)
+    released = threading.Event()
+    tiny._loop.call_soon_threadsafe(released.wait, 5)
     waiting = connected(tiny, 20)
     for connection in waiting:
         connection.sendall(GET)
-    held.set()
+    released.set()
     tiny.do(lambda: tiny.server.stop_listening(last=True))
     for connection in waiting:
         assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
@@ -519,7 +519,7 @@ def test_connections_queued_at_the_limit_are_accepted_at_the_end(start_tiny, con
         connection.sendall(LAST)
     tiny.do(lambda: tiny.server.stop_listening(last=True))
     for connection in waiting:
-        assert whole(connection).startswith(b"HTTP/1.1 200 ")
+        assert receive_all(connection).startswith(b"HTTP/1.1 200 ")
 
 
 @ON_LINUX
@@ -533,29 +533,29 @@ def test_stopped_server_lets_no_connection_into_its_queue(start_tiny) -> None:
 
 @ON_LINUX
 def test_refusing_socket_keeps_its_connections(tiny, connected) -> None:
-    (taken,) = connected(tiny, 1)
-    asked(taken)
+    (accepted,) = connected(tiny, 1)
+    request_once(accepted)
     refuse_new_connections(tiny.listener)
     with pytest.raises(TimeoutError):
         tiny.connect(seconds=0.2)
-    assert asked(taken).startswith(b"HTTP/1.1 200 ")
+    assert request_once(accepted).startswith(b"HTTP/1.1 200 ")
 
 
 def test_drain_closes_idle_connections_and_lets_others_finish(start_tiny, connected) -> None:
     tiny = start_tiny(linger_s=5.0)
     silent, idle, lingering, busy, sending = connected(tiny, 5)
-    asked(idle)
+    request_once(idle)
     lingering.sendall(b"nonsense\r\n\r\n")
     busy.sendall(later(0.6))
     sending.sendall(HEAD % 5 + b"hel")
     tiny.until(lambda: "/later=0.6" in tiny.handler.paths)
     ending = threading.Thread(target=lambda: tiny.do(lambda: tiny.server.finish(5, 0.1)))
     ending.start()
-    assert whole(silent) == whole(idle) == b""
-    assert whole(lingering).startswith(b"HTTP/1.1 400 ")
+    assert receive_all(silent) == receive_all(idle) == b""
+    assert receive_all(lingering).startswith(b"HTTP/1.1 400 ")
     sending.sendall(b"lo")
     for connection in (busy, sending):
-        response = whole(connection)
+        response = receive_all(connection)
         assert response.startswith(b"HTTP/1.1 200 ")
         assert b"connection: close\r\n" in response
         connection.close()
@@ -573,7 +573,7 @@ def test_drain_waits_for_streams(start_tiny, connected, responses) -> None:
     asking.sendall(slow)
     tiny.do(lambda: tiny.server.finish(5, 0.1))
     for connection, closes in ((began, False), (asking, True)):
-        (response,) = responses(whole(connection))
+        (response,) = responses(receive_all(connection))
         assert (len(response.body), response.closes) == (900, closes)
     assert not tiny.server.connections
 
@@ -586,7 +586,7 @@ def test_drain_cuts_off_a_stream_that_takes_too_long(start_tiny, connected) -> N
     tiny.do(lambda: tiny.server.finish(0.2, 0.1))
     tiny.do(tiny.server.close)
     tiny.until(lambda: tiny.handler.streams_ended)
-    assert not whole(connection).endswith(b"0\r\n\r\n")
+    assert not receive_all(connection).endswith(b"0\r\n\r\n")
 
 
 def test_drain_ends_at_its_deadline(start_tiny, connected) -> None:
@@ -598,5 +598,5 @@ def test_drain_ends_at_its_deadline(start_tiny, connected) -> None:
     tiny.do(lambda: tiny.server.finish(0.2, 0.1))
     assert len(tiny.server.connections) == 2
     tiny.do(tiny.server.close)
-    assert whole(busy) == whole(dribbling) == b""
+    assert receive_all(busy) == receive_all(dribbling) == b""
     assert tiny.handler.canceled == 1
