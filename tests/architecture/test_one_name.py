@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.running_service import RunningService
 
 PACKAGES = ("pigeonhole", "service", "trainer")
 
@@ -73,15 +73,13 @@ def test_fit_imports_each_module_once(package: str, repository: Path, tmp_path: 
 def test_serve_imports_each_module_once_in_parent_and_worker(
     package: str, repository: Path, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
+    models = repository / "models"
     flags = ["--port", "0", "--workers", "1", "--drain-seconds", "0"]
-    serve = command(tmp_path, [package, "serve", "--models", repository / "models", *flags])
-    with log.open("wb") as errors, subprocess.Popen(serve, cwd=repository, stderr=errors) as server:
-        deadline = time.monotonic() + 60
-        while '"model live"' not in log.read_text():
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        server.send_signal(signal.SIGTERM)
-    assert server.returncode == 0
+    serve = command(tmp_path, [package, "serve", "--models", models, *flags])
+    server = RunningService(models, tmp_path / "log", command=serve)
+    try:
+        # A worker that was never ready may end before it can write its file.
+        server.until(lambda: server.get("/readyz").status_code == 200)
+    finally:
+        assert server.stop() == 0
     assert check(tmp_path, repository) == 2
