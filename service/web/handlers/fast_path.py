@@ -37,7 +37,8 @@ from ..inference.content_coding import (
     compress_response,
 )
 from ..inference.route import InferenceCall, InferenceRoute
-from ..monitoring.request_log import FinishedRequest, RequestLog
+from ..monitoring.finished_request import FinishedRequest
+from ..monitoring.request_log import RequestLog
 from ..response import Response
 from .inference_routes import InferencePath
 from .threads import ResponseThreads

@@ -18,7 +18,8 @@ from ..auth import OPEN, Authenticator, scope_of
 from ..errors import error_response
 from ..inference.content_coding import compress_response
 from ..inference.route import InferenceCall
-from ..monitoring.request_log import FinishedRequest, RequestLog
+from ..monitoring.finished_request import FinishedRequest
+from ..monitoring.request_log import RequestLog
 from ..request_id import HEADER, request_id
 from ..response import SECURITY_HEADERS, Response
 

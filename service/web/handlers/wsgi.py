@@ -18,8 +18,9 @@ from ...errors import Overloaded
 from ...serving.metrics import UNKNOWN_ROUTE, Metrics
 from ..errors import CLIENT_GONE, error_response
 from ..http.messages import Cancel, Request, Send, WireResponse
+from ..monitoring.finished_request import UNREAD, FinishedRequest
 from ..monitoring.health import PROBES
-from ..monitoring.request_log import UNREAD, FinishedRequest, RequestLog
+from ..monitoring.request_log import RequestLog
 from ..request_id import HEADER, request_id
 from ..response import status_line
 from .threads import ResponseThreads

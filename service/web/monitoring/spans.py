@@ -26,8 +26,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from pigeonhole import __version__
 
 from ..inference.protocol import Header
+from .finished_request import UNREAD, FinishedRequest
 from .health import PROBES
-from .request_log import UNREAD, FinishedRequest
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ class _Headers(Getter[Header]):
         value = carrier(key)
         return None if value is None else [value]
 
-    def keys(self, carrier: Header) -> list[str]:  # noqa: ARG002 - trace context asks for none
+    def keys(self, carrier: Header) -> list[str]:  # noqa: ARG002 - trace context calls it never
         return []
 
 

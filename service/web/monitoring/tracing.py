@@ -25,10 +25,10 @@ KNOWN_EXPORTER, KNOWN_PROTOCOL = "otlp", "http/protobuf"
 
 
 def open_spans(environ: Mapping[str, str]) -> Spans | None:
-    """Return what makes spans, or None without tracing; call it after the fork.
+    """Return a maker of spans, or None without tracing; call it after the fork.
 
-    A fault in tracing never keeps the service from starting: it is logged, and requests are answered
-    without traces.
+    A fault in tracing does not keep the service from starting. It is logged, and requests are
+    answered without traces.
 
     Args:
         environ: environment of the process; OpenTelemetry reads its other variables too.
@@ -51,7 +51,7 @@ def open_spans(environ: Mapping[str, str]) -> Spans | None:
 
 
 def _is_requested(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment requests traces; log what is not supported."""
+    """Return whether the environment requests traces; log unsupported values."""
     if not _first(environ, ENDPOINTS) or environ.get(DISABLED, "").strip().lower() == "true":
         return False
     exporter = environ.get(EXPORTER, "").strip() or KNOWN_EXPORTER

@@ -1,4 +1,4 @@
-"""Requests that schemathesis makes of ``/openapi.json``, and what their answers are held against."""
+"""Random requests from ``/openapi.json``, by schemathesis, and the checks of their responses."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from schemathesis import GenerationMode
 JSON = "application/json"
 
 ROWS = ":predict$|^/predict$|^/invocations$"
-"""Paths that take more than JSON."""
+"""Paths that accept formats other than JSON."""
 
 
 def _array() -> bytes:
-    written = io.BytesIO()
-    np.save(written, np.array([[172, 95.5], [180.25, 50]]))
-    return written.getvalue()
+    content = io.BytesIO()
+    np.save(content, np.array([[172, 95.5], [180.25, 50]]))
+    return content.getvalue()
 
 
-# RFC 3339 has a year 0 and leap seconds, which Python's calendar has not.
+# RFC 3339 allows the year 0 and leap seconds, which Python's calendar does not have.
 schemathesis.openapi.format("date", st.dates().map(str))
 schemathesis.openapi.format(
     "date-time", st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
 )
-# What these hold no schema can say.
+# No schema describes the content of these formats.
 for _name, _content in {
     "text/csv": st.sampled_from([b"height_cm,weight_kg\n172,95\n", b"172,95", b"\xff"]),
     "application/x-ndjson": st.sampled_from([b'[172, 95]\n{"height_cm": 1}\n', b"{", b"\n"]),
@@ -41,17 +41,17 @@ for _name, _content in {
 
 
 def config() -> schemathesis.Config:
-    """The checks that make sense."""
+    """Return schemathesis' configuration: all checks except those that can't hold."""
     rules: dict[str, Any] = {
         "checks": {
-            # More is taken than is advertised: a category as a number, a boolean as 0 or 1, columns.
+            # The service accepts more than the document says, such as a boolean as 0 or 1.
             "negative_data_rejection": {"enabled": False},
-            # Without keys an admin's routes answer 403 and never 401.
+            # Without keys, admin routes respond with 403, never 401.
             "ignored_auth": {"enabled": False},
         },
         "operations": [
-            # No schema can say that a tensor has as many values as its shape tells, and its model's
-            # names; nor what stands in a table or an array.
+            # No schema can say that a tensor has the model's names and as many values as its shape,
+            # or describe the content of a table or an array.
             {
                 "include-path-regex": f"^/v2/|{ROWS}",
                 "checks": {"positive_data_acceptance": {"enabled": False}},
@@ -61,22 +61,22 @@ def config() -> schemathesis.Config:
     return schemathesis.Config.from_dict(rules)
 
 
-def ask(
+def check_responses(
     operation: Any,
     mode: GenerationMode,
     examples: int | None = None,
     *,
-    answered: bool = False,
-    busy: Callable[[str], bool] = lambda path: path.endswith("/ready"),
+    must_succeed: bool = False,
+    may_fail: Callable[[str], bool] = lambda path: path.endswith("/ready"),
 ) -> None:
-    """Send generated requests, and hold each answer against the document.
+    """Send random requests to an operation, and check each response against the document.
 
     Args:
         operation: of schemathesis.
-        mode: whether they are to fit.
-        examples: how many; the profile's number if None.
-        answered: whether JSON must be answered 200.
-        busy: paths that may be unavailable.
+        mode: whether the requests are valid or invalid.
+        examples: number of requests; None for the profile's number.
+        must_succeed: whether to send JSON only and expect status 200.
+        may_fail: returns whether a path may respond with a server error.
     """
 
     @settings(
@@ -85,17 +85,17 @@ def ask(
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def send(case: Any) -> None:
-        if answered:
+        if must_succeed:
             assume(case.media_type == JSON)
-        # Flask's test client does not unpack an answer.
-        answer = case.call_and_validate(headers={"Accept-Encoding": "identity"})
-        assert answer.status_code < 500 or busy(operation.path)
-        if answered:
-            assert answer.status_code == 200, answer.text
+        # Flask's test client does not decompress responses.
+        response = case.call_and_validate(headers={"Accept-Encoding": "identity"})
+        assert response.status_code < 500 or may_fail(operation.path)
+        if must_succeed:
+            assert response.status_code == 200, response.text
 
     send()
 
 
-def can_be_wrong(operation: Any) -> bool:
-    """Return whether schemathesis can make a wrong request: the names in paths are a fixed list."""
+def can_be_invalid(operation: Any) -> bool:
+    """Return whether invalid requests exist; the names in paths are a fixed list."""
     return bool(operation.body or operation.headers or operation.query)

@@ -1,4 +1,4 @@
-"""The table from errors to HTTP: every failure has a status, a code and one shape."""
+"""The table from errors to HTTP: statuses, codes and the JSON of errors."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from pigeonhole.service.web.errors import (
 
 
 def leaves(kind: type[Exception]) -> set[type[Exception]]:
-    """The classes below that have none below them."""
-    below = kind.__subclasses__()
-    return set().union(*map(leaves, below)) if below else {kind}
+    """Return the subclasses that have no subclasses."""
+    subclasses = kind.__subclasses__()
+    return set().union(*map(leaves, subclasses)) if subclasses else {kind}
 
 
 def test_table_has_every_error_of_a_request() -> None:

@@ -1,4 +1,4 @@
-"""Request ids: a harmless one is taken over, any other replaced."""
+"""Request ids: harmless ones are kept, others are replaced."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ import pytest
 
 from pigeonhole.service.web.request_id import request_id
 
-MADE = re.compile("[0-9a-f]{32}")
+NEW = re.compile("[0-9a-f]{32}")
 
 
 @pytest.mark.parametrize(
-    "given", ["a", "7b1c", "trace:00-4bf9/2=+@x.y_z-1", "a" * 128, "A1b2C3d4-0000-4000-8000-123"]
+    "client_id",
+    ["a", "7b1c", "trace:00-4bf9/2=+@x.y_z-1", "a" * 128, "A1b2C3d4-0000-4000-8000-123"],
 )
-def test_harmless_id_is_kept(given: str) -> None:
-    assert request_id(given) == given
+def test_harmless_id_is_kept(client_id: str) -> None:
+    assert request_id(client_id) == client_id
 
 
 @pytest.mark.parametrize(
-    "given", [None, "", " ", "a b", "a,b", "a\nb", "a\n", "<x>", '"', "\u00fc", "\u0663", "a" * 129]
+    "client_id",
+    [None, "", " ", "a b", "a,b", "a\nb", "a\n", "<x>", '"', "\u00fc", "\u0663", "a" * 129],
 )
-def test_other_id_is_replaced(given: str | None) -> None:
-    assert MADE.fullmatch(request_id(given))
+def test_other_id_is_replaced(client_id: str | None) -> None:
+    assert NEW.fullmatch(request_id(client_id))
 
 
 def test_new_ids_are_unique() -> None:

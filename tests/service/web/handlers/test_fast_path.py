@@ -1,4 +1,4 @@
-"""The express door: what runs on the loop and together, what waits elsewhere, and what gives up."""
+"""The fast path: calls on the loop, in the batcher and in threads; streams; cancellation."""
 
 from __future__ import annotations
 
@@ -53,13 +53,15 @@ HEAVY = b'{"instances": [[2]]}'
 LARGE = GOOD.ljust(SLOW_DECODE_BYTES)
 
 
-class Watched(Predictor):
-    """The predictor, and how many calls each run on the loop was made of.
+class RecordingPredictor(Predictor):
+    """A predictor that records runs on the loop and can fail in others.
 
-    What is in ``failures`` is what comes of the next runs elsewhere.
+    Attributes:
+        run_sizes: calls of each run on the loop.
+        failures: the outcomes of the next runs in threads; None for success.
     """
 
-    together: list[int]
+    run_sizes: list[int]
     failures: list[Exception | None]
 
     def run(self, model: Model, columns: Columns, deadline: float | None = None) -> Observation:
@@ -69,16 +71,16 @@ class Watched(Predictor):
         return super().run(model, columns, deadline)
 
     def run_together(self, model: Model, parts: Sequence[Columns]) -> Any:
-        self.together.append(len(parts))
+        self.run_sizes.append(len(parts))
         return super().run_together(model, parts)
 
 
 @dataclass
 class Parts:
-    """An express door with what stands around it."""
+    """A fast path handler and its collaborators."""
 
     handler: FastPathHandler
-    predictor: Watched
+    predictor: RecordingPredictor
     counters: SharedState
     observed: list[list[Observation]]
     access_log: AccessLog
@@ -86,14 +88,14 @@ class Parts:
     threads: ResponseThreads
 
     def logged(self) -> list[tuple[str, str, int]]:
-        """Id, path and status of each line in the access log, which ends with this."""
+        """Close the access log; return id, path and status of each line."""
         self.access_log.close()
         with os.fdopen(os.dup(self.lines), "rb") as stream:
             found = [json.loads(line) for line in stream.read1().splitlines()]
         return [(line["request_id"], line["path"], line["status"]) for line in found]
 
-    def figures(self, name: str) -> dict[tuple[str, ...], float]:
-        """What a scrape tells of one metric, by the values of its labels."""
+    def samples(self, name: str) -> dict[tuple[str, ...], float]:
+        """Return the samples of one metric, by the values of its labels."""
         return {
             tuple(sample.labels.values()): sample.value
             for family in MetricsCollector(self.counters, "1.2.3").collect()
@@ -102,7 +104,7 @@ class Parts:
         }
 
     def codes(self) -> dict[str, float]:
-        """How many requests ended, by their status."""
+        """Return the number of finished requests by status."""
         ended: dict[str, float] = {}
         for family in MetricsCollector(self.counters, "1.2.3").collect():
             for sample in family.samples:
@@ -122,13 +124,13 @@ def models(tmp_path_factory, write_model) -> Path:
 
 @cache
 def loaded(path: Path, name: str, version: int) -> Model:
-    # The checks of the heavy model at load time take half a second, so the tests share it.
+    # Shared, because the checks of the heavy model at load time take half a second.
     return load_model(path, name=name, version=version, threads=1, max_bytes=2**20)
 
 
 @pytest.fixture
 def parts(models) -> Iterator[Parts]:
-    """The door, with room for one heavy call that waits, and one large body beside it."""
+    """Make a handler with a queue of one heavy call, and one thread with a queue of one body."""
     counters = SharedState(slots=1)
     counters.claim(0)
     slot = counters.worker(0)
@@ -137,31 +139,33 @@ def parts(models) -> Iterator[Parts]:
     Reconciler(live, Repository(models), loaded, slot, metrics).refresh()
     pool = RunPool(1, max_waiting=1, max_wait_s=60, on_change=metrics.waiting)
     observed: list[list[Observation]] = []
-    predictor = Watched(live, pool, [metrics.predicted, lambda seen: observed.append(list(seen))])
-    predictor.together, predictor.failures = [], []
+    predictor = RecordingPredictor(
+        live, pool, [metrics.predicted, lambda observations: observed.append(list(observations))]
+    )
+    predictor.run_sizes, predictor.failures = [], []
 
     def route(
         name: str, protocol: InferenceProtocol, streams: StreamProtocol | None
     ) -> InferenceRoute:
-        most = 2 * SLOW_DECODE_BYTES
-        return InferenceRoute(name, protocol, streams, predictor, metrics, max_body_bytes=most)
+        limit = 2 * SLOW_DECODE_BYTES
+        return InferenceRoute(name, protocol, streams, predictor, metrics, max_body_bytes=limit)
 
-    routes = inference_paths(route, max_rows=400)
+    paths = inference_paths(route, max_rows=400)
     app = make_http_app(
-        [inference_blueprint(routes)],
+        [inference_blueprint(paths)],
         metrics,
         authenticator=Authenticator(None),
         max_body_bytes=2 * SLOW_DECODE_BYTES,
         request_log=None,
     )
     threads = ResponseThreads(1, 1, "work")
-    flask = WsgiHandler(app, metrics, HandlerThreads(threads, threads, threads))
+    wsgi = WsgiHandler(app, metrics, HandlerThreads(threads, threads, threads))
     lines, end = os.pipe()
     os.set_blocking(lines, False)
     access_log = AccessLog(end)
     handler = FastPathHandler(
-        routes,
-        flask,
+        paths,
+        wsgi,
         predictor,
         metrics,
         work=threads,
@@ -177,8 +181,8 @@ def parts(models) -> Iterator[Parts]:
 
 
 def make_request(path: str = "/predict", body: bytes = GOOD, method: str = "POST", **headers: str):
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Request(method, path, b"", {"host": "x", **given}, body, "1.1", "127.0.0.1")
+    lower = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(method, path, b"", {"host": "x", **lower}, body, "1.1", "127.0.0.1")
 
 
 def test_quick_calls_of_one_turn_run_together(parts) -> None:
@@ -186,41 +190,41 @@ def test_quick_calls_of_one_turn_run_together(parts) -> None:
     found = responses_of(
         parts.handler, *(make_request(body=body, x_request_id=str(body[-5])) for body in bodies)
     )
-    assert parts.predictor.together == [4]
+    assert parts.predictor.run_sizes == [4]
     labels = [json.loads(response.data)["predictions"][0]["label"] for response in found]
     assert labels == ["underweight"] * 2 + ["overweight"] * 2
-    alone = [responses_of(parts.handler, make_request(body=body))[0] for body in bodies]
-    for together, by_itself in zip(found, alone, strict=True):
-        assert json.loads(together.data)["predictions"] == json.loads(by_itself.data)["predictions"]
+    single = [responses_of(parts.handler, make_request(body=body))[0] for body in bodies]
+    for together, alone in zip(found, single, strict=True):
+        assert json.loads(together.data)["predictions"] == json.loads(alone.data)["predictions"]
 
 
 def test_large_body_rejected_for_lack_of_threads_counts_for_its_model(parts, failed) -> None:
-    """Else it would count as a request to a model that is not ready."""
+    """Otherwise it would count as a request to a model that is not ready."""
     found = responses_of(
         parts.handler, *[make_request(body=LARGE)] * 3, make_request("/v1/models/no:predict", LARGE)
     )
-    refused = [response for response in found[:3] if response.status_code == 503]
-    assert refused
-    for response in refused:
+    rejected = [response for response in found[:3] if response.status_code == 503]
+    assert rejected
+    for response in rejected:
         failed(response, 503, "overloaded")
     failed(found[3], 404, "unknown_model")
-    counted = parts.figures("pigeonhole_requests_total")
+    counted = parts.samples("pigeonhole_requests_total")
     models = {labels[1] for labels, number in counted.items() if "503" in labels and number}
     assert models == {"bodymass"}, counted
 
 
 def test_invalid_call_fails_alone(parts, failed) -> None:
-    good, wrong, another = responses_of(
+    good, invalid, another = responses_of(
         parts.handler, make_request(), make_request(body=WRONG), make_request()
     )
     assert good.status_code == another.status_code == 200
-    failed(wrong, 400, "invalid_rows")
+    failed(invalid, 400, "invalid_rows")
     assert parts.codes() == {"200": 2, "400": 1}
 
 
 @pytest.mark.parametrize("body", [GOOD, WRONG])
 def test_no_call_is_answered_before_the_turn_ends(parts, body: bytes) -> None:
-    """Else whoever sends many at once has them read and answered before anyone else's."""
+    """Otherwise a client with many pipelined requests would delay all others."""
 
     async def send() -> int:
         found: list[Any] = []
@@ -235,25 +239,27 @@ def test_no_call_is_answered_before_the_turn_ends(parts, body: bytes) -> None:
 
 def test_quick_call_is_answered_at_the_end_of_the_turn(parts) -> None:
     async def send() -> list[str]:
-        answered_in: list[str] = []
-        parts.handler(make_request(), lambda _answer: answered_in.append(current_thread().name))
+        thread_names: list[str] = []
+        parts.handler(make_request(), lambda _response: thread_names.append(current_thread().name))
         await asyncio.sleep(0)
-        return answered_in
+        return thread_names
 
     assert asyncio.run(send()) == ["MainThread"]
 
 
 def test_observers_are_notified_once_per_turn_after_the_responses(parts) -> None:
     async def send() -> list[int]:
-        told_before: list[int] = []
+        observed_before: list[int] = []
         for _ in range(3):
-            parts.handler(make_request(), lambda _answer: told_before.append(len(parts.observed)))
+            parts.handler(
+                make_request(), lambda _response: observed_before.append(len(parts.observed))
+            )
         await asyncio.sleep(0.01)
-        return told_before
+        return observed_before
 
     assert asyncio.run(send()) == [0, 0, 0]
-    (seen,) = parts.observed
-    assert sum(len(observation.prediction.labels) for observation in seen) == 3
+    (observations,) = parts.observed
+    assert sum(len(observation.prediction.labels) for observation in observations) == 3
 
 
 def heavy(body: bytes = HEAVY, **headers: str) -> Request:
@@ -273,7 +279,7 @@ def test_loop_continues_while_a_heavy_model_runs(parts) -> None:
     was_first, response = asyncio.run(send())
     assert was_first
     assert json.loads(response.data)["predictions"][0]["label"] == "more"
-    assert parts.predictor.together == [1]
+    assert parts.predictor.run_sizes == [1]
 
 
 def test_heavy_call_is_rejected_when_the_queue_is_full(parts, failed) -> None:
@@ -292,7 +298,7 @@ def test_heavy_call_is_rejected_when_the_queue_is_full(parts, failed) -> None:
 def test_large_body_in_a_thread_gets_the_same_predictions(parts) -> None:
     large, small = responses_of(parts.handler, make_request(body=LARGE), make_request())
     assert json.loads(large.data)["predictions"] == json.loads(small.data)["predictions"]
-    assert parts.predictor.together == [1]
+    assert parts.predictor.run_sizes == [1]
     assert parts.codes() == {"200": 2}
 
 
@@ -312,8 +318,8 @@ def test_queued_call_of_a_disconnected_client_is_counted_and_not_run(
         first = loop.create_future()
         parts.handler(make(), first.set_result)
         if make is heavy:
-            await asyncio.sleep(0.01)  # for the pool to begin with it
-        cancel = parts.handler(make(), lambda _answer: pytest.fail("nobody is there"))
+            await asyncio.sleep(0.01)  # until the pool has started it
+        cancel = parts.handler(make(), lambda _response: pytest.fail("the client has disconnected"))
         assert cancel is not None
         cancel()
         cancel()
@@ -322,12 +328,12 @@ def test_queued_call_of_a_disconnected_client_is_counted_and_not_run(
 
     asyncio.run(send())
     codes = parts.codes()
-    gone = codes.pop(str(CLIENT_GONE), 0)
-    assert gone <= 1
+    disconnected = codes.pop(str(CLIENT_GONE), 0)
+    assert disconnected <= 1
     assert set(codes) == {"200"}
-    assert [status for _, _, status in parts.logged()].count(CLIENT_GONE) == gone
-    assert parts.figures("pigeonhole_requests_in_flight") == {(): 0}
-    assert parts.figures("pigeonhole_calls_waiting") == {(): 0}
+    assert [status for _, _, status in parts.logged()].count(CLIENT_GONE) == disconnected
+    assert parts.samples("pigeonhole_requests_in_flight") == {(): 0}
+    assert parts.samples("pigeonhole_calls_waiting") == {(): 0}
 
 
 @pytest.mark.parametrize(
@@ -363,7 +369,7 @@ def test_ndjson_rows_in_a_thread_get_the_same_predictions_as_json(parts) -> None
     assert "Content-Length" not in streamed.headers
     assert small.headers["Content-Length"] == str(len(small.data))
     assert small.headers["X-Model-Name"] == "bodymass"
-    assert parts.predictor.together == [1]
+    assert parts.predictor.run_sizes == [1]
     assert parts.codes() == {"200": 3}
 
 
@@ -378,15 +384,15 @@ def test_stream_is_counted_at_its_end_and_its_rows_per_slice(parts) -> None:
     async def send() -> None:
         response = await first_slice(parts, lines(x_request_id="mine"))
         assert parts.codes() == {}
-        assert parts.figures("pigeonhole_requests_in_flight") == {(): 1}
-        assert parts.figures("pigeonhole_rows_total") == {("bodymass", "1"): 1000}
+        assert parts.samples("pigeonhole_requests_in_flight") == {(): 1}
+        assert parts.samples("pigeonhole_rows_total") == {("bodymass", "1"): 1000}
         told = await read_response(response)
         assert told.data.count(b"\n") == 2500
 
     asyncio.run(send())
     assert parts.codes() == {"200": 1}
-    assert parts.figures("pigeonhole_requests_in_flight") == {(): 0}
-    assert parts.figures("pigeonhole_rows_total") == {("bodymass", "1"): 2500}
+    assert parts.samples("pigeonhole_requests_in_flight") == {(): 0}
+    assert parts.samples("pigeonhole_rows_total") == {("bodymass", "1"): 2500}
     assert parts.logged() == [("mine", "/predict", 200)]
 
 
@@ -398,8 +404,8 @@ def test_stream_of_a_disconnected_client_ends_and_is_counted(parts) -> None:
 
     asyncio.run(send())
     assert parts.codes() == {str(CLIENT_GONE): 1}
-    assert parts.figures("pigeonhole_requests_in_flight") == {(): 0}
-    assert parts.figures("pigeonhole_rows_total") == {("bodymass", "1"): 1000}
+    assert parts.samples("pigeonhole_requests_in_flight") == {(): 0}
+    assert parts.samples("pigeonhole_rows_total") == {("bodymass", "1"): 1000}
     assert [status for _, _, status in parts.logged()] == [CLIENT_GONE]
 
 
@@ -449,7 +455,7 @@ def test_failure_before_the_first_slice_is_an_error_response(parts, failed, fail
 )
 @pytest.mark.parametrize("is_read", [True, False])
 def test_body_is_freed_when_its_response_ends(parts, request_: Request, is_read: bool) -> None:
-    """Not by the collector of cycles, which does not know how large it is."""
+    """It must not wait for the garbage collector, which does not know its size."""
     body = bytes(request_.body)
 
     async def send() -> None:
@@ -467,7 +473,7 @@ def test_body_is_freed_when_its_response_ends(parts, request_: Request, is_read:
     try:
         asyncio.run(send())
         parts.threads._pool.shutdown(wait=True)
-        assert sys.getrefcount(body) == 2  # ours, and the argument
+        assert sys.getrefcount(body) == 2  # the local name and the argument
     finally:
         gc.enable()
 
@@ -475,13 +481,15 @@ def test_body_is_freed_when_its_response_ends(parts, request_: Request, is_read:
 def test_long_responses_are_compressed_for_clients_that_accept_it(parts) -> None:
     rows = b'{"instances": [' + b",".join([b"[172, 95]"] * 100) + b"]}"
     request = make_request(body=rows, accept_encoding="gzip")
-    plain, packed = responses_of(parts.handler, make_request(body=rows, x_request_id="a"), request)
-    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    plain, compressed = responses_of(
+        parts.handler, make_request(body=rows, x_request_id="a"), request
+    )
+    assert plain.headers["Vary"] == compressed.headers["Vary"] == "Accept-Encoding"
     assert "Content-Encoding" not in plain.headers
-    assert packed.headers["Content-Encoding"] == "gzip"
-    assert packed.headers["Content-Length"] == str(len(packed.data))
-    unpacked = json.loads(gzip.decompress(packed.data))
-    assert unpacked["predictions"] == json.loads(plain.data)["predictions"]
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert compressed.headers["Content-Length"] == str(len(compressed.data))
+    decompressed = json.loads(gzip.decompress(compressed.data))
+    assert decompressed["predictions"] == json.loads(plain.data)["predictions"]
     (short,) = responses_of(parts.handler, make_request(accept_encoding="gzip"))
     assert not {"Vary", "Content-Encoding"} & set(short.headers)
 
@@ -491,20 +499,20 @@ def test_large_response_is_not_compressed_when_all_threads_are_busy(
 ) -> None:
     rows = b'{"instances": [' + b",".join([b"[172, 95]"] * 400) + b"]}"
     found = responses_of(parts.handler, *[make_request(body=rows, accept_encoding="gzip")] * 5)
-    packed = [response for response in found if "Content-Encoding" in response.headers]
-    assert 1 <= len(packed) < 5
+    compressed = [response for response in found if "Content-Encoding" in response.headers]
+    assert 1 <= len(compressed) < 5
     for response in found:
         assert response.headers["Vary"] == "Accept-Encoding"
-        data = gzip.decompress(response.data) if response in packed else response.data
+        data = gzip.decompress(response.data) if response in compressed else response.data
         assert len(data) > content_coding.OFF_LOOP_BYTES
         assert data.count(b'"label"') == 400
     assert parts.codes() == {"200": 5}
 
 
 def test_stream_is_compressed_slice_by_slice(parts) -> None:
-    plain, packed = responses_of(parts.handler, lines(), lines(accept_encoding="deflate"))
-    assert packed.headers["Content-Encoding"] == "deflate"
-    assert zlib.decompress(packed.data) == plain.data
+    plain, compressed = responses_of(parts.handler, lines(), lines(accept_encoding="deflate"))
+    assert compressed.headers["Content-Encoding"] == "deflate"
+    assert zlib.decompress(compressed.data) == plain.data
 
 
 def test_unknown_paths_are_not_cached(parts) -> None:

@@ -1,4 +1,4 @@
-"""What every response carries, whatever route it came from, and what is logged of it."""
+"""The Flask app: headers of every response, errors, compression, logs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pigeonhole.service.web.handlers.flask_app import SECURITY_HEADERS, make_htt
 from pigeonhole.service.web.monitoring.access_log import AccessLog
 from pigeonhole.service.web.monitoring.request_log import RequestLog
 
-EVERY_KIND = [
+REQUESTS = [
     ("GET", "/", 200),
     ("GET", "/docs", 200),
     ("GET", "/static/docs.css", 200),
@@ -41,7 +41,7 @@ EVERY_KIND = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "status"), EVERY_KIND)
+@pytest.mark.parametrize(("method", "path", "status"), REQUESTS)
 def test_every_response_has_a_request_id_and_security_headers(
     lasting_client, method: str, path: str, status: int
 ) -> None:
@@ -60,7 +60,7 @@ def test_every_response_has_a_request_id_and_security_headers(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [case for case in EVERY_KIND if case[2] >= 400]
+    ("method", "path", "status"), [case for case in REQUESTS if case[2] >= 400]
 )
 def test_every_error_has_the_same_shape(lasting_client, failed, method, path, status) -> None:
     failed(lasting_client.open(path, method=method), status)
@@ -89,16 +89,16 @@ def test_long_pages_are_compressed_for_clients_that_accept_it(
     assert plain.headers["Vary"] == "Accept-Encoding"
     assert "Content-Encoding" not in plain.headers
     headers = {"Accept-Encoding": coding}
-    packed = lasting_client.get(path, headers=headers)
-    assert packed.headers["Vary"] == "Accept-Encoding"
-    assert packed.headers["Content-Encoding"] == coding
-    assert packed.headers["Content-Length"] == str(len(packed.data))
-    assert len(packed.data) < len(plain.data) / 2
-    unpacked = zlib.decompress(packed.data, {"gzip": 31, "deflate": 15}[coding])
-    assert path == "/metrics" or unpacked == plain.data
+    compressed = lasting_client.get(path, headers=headers)
+    assert compressed.headers["Vary"] == "Accept-Encoding"
+    assert compressed.headers["Content-Encoding"] == coding
+    assert compressed.headers["Content-Length"] == str(len(compressed.data))
+    assert len(compressed.data) < len(plain.data) / 2
+    decompressed = zlib.decompress(compressed.data, {"gzip": 31, "deflate": 15}[coding])
+    assert path == "/metrics" or decompressed == plain.data
     head = lasting_client.head(path, headers=headers)
     assert (head.data, head.headers["Content-Encoding"]) == (b"", coding)
-    assert path == "/metrics" or head.headers["Content-Length"] == str(len(packed.data))
+    assert path == "/metrics" or head.headers["Content-Length"] == str(len(compressed.data))
 
 
 def test_short_pages_and_errors_are_not_compressed(lasting_client) -> None:
@@ -108,7 +108,7 @@ def test_short_pages_and_errors_are_not_compressed(lasting_client) -> None:
 
 
 def failing() -> Blueprint:
-    """A route with a fault of its own."""
+    """Return a blueprint whose only route raises."""
     blueprint = Blueprint("failing", __name__)
 
     @blueprint.get("/fails")
@@ -153,11 +153,11 @@ def test_access_log_has_a_streamed_response_when_it_has_ended(start, models, cap
     client = start(models=models, access_log=True)
     body = b"\n".join([b"[172, 95]"] * 3000)
     with client.post("/predict", data=body, content_type="application/x-ndjson") as response:
-        pieces = response.iter_encoded()
-        next(pieces)
+        chunks = response.iter_encoded()
+        next(chunks)
         time.sleep(0.05)
         assert capfd.readouterr().err == ""
-        assert b"".join(pieces).count(b"\n") == 2000
+        assert b"".join(chunks).count(b"\n") == 2000
     deadline = time.monotonic() + 5
     written = ""
     while not written and time.monotonic() < deadline:
@@ -181,16 +181,16 @@ def test_access_log_has_one_line_per_request() -> None:
         max_body_bytes=100,
         request_log=RequestLog(access_log, None),
     )
-    given = app.test_client().get("/a%0Ab?token=secret", headers={"X-Request-Id": "mine"})
-    made = app.test_client().post("/fails")
+    with_id = app.test_client().get("/a%0Ab?token=secret", headers={"X-Request-Id": "mine"})
+    without_id = app.test_client().post("/fails")
     access_log.close()
     os.close(writer)
     with os.fdopen(reader) as written:
         lines = written.read().splitlines()
-    unknown, refused = map(json.loads, lines)
-    assert unknown["request_id"] == given.headers["X-Request-Id"] == "mine"
+    unknown, rejected = map(json.loads, lines)
+    assert unknown["request_id"] == with_id.headers["X-Request-Id"] == "mine"
     assert (unknown["method"], unknown["path"], unknown["status"]) == ("GET", "/a\nb", 404)
-    assert refused["request_id"] == made.headers["X-Request-Id"]
-    assert (refused["method"], refused["path"], refused["status"]) == ("POST", "/fails", 405)
-    assert 0 < refused["milliseconds"] < 10_000
+    assert rejected["request_id"] == without_id.headers["X-Request-Id"]
+    assert (rejected["method"], rejected["path"], rejected["status"]) == ("POST", "/fails", 405)
+    assert 0 < rejected["milliseconds"] < 10_000
     assert "secret" not in "".join(lines)

@@ -1,4 +1,4 @@
-"""The paths of the rows protocol, and under which names their requests are counted."""
+"""The inference routes: paths, versions, and the labels of their metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GOOD = {"instances": [{"height_cm": 172, "weight_kg": 95}]}
 
 
 def counted(client) -> dict[tuple[str, str, str, str], float]:
-    """Requests by route, model, version and code."""
+    """Return the number of requests by route, model, version and code."""
     pattern = r'pigeonhole_requests_total\{code="(.*?)",model="(.*?)",route="(.*?)",version="(.*?)"\} (.*)'
     return {
         (route, model, version, code): float(value)
@@ -53,7 +53,7 @@ def test_path_selects_the_version(start, models, write_model) -> None:
 @pytest.mark.parametrize(
     ("path", "code"),
     [
-        ("/v1/models/nobody:predict", "unknown_model"),
+        ("/v1/models/unknown:predict", "unknown_model"),
         ("/v1/models/%F0%9F%98%80%ff%00:predict", "unknown_model"),
         ("/v1/models/bodymass:predict:predict", "unknown_model"),
         ("/v1/models/bodymass/versions/2:predict", "unknown_version"),

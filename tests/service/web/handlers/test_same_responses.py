@@ -1,4 +1,4 @@
-"""Both doors, and Flask by itself, response everything alike: the express door changes speed alone."""
+"""The fast path, the WSGI handler and Flask alone give the same responses."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as a client writes it; Host and Content-Length are added where they are missing."""
+class ClientRequest:
+    """A request as a client writes it; missing Host and Content-Length headers are added."""
 
     method: str = "POST"
     target: str = "/predict"
@@ -52,59 +52,61 @@ class Asked:
     body: bytes = b""
     version: str = "1.1"
 
-    def written(self) -> bytes:
+    def to_bytes(self) -> bytes:
         names = {name.lower() for name, _ in self.headers}
         headers = list(self.headers)
         if "host" not in names:
-            headers.append(("Host", "door"))
+            headers.append(("Host", "x"))
         if not names & {"content-length", "transfer-encoding"} and self.body:
             headers.append(("Content-Length", str(len(self.body))))
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         start = f"{self.method} {self.target} HTTP/{self.version}\r\n{lines}\r\n"
         return start.encode("latin-1") + self.body
 
-    def given_id(self) -> str | None:
-        given = [value for name, value in self.headers if name.lower() == "x-request-id"]
-        return ",".join(given) if given else None
+    def request_id(self) -> str | None:
+        values = [value for name, value in self.headers if name.lower() == "x-request-id"]
+        return ",".join(values) if values else None
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A response, without what may differ from one to the next."""
+class ComparableResponse:
+    """A response without the parts that may differ between two responses."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
 
-def heard(asked: Asked, status: int, headers: list[tuple[str, str]], body: bytes) -> Heard:
-    """A response with the id that was made for it, if one was, replaced by a word."""
+def make_comparable(
+    request: ClientRequest, status: int, headers: list[tuple[str, str]], body: bytes
+) -> ComparableResponse:
+    """Return a response without Date, times and the request id, if the server made it."""
     lower = sorted((name.lower(), value) for name, value in headers if name.lower() != "date")
     (identity,) = (value for name, value in lower if name == "x-request-id")
-    if identity != asked.given_id():
+    if identity != request.request_id():
         assert MADE_ID.fullmatch(identity)
         lower = [(n, "made" if n == "x-request-id" else v) for n, v in lower]
         body = body.replace(identity.encode(), b"made")
-    if asked.target.startswith("/metrics") or asked.target.endswith("/stats"):
-        # Times are never twice the same: only the kind of response is compared here.
+    if request.target.startswith("/metrics") or request.target.endswith("/stats"):
+        # These bodies have times, which always differ.
         body, lower = b"", [(n, v) for n, v in lower if n != "content-length"]
-    return Heard(status, tuple(lower), body)
+    return ComparableResponse(status, tuple(lower), body)
 
 
 class ServedHandler:
-    """A client of one door, on a connection that it keeps while it may."""
+    """A client of one handler, on a connection that it keeps open."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._connection: socket.socket | None = None
 
-    def ask(self, asked: Asked) -> Heard:
+    def send(self, request: ClientRequest) -> ComparableResponse:
         if self._connection is None:
             self._connection = socket.create_connection(("127.0.0.1", self._port), timeout=30)
         connection, self._connection = self._connection, None
         try:
-            connection.sendall(asked.written())
-            response = HTTPResponse(connection, method=asked.method)
+            connection.sendall(request.to_bytes())
+            response = HTTPResponse(connection, method=request.method)
             response.begin()
             body = response.read()
             if not response.will_close:
@@ -112,13 +114,15 @@ class ServedHandler:
         finally:
             if self._connection is None:
                 connection.close()
-        return heard(asked, response.status, response.getheaders(), body)
+        return make_comparable(request, response.status, response.getheaders(), body)
 
-    def figures(self) -> dict[str, float]:
-        """All that is counted but times."""
+    def samples(self) -> dict[str, float]:
+        """Return all samples of the metrics, except times."""
         connection = socket.create_connection(("127.0.0.1", self._port), timeout=30)
         with connection:
-            connection.sendall(Asked("GET", "/metrics", (("Connection", "close"),)).written())
+            connection.sendall(
+                ClientRequest("GET", "/metrics", (("Connection", "close"),)).to_bytes()
+            )
             response = HTTPResponse(connection)
             response.begin()
             text = response.read().decode()
@@ -135,27 +139,27 @@ class ServedHandler:
             self._connection = None
 
 
-class Alone:
-    """Asks the Flask app without a server."""
+class FlaskAlone:
+    """Sends requests to the Flask app without a server."""
 
     def __init__(self, client: FlaskClient) -> None:
         self._client = client
 
-    def ask(self, asked: Asked) -> Heard:
+    def send(self, request: ClientRequest) -> ComparableResponse:
         response = self._client.open(
-            asked.target,
-            method=asked.method,
-            headers=[("Host", "door"), *asked.headers],
-            input_stream=io.BytesIO(asked.body),
-            content_length=len(asked.body),
+            request.target,
+            method=request.method,
+            headers=[("Host", "x"), *request.headers],
+            input_stream=io.BytesIO(request.body),
+            content_length=len(request.body),
             buffered=True,
         )
-        return heard(asked, response.status_code, list(response.headers), response.data)
+        return make_comparable(request, response.status_code, list(response.headers), response.data)
 
 
 @contextmanager
-def served(services: list[Service]) -> Iterator[list[ServedHandler]]:
-    """Each service on a port of its own, all on one event loop in a thread."""
+def serve_all(services: list[Service]) -> Iterator[list[ServedHandler]]:
+    """Serve each service on its own port, all on one event loop in a thread."""
     ready: Future[list[int]] = Future()
     limits = Limits(body_bytes=MAX_BODY, connections=100, head_s=30, body_s=30, idle_s=60)
     over = Event()
@@ -199,7 +203,7 @@ def models(tmp_path_factory, write_model, write_mixed_model) -> Path:
 
 
 @contextmanager
-def started(models: Path) -> Iterator[list[Service]]:
+def start_services(models: Path) -> Iterator[list[Service]]:
     services = [
         Service(
             Settings(
@@ -219,22 +223,22 @@ def started(models: Path) -> Iterator[list[Service]]:
 
 
 @pytest.fixture(scope="module")
-def doors(models) -> Iterator[list[ServedHandler]]:
-    """The express door and Flask's, asked on connections that are kept."""
-    with started(models) as services, served(services) as handlers:
+def handlers(models) -> Iterator[list[ServedHandler]]:
+    """Serve the fast path and the WSGI handler."""
+    with start_services(models) as services, serve_all(services) as handlers:
         yield handlers
 
 
 @pytest.fixture(scope="module")
-def everyone(doors, models) -> Iterator[list[Any]]:
-    """Both doors, and Flask without a server."""
-    with started(models) as services:
-        yield [*doors, Alone(services[0].flask.test_client())]
+def handlers_and_flask(handlers, models) -> Iterator[list[Any]]:
+    """Serve both handlers, and Flask without a server."""
+    with start_services(models) as services:
+        yield [*handlers, FlaskAlone(services[0].flask.test_client())]
 
 
-def same(askers: list[Any], asked: Asked) -> Heard:
-    """The response that all give."""
-    first, *others = (asker.ask(asked) for asker in askers)
+def same_response(clients: list[Any], request: ClientRequest) -> ComparableResponse:
+    """Return the response to a request; check that all clients get the same."""
+    first, *others = (client.send(request) for client in clients)
     for other in others:
         assert other == first
     return first
@@ -242,7 +246,7 @@ def same(askers: list[Any], asked: Asked) -> Heard:
 
 # Paths
 
-NAMES = ["bodymass", "heavy", "nobody", "damaged", "%62odymass", "body%20mass", "%C3%A9", "%ff"]
+NAMES = ["bodymass", "heavy", "unknown", "damaged", "%62odymass", "body%20mass", "%C3%A9", "%ff"]
 NAMES += ["a%2Fb", "a%0Ab", "a:b", "a:predict", "..", "%2e%2e", "%25", "-", "x" * 300]
 VERSIONS = ["1", "3", "2", "01", "1%20", "+1", "-1", "1.0", "x", "9" * 30, "%31", "%D9%A1"]
 
@@ -255,9 +259,9 @@ HEAVY_ROWS = b'{"instances": [{"x": 2}, {"x": -1}]}'
 
 
 @pytest.fixture(scope="module")
-def hot_paths(models) -> list[str]:
-    """Every hot rule of the app with every name and version."""
-    with started(models) as services:
+def inference_paths(models) -> list[str]:
+    """Return every inference path with every name and version."""
+    with start_services(models) as services:
         rules = [
             rule.rule
             for rule in services[0].flask.url_map.iter_rules()
@@ -279,29 +283,31 @@ def bodies_for(path: str) -> list[bytes]:
     return [HEAVY_ROWS if "heavy" in path else ROWS, json.dumps(TENSORS).encode()]
 
 
-def test_every_inference_path_gets_the_same_response(doors, hot_paths) -> None:
+def test_every_inference_path_gets_the_same_response(handlers, inference_paths) -> None:
     statuses = set()
-    for path in hot_paths:
+    for path in inference_paths:
         for ending in ("", "/", "//", "?a=%00&b", "/x", ":predict", "%3Apredict"):
             for body in bodies_for(path):
-                statuses.add(same(doors, Asked(target=path + ending, body=body)).status)
+                statuses.add(
+                    same_response(handlers, ClientRequest(target=path + ending, body=body)).status
+                )
     assert statuses == {200, 400, 404, 503}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_every_method_on_an_inference_path_gets_the_same_response(
-    doors, hot_paths, method: str
+    handlers, inference_paths, method: str
 ) -> None:
-    for path in hot_paths:
+    for path in inference_paths:
         body = ROWS if method in ("PUT", "PATCH", "DELETE") else b""
-        response = same(doors, Asked(method, path, body=body))
+        response = same_response(handlers, ClientRequest(method, path, body=body))
         assert response.status != 500
         assert method != "HEAD" or response.body == b""
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PUT"])
-def test_every_other_route_gets_the_same_response(everyone, models, method: str) -> None:
-    with started(models) as services:
+def test_every_other_route_gets_the_same_response(handlers_and_flask, models, method: str) -> None:
+    with start_services(models) as services:
         rules = {rule.rule for rule in services[0].flask.url_map.iter_rules()}
     others = {re.sub("<[^>]*>", "bodymass", rule) for rule in rules}
     others |= {
@@ -312,7 +318,7 @@ def test_every_other_route_gets_the_same_response(everyone, models, method: str)
     }
     assert {"/", "/docs", "/health/live", "/health/ready", "/metrics", "/openapi.json"} < others
     for path in sorted(others):
-        same(everyone, Asked(method, path, (("X-Request-Id", "mine"),)))
+        same_response(handlers_and_flask, ClientRequest(method, path, (("X-Request-Id", "mine"),)))
 
 
 @pytest.mark.parametrize(
@@ -320,15 +326,15 @@ def test_every_other_route_gets_the_same_response(everyone, models, method: str)
     [
         *("/predict?", "/predict?instances=1", "/predict#here", "//predict", "/./predict"),
         *("/Predict", "/predict%00", "/predict%20", "/pre%64ict", "/%2Fpredict", "/predict;a=b"),
-        *("http://door/predict", "http://door:80/predict?x", "/predict%ff", "/predict%C3", "*"),
+        *("http://x/predict", "http://x:80/predict?x", "/predict%ff", "/predict%C3", "*"),
         *("/v1/models/:predict", "/v1/models//versions/1:predict", "/v1//models/bodymass:predict"),
         *("/v1/models/bodymass:predict:predict", "/v1/models/bodymass%3apredict"),
         *("/v1/models/bodymass/versions/1:predict/", "/v2/models/bodymass/infer/"),
         "/" + "x" * 7000,
     ],
 )
-def test_unusual_targets_get_the_same_response(doors, target: str) -> None:
-    assert same(doors, Asked(target=target, body=ROWS)).status < 500
+def test_unusual_targets_get_the_same_response(handlers, target: str) -> None:
+    assert same_response(handlers, ClientRequest(target=target, body=ROWS)).status < 500
 
 
 # Bodies
@@ -357,31 +363,31 @@ BODIES = {
     "lists": rows([172, 95], [160, 66]),
     "columns": b'{"inputs": {"height_cm": [172, 150], "weight_kg": [95, 40]}}',
     "no rows": rows(),
-    "unusual": rows([17.2, 950]),
-    "wrong": rows({"height_cm": "tall", "wieght_kg": 95}),
+    "out of range": rows([17.2, 950]),
+    "invalid": rows({"height_cm": "tall", "wieght_kg": 95}),
     "of another model": rows({"x": 1}),
     "empty": b"",
     "blank": b" \n ",
-    "no JSON": b"nonsense",
-    "half": ROWS[:-3],
-    "with a mark": b"\xef\xbb\xbf" + ROWS,
-    "no UTF-8": b'{"instances": ["\xff"]}',
+    "invalid JSON": b"nonsense",
+    "truncated": ROWS[:-3],
+    "byte order mark": b"\xef\xbb\xbf" + ROWS,
+    "invalid UTF-8": b'{"instances": ["\xff"]}',
     "UTF-16": ROWS.decode().encode("utf-16"),
     "nested deeply": b"[" * 40_000,
     "objects nested deeply": b'{"instances":' * 7_000,
-    "no number": b'{"instances": [[NaN, Infinity]]}',
+    "not a number": b'{"instances": [[NaN, Infinity]]}',
     "large number": b'{"instances": [[1e400, 95]]}',
     "long number": b'{"instances": [[' + b"9" * 5000 + b", 95]]}",
     "null": b"null",
     "a list": b"[1]",
     "a number": b"1",
-    "twice": b'{"instances": [[1, 2]], "instances": [[172, 95]]}',
-    "as many rows as may be": rows(*[[172, 95]] * MAX_ROWS),
+    "repeated key": b'{"instances": [[1, 2]], "instances": [[172, 95]]}',
+    "most rows": rows(*[[172, 95]] * MAX_ROWS),
     "one row too many": rows(*[[172, 95]] * (MAX_ROWS + 1)),
     "far too many rows": rows(*[{}] * 20_000),
     "large": ROWS + b" " * SLOW_DECODE_BYTES,
-    "large and wrong": b"{" * SLOW_DECODE_BYTES,
-    "as large as may be": ROWS.ljust(MAX_BODY),
+    "large and invalid": b"{" * SLOW_DECODE_BYTES,
+    "largest": ROWS.ljust(MAX_BODY),
     "too large": ROWS.ljust(MAX_BODY + 1),
     "csv": b"height_cm,weight_kg\r\n172,95\r\n160,66\r\n",
     "ragged csv": b"height_cm,weight_kg\n172\n",
@@ -389,7 +395,7 @@ BODIES = {
     "tensors": json.dumps(TENSORS).encode(),
     "an array": npy(np.array([[172, 95], [160, 66]])),
     "an array of too many rows": npy(np.ones((MAX_ROWS + 1, 2))),
-    "an array that is cut short": npy(np.ones((3, 2)))[:-1],
+    "truncated array": npy(np.ones((3, 2)))[:-1],
     "arrow": arrow(height_cm=[172.0, 160.0], weight_kg=[95, 66]),
     "arrow with a gap": arrow(height_cm=[172.0, None], weight_kg=[95, 66]),
 }
@@ -408,23 +414,28 @@ TYPES: list[Headers] = [
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_every_body_of_every_type_gets_the_same_response(everyone, name: str) -> None:
+def test_every_body_of_every_type_gets_the_same_response(handlers_and_flask, name: str) -> None:
     for headers in TYPES:
         for target in ("/predict", "/v1/models/mixed/versions/1:predict"):
-            asked = Asked(target=target, headers=headers, body=BODIES[name])
-            # What is too large is refused by the server before Flask hears of it.
-            askers = everyone[:2] if len(asked.body) > MAX_BODY else everyone
-            assert same(askers, asked).status < 500
+            request = ClientRequest(target=target, headers=headers, body=BODIES[name])
+            # The server rejects a larger body before Flask gets it.
+            clients = handlers_and_flask[:2] if len(request.body) > MAX_BODY else handlers_and_flask
+            assert same_response(clients, request).status < 500
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_every_body_for_a_heavy_model_gets_the_same_response(doors, name: str) -> None:
-    assert same(doors, Asked(target="/v1/models/heavy:predict", body=BODIES[name])).status < 500
+def test_every_body_for_a_heavy_model_gets_the_same_response(handlers, name: str) -> None:
+    assert (
+        same_response(
+            handlers, ClientRequest(target="/v1/models/heavy:predict", body=BODIES[name])
+        ).status
+        < 500
+    )
 
 
-def test_heavy_model_gives_the_same_predictions(everyone) -> None:
-    asked = Asked(target="/v1/models/heavy:predict", body=HEAVY_ROWS)
-    response = json.loads(same(everyone, asked).body)
+def test_heavy_model_gives_the_same_predictions(handlers_and_flask) -> None:
+    request = ClientRequest(target="/v1/models/heavy:predict", body=HEAVY_ROWS)
+    response = json.loads(same_response(handlers_and_flask, request).body)
     assert [row["label"] for row in response["predictions"]] == ["more", "less"]
 
 
@@ -446,8 +457,12 @@ def test_heavy_model_gives_the_same_predictions(everyone) -> None:
         ("\xe9", ROWS),
     ],
 )
-def test_compressed_bodies_get_the_same_response(everyone, encoding: str, body: bytes) -> None:
-    same(everyone, Asked(headers=(("Content-Encoding", encoding),), body=body))
+def test_compressed_bodies_get_the_same_response(
+    handlers_and_flask, encoding: str, body: bytes
+) -> None:
+    same_response(
+        handlers_and_flask, ClientRequest(headers=(("Content-Encoding", encoding),), body=body)
+    )
 
 
 LINES = b"\n".join([b"[172, 95]", b"[1]", b"", b"nonsense", b"[160, 66]"] * 1000)
@@ -455,23 +470,25 @@ LINES = b"\n".join([b"[172, 95]", b"[1]", b"", b"nonsense", b"[160, 66]"] * 1000
 
 @pytest.mark.parametrize("accept", ["identity", "gzip", "deflate", "gzip;q=0, *"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_ndjson_rows_get_the_same_response(doors, accept: str, version: str) -> None:
+def test_ndjson_rows_get_the_same_response(handlers, accept: str, version: str) -> None:
     headers = (("Content-Type", "application/jsonl"), ("Accept-Encoding", accept))
-    response = same(doors, Asked(headers=headers, body=LINES, version=version))
-    told = dict(response.headers)
-    assert (response.status, told["vary"]) == (200, "Accept-Encoding")
-    assert "content-length" not in told
-    bits = {"gzip": 31, "deflate": 15}.get(told.get("content-encoding", ""))
+    response = same_response(handlers, ClientRequest(headers=headers, body=LINES, version=version))
+    received = dict(response.headers)
+    assert (response.status, received["vary"]) == (200, "Accept-Encoding")
+    assert "content-length" not in received
+    bits = {"gzip": 31, "deflate": 15}.get(received.get("content-encoding", ""))
     lines = (zlib.decompress(response.body, bits) if bits else response.body).splitlines()
     assert len(lines) == 4000
     assert sum(b'"label"' in line for line in lines) == 2000
 
 
-def test_ndjson_rows_for_a_heavy_model_get_the_same_response(doors) -> None:
+def test_ndjson_rows_for_a_heavy_model_get_the_same_response(handlers) -> None:
     headers = (("Content-Type", "application/jsonl"),)
-    asked = Asked(target="/v1/models/heavy:predict", headers=headers, body=b"[2]\n[-1]\n[3]\n[]")
-    # A busy machine sends the response in chunks, and an idle one as a whole: headers may differ.
-    first, second = (handler.ask(asked) for handler in doors)
+    request = ClientRequest(
+        target="/v1/models/heavy:predict", headers=headers, body=b"[2]\n[-1]\n[3]\n[]"
+    )
+    # A busy machine may send the response in chunks, an idle one with a length.
+    first, second = (handler.send(request) for handler in handlers)
     assert (first.status, first.body) == (second.status, second.body)
     labels = [json.loads(line).get("label") for line in first.body.splitlines()]
     assert labels == ["more", "less", "more", None]
@@ -479,18 +496,18 @@ def test_ndjson_rows_for_a_heavy_model_get_the_same_response(doors) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @pytest.mark.parametrize("rows_", [1, 30, 50])
-def test_compressed_responses_are_the_same(everyone, coding: str, rows_: int) -> None:
+def test_compressed_responses_are_the_same(handlers_and_flask, coding: str, rows_: int) -> None:
     body = rows(*[[172, 95]] * rows_)
     headers = (("Accept-Encoding", coding), ("X-Request-Id", "mine"))
-    response = same(everyone, Asked(headers=headers, body=body))
+    response = same_response(handlers_and_flask, ClientRequest(headers=headers, body=body))
     assert dict(response.headers).get("content-encoding") == (coding if rows_ > 1 else None)
 
 
-def test_chunked_bodies_get_the_same_response(doors) -> None:
+def test_chunked_bodies_get_the_same_response(handlers) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(p), p) for p in (ROWS[:9], ROWS[9:]))
     for end in (b"0\r\n\r\n", b"0\r\nX-Request-Id: late\r\n\r\n"):
-        asked = Asked(headers=(("Transfer-Encoding", "chunked"),), body=chunks + end)
-        assert same(doors, asked).status == 200
+        request = ClientRequest(headers=(("Transfer-Encoding", "chunked"),), body=chunks + end)
+        assert same_response(handlers, request).status == 200
 
 
 # Headers
@@ -499,16 +516,16 @@ def test_chunked_bodies_get_the_same_response(doors) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        *[(("X-Request-Id", given),) for given in ("mine", "a/b:c=@+-._", "x" * 128, "x" * 129)],
-        *[(("X-Request-Id", given),) for given in ("", "with blank", '"', "\xe9", "a\tb", "<b>")],
+        *[(("X-Request-Id", value),) for value in ("mine", "a/b:c=@+-._", "x" * 128, "x" * 129)],
+        *[(("X-Request-Id", value),) for value in ("", "with blank", '"', "\xe9", "a\tb", "<b>")],
         (("X-Request-Id", "one"), ("X-Request-Id", "two")),
         (("x-REQUEST-id", "mine"),),
         (("X_Request_Id", "mine"),),
         (("X_Request_Id", "evil"), ("X-Request-Id", "good")),
-        *[(("X-Request-Timeout-Ms", given),) for given in ("60000", "0", "nonsense", "-5", "1.5")],
+        *[(("X-Request-Timeout-Ms", value),) for value in ("60000", "0", "nonsense", "-5", "1.5")],
         *[
-            (("X-Request-Timeout-Ms", given),)
-            for given in ("", "9" * 12, "9" * 13, "\u00b2", "1 0")
+            (("X-Request-Timeout-Ms", value),)
+            for value in ("", "9" * 12, "9" * 13, "\u00b2", "1 0")
         ],
         (("X-Request-Timeout-Ms", "60000"), ("X-Request-Timeout-Ms", "0")),
         (("x-request-timeout-ms", "0"),),
@@ -519,8 +536,8 @@ def test_chunked_bodies_get_the_same_response(doors) -> None:
         (("Content-Encoding", "identity"), ("Content-Encoding", "identity")),
         (("Accept", "text/html"), ("Accept-Encoding", "gzip"), ("Range", "bytes=0-1")),
         *[
-            (("Accept", given),)
-            for given in ("*/*", "text/csv", "application/x-npy", "text/*;q=0, */*", "\xff", "")
+            (("Accept", value),)
+            for value in ("*/*", "text/csv", "application/x-npy", "text/*;q=0, */*", "\xff", "")
         ],
         (("Accept", "application/vnd.apache.arrow.stream"),),
         (("Accept", "text/csv;q=0.5"), ("Accept", "application/x-npy")),
@@ -546,27 +563,34 @@ def test_chunked_bodies_get_the_same_response(doors) -> None:
     ],
 )
 @pytest.mark.parametrize("target", ["/predict", "/v1/models/heavy:predict"])
-def test_unusual_headers_get_the_same_response(doors, headers: Headers, target: str) -> None:
+def test_unusual_headers_get_the_same_response(handlers, headers: Headers, target: str) -> None:
     body = HEAVY_ROWS if "heavy" in target else ROWS
-    assert same(doors, Asked(target=target, headers=headers, body=body)).status != 500
+    assert (
+        same_response(handlers, ClientRequest(target=target, headers=headers, body=body)).status
+        != 500
+    )
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("keep", [(), (("Connection", "keep-alive"),)])
-def test_every_version_of_http_gets_the_same_response(doors, version: str, keep: Headers) -> None:
-    asked = Asked(headers=keep, body=ROWS, version=version)
-    response = same(doors, asked)
+def test_every_version_of_http_gets_the_same_response(
+    handlers, version: str, keep: Headers
+) -> None:
+    request = ClientRequest(headers=keep, body=ROWS, version=version)
+    response = same_response(handlers, request)
     assert response.status == 200
     assert (("connection", "close") in response.headers) is (version == "1.0")
 
 
-def test_request_id_is_in_header_and_body(everyone) -> None:
-    response = same(everyone, Asked(headers=(("X-Request-Id", "mine"),), body=ROWS))
+def test_request_id_is_in_header_and_body(handlers_and_flask) -> None:
+    response = same_response(
+        handlers_and_flask, ClientRequest(headers=(("X-Request-Id", "mine"),), body=ROWS)
+    )
     assert ("x-request-id", "mine") in response.headers
     assert json.loads(response.body)["id"] == "mine"
 
 
-# Anything
+# Random requests
 
 VALUES = st.recursive(
     st.none()
@@ -592,9 +616,9 @@ VALUES = st.recursive(
     max_leaves=15,
 )
 
-HOT = ["/predict", "/v1/models/mixed:predict", "/v1/models/bodymass/versions/1:predict"]
-HOT += ["/v1/models/heavy:predict", "/v2/models/bodymass/infer", "/v2/models/mixed/infer"]
-HOT += ["/v1/models/bodymass:classify", "/v1/models/mixed:classify", "/invocations"]
+TARGETS = ["/predict", "/v1/models/mixed:predict", "/v1/models/bodymass/versions/1:predict"]
+TARGETS += ["/v1/models/heavy:predict", "/v2/models/bodymass/infer", "/v2/models/mixed/infer"]
+TARGETS += ["/v1/models/bodymass:classify", "/v1/models/mixed:classify", "/invocations"]
 
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"))
 
@@ -604,19 +628,21 @@ NAMED = st.sampled_from(
 
 
 @given(
-    target=st.sampled_from(HOT),
+    target=st.sampled_from(TARGETS),
     body=st.binary(max_size=40) | VALUES.map(lambda value: json.dumps(value).encode()),
     headers=st.lists(
         st.tuples(NAMED, TEXT | st.sampled_from(["gzip", "text/csv", "0"])), max_size=3
     ),
 )
-def test_random_requests_get_the_same_response(doors, target: str, body: bytes, headers) -> None:
-    response = same(doors, Asked(target=target, headers=tuple(headers), body=body))
+def test_random_requests_get_the_same_response(handlers, target: str, body: bytes, headers) -> None:
+    response = same_response(
+        handlers, ClientRequest(target=target, headers=tuple(headers), body=body)
+    )
     assert response.status < 500 or response.status == 504
 
 
 @given(
-    target=st.sampled_from(HOT),
+    target=st.sampled_from(TARGETS),
     value=st.one_of(
         st.builds(lambda r: {"instances": r}, st.lists(VALUES, max_size=3)),
         st.builds(lambda c: {"inputs": c}, st.lists(VALUES, max_size=3)),
@@ -635,39 +661,47 @@ def test_random_requests_get_the_same_response(doors, target: str, body: bytes, 
         ),
     ),
 )
-def test_random_rows_get_the_same_response(doors, target: str, value) -> None:
-    assert same(doors, Asked(target=target, body=json.dumps(value).encode())).status < 500
+def test_random_rows_get_the_same_response(handlers, target: str, value) -> None:
+    assert (
+        same_response(
+            handlers, ClientRequest(target=target, body=json.dumps(value).encode())
+        ).status
+        < 500
+    )
 
 
 @given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=8))
-def test_random_paths_get_the_same_response(doors, path: str) -> None:
-    same(doors, Asked(target="/" + path, body=ROWS))
-    same(doors, Asked(target=f"/v1/models/{path}:predict", body=ROWS))
+def test_random_paths_get_the_same_response(handlers, path: str) -> None:
+    same_response(handlers, ClientRequest(target="/" + path, body=ROWS))
+    same_response(handlers, ClientRequest(target=f"/v1/models/{path}:predict", body=ROWS))
 
 
-def test_both_handlers_count_the_same_requests(doors, hot_paths) -> None:
-    for path in hot_paths:
+def test_both_handlers_count_the_same_requests(handlers, inference_paths) -> None:
+    for path in inference_paths:
         for body in bodies_for(path):
-            same(doors, Asked(target=path, body=body))
+            same_response(handlers, ClientRequest(target=path, body=body))
     for body in BODIES.values():
-        same(doors, Asked(body=body))
-    same(doors, Asked("GET"))
+        same_response(handlers, ClientRequest(body=body))
+    same_response(handlers, ClientRequest("GET"))
     for headers in ((("X-Request-Timeout-Ms", "0"),), (("Content-Length", "9" * 9),)):
-        same(doors, Asked(headers=headers))
+        same_response(handlers, ClientRequest(headers=headers))
     for milliseconds in ("0", "soon"):
         for path in ("/predict", "/v1/models/no:predict"):
             late = (("X-Request-Timeout-Ms", milliseconds),)
-            same(doors, Asked(target=path, headers=late, body=ROWS.ljust(SLOW_DECODE_BYTES)))
-    express, flask = (handler.figures() for handler in doors)
-    # Measurements of the machine differ from moment to moment, and calls of a slow model run together
-    # if they come in time.
+            same_response(
+                handlers,
+                ClientRequest(target=path, headers=late, body=ROWS.ljust(SLOW_DECODE_BYTES)),
+            )
+    fast, flask = (handler.samples() for handler in handlers)
+    # The machine's measurements change all the time. How many calls of a heavy model share a run
+    # depends on timing.
     machines = ("process_", "pigeonhole_models_filesystem_", "pigeonhole_model_runs_total")
     counted = [
         {name: value for name, value in found.items() if not name.startswith(machines)}
-        for found in (express, flask)
+        for found in (fast, flask)
     ]
     assert counted[0] == counted[1]
-    ended = [n for n in express if "requests_total" in n]
+    ended = [n for n in fast if "requests_total" in n]
     assert {code for n in ended for code in re.findall(r"'code', '(\d+)'", n)} >= {
         *("200", "400", "404", "405", "413", "503", "504")
     }

@@ -1,4 +1,4 @@
-"""The Flask door: what an app is told of a request, its threads, and what never reaches it."""
+"""The WSGI handler: the environ, threads, errors and streams."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.service.web.handlers.handler_client import ClientResponse, read_respo
 
 
 def make_request(method: str = "GET", path: str = "/", **more: Any) -> Request:
-    given = {"query": b"", "headers": {"host": "x"}, "body": b"", "version": "1.1"}
-    return Request(method, path, **{**given, "client": "127.0.0.1", **more})
+    defaults = {"query": b"", "headers": {"host": "x"}, "body": b"", "version": "1.1"}
+    return Request(method, path, **{**defaults, "client": "127.0.0.1", **more})
 
 
 def echo(environment: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-    """Tells what a WSGI app is given."""
+    """Respond with the environ as JSON (a WSGI app)."""
     body = environment["wsgi.input"].read()
     start_response("200 OK", [("Content-Type", "application/json")])
     plain = {name: value for name, value in environment.items() if isinstance(value, str)}
@@ -49,8 +49,8 @@ def metrics(counters) -> Metrics:
 
 @pytest.fixture
 def handler_for(metrics) -> Iterator[Callable[..., WsgiHandler]]:
-    """Makes a door to an app, with so many threads for POST and one for each other kind."""
-    made: list[HandlerThreads] = []
+    """Make a handler of an app: ``work`` threads for POST, one for each other kind."""
+    opened: list[HandlerThreads] = []
 
     def make(app: Any, work: int = 1, max_waiting: int = 5) -> WsgiHandler:
         threads = HandlerThreads(
@@ -58,16 +58,16 @@ def handler_for(metrics) -> Iterator[Callable[..., WsgiHandler]]:
             probes=ResponseThreads(1, max_waiting, "probe"),
             pages=ResponseThreads(1, max_waiting, "page"),
         )
-        made.append(threads)
+        opened.append(threads)
         return WsgiHandler(app, metrics, threads)
 
     yield make
-    for threads in made:
+    for threads in opened:
         threads.close()
 
 
 def counted(counters: SharedState) -> dict[tuple[str, str], float]:
-    """Ended requests by route and status, as a scrape tells them."""
+    """Return the number of finished requests by route and status."""
     return {
         (sample.labels["route"], sample.labels["code"]): sample.value
         for family in MetricsCollector(counters, "1.2.3").collect()
@@ -126,7 +126,7 @@ def test_invalid_host_is_ignored(handler_for, metrics, host: str | None) -> None
     )
     assert environ(make_request(headers=headers))["HTTP_HOST"] == "localhost"
     (response,) = responses_of(handler_for(app), make_request(headers=headers))
-    assert response.status_code == 404  # and not 400
+    assert response.status_code == 404  # not 400
 
 
 @pytest.mark.parametrize("host", ["x", "my_service:8000", "[::1]:80", "\xe9.example", "a b"])
@@ -135,12 +135,12 @@ def test_valid_host_is_passed_on(host: str) -> None:
 
 
 def test_posts_run_in_parallel(handler_for) -> None:
-    both_here = [Event(), Event()]
+    arrived = [Event(), Event()]
 
     def app(environment, start_response):
         mine = int(environment["QUERY_STRING"])
-        both_here[mine].set()
-        assert both_here[1 - mine].wait(5)
+        arrived[mine].set()
+        assert arrived[1 - mine].wait(5)
         return echo(environment, start_response)
 
     found = responses_of(
@@ -157,13 +157,13 @@ def test_posts_run_in_parallel(handler_for) -> None:
     ],
 )
 def test_pages_do_not_wait_for_posts_nor_probes_for_pages(handler_for, held, quick) -> None:
-    quick_was_here = Event()
+    quick_arrived = Event()
 
     def app(environment, start_response):
         if environment["REQUEST_METHOD"] == held.method and environment["PATH_INFO"] == held.path:
-            assert quick_was_here.wait(5)
+            assert quick_arrived.wait(5)
         else:
-            quick_was_here.set()
+            quick_arrived.set()
         return echo(environment, start_response)
 
     found = responses_of(handler_for(app), *[held] * 3, quick)
@@ -171,10 +171,10 @@ def test_pages_do_not_wait_for_posts_nor_probes_for_pages(handler_for, held, qui
 
 
 def test_full_queue_rejects_with_request_id_and_is_counted(handler_for, counters, failed) -> None:
-    held = Event()
+    released = Event()
 
     def app(environment, start_response):
-        assert held.wait(5)
+        assert released.wait(5)
         return echo(environment, start_response)
 
     async def send() -> ClientResponse:
@@ -183,13 +183,13 @@ def test_full_queue_rejects_with_request_id_and_is_counted(handler_for, counters
         waiting = [loop.create_future() for _ in range(2)]
         for future in waiting:
             handler(make_request("POST"), future.set_result)
-        refused: list[WireResponse] = []
-        handler(make_request("POST", headers={"x-request-id": "mine"}), refused.append)
-        assert not refused  # not before its turn: what comes behind it may be read then
-        held.set()
+        rejected: list[WireResponse] = []
+        handler(make_request("POST", headers={"x-request-id": "mine"}), rejected.append)
+        assert not rejected  # responding at once would dispatch the next pipelined request
+        released.set()
         for future in waiting:
             assert ClientResponse(await asyncio.wait_for(future, 10)).status_code == 200
-        return ClientResponse(refused[0])
+        return ClientResponse(rejected[0])
 
     response = asyncio.run(send())
     failed(response, 503, "overloaded")
@@ -201,11 +201,11 @@ def test_full_queue_rejects_with_request_id_and_is_counted(handler_for, counters
 def test_queued_request_of_a_disconnected_client_never_reaches_the_app(
     handler_for, counters
 ) -> None:
-    began, held, bodies = Event(), Event(), []
+    began, released, bodies = Event(), Event(), []
 
     def app(environment, start_response):
         began.set()
-        assert held.wait(5)
+        assert released.wait(5)
         bodies.append(environment["wsgi.input"].read())
         return echo(environment, start_response)
 
@@ -215,13 +215,14 @@ def test_queued_request_of_a_disconnected_client_never_reaches_the_app(
         first, last = loop.create_future(), loop.create_future()
         handler(make_request("POST", body=b"first"), first.set_result)
         cancel = handler(
-            make_request("POST", body=b"gone"), lambda _answer: pytest.fail("nobody is there")
+            make_request("POST", body=b"gone"),
+            lambda _response: pytest.fail("the client has disconnected"),
         )
         handler(make_request("POST", body=b"last"), last.set_result)
         await loop.run_in_executor(None, began.wait, 5)
         assert cancel is not None
         cancel()
-        held.set()
+        released.set()
         await asyncio.wait_for(first, 10)
         await asyncio.wait_for(last, 10)
 
@@ -244,26 +245,26 @@ def test_not_modified_response_has_no_length_and_no_second_date(handler_for) -> 
 
 
 def test_app_runs_in_a_thread_and_its_response_is_sent_on_the_loop(handler_for) -> None:
-    made_in = []
+    ran_in = []
 
     def app(environment, start_response):
-        made_in.append(current_thread().name)
+        ran_in.append(current_thread().name)
         return echo(environment, start_response)
 
     async def send() -> list[str]:
-        given_in: list[str] = []
+        sent_in: list[str] = []
         done = asyncio.Event()
 
-        def respond(_answer: WireResponse) -> None:
-            given_in.append(current_thread().name)
+        def respond(_response: WireResponse) -> None:
+            sent_in.append(current_thread().name)
             done.set()
 
         handler_for(app)(make_request(), respond)
         await asyncio.wait_for(done.wait(), 10)
-        return given_in
+        return sent_in
 
     assert asyncio.run(send()) == ["MainThread"]
-    assert made_in[0].startswith("page")
+    assert ran_in[0].startswith("page")
 
 
 def test_failing_view_is_500_and_logged_with_the_request_id(
@@ -308,25 +309,25 @@ def test_refused_bytes_get_an_error_response_and_are_counted(handler_for, counte
 
 
 class Chunks:
-    """What an app gives, and how often it was closed; an iterator, as Werkzeug's are."""
+    """The chunks of an app, an iterator as Werkzeug's are; counts reads and closes."""
 
     def __init__(self, *chunks: bytes) -> None:
-        self._left, self.given, self.closed = iter(chunks), 0, 0
+        self._left, self.read, self.closed = iter(chunks), 0, 0
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         chunk = next(self._left)
-        self.given += 1
+        self.read += 1
         return chunk
 
     def close(self) -> None:
         self.closed += 1
 
 
-def giving(chunks: Chunks, *headers: tuple[str, str]) -> Callable[..., Chunks]:
-    """An app that gives them."""
+def app_with(chunks: Chunks, *headers: tuple[str, str]) -> Callable[..., Chunks]:
+    """Return an app that responds with these chunks."""
 
     def app(_environment, start_response):
         start_response("200 OK", [*headers, ("X-Many", "1"), ("X-Many", "2")])
@@ -344,9 +345,9 @@ def giving(chunks: Chunks, *headers: tuple[str, str]) -> Callable[..., Chunks]:
     ],
 )
 def test_chunks_are_closed_and_the_length_is_sent(handler_for, chunks, headers) -> None:
-    (response,) = responses_of(handler_for(giving(chunks, *headers)), make_request())
-    told = {name.lower(): value for name, value in response.headers.items()}
-    assert told["content-length"] == str(len(response.data))
+    (response,) = responses_of(handler_for(app_with(chunks, *headers)), make_request())
+    headers_of = {name.lower(): value for name, value in response.headers.items()}
+    assert headers_of["content-length"] == str(len(response.data))
     assert chunks.closed == 1
 
 
@@ -355,9 +356,9 @@ def test_chunks_are_requested_one_by_one(handler_for) -> None:
 
     async def send() -> ClientResponse:
         waiting = asyncio.get_running_loop().create_future()
-        handler_for(giving(chunks))(make_request(), waiting.set_result)
+        handler_for(app_with(chunks))(make_request(), waiting.set_result)
         response = await asyncio.wait_for(waiting, 10)
-        assert chunks.given == 2
+        assert chunks.read == 2
         assert chunks.closed == 0
         return await read_response(response)
 
@@ -372,8 +373,8 @@ def test_closed_stream_closes_the_chunks(handler_for) -> None:
 
     async def send() -> None:
         waiting = asyncio.get_running_loop().create_future()
-        handler_for(giving(chunks))(make_request(), waiting.set_result)
+        handler_for(app_with(chunks))(make_request(), waiting.set_result)
         (await asyncio.wait_for(waiting, 10)).stream.close()
 
     asyncio.run(send())
-    assert (chunks.given, chunks.closed) == (2, 1)
+    assert (chunks.read, chunks.closed) == (2, 1)

@@ -1,4 +1,4 @@
-"""A line for each request, whole and in order, and nobody who waits for its reader."""
+"""The access log: lines, their order, and slow readers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pigeonhole.service.web.monitoring.access_log import ATOMIC_BYTES, MAX_WAITING, AccessLog
+from pigeonhole.service.web.monitoring.finished_request import FinishedRequest
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def note(access_log: AccessLog, number: int) -> None:
-    access_log.note(f"id-{number}", "POST", f"/v1/models/é\n{number}", 200, 0.0012345)
+    path = f"/v1/models/é\n{number}"
+    access_log.note(FinishedRequest(f"id-{number}", "POST", path, 200, 0.0012345))
 
 
 def read_lines(descriptor: int, count: int) -> list[dict]:
@@ -58,7 +60,7 @@ def test_line_has_the_request_and_a_timestamp(pipe) -> None:
 def test_line_has_the_name_of_the_key(pipe) -> None:
     reader, writer = pipe
     access_log = AccessLog(writer)
-    access_log.note("id", "GET", "/", 200, 0.001, "alice")
+    access_log.note(FinishedRequest("id", "GET", "/", 200, 0.001, "alice"))
     (line,) = read_lines(reader, 1)
     assert line["key"] == "alice"
     access_log.close()
@@ -85,7 +87,7 @@ def test_lines_of_several_workers_are_not_mixed(pipe) -> None:
     threads = [threading.Thread(target=fill, args=(access_log,)) for access_log in logs]
     for thread in threads:
         thread.start()
-    assert len(read_lines(reader, 8000)) == 8000  # each of them is JSON
+    assert len(read_lines(reader, 8000)) == 8000  # each line is JSON
     for thread in threads:
         thread.join()
     for access_log in logs:
@@ -98,8 +100,8 @@ def test_slow_reader_delays_no_request_and_dropped_lines_are_logged(pipe, caplog
     os.set_blocking(writer, blocking)
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, ATOMIC_BYTES)
     access_log = AccessLog(writer)
-    noted = MAX_WAITING + 500
-    for number in range(noted):
+    count = MAX_WAITING + 500
+    for number in range(count):
         note(access_log, number)
     received: list[bytes] = []
     reading = threading.Thread(
@@ -108,13 +110,13 @@ def test_slow_reader_delays_no_request_and_dropped_lines_are_logged(pipe, caplog
     reading.start()
     with caplog.at_level(logging.WARNING):
         access_log.close(60)
-    os.dup2(reader, writer)  # the last writing end is closed: the reader comes to its end
+    os.dup2(reader, writer)  # closes the last writing end, so that the reader ends
     reading.join()
     (record,) = caplog.records
     assert record.getMessage() == "access log lines were dropped because their reader is too slow"
     assert 0 < record.lines <= 500
     numbers = [json.loads(line)["request_id"] for line in b"".join(received).splitlines()]
-    assert numbers == [f"id-{number}" for number in range(noted - record.lines)]
+    assert numbers == [f"id-{number}" for number in range(count - record.lines)]
 
 
 def test_full_device_does_not_stop_the_writer() -> None:

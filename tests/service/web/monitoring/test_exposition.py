@@ -1,4 +1,4 @@
-"""/metrics: the format that the scraper asks for, and what stands in it."""
+"""``/metrics``: formats and samples."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ OPENMETRICS = (
     "application/openmetrics-text;version=1.0.0;q=0.6,"
     "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
-"""What Prometheus itself sends."""
+"""The Accept header of Prometheus."""
 
 
 def samples(families) -> dict[str, float]:
-    """Every sample by its whole name."""
+    """Return every sample by its name and labels."""
     return {
         sample.name + str(sorted(sample.labels.items())): sample.value
         for family in families
@@ -47,16 +47,16 @@ def test_both_formats_have_the_same_samples(client) -> None:
         read_openmetrics(client.get("/metrics", headers={"Accept": OPENMETRICS}).text)
     )
     prometheus = samples(read_prometheus(client.get("/metrics").text))
-    # These count the scrapes, or change by themselves.
+    # These differ between two scrapes.
     changing = ("('route', 'metrics')", "process_", "_filesystem_")
     own = {name for name in prometheus if any(part in name for part in changing)}
     assert {"process_cpu_seconds_total[]", "process_open_fds[]"} < own
     assert {n: v for n, v in prometheus.items() if n not in own} == {
         n: v for n, v in openmetrics.items() if n not in own
     }
-    where = "('model', 'bodymass'), ('version', '1')"
-    assert prometheus[f"pigeonhole_rows_total[{where}]"] == 2
-    out_of_range = f"[('feature', 'height_cm'), {where}]"
+    labels = "('model', 'bodymass'), ('version', '1')"
+    assert prometheus[f"pigeonhole_rows_total[{labels}]"] == 2
+    out_of_range = f"[('feature', 'height_cm'), {labels}]"
     assert prometheus[f"pigeonhole_unusual_values_total{out_of_range}"] == 1
     assert prometheus["pigeonhole_requests_in_flight[]"] == 0
 

@@ -1,4 +1,4 @@
-"""Health: what a load balancer and an operator are told."""
+"""Health: liveness and readiness, for load balancers and operators."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_rejected_model_is_a_problem(start, models, write_model, failed) -> None
 
 
 def test_missing_default_model_is_a_problem(start, models, failed) -> None:
-    response = failed(start(models=models, default_model="nobody").get("/health/ready"), 503)
-    assert response["problems"] == ["the default model 'nobody' does not exist"]
+    response = failed(start(models=models, default_model="unknown").get("/health/ready"), 503)
+    assert response["problems"] == ["the default model 'unknown' does not exist"]
 
 
 def test_rejected_version_is_listed_while_an_older_one_is_live(start, models, write_model) -> None:
@@ -81,8 +81,8 @@ def test_folder_of_one_model_may_appear_after_the_start(
     assert client.get("/health/live").status_code == 200
     response = failed(client.get("/health/ready"), 503, "not_ready")
     assert response["models"] == {"mine": {"ready": False, "versions": []}}
-    said = f"model 'mine': {folder}: can't be read: No such file or directory"
-    assert response["problems"] == [said]
+    problem = f"model 'mine': {folder}: can't be read: No such file or directory"
+    assert response["problems"] == [problem]
     failed(client.post("/predict", json={"instances": [[172, 95]]}), 503, "model_not_ready")
     folder.mkdir()
     write_model(tmp_path).rename(folder / "some.onnx")

@@ -1,4 +1,4 @@
-"""What is kept of a request: its line names its trace, and neither hinders the other."""
+"""The request log: access log lines and spans of finished requests."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import os
 import pytest
 
 from pigeonhole.service.web.monitoring.access_log import AccessLog
-from pigeonhole.service.web.monitoring.request_log import FinishedRequest, RequestLog, Traced
+from pigeonhole.service.web.monitoring.finished_request import FinishedRequest
+from pigeonhole.service.web.monitoring.request_log import MakeSpan, RequestLog
 
 
-def line(traced: Traced | None) -> dict:
-    """The access log's line of one request."""
+def line(make_span: MakeSpan | None) -> dict:
+    """Return the access log line of one request."""
     reader, writer = os.pipe()
     access_log = AccessLog(writer)
-    RequestLog(access_log, traced).note(FinishedRequest("id", "GET", "/there", 404, 0.5, "alice"))
+    RequestLog(access_log, make_span).note(
+        FinishedRequest("id", "GET", "/there", 404, 0.5, "alice")
+    )
     access_log.close()
     os.close(writer)
     with os.fdopen(reader) as written:
@@ -23,21 +26,21 @@ def line(traced: Traced | None) -> dict:
 
 
 def test_line_has_the_trace_id() -> None:
-    told = line(lambda ended: f"trace of {ended.path}")
+    logged = line(lambda finished: f"trace of {finished.path}")
     facts = ("request_id", "method", "path", "status", "milliseconds", "key", "trace_id")
-    assert [told[fact] for fact in facts] == [
+    assert [logged[fact] for fact in facts] == [
         *("id", "GET", "/there", 404, 500.0, "alice"),
         "trace of /there",
     ]
 
 
-@pytest.mark.parametrize("traced", [None, lambda _ended: ""])
+@pytest.mark.parametrize("traced", [None, lambda _finished: ""])
 def test_line_of_an_untraced_request_has_no_trace_id(traced) -> None:
     assert "trace_id" not in line(traced)
 
 
 def test_failing_span_is_logged_and_the_line_is_written(caplog) -> None:
-    def fail(_ended: FinishedRequest) -> str:
+    def fail(_finished: FinishedRequest) -> str:
         raise RuntimeError("the reason")
 
     assert line(fail)["path"] == "/there"
@@ -46,12 +49,12 @@ def test_failing_span_is_logged_and_the_line_is_written(caplog) -> None:
 
 
 def test_spans_are_made_without_access_log() -> None:
-    seen: list[FinishedRequest] = []
-    ended = FinishedRequest("id", "GET", "/", 200, 0.5)
+    traced_requests: list[FinishedRequest] = []
+    finished = FinishedRequest("id", "GET", "/", 200, 0.5)
 
-    def traced(ended: FinishedRequest) -> str:
-        seen.append(ended)
+    def traced(finished: FinishedRequest) -> str:
+        traced_requests.append(finished)
         return ""
 
-    RequestLog(None, traced).note(ended)
-    assert seen == [ended]
+    RequestLog(None, traced).note(finished)
+    assert traced_requests == [finished]

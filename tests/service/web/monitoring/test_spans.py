@@ -1,4 +1,4 @@
-"""Spans of requests: what they say, whose children they are, and which requests have none."""
+"""Spans of requests: attributes, parents, sampling."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
 from pigeonhole.service.web.inference.route import InferenceCall
-from pigeonhole.service.web.monitoring.request_log import UNREAD, FinishedRequest
+from pigeonhole.service.web.monitoring.finished_request import UNREAD, FinishedRequest
 from pigeonhole.service.web.monitoring.spans import Spans, exporting_provider
 
 pytestmark = pytest.mark.usefixtures("own_loggers")
@@ -31,29 +31,31 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = (f"00-{TRACE}-{PARENT}-{flag}" for flag in ("01", "00"))
 
 
-class Noting(Sampler):
-    """Samples a trace of four by its id, and remembers which ids it was asked of."""
+class RecordingSampler(Sampler):
+    """Samples one trace in four by its id, and records the ids."""
 
     def __init__(self) -> None:
-        self.asked: set[int] = set()
+        self.trace_ids: set[int] = set()
 
     def should_sample(
         self, parent_context: Context | None, trace_id: int, name: str, *_: Any, **__: Any
     ) -> SamplingResult:
-        self.asked.add(trace_id)
+        self.trace_ids.add(trace_id)
         return SamplingResult(Decision.DROP if trace_id % 4 else Decision.RECORD_AND_SAMPLE)
 
     def get_description(self) -> str:
         return "one of four"
 
 
-def made(ended: FinishedRequest, sampler: Sampler | None = None) -> tuple[str, list[ReadableSpan]]:
-    """What is told of a request's trace, and the spans that are made of it."""
+def record(
+    finished: FinishedRequest, sampler: Sampler | None = None
+) -> tuple[str, list[ReadableSpan]]:
+    """Return a request's trace id and its spans."""
     provider = TracerProvider(sampler=sampler or ParentBased(ALWAYS_ON), shutdown_on_exit=False)
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    told = Spans(provider)(ended)
-    return told, list(exporter.get_finished_spans())
+    trace_id = Spans(provider)(finished)
+    return trace_id, list(exporter.get_finished_spans())
 
 
 def request(headers: dict[str, str] | None = None, **changes: Any) -> FinishedRequest:
@@ -70,22 +72,22 @@ def request(headers: dict[str, str] | None = None, **changes: Any) -> FinishedRe
 
 
 def test_trace_keeps_the_id_that_it_was_sampled_by() -> None:
-    sampler = Noting()
+    sampler = RecordingSampler()
     provider = TracerProvider(sampler=ParentBased(sampler), shutdown_on_exit=False)
     spans = Spans(provider)
-    told = [spans(request()) for _ in range(400)]
-    sampled = {format_trace_id(trace_id) for trace_id in sampler.asked if trace_id % 4 == 0}
-    assert {trace_id for trace_id in told if trace_id} == sampled
+    trace_ids = [spans(request()) for _ in range(400)]
+    sampled = {format_trace_id(trace_id) for trace_id in sampler.trace_ids if trace_id % 4 == 0}
+    assert {trace_id for trace_id in trace_ids if trace_id} == sampled
     assert 50 < len(sampled) < 150
-    # What names no parent that can be read draws an id of its own.
-    told = [spans(request({"traceparent": "00-0"})) for _ in range(400)]
-    assert 50 < len({trace_id for trace_id in told if trace_id}) < 150
+    # A request with a malformed parent gets a new id.
+    trace_ids = [spans(request({"traceparent": "00-0"})) for _ in range(400)]
+    assert 50 < len({trace_id for trace_id in trace_ids if trace_id}) < 150
 
 
 def test_span_describes_request_and_response() -> None:
     before = time.time_ns()
     call = InferenceCall("mine", 0.0, rows=3, decode_seconds=0.01, encode_seconds=0.02)
-    _, (span,) = made(request({"host": "models.example:8000"}, call=call, key="alice"))
+    _, (span,) = record(request({"host": "models.example:8000"}, call=call, key="alice"))
     assert span.name == "POST /v1/models/<name>:predict"
     assert span.kind is SpanKind.SERVER
     assert span.parent is None
@@ -112,17 +114,17 @@ def test_span_describes_request_and_response() -> None:
 
 
 def test_only_server_errors_are_errors_of_the_span() -> None:
-    _, (ours,) = made(request(status=503))
-    _, (callers,) = made(request(status=422))
-    assert ours.status.status_code is StatusCode.ERROR
-    assert (ours.attributes or {})["error.type"] == "503"
-    assert callers.status.status_code is StatusCode.UNSET
-    assert "error.type" not in (callers.attributes or {})
+    _, (server_error,) = record(request(status=503))
+    _, (client_error,) = record(request(status=422))
+    assert server_error.status.status_code is StatusCode.ERROR
+    assert (server_error.attributes or {})["error.type"] == "503"
+    assert client_error.status.status_code is StatusCode.UNSET
+    assert "error.type" not in (client_error.attributes or {})
 
 
 def test_span_is_a_child_of_the_callers_span() -> None:
-    told, (span,) = made(request({"traceparent": SAMPLED, "tracestate": "one=1,two=2"}))
-    assert told == TRACE
+    trace_id, (span,) = record(request({"traceparent": SAMPLED, "tracestate": "one=1,two=2"}))
+    assert trace_id == TRACE
     assert span.context.trace_id == int(TRACE, 16)
     assert span.context.trace_state.to_header() == "one=1,two=2"
     assert span.parent is not None
@@ -131,25 +133,25 @@ def test_span_is_a_child_of_the_callers_span() -> None:
 
 
 def test_sampled_parent_decides() -> None:
-    for flags in ("00", "02", "fe"):  # all but the last bit are others'
-        assert made(request({"traceparent": f"00-{TRACE}-{PARENT}-{flags}"})) == ("", [])
-    assert made(request({"traceparent": f"01-{TRACE}-{PARENT}-00-more"})) == ("", [])
+    for flags in ("00", "02", "fe"):  # only the last bit is the sampled flag
+        assert record(request({"traceparent": f"00-{TRACE}-{PARENT}-{flags}"})) == ("", [])
+    assert record(request({"traceparent": f"01-{TRACE}-{PARENT}-00-more"})) == ("", [])
     for flags in ("01", "03", "ff"):
-        assert len(made(request({"traceparent": f"00-{TRACE}-{PARENT}-{flags}"}))[1]) == 1
-    told, spans = made(request({"traceparent": SAMPLED}), ParentBased(ALWAYS_OFF))
-    assert (told, len(spans)) == (TRACE, 1)
-    assert made(request(), ParentBased(ALWAYS_OFF)) == ("", [])
+        assert len(record(request({"traceparent": f"00-{TRACE}-{PARENT}-{flags}"}))[1]) == 1
+    trace_id, spans = record(request({"traceparent": SAMPLED}), ParentBased(ALWAYS_OFF))
+    assert (trace_id, len(spans)) == (TRACE, 1)
+    assert record(request(), ParentBased(ALWAYS_OFF)) == ("", [])
 
 
 def test_sampler_that_ignores_parents_decides() -> None:
-    told, (span,) = made(request({"traceparent": UNSAMPLED}), ALWAYS_ON)
-    assert told == TRACE
+    trace_id, (span,) = record(request({"traceparent": UNSAMPLED}), ALWAYS_ON)
+    assert trace_id == TRACE
     assert span.parent is not None
-    assert made(request({"traceparent": SAMPLED}), ALWAYS_OFF) == ("", [])
+    assert record(request({"traceparent": SAMPLED}), ALWAYS_OFF) == ("", [])
 
 
 @pytest.mark.parametrize(
-    "given",
+    "parent",
     [
         "",
         "-",
@@ -172,10 +174,10 @@ def test_sampler_that_ignores_parents_decides() -> None:
         "-" * 30_000,
     ],
 )
-def test_malformed_parent_is_ignored_without_a_log_line(given, caplog) -> None:
-    told, (span,) = made(request({"traceparent": given, "tracestate": "a=b"}))
+def test_malformed_parent_is_ignored_without_a_log_line(parent, caplog) -> None:
+    trace_id, (span,) = record(request({"traceparent": parent, "tracestate": "a=b"}))
     assert span.parent is None
-    assert told == f"{span.context.trace_id:032x}" != TRACE
+    assert trace_id == f"{span.context.trace_id:032x}" != TRACE
     assert not caplog.records
 
 
@@ -193,8 +195,8 @@ def test_malformed_parent_is_ignored_without_a_log_line(given, caplog) -> None:
     ],
 )
 def test_malformed_state_is_dropped_and_the_parent_kept(state, caplog) -> None:
-    told, (span,) = made(request({"traceparent": SAMPLED, "tracestate": state}))
-    assert told == TRACE
+    trace_id, (span,) = record(request({"traceparent": SAMPLED, "tracestate": state}))
+    assert trace_id == TRACE
     assert span.context.trace_state.to_header() == ""
     assert not caplog.records
 
@@ -203,16 +205,16 @@ def test_malformed_state_is_dropped_and_the_parent_kept(state, caplog) -> None:
     "path", ["/health/live", "/healthz", "/v2/health/ready", "/ping", "/metrics", "/metrics/"]
 )
 def test_probes_and_scrapes_are_not_traced(path) -> None:
-    assert made(request({"traceparent": SAMPLED}, method="GET", path=path)) == ("", [])
+    assert record(request({"traceparent": SAMPLED}, method="GET", path=path)) == ("", [])
 
 
 def test_unparsed_request_is_not_traced() -> None:
-    assert made(request(method=UNREAD, path=UNREAD, status=400)) == ("", [])
+    assert record(request(method=UNREAD, path=UNREAD, status=400)) == ("", [])
 
 
 def test_unknown_paths_and_methods_make_no_new_span_names() -> None:
-    _, (nowhere,) = made(request(method="GET", path="/etc/passwd", rule="", status=404))
-    _, (strange,) = made(request(method="MKCALENDAR", rule="", status=405))
+    _, (nowhere,) = record(request(method="GET", path="/etc/passwd", rule="", status=404))
+    _, (strange,) = record(request(method="MKCALENDAR", rule="", status=405))
     assert nowhere.name == "GET"
     assert "http.route" not in (nowhere.attributes or {})
     assert strange.name == "HTTP"
@@ -233,7 +235,7 @@ def test_unknown_paths_and_methods_make_no_new_span_names() -> None:
     ],
 )
 def test_server_address_is_the_host_header(host, address, port) -> None:
-    _, (span,) = made(request({"host": host}))
+    _, (span,) = record(request({"host": host}))
     attributes = span.attributes or {}
     assert attributes["server.address"] == address
     assert attributes.get("server.port") == port

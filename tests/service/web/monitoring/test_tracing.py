@@ -1,4 +1,4 @@
-"""Which environments have requests traced, by both doors' app, and what is said where they can't."""
+"""Tracing by environment variables: when it is on, and what is logged when it can't be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
 @pytest.fixture
 def collector(monkeypatch, own_loggers) -> Iterator[Collector]:
-    """A collector that the environment names."""
+    """Run a collector, and name it in the environment."""
     collector = Collector()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     yield collector
