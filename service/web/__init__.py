@@ -1,5 +1,5 @@
-"""Floor 3: HTTP - routes, protocols, pages. The only floor that knows Flask.
+"""HTTP: server, routes, protocols and pages. The only part of the service that knows Flask.
 
-A route translates a request into the words of the floors below, makes one call, and translates
-the answer back. A decision about models belongs one floor down.
+A route translates a request into the service's types, makes one call, and translates the result back.
+Decisions about models belong to ``serving`` and ``model``.
 """

@@ -66,26 +66,29 @@ def decompress_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
     return plain
 
 
-def compress_response(reply: Response, accept: str | None) -> Response:
+def compress_response(response: Response, accept: str | None) -> Response:
     """Return the response in the coding that the client prefers, or unchanged if it is short.
 
     Args:
-        reply: a response without content coding. ``chunks`` are compressed one by one.
+        response: a response without content coding. ``chunks`` are compressed one by one.
         accept: the request's ``Accept-Encoding``.
     """
-    if len(reply.body) < MIN_COMPRESS_BYTES and reply.chunks is None:
-        return reply
-    headers = (*reply.headers, ("Vary", "Accept-Encoding"))
+    if len(response.body) < MIN_COMPRESS_BYTES and response.chunks is None:
+        return response
+    headers = (*response.headers, ("Vary", "Accept-Encoding"))
     coding = choose_coding(accept)
     if coding is None:
-        return msgspec.structs.replace(reply, headers=headers)
+        return msgspec.structs.replace(response, headers=headers)
     headers += (("Content-Encoding", coding),)
     stream = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW_BITS[coding])
-    if reply.chunks is None:
-        body, rest = stream.compress(reply.body) + stream.flush(), None
+    if response.chunks is None:
+        body, chunks = stream.compress(response.body) + stream.flush(), None
     else:
-        body, rest = _compress_chunk(stream, reply.body), _CompressedChunks(stream, reply.chunks)
-    return msgspec.structs.replace(reply, body=body, headers=headers, chunks=rest)
+        body, chunks = (
+            _compress_chunk(stream, response.body),
+            _CompressedChunks(stream, response.chunks),
+        )
+    return msgspec.structs.replace(response, body=body, headers=headers, chunks=chunks)
 
 
 def choose_coding(accept: str | None) -> str | None:

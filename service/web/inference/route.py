@@ -132,11 +132,11 @@ class InferenceRoute:
             model, columns = self.decode(call, header, body, model_name, version)
             observation = self.predictor.run(model, columns, call.deadline)
         except Exception as error:  # noqa: BLE001 - finish turns every error into a response
-            reply = self.finish(call, error)
+            response = self.finish(call, error)
         else:
-            reply = self.finish(call, observation)
-        on_end(reply.status)
-        return reply
+            response = self.finish(call, observation)
+        on_end(response.status)
+        return response
 
     def is_slow_to_decode(self, header: Header, body: bytes) -> bool:
         """Return whether decoding a body could block an event loop for too long.
@@ -229,10 +229,10 @@ class InferenceRoute:
         """Return the response for a prediction or an error, and record the request in metrics."""
         started = time.perf_counter()
         if isinstance(outcome, Exception):
-            reply = _log_and_encode(call, outcome)
+            response = _log_and_encode(call, outcome)
         else:
             try:
-                reply = self._protocol.encode(
+                response = self._protocol.encode(
                     InferenceResult(
                         outcome.model,
                         outcome.prediction,
@@ -242,9 +242,9 @@ class InferenceRoute:
                     )
                 )
             except Exception as error:  # noqa: BLE001 - logged in the call below
-                reply = _log_and_encode(call, error)
-        self._record(call, reply.status, started)
-        return reply
+                response = _log_and_encode(call, error)
+        self._record(call, response.status, started)
+        return response
 
     def give_up(self, call: InferenceCall) -> None:
         """Record a request whose client disconnected before the model ran."""

@@ -138,20 +138,24 @@ def test_arbitrary_accept_encoding_is_parsed_or_ignored(accept: str) -> None:
 
 @pytest.mark.parametrize("coding", WINDOW_BITS)
 def test_long_response_is_compressed_and_labeled(coding: str) -> None:
-    reply = compress_response(Response(200, LONG, "text/plain", (("A", "b"),)), coding)
-    assert zlib.decompress(reply.body, WINDOW_BITS[coding]) == LONG
-    assert reply.headers == (("A", "b"), ("Vary", "Accept-Encoding"), ("Content-Encoding", coding))
-    assert len(reply.body) < len(LONG) / 10
+    response = compress_response(Response(200, LONG, "text/plain", (("A", "b"),)), coding)
+    assert zlib.decompress(response.body, WINDOW_BITS[coding]) == LONG
+    assert response.headers == (
+        ("A", "b"),
+        ("Vary", "Accept-Encoding"),
+        ("Content-Encoding", coding),
+    )
+    assert len(response.body) < len(LONG) / 10
 
 
 def test_long_uncompressed_response_has_a_vary_header() -> None:
-    reply = compress_response(Response(200, LONG, "text/plain"), None)
-    assert (reply.body, reply.headers) == (LONG, (("Vary", "Accept-Encoding"),))
+    response = compress_response(Response(200, LONG, "text/plain"), None)
+    assert (response.body, response.headers) == (LONG, (("Vary", "Accept-Encoding"),))
 
 
 def test_short_response_is_not_compressed() -> None:
-    reply = Response(200, LONG[: MIN_COMPRESS_BYTES - 1], "text/plain")
-    assert compress_response(reply, "gzip") is reply
+    response = Response(200, LONG[: MIN_COMPRESS_BYTES - 1], "text/plain")
+    assert compress_response(response, "gzip") is response
 
 
 class Chunks:
@@ -174,18 +178,18 @@ class Chunks:
 @given(chunks=st.lists(st.binary(max_size=300), min_size=1))
 def test_client_can_decompress_each_chunk_on_arrival(coding: str, chunks: list[bytes]) -> None:
     first, *others = chunks
-    reply = compress_response(Response(200, first, "text/plain", chunks=Chunks(*others)), coding)
+    response = compress_response(Response(200, first, "text/plain", chunks=Chunks(*others)), coding)
     client = zlib.decompressobj(WINDOW_BITS[coding])
-    assert client.decompress(reply.body) == first
+    assert client.decompress(response.body) == first
     for chunk in others:
-        assert client.decompress(next(reply.chunks)) == chunk
-    assert client.decompress(next(reply.chunks)) == b""
+        assert client.decompress(next(response.chunks)) == chunk
+    assert client.decompress(next(response.chunks)) == b""
     assert client.eof
-    assert list(reply.chunks) == []
+    assert list(response.chunks) == []
 
 
 def test_closing_a_compressed_response_closes_its_chunks() -> None:
     chunks = Chunks(b"a")
-    reply = compress_response(Response(200, b"", "text/plain", chunks=chunks), "gzip")
-    reply.chunks.close()
+    response = compress_response(Response(200, b"", "text/plain", chunks=chunks), "gzip")
+    response.chunks.close()
     assert chunks.is_closed
