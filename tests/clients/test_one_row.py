@@ -17,7 +17,7 @@ from tests.running_service import RunningService
 pytestmark = pytest.mark.slow
 
 HANDLERS = {"everything": ("fast", "flask")}
-"""Handlers by model, if not only fast: tests/service/web/handlers/test_same_answers.py compares them."""
+"""Handlers by model, if not only fast: tests/service/web/handlers/test_same_responses.py compares them."""
 
 MODELS = ("bodymass", "animals", "everything", "mixed", "dated", "single")
 
