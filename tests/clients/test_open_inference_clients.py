@@ -140,7 +140,7 @@ def test_triton_receives_the_error_of_a_wrong_request(
 ) -> None:
     assert "unknown model: 'dogs' is not found" in triton.raised("wrong_model")
     assert "[400] input 'numbers'" in triton_http.raised("wrong_shape")
-    assert "[400] there is no output 'odds'" in triton_http.raised("wrong_output")
+    assert "[400] output 'odds' does not exist" in triton_http.raised("wrong_output")
     assert "unknown model: 'dogs' is not found" in triton_http.raised("no_metadata")
     assert triton_http["no_version_ready"] is False
 
