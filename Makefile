@@ -137,7 +137,7 @@ sbom: images $(VENV)/dev.stamp ## list what the images hold, as CycloneDX in bui
 	done
 	@rm -r build/sbom/packages && ls build/sbom/*.json
 
-dashboards: $(VENV)/dev.stamp ## write Grafana's dashboards anew from deploy/grafana/*.py
+dashboards: $(VENV)/dev.stamp ## write Grafana's dashboards from deploy/grafana/*.py
 	@$(PY) -m deploy.grafana.dashboards deploy/grafana/dashboards
 
 lock: $(VENV)/dev.stamp ## resolve the requirements again, with hashes

@@ -123,12 +123,25 @@ class Project:
 
     def answers(self, model: str = "bodymass", **more: Any) -> bool:
         """Return whether the service predicts with a model."""
+        return self._predict(model, **more)[0] == 200
+
+    def wait_for_answer(self, model: str = "bodymass") -> None:
+        """Wait until the service predicts with a model; fail with its last answer and its log."""
+        deadline = time.monotonic() + START_S
+        while (answer := self._predict(model))[0] != 200:
+            if time.monotonic() > deadline:
+                log = self.run("docker", "logs", self.container("service")["Id"])
+                raise AssertionError(f"{model} does not answer: {answer}\n{log}")
+            time.sleep(0.2)
+
+    def _predict(self, model: str, **more: Any) -> tuple[int, str]:
+        """Return status and body of a prediction, or 0 and the error of the connection."""
         try:
             predict = f"{self.address}/v1/models/{model}:predict"
             asked = httpx.post(predict, json=BODY, timeout=ANSWER_S, trust_env=False, **more)
-        except httpx.TransportError:
-            return False
-        return asked.status_code == 200
+        except httpx.TransportError as error:
+            return 0, repr(error)
+        return asked.status_code, asked.text
 
 
 def until(condition: Callable[[], Any], seconds: float = START_S) -> None:

@@ -148,7 +148,7 @@ def test_fitted_model_is_served_without_a_restart(project) -> None:
         *("run", "--rm", "trainer", "fit", "/data/table.csv", "--target", "bodymass"),
         *("--name", "fresh", "--preset", "classic", "--hidden", "3", "--epochs", "20"),
     )
-    until(lambda: project.answers("fresh"))
+    project.wait_for_answer("fresh")
     assert project.answers("bodymass")
     assert project.container("service")["State"]["StartedAt"] == before
 
@@ -158,7 +158,7 @@ def test_killed_service_restarts(project) -> None:
     before = project.container("service")
     os.kill(before["State"]["Pid"], signal.SIGKILL)
     until(lambda: project.container("service")["RestartCount"] == before["RestartCount"] + 1)
-    until(project.answers)
+    project.wait_for_answer()
 
 
 @slow
@@ -170,7 +170,7 @@ def test_make_down_keeps_volumes_for_the_next_make_up(project) -> None:
     kept = project.run("docker", "volume", "ls", "--quiet", "--filter", label).split()
     assert f"{name}_models" in kept
     assert "Made .env" not in project.run("make", "up")
-    until(lambda: project.answers("fresh"))
+    project.wait_for_answer("fresh")
 
 
 @slow

@@ -1,4 +1,4 @@
-"""The two models that the repository carries: fitted anew, they answer the same."""
+"""The two sample models of the repository: fitted again, they predict the same."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_sample_fitted_anew_answers_as_the_one_in_the_repository(
     assert fitted is not None
     carried = ExportedModel((repository / "models" / name / "1" / "model.onnx").read_bytes())
     examples = prepare(read_table(str(table)), sample.target).examples
-    anew_labels, anew = ExportedModel(fitted.path.read_bytes()).run(examples)
+    fitted_labels, fitted_probabilities = ExportedModel(fitted.path.read_bytes()).run(examples)
     labels, probabilities = carried.run(examples)
-    np.testing.assert_allclose(probabilities, anew, atol=TOLERANCE)
-    assert np.mean(labels == anew_labels) > 0.999
+    np.testing.assert_allclose(probabilities, fitted_probabilities, atol=TOLERANCE)
+    assert np.mean(labels == fitted_labels) > 0.999
