@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -58,7 +59,14 @@ def _group(item: pytest.Item) -> str:
         if name in fixtures:
             return name
     folder = item.path.parent
-    return "clients" if folder.name == "clients" else str(item.path)
+    return "clients" if folder.name == "clients" else str(item.path.relative_to(REPOSITORY))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Stop if xdist ignores the groups: each process would start the services of every group."""
+    if node.config.getoption("dist") == "loadgroup" and ids and "@" not in ids[0]:
+        pytest.exit("this version of pytest-xdist does not group tests with this pytest", 4)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -111,13 +111,17 @@ def outcomes(report: Path) -> dict[str, str]:
 
 def main(names: list[str]) -> int:
     """Run passes and print the sums; return the exit code."""
-    started = time.monotonic()
+    started, interrupted = time.monotonic(), False
     RESULTS.mkdir(parents=True, exist_ok=True)
     for report in RESULTS.glob("*.xml"):
         report.unlink()
     codes, all_outcomes, failures = {}, dict[str, str](), []
     for name in names:
-        codes[name], found = run(name)
+        try:
+            codes[name], found = run(name)
+        except KeyboardInterrupt:
+            interrupted = True
+            break
         failures += [f"FAILED in {name}: {test}" for test in found if found[test] == "failed"]
         for test, outcome in found.items():
             # A failure stays; a test that was skipped in an earlier pass may pass in a later one.
@@ -126,14 +130,16 @@ def main(names: list[str]) -> int:
     print()
     folder_budgets.main(sorted(RESULTS.glob("*.xml")))
     print(*failures, sep="\n", end="\n" if failures else "")
-    broken = [name for name in names if codes[name]]
-    print(f"passes: {', '.join(names)}; failed: {', '.join(broken) or 'none'}")
+    broken = [name for name, code in codes.items() if code]
+    print(f"passes: {', '.join(codes)}; failed: {', '.join(broken) or 'none'}")
     counts = Counter(all_outcomes.values())
     sums = ", ".join(
         f"{counts[key]} {key}" for key in ("failed", "passed", "skipped") if counts[key]
     )
     seconds = time.monotonic() - started
     print(f" {sums or 'no tests ran'} in {seconds:.2f}s ".center(80, "="))
+    if interrupted:
+        return 130
     return 1 if broken else 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,11 +59,15 @@ def label(docker: Docker) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def build_image(docker: Docker, label: str, repository: Path) -> Callable[..., str]:
     """Builds the image of the service or the trainer; returns its id."""
+    lock = Path(tempfile.gettempdir()) / "pigeonhole-test-images.lock"
 
     def build(program: str, *flags: str) -> str:
         file = repository / f"deploy/{program}.Dockerfile"
         options = ("--quiet", "--file", str(file), "--label", label, *flags)
-        return docker("build", *options, str(repository), timeout=BUILD_S).splitlines()[-1]
+        # One at a time, so that the builds of other processes find the steps in the cache.
+        with lock.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            return docker("build", *options, str(repository), timeout=BUILD_S).splitlines()[-1]
 
     return build
 

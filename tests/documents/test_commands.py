@@ -74,14 +74,13 @@ def pattern(expected: list[str]) -> re.Pattern[str]:
 
 
 class Reader:
-    """Somebody who follows a document in a checkout of his own."""
+    """A reader who follows a document in a copy of the checkout."""
 
     def __init__(self, checkout: Path, port: int) -> None:
         self.checkout, self.port = checkout, str(port)
         self.server: subprocess.Popen[bytes] | None = None
         venv = checkout / ".venv" / "bin"
-        # What the settings are must come from the document alone, and a make that runs these tests
-        # is none of its commands' business.
+        # Only the document sets settings, and its commands do not run under the make of the tests.
         foreign = ("PIGEONHOLE_", "MAKE", "MFLAGS")
         clean = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         self.environment = clean | {"PATH": f"{venv}:{os.environ['PATH']}", "COLUMNS": "100"}
@@ -149,8 +148,14 @@ def reader(tmp_path: Path, repository: Path, checkout: list[Path], program) -> I
     for name in checkout:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(repository / name, copy / name, follow_symlinks=False)
-    # The copy uses this virtual environment: set-up is not under test.
-    (copy / ".venv").symlink_to(sys.prefix)
+    # The copy uses this environment's packages. Its own stamps keep `make install` from installing
+    # the copy into this environment.
+    (copy / ".venv").mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if path.suffix == ".stamp":
+            (copy / ".venv" / path.name).touch()
+        else:
+            (copy / ".venv" / path.name).symlink_to(path)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

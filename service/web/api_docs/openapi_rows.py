@@ -348,6 +348,6 @@ def threshold_schema() -> dict[str, Any]:
         "properties": {
             "class": {"type": "string"},
             "value": {"type": "number", "minimum": 0, "maximum": 1},
-            "metric": {"type": "string", "description": "The metric that the value optimizes."},
+            "metric": {"type": "string", "description": "The score that the value optimizes."},
         },
     }
