@@ -49,9 +49,7 @@ def folder(checkout, repository, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def project(
-    docker, compose, monitoring, service_image, trainer_image, folder
-) -> Iterator[Project]:
+def project(docker, compose, monitoring, service_image, trainer_image, folder) -> Iterator[Project]:
     """The project that ``make up`` started, with Prometheus if its image is there.
 
     `service_image` puts the steps of the build into the cache, once for all test processes.
